@@ -1,0 +1,1 @@
+"""MEANING: what bytes and values say. No trio, socket, file, clock, randomness or logging in here."""

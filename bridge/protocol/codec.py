@@ -1,0 +1,118 @@
+"""JSON text <-> values.
+
+Owns: size of nesting, wide integers (contract 5.6), compact rendering. The only file that knows the JSON library.
+Must not know: Janus or JSON-RPC. Authority: RFC 8259; jansson (Janus) and OpenSIPS's ``$json()`` for the integers.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, TypeAlias
+
+from bridge.errors import MalformedMessage
+
+JsonObject: TypeAlias = dict[str, Any]
+
+MAX_DEPTH = 100  # no message of Janus comes near; Python's parser would recurse to the stack's end
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+# The members whose canonical decimal strings become integers again inside `body` (contract 5.6).
+INTEGER_MEMBERS = frozenset({"id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id"})
+_OPAQUE = frozenset({"metadata", "headers"})  # members whose content belongs to the user
+_CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")
+
+
+def _refuse(name: str) -> Any:
+    raise MalformedMessage(f"{name} is no JSON number")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+_MAX_DIGITS = 4300  # Python's own limit for int(text); named here so that the error is ours
+
+
+def parse(text: str, max_depth: int = MAX_DEPTH) -> Any:
+    """The value of a JSON text.
+
+    Raises MalformedMessage for anything that is no JSON (NaN and Infinity included) or is nested deeper than
+    ``max_depth``. Of duplicate keys the last wins, as in Janus.
+    """
+    try:
+        value = _decoder.decode(text)
+    except RecursionError:
+        raise MalformedMessage(f"nested deeper than {max_depth}") from None
+    except ValueError as exc:  # JSONDecodeError, or an integer of more than 4,300 digits
+        raise MalformedMessage(str(exc)) from None
+    # Fewer brackets than the limit cannot be nested deeper than it: true of nearly every message, and cheap.
+    if text.count("[") + text.count("{") > max_depth and depth(value) > max_depth:
+        raise MalformedMessage(f"nested deeper than {max_depth}")
+    return value
+
+
+def render(value: Any) -> str:
+    """Compact JSON text, non-ASCII as it is, as OpenSIPS's cJSON prints it. Raises ValueError for NaN."""
+    return _encode(value)
+
+
+def depth(value: Any) -> int:
+    """How deep arrays and objects are nested; 0 for a scalar. Walks by level, so it never recurses."""
+    level, current = 0, [value]
+    while True:
+        inner: list[Any] = []
+        found = False
+        for item in current:
+            if isinstance(item, dict):
+                found = True
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                found = True
+                inner.extend(item)
+        if not found:
+            return level
+        level, current = level + 1, inner
+
+
+def widen(value: Any) -> Any:
+    """A copy in which every integer outside the signed 32-bit range is its decimal string (contract 5.6)."""
+    if isinstance(value, dict):
+        return {key: widen(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [widen(item) for item in value]
+    if isinstance(value, int) and not INT32_MIN <= value <= INT32_MAX:
+        return str(value)
+    return value
+
+
+def integer(value: Any) -> int | None:
+    """The integer that a value stands for: itself, or a canonical decimal string within 64 bits; else None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and _CANONICAL.fullmatch(value):
+        number = int(value)
+        return number if INT64_MIN <= number <= INT64_MAX else None
+    return None
+
+
+def narrow_body(body: Any, members: Collection[str] = INTEGER_MEMBERS) -> Any:
+    """A copy of a command's ``body`` with the named members' wide decimal strings as integers again (contract 5.6).
+
+    Not inside ``metadata`` or ``headers``, and no string within 32 bits: a room's name may be "1234".
+    """
+    if isinstance(body, dict):
+        return {key: item if key in _OPAQUE else _narrow(key, item, members) for key, item in body.items()}
+    if isinstance(body, list):
+        return [narrow_body(item, members) for item in body]
+    return body
+
+
+def _narrow(key: str, item: Any, members: Collection[str]) -> Any:
+    if isinstance(item, str):
+        if key in members:
+            number = integer(item)
+            if number is not None and not INT32_MIN <= number <= INT32_MAX:
+                return number
+        return item
+    return narrow_body(item, members)
