@@ -1,0 +1,107 @@
+"""The Management Interface: which methods there are, and the way of a request through one of them.
+
+Owns the names of methods and the turning of every outcome into an answer. Must not know transports or any method.
+Authority: OpenSIPS mi/mi.c; the two spellings of a name are OpenSIPS 3.x's (``event_subscribe``) and 4.x's
+(``evi:subscribe``), of which 4.x also takes the part behind the colon alone where it is unique.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bridge.core.stats import Stats
+from bridge.errors import BridgeError
+from bridge.protocol import jsonrpc
+from bridge.protocol.jsonrpc import InvalidRequest, RpcError
+from bridge.protocol.recipe import Recipe, bind
+
+log = logging.getLogger("bridge.mi")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler gets: its recipe's arguments by name, and whether nobody will see the result."""
+
+    arguments: dict[str, Any]
+    notification: bool
+
+
+# Returns the result, a JSON value. A BridgeError becomes the MI error with its code, message and data.
+Handler: TypeAlias = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One MI method. ``name`` is its 3.x spelling, ``alias`` the 4.x one (``group:local``).
+
+    ``help`` and ``exported_by`` are what MI ``help`` says of it.
+    """
+
+    name: str
+    alias: str
+    recipes: tuple[Recipe, ...]
+    handler: Handler
+    help: str
+    exported_by: str
+
+
+class Registry:
+    """The methods by every spelling of their names. ``dispatch`` is the one door for all transports."""
+
+    def __init__(self, stats: Stats | None = None) -> None:
+        """``stats`` counts ``mi_requests`` and ``mi_errors``."""
+        self._stats = stats if stats is not None else Stats()
+        self._commands: list[Command] = []
+        self._by_name: dict[str, Command] = {}
+        self._by_local: dict[str, list[Command]] = {}
+
+    def add(self, *commands: Command) -> None:
+        """Add methods. Raises ValueError for a spelling that is taken."""
+        for command in commands:
+            for name in (command.name, command.alias):
+                if name in self._by_name:
+                    raise ValueError(f"MI method {name!r} is there already")
+                self._by_name[name] = command
+            self._commands.append(command)
+            self._by_local.setdefault(command.alias.partition(":")[2], []).append(command)
+
+    def find(self, name: str) -> Command:
+        """The method of that name. Raises RpcError: -32601 unknown, -32001 ambiguous (naming the candidates)."""
+        command = self._by_name.get(name)
+        if command is not None:
+            return command
+        candidates = self._by_local.get(name, [])
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            names = ", ".join(candidate.alias for candidate in candidates)
+            raise RpcError(jsonrpc.METHOD_AMBIGUOUS, "Method ambiguous", f"supported names: {names}")
+        raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Method not found")
+
+    def which(self) -> list[str]:
+        """All names, 3.x spellings first: opensips-cli refuses to send what is not listed here."""
+        return [command.name for command in self._commands] + [command.alias for command in self._commands]
+
+    async def dispatch(self, body: bytes) -> bytes | None:
+        """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
+        self._stats.add("mi_requests")
+        try:
+            request = jsonrpc.parse(body)
+        except InvalidRequest as exc:
+            self._stats.add("mi_errors")
+            return jsonrpc.render_error(exc, exc.id)
+        try:
+            command = self.find(request.method)
+            arguments = bind(command.recipes, request.params)
+            result = await command.handler(Call(arguments, request.notification))
+            if request.notification:
+                return None
+            return jsonrpc.render_result(result, request.id)
+        except BridgeError as exc:
+            error = exc
+        except Exception:
+            log.exception("MI method %s failed", request.method)
+            error = RpcError(jsonrpc.SERVER_ERROR, "Server error")
+        self._stats.add("mi_errors")
+        return None if request.notification else jsonrpc.render_error(error, request.id)

@@ -1,0 +1,164 @@
+"""JSON-RPC 2.0 in OpenSIPS's dialect: bytes -> Request, result or error -> bytes.
+
+Owns the envelope and its error codes. Must not know which methods exist, or how bytes travel.
+Authority: OpenSIPS mi/item.c, mi/mi.c and its cJSON as observed on 3.2 .. 4.1; JSON-RPC 2.0 where OpenSIPS is silent.
+
+As lenient as cJSON: bytes from 0x01 to 0x20 in front of the value are skipped, everything behind the first value is
+ignored, the envelope's members are matched whatever their case, the first of several wins, unknown ones are ignored.
+Stricter than cJSON: ``[01]`` and text that is not UTF-8 are parse errors.
+More lenient than cJSON: NaN, Infinity, U+0000 and lone surrogates are let through to the parameters, because the
+command they belong to has a better answer than "Parse error" (contract 6.3).
+
+An id is echoed as it came: strings verbatim, integers verbatim within 64 bits and saturated beyond, reals truncated.
+(OpenSIPS saturates at 32 bits.) A wrong type of id, or a batch, is an invalid request and gets ``"id":null``; in
+OpenSIPS the first has no printable answer and the second kills the process.
+"""
+
+import json
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from bridge.errors import BridgeError, MalformedMessage
+from bridge.protocol import codec
+
+# Bytes of one request in, bytes of its answer out, None where there is none to give (a notification).
+# Raises MalformedMessage for bytes that are no JSON: each transport has its own words for that.
+Dispatch: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
+Id: TypeAlias = str | int | None
+
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+SERVER_ERROR = -32000
+METHOD_AMBIGUOUS = -32001
+
+PARSE_ERROR: Final = b'{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}'
+
+# Deeper than any command may be nested (codec.MAX_DEPTH), so that the command refuses it and can name the caller's
+# id; shallow enough for Python's parser, which recurses.
+MAX_DEPTH = 400
+
+_MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
+_SKIPPED: Final = bytes(range(0x01, 0x21))
+
+
+class RpcError(BridgeError):
+    """An error of the MI itself: ``code`` and ``message`` as OpenSIPS has them, ``data`` its text or None."""
+
+    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(data)
+
+
+class InvalidRequest(RpcError):
+    """-32600: JSON, but no request. ``id`` is what the answer carries; it is answered even without one."""
+
+    def __init__(self, id: Id = None) -> None:
+        super().__init__(INVALID_REQUEST, "Invalid Request")
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. ``params`` is None where there are none: absent, ``[]`` or ``{}``.
+
+    ``id`` is None for a notification, and for a call whose id is null: that one is answered.
+    """
+
+    method: str
+    params: list[Any] | dict[str, Any] | None
+    id: Id
+    notification: bool
+
+
+def parse(body: bytes) -> Request:
+    """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
+    members = _envelope(_first_value(body))
+    notification = "id" not in members
+    id = None if notification else _id(members["id"])
+    method = members.get("method")
+    if members.get("jsonrpc") != "2.0" or not isinstance(method, str):
+        raise InvalidRequest(id)
+    params = members.get("params", _ABSENT)
+    if not isinstance(params, (list, dict)):
+        raise InvalidRequest(id)
+    return Request(method, params or None, id, notification)
+
+
+def render_result(result: Any, id: Id) -> bytes:
+    """The answer to a call. ``result`` is any JSON value; ValueError or TypeError if it is not."""
+    return _encode(f'{{"jsonrpc":"2.0","result":{codec.render(result)},"id":{codec.render(id)}}}')
+
+
+def render_error(error: BridgeError, id: Id) -> bytes:
+    """The answer to a call that failed; ``data`` only where the error has a reason in words."""
+    data = "" if error.data is None else f',"data":{codec.render(error.data)}'
+    head = f'{{"jsonrpc":"2.0","error":{{"code":{error.code},"message":{codec.render(error.message)}'
+    return _encode(f'{head}{data}}},"id":{codec.render(id)}}}')
+
+
+class _Repeated(dict[str, Any]):
+    """An object with repeated keys: as a dict the last of each wins; ``pairs`` are all of them."""
+
+    pairs: list[tuple[str, Any]]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    repeated = _Repeated(members)
+    repeated.pairs = pairs
+    return repeated
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object).raw_decode
+_ABSENT: Final[list[Any]] = []
+
+
+def _first_value(body: bytes) -> Any:
+    body = body.lstrip(_SKIPPED)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as exc:
+        text = body[: exc.start].decode()  # fine if the value ends before it; else it is cut and no JSON
+    try:
+        value, end = _decode(text)
+    except RecursionError:
+        raise MalformedMessage(f"nested deeper than {MAX_DEPTH}") from None
+    except ValueError as exc:  # JSONDecodeError, or an integer of more than 4,300 digits
+        raise MalformedMessage(str(exc)) from None
+    if text.count("[", 0, end) + text.count("{", 0, end) > MAX_DEPTH and codec.depth(value) > MAX_DEPTH:
+        raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _envelope(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRequest
+    if isinstance(value, _Repeated):
+        pairs = value.pairs
+    elif value.keys() <= _MEMBERS:
+        return value
+    else:
+        pairs = list(value.items())
+    members: dict[str, Any] = {}
+    for key, item in pairs:
+        members.setdefault(key.lower(), item)
+    return members
+
+
+def _id(value: Any) -> Id:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidRequest
+    return max(codec.INT64_MIN, min(codec.INT64_MAX, int(value)))
+
+
+def _encode(text: str) -> bytes:
+    # What UTF-8 cannot encode is a lone surrogate inside a string, and its "backslash replacement" is its JSON escape.
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,113 @@
+"""Recipes: the parameter lists that an MI method accepts, and the binding of a call's parameters to one of them.
+
+Owns the choice of a recipe, the coercions and their error texts. Must not know which methods exist.
+Authority: OpenSIPS mi/mi.c (get_cmd_recipe) and mi/item.c (get_mi_*_param), as observed on 3.2 .. 4.1.
+"""
+
+import math
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from bridge.protocol.jsonrpc import INVALID_PARAMS, RpcError
+
+# string  a string; a number is taken as its integer's digits
+# int     a number, truncated, or a decimal string
+# array   a list that is not empty, of strings and numbers -> list[str]
+# json    an object, or a string; handed over untouched
+# any     whatever it is; handed over untouched
+Kind: TypeAlias = Literal["string", "int", "array", "json", "any"]
+
+
+class Parameter(NamedTuple):
+    """One name of a recipe."""
+
+    name: str
+    kind: Kind = "string"
+
+
+Recipe: TypeAlias = tuple[Parameter, ...]
+
+
+def invalid_params(data: str) -> RpcError:
+    """-32602 with OpenSIPS's words."""
+    return RpcError(INVALID_PARAMS, "Invalid params", data)
+
+
+def bad_type(name: str) -> RpcError:
+    """-32602 for a parameter whose value cannot be used."""
+    return invalid_params(f"Bad type for parameter '{name}'")
+
+
+def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None) -> dict[str, Any]:
+    """The arguments of a call by name, coerced to their kinds. Raises RpcError (-32602).
+
+    Parameters in a list choose a recipe by their number alone, named ones by number and names (exact case).
+    """
+    count = 0 if params is None else len(params)
+    fitting = [recipe for recipe in recipes if len(recipe) == count]
+    if not fitting:
+        raise invalid_params("Too few or too many parameters")
+    if params is None:
+        return {}
+    if isinstance(params, dict):
+        for recipe in fitting:
+            if all(parameter.name in params for parameter in recipe):
+                return {name: _coerce(name, kind, params[name]) for name, kind in recipe}
+        raise invalid_params("Named parameters do not match")
+    if len(fitting) > 1:
+        raise invalid_params("Ambiguous call, use named parameters instead")
+    return {name: _coerce(name, kind, value) for (name, kind), value in zip(fitting[0], params, strict=True)}
+
+
+def _coerce(name: str, kind: Kind, value: Any) -> Any:
+    match kind:
+        case "string":
+            text = _string(value)
+            if text is None:
+                raise bad_type(name)
+            return text
+        case "int":
+            number = _int(value)
+            if number is None:
+                raise bad_type(name)
+            return number
+        case "array":
+            return _array(name, value)
+        case "json":
+            if not isinstance(value, (str, dict)):
+                raise bad_type(name)
+    return value
+
+
+def _string(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    number = _number(value)
+    return None if number is None else str(number)
+
+
+def _int(value: Any) -> int | None:
+    if not isinstance(value, str):
+        return _number(value)
+    digits = value[1:] if value[:1] == "-" else value
+    # int() alone would take blanks, underscores, other scripts' digits and texts of any length.
+    return int(value) if digits.isascii() and digits.isdecimal() and len(digits) <= 19 else None
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return int(value)
+
+
+def _array(name: str, value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise bad_type(name)
+    if not value:
+        raise invalid_params(f"Empty array in parameter '{name}'")
+    items: list[str] = []
+    for item in value:
+        text = _string(item)
+        if text is None:
+            raise invalid_params(f"Bad type for array item in parameter '{name}'")
+        items.append(text)
+    return items
