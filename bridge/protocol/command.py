@@ -1,0 +1,127 @@
+"""A command: what a caller asks of Janus, checked before it is sent.
+
+Owns the rules of contract 5.4, 5.6 and 6.3 on what is refused with 400 and what is rewritten on the way. Must not know
+sessions or connections. Authority: Janus's own checks, observed: what it would answer without the transaction (and so
+could not be matched with its caller) is refused here.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.errors import InvalidCommand, MalformedMessage
+from bridge.protocol import codec
+from bridge.protocol.codec import INT64_MAX, INT64_MIN, INTEGER_MEMBERS, MAX_DEPTH, JsonObject
+from bridge.protocol.janus import Kind, Verb, verb_of
+
+
+@dataclass(slots=True)
+class JanusCommand:
+    """A command that Janus can answer. ``request`` has ids as integers and no transaction.
+
+    ``session_id`` and ``handle_id`` are what the caller named, None where that is no id; ``caller`` is the caller's
+    own transaction.
+    """
+
+    request: JsonObject
+    name: str
+    verb: Verb
+    session_id: int | None
+    handle_id: int | None
+    caller: str | None
+
+    @property
+    def kind(self) -> Kind:
+        return self.verb.kind
+
+
+def read_command(value: Any, members: Collection[str] = INTEGER_MEMBERS) -> JanusCommand:
+    """Check a ``janus_command`` parameter: an object or its text. Raises InvalidCommand; ``data`` is the reason."""
+    if isinstance(value, str):
+        try:
+            value = codec.parse(value, MAX_DEPTH)
+        except MalformedMessage as exc:
+            raise InvalidCommand(f"janus_command is not JSON: {exc}") from None
+    if not isinstance(value, dict):
+        raise InvalidCommand("janus_command is not a JSON object")
+    fault = find_fault(value)
+    if fault is not None:
+        raise InvalidCommand(fault)
+    name = value.get("janus")
+    if not isinstance(name, str):
+        raise InvalidCommand("member 'janus' is missing" if name is None else "member 'janus' is not a string")
+    caller = value.get("transaction")
+    if caller is not None and not isinstance(caller, str):
+        raise InvalidCommand("member 'transaction' is not a string")
+    return _rewrite(dict(value), name, caller, members)
+
+
+def _rewrite(request: JsonObject, name: str, caller: str | None, members: Collection[str]) -> JanusCommand:
+    request.pop("transaction", None)
+    verb = verb_of(name)
+    for key in ("session_id", "handle_id"):
+        if isinstance(request.get(key), str):
+            number = codec.integer(request[key])
+            if number is not None:
+                request[key] = number
+    if verb.server:
+        request.pop("session_id", None)  # Janus answers 453 or 458 to a server-level verb that carries one
+    if verb.kind == "create" and "id" in request:
+        number = codec.integer(request["id"])
+        if number is None or number < 0:
+            raise InvalidCommand("member 'id' of create is not an integer >= 0")
+        request["id"] = number
+    if "body" in request:
+        request["body"] = codec.narrow_body(request["body"], members)
+    return JanusCommand(
+        request, name, verb, _positive(request.get("session_id")), _positive(request.get("handle_id")), caller
+    )
+
+
+def _positive(value: Any) -> int | None:
+    return value if type(value) is int and value > 0 else None
+
+
+def find_fault(value: Any) -> str | None:
+    """Why Janus (jansson) could not read a value, in words; None if it can.
+
+    Nesting deeper than 100, integers beyond 64 bits, NaN and Infinity, NUL or lone surrogates in a string or a key.
+    """
+    if codec.depth(value) > MAX_DEPTH:  # first: the walk below recurses
+        return f"janus_command is nested deeper than {MAX_DEPTH}"
+    return _fault(value, "janus_command")
+
+
+def _fault(value: Any, name: str) -> str | None:
+    if isinstance(value, str):
+        return _text_fault(value, name)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            fault = _text_fault(key, "a key") or _fault(item, f"member '{key}'")
+            if fault is not None:
+                return fault
+    elif isinstance(value, list):
+        for item in value:
+            fault = _fault(item, name)
+            if fault is not None:
+                return fault
+    elif isinstance(value, int):
+        if not INT64_MIN <= value <= INT64_MAX:
+            return f"{name} has an integer beyond 64 bits"
+    elif isinstance(value, float) and not -_LARGEST <= value <= _LARGEST:
+        return f"{name} has a number that is NaN or too large for a real"
+    return None
+
+
+_LARGEST = 1.7976931348623157e308
+
+
+def _text_fault(text: str, name: str) -> str | None:
+    if "\0" in text:
+        return f"{name} has a NUL character"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return f"{name} has a lone surrogate"
+    return None

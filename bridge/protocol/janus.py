@@ -1,0 +1,128 @@
+"""The Janus API: its verbs, and what a message of Janus is.
+
+Owns the rows that say how a verb is addressed and when it is answered, and ``classify``. Must not know sessions,
+connections or callers. Authority: Janus manual, "Plain WebSockets interface" and ``apierror.c``; behaviour observed.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from bridge.protocol.codec import JsonObject
+
+SESSION_NOT_FOUND = 458
+UNAUTHORIZED = 403
+
+# The plugin answers a `message` either at once (`success`) or by an `event` with the same transaction; the `ack` in
+# between (or behind: Janus's thread pool reorders them) only says that the plugin has it.
+SUBPROTOCOL = "janus-protocol"
+
+Kind: TypeAlias = Literal["own", "create", "claim", "attach", "detach", "destroy", "message", "other"]
+
+
+class Verb(NamedTuple):
+    """How Janus treats a request: ``server`` ones are refused with a session_id; ``ack_is_final``: no more comes."""
+
+    kind: Kind
+    server: bool = False
+    ack_is_final: bool = True
+
+
+_OTHER = Verb("other")
+VERBS: dict[str, Verb] = {
+    "info": Verb("other", server=True),
+    "ping": Verb("other", server=True),
+    "create": Verb("create", server=True),
+    "claim": Verb("claim"),
+    "attach": Verb("attach"),
+    "detach": Verb("detach"),
+    "destroy": Verb("destroy"),
+    "message": Verb("message", ack_is_final=False),
+}
+
+
+def verb_of(name: str) -> Verb:
+    """The row of a verb; Janus compares without regard to ASCII case, and so does this."""
+    return VERBS.get(name.lower() if name.isascii() else name, _OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    transaction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """``success``, ``pong`` and ``server_info``."""
+
+    transaction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``error``. Janus leaves the transaction out where it could not read the request."""
+
+    transaction: str | None
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginEvent:
+    """``event``: the answer to an asynchronous message if it has its transaction, else something a plugin says."""
+
+    transaction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoreEvent:
+    """Anything else with a ``janus`` member: timeout, detached, hangup, webrtcup, media, slowlink, trickle ..."""
+
+    transaction: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """JSON that is no message of Janus."""
+
+    reason: str
+
+
+Incoming: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent | Malformed
+
+
+def classify(message: Any) -> Incoming:
+    """What a message of Janus is. Total: any JSON value has an answer."""
+    if not isinstance(message, dict):
+        return Malformed("is no object")
+    name = message.get("janus")
+    if not isinstance(name, str):
+        return Malformed("has no member 'janus' that is a string")
+    transaction = message.get("transaction")
+    if not isinstance(transaction, str):
+        transaction = None
+    if name == "event":
+        return PluginEvent(transaction)
+    if name == "ack":
+        return Ack(transaction)
+    if name in ("success", "pong", "server_info"):
+        return Success(transaction)
+    if name == "error":
+        return _failure(transaction, message)
+    return CoreEvent(transaction, name)
+
+
+def _failure(transaction: str | None, message: JsonObject) -> Failure:
+    error = message.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    reason = error.get("reason") if isinstance(error, dict) else None
+    return Failure(
+        transaction,
+        code if isinstance(code, int) and not isinstance(code, bool) else 0,
+        reason if isinstance(reason, str) else "no reason given",
+    )
+
+
+def member_id(value: Any) -> int | None:
+    """An id as Janus writes it: a JSON integer; None for anything else."""
+    return value if type(value) is int else None

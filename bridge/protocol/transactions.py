@@ -1,0 +1,102 @@
+"""Transactions: what goes out under which name, and whose a message is.
+
+Owns the text of the bridge's transactions and the table of those that wait. Must not know connections, sessions or
+time. Authority: contract 5.4. Janus echoes a transaction verbatim and of any length (observed), so everything that is needed
+to give a later message back to its caller travels in the text itself, and survives a restart of the bridge:
+
+    jb.START.NUMBER.KIND.CALLER
+
+START is random for each start of the bridge, so that an answer to the last bridge's request 7 is not taken for one to
+this bridge's request 7. KIND is a letter (what the request was, for answers that come after the table forgot it).
+CALLER is the caller's own transaction percent-encoded behind an ``=``, or nothing if the caller sent none.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
+from urllib.parse import quote, unquote
+
+from bridge.protocol.janus import Kind
+
+_LETTERS: dict[Kind, str] = {
+    "own": "o",
+    "create": "c",
+    "claim": "l",
+    "attach": "a",
+    "detach": "t",
+    "destroy": "d",
+    "message": "m",
+    "other": "x",
+}
+_KINDS: dict[str, Kind] = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+class WireTransaction(NamedTuple):
+    """What the text of one of our transactions says. ``caller`` is None if the caller sent none."""
+
+    start: str
+    number: int
+    kind: Kind
+    caller: str | None
+
+
+def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
+    """The text that goes to Janus. Pure ASCII. ``caller`` must be encodable as UTF-8."""
+    tail = "" if caller is None else "=" + quote(caller, safe="")
+    return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
+
+
+def decode(text: str) -> WireTransaction | None:
+    """The inverse of ``encode``, for any start of any bridge; None for a transaction that no bridge made."""
+    if not text.startswith("jb."):
+        return None
+    parts = text.split(".", 4)
+    if len(parts) != 5 or not (parts[2].isascii() and parts[2].isdecimal() and len(parts[2]) <= 18):
+        return None
+    _, start, number, letter, tail = parts
+    kind = _KINDS.get(letter)
+    if kind is None or not start or (tail and not tail.startswith("=")):
+        return None
+    return WireTransaction(start, int(number), kind, unquote(tail[1:]) if tail else None)
+
+
+class Waiting(Protocol):
+    """What the table keeps: anything that knows its kind of request and its caller's own transaction."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def caller(self) -> str | None: ...
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class TransactionTable(Generic[W]):
+    """The transactions that wait for an answer, by their text on the wire."""
+
+    def __init__(self, start: str) -> None:
+        self._start = start
+        self._next = 0
+        self._waiting: dict[str, W] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[W]:
+        return iter(list(self._waiting.values()))
+
+    def open(self, waiting: W) -> str:
+        """A new transaction; returns its text on the wire."""
+        self._next += 1
+        wire = encode(self._start, self._next, waiting.kind, waiting.caller)
+        self._waiting[wire] = waiting
+        return wire
+
+    def find(self, wire: str | None) -> W | None:
+        """Who waits under this text."""
+        return None if wire is None else self._waiting.get(wire)
+
+    def close(self, wire: str) -> W | None:
+        """Answered, given up or lost: nobody waits under this text any more."""
+        return self._waiting.pop(wire, None)
