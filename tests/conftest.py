@@ -1,0 +1,75 @@
+"""What every test may ask for: a real Janus, a real MariaDB; and a deadline over every async test."""
+
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import trio
+from trio.abc import Clock, Instrument
+
+from tests.support.janus import Janus, JanusOptions
+
+ASYNC_TEST_SECONDS = 30.0
+VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at
+
+
+class HangError(AssertionError):
+    """An async test did not end in time; the text has the place where it waited."""
+
+
+def run_with_deadline(
+    main: Callable[[], Awaitable[None]], clock: Clock | None = None, instruments: Sequence[Instrument] = ()
+) -> None:
+    """trio.run for a test and its fixtures, with a deadline inside the loop.
+
+    A signal (pytest-timeout) would strike whatever runs when it arrives, the next test too. With the autojump clock a
+    test in which nothing can happen any more jumps to this deadline at once instead of hanging.
+    """
+    seconds = ASYNC_TEST_SECONDS if clock is None else VIRTUAL_SECONDS
+
+    async def guarded() -> None:
+        where = ""
+        with trio.move_on_after(seconds) as scope:
+            try:
+                await main()
+            except BaseException as error:
+                if scope.cancel_called:
+                    where = "".join(traceback.format_exception(error))
+                raise
+        if scope.cancelled_caught:
+            raise HangError(f"test did not end within {seconds:g} s; it was cancelled here:\n{where}")
+
+    trio.run(guarded, clock=clock, instruments=instruments)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if inspect.iscoroutinefunction(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.trio(run=run_with_deadline), append=False)  # before the mark of trio_mode
+
+
+@pytest.fixture(scope="session")
+def janus() -> Iterator[Janus]:
+    """The session-wide Janus: plain WebSocket, no secrets, reclaim_session_timeout 0, with janus.plugin.gen.
+
+    Shared: leave it as you found it. For settings, faults, or counting its sessions take ``janus_factory``.
+    """
+    with Janus() as server:
+        yield server
+
+
+@pytest.fixture
+def janus_factory() -> Iterator[Callable[..., Janus]]:
+    """``janus_factory(session_timeout=6, ...)``: a started Janus of this test alone, by the fields of JanusOptions."""
+    servers: list[Janus] = []
+
+    def start(**options: Any) -> Janus:
+        server = Janus(JanusOptions(**options))
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.close()

@@ -1,0 +1,297 @@
+"""A private, real Janus (Debian package ``janus``) on loopback: started, frozen, killed and restarted by a test.
+
+Owns the process, its configuration files and its ports. Synchronous on purpose: session-wide pytest fixtures and the
+demo start it outside any event loop, and a start takes 30 to 50 ms. The kernel kills the child when the thread that
+started it ends (PR_SET_PDEATHSIG, through util-linux's ``setpriv``), so start it from the main thread.
+Authority: the Janus manual's ``janus.jcfg`` and ``janus.transport.websockets.jcfg``.
+"""
+
+import base64
+import os
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.ports import free_port, is_free
+
+ADMIN_SECRET = "adm"
+GEN = "janus.plugin.gen"  # the plugin of gen.lua
+
+_START_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+_POLL_SECONDS = 0.005
+_ATTEMPTS = 5  # to start on ports that someone else took in the meantime
+
+# Without their own configuration these crash Janus (HTTP), write outside the folder (voicemail) or only make log noise.
+_NO_TRANSPORTS = "libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_rabbitmq.so,libjanus_pfunix.so"
+_NO_PLUGINS = "libjanus_voicemail.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_streaming.so,libjanus_duktape.so"
+
+
+class JanusFailed(Exception):
+    """Janus is not installed, or did not start or answer; the text has the end of its log."""
+
+
+class _PortTaken(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JanusOptions:
+    """What a test may want different; times in seconds, 0 = never (session_timeout) or off (the others)."""
+
+    session_timeout: int = 60
+    reclaim_session_timeout: int = 0
+    api_secret: str | None = None
+    token_auth: bool = False
+    token_auth_secret: str | None = None  # signed tokens instead of stored ones; implies token_auth
+    cert_pem: Path | None = None  # with cert_key: TLS (januswss) instead of plain
+    cert_key: Path | None = None
+    ping_trigger: int = 0  # with ping_timeout: Janus pings silent sockets, and drops them
+    ping_timeout: int = 0
+    task_pool_size: int = 0  # threads for plugin messages, 0 = without limit
+    full_trickle: bool = False
+    debug_level: int = 2
+    lua: bool = True  # janus.plugin.gen
+
+    @property
+    def tls(self) -> bool:
+        return self.cert_pem is not None
+
+
+class Janus:
+    """One Janus process. ``with Janus() as janus:`` or start() and stop(); the ports stay the same over a restart."""
+
+    def __init__(self, options: JanusOptions | None = None, *, port: int | None = None) -> None:
+        """``port`` fixes the API port (a busy one is then an error); by default the first start chooses both ports."""
+        self.options = options or JanusOptions()
+        self._fixed = port is not None
+        self.port = port or 0
+        self.admin_port = 0
+        self._name = f"test-{os.urandom(8).hex()}"  # so that nobody else's Janus is taken for this one
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Janus {self.url} {'running' if self.running else 'stopped'}>"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """As in the table: ``janusws://127.0.0.1:PORT/janus`` or ``januswss://...``."""
+        return f"{'januswss' if self.options.tls else 'janusws'}://127.0.0.1:{self.port}/janus"
+
+    @property
+    def admin_url(self) -> str:
+        return f"ws://127.0.0.1:{self.admin_port}/admin"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise JanusFailed("Janus was not started")
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything that all runs of this Janus printed so far."""
+        if self._folder is None:
+            return ""
+        return (self._folder / "janus.log").read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> Self:
+        """Return when Janus answers a ping. Raises JanusFailed when it is missing, dies or stays silent."""
+        if self.running:
+            raise JanusFailed(f"{self!r} is already running")
+        for _ in range(_ATTEMPTS):
+            if not self.port:
+                self.port = free_port()
+            self.admin_port = self.admin_port or free_port()
+            try:
+                self._spawn()
+                self._await_ready()
+            except _PortTaken as taken:
+                if self._fixed:
+                    raise JanusFailed(f"port {self.port} or {self.admin_port} is taken") from taken
+                self.port = self.admin_port = 0
+                continue
+            except BaseException:
+                self.kill()
+                raise
+            self._fixed = True  # a restart comes back where its clients look for it
+            return self
+        raise JanusFailed(f"no free port in {_ATTEMPTS} attempts")
+
+    def stop(self) -> None:
+        """SIGTERM, as an administrator stops it: sockets end without a close frame. SIGKILL if that takes too long."""
+        if not self.running:
+            return
+        self.thaw()
+        self._signal(signal.SIGTERM)
+        try:
+            self._wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._wait(_STOP_SECONDS)
+
+    def restart(self) -> Self:
+        """Stop, if it still runs, and start on the same ports; all sessions are gone."""
+        self.stop()
+        return self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connects still succeed, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stop and remove its folder: the end of this object."""
+        self.stop()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.running:
+            os.kill(self.pid, number)
+
+    def _wait(self, seconds: float) -> None:
+        assert self._process is not None
+        self._process.wait(seconds)
+
+    def _spawn(self) -> None:
+        if not (is_free(self.port) and is_free(self.admin_port)):
+            raise _PortTaken
+        for program in ("janus", "setpriv"):
+            if shutil.which(program) is None:
+                raise JanusFailed(
+                    f"{program} is not installed (Debian package {'janus' if program == 'janus' else 'util-linux'})"
+                )
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="janus-"))
+        self._write_configuration(self._folder)
+        with (self._folder / "janus.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "janus", "-F", str(self._folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                start_new_session=True,  # a Ctrl-C for pytest is not for Janus: fixtures stop it in their order
+            )
+
+    def _write_configuration(self, folder: Path) -> None:
+        options = self.options
+        general = [
+            f"debug_level = {options.debug_level}",
+            "debug_colors = false",
+            f'server_name = "{self._name}"',
+            f"session_timeout = {options.session_timeout}",
+            f"reclaim_session_timeout = {options.reclaim_session_timeout}",
+            f'admin_secret = "{ADMIN_SECRET}"',
+        ]
+        if options.api_secret is not None:
+            general.append(f'api_secret = "{options.api_secret}"')
+        if options.token_auth or options.token_auth_secret is not None:
+            general.append("token_auth = true")
+        if options.token_auth_secret is not None:
+            general.append(f'token_auth_secret = "{options.token_auth_secret}"')
+        if options.task_pool_size:
+            general.append(f"task_pool_size = {options.task_pool_size}")
+        media = ["full_trickle = true"] if options.full_trickle else []
+        plugins = _NO_PLUGINS if options.lua else _NO_PLUGINS + ",libjanus_lua.so"
+        (folder / "janus.jcfg").write_text(
+            _section("general", *general)
+            + _section("nat", *media)
+            + _section("transports", f'disable = "{_NO_TRANSPORTS}"')
+            + _section("plugins", f'disable = "{plugins}"')
+            + _section("loggers", 'disable = "libjanus_jsonlog.so"')
+        )
+        websockets = ['json = "compact"']
+        if options.tls:
+            websockets += ["ws = false", "wss = true", f"wss_port = {self.port}", 'wss_ip = "127.0.0.1"']
+        else:
+            websockets += ["ws = true", f"ws_port = {self.port}", 'ws_ip = "127.0.0.1"']
+        if options.ping_trigger:
+            websockets += [f"pingpong_trigger = {options.ping_trigger}", f"pingpong_timeout = {options.ping_timeout}"]
+        certificates = [f'cert_pem = "{options.cert_pem}"', f'cert_key = "{options.cert_key}"'] if options.tls else []
+        (folder / "janus.transport.websockets.jcfg").write_text(
+            _section("general", *websockets)
+            + _section("admin", "admin_ws = true", f"admin_ws_port = {self.admin_port}", 'admin_ws_ip = "127.0.0.1"')
+            + _section("certificates", *certificates)
+        )
+        if options.lua:
+            script = Path(__file__).with_name("gen.lua")
+            (folder / "janus.plugin.lua.jcfg").write_text(
+                _section("general", f'path = "{script.parent}"', f'script = "{script}"')
+            )
+
+    def _await_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                tail = self.log[-2000:]
+                if "Error creating" in tail or "in use" in tail:
+                    raise _PortTaken
+                raise JanusFailed(f"Janus ended with code {self._process.returncode}:\n{tail}")
+            # The admin listener too: after a lost race for its port Janus runs on without it.
+            if _answers(self._name, self.port, "janus-protocol", tls=self.options.tls) and _answers(
+                self._name, self.admin_port, "janus-admin-protocol", tls=False
+            ):
+                return
+            time.sleep(_POLL_SECONDS)
+        raise JanusFailed(f"Janus did not answer within {_START_SECONDS:g} s:\n{self.log[-2000:]}")
+
+
+def _section(name: str, *lines: str) -> str:
+    return "".join((f"{name}: {{\n", *(f"  {line}\n" for line in lines), "}\n"))
+
+
+def _answers(name: str, port: int, protocol: str, *, tls: bool) -> bool:
+    """Whether a handshake and an ``info`` succeed within a second, and the answer has the server name we gave."""
+    head = (
+        f"GET /janus HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    )
+    info = b'{"janus":"info","transaction":"ready?"}'
+    frame = struct.pack("!BBI", 0x81, 0x80 | len(info), 0) + info  # final text frame, masked with zeros
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as plain:
+            stream: socket.socket = ssl._create_unverified_context().wrap_socket(plain) if tls else plain
+            stream.sendall(head.encode() + frame)
+            received = b""
+            while f'"server-name":"{name}"'.encode() not in received:
+                chunk = stream.recv(4096)
+                if not chunk:
+                    return False
+                received += chunk
+            return received.startswith(b"HTTP/1.1 101")
+    except OSError:
+        return False
