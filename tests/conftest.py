@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.abc import Clock, Instrument
 
+from tests.support.certs import Certificates, issue
 from tests.support.janus import Janus, JanusOptions
 
 ASYNC_TEST_SECONDS = 30.0
@@ -73,3 +74,9 @@ def janus_factory() -> Iterator[Callable[..., Janus]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A throw-away CA and what it issued for 127.0.0.1 and localhost."""
+    return issue(tmp_path_factory.mktemp("certificates"))

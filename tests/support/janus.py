@@ -6,13 +6,9 @@ started it ends (PR_SET_PDEATHSIG, through util-linux's ``setpriv``), so start i
 Authority: the Janus manual's ``janus.jcfg`` and ``janus.transport.websockets.jcfg``.
 """
 
-import base64
 import os
 import shutil
 import signal
-import socket
-import ssl
-import struct
 import subprocess
 import tempfile
 import time
@@ -22,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.ports import free_port, is_free
+from tests.support.probe import answers
 
 ADMIN_SECRET = "adm"
 GEN = "janus.plugin.gen"  # the plugin of gen.lua
@@ -261,7 +258,7 @@ class Janus:
                     raise _PortTaken
                 raise JanusFailed(f"Janus ended with code {self._process.returncode}:\n{tail}")
             # The admin listener too: after a lost race for its port Janus runs on without it.
-            if _answers(self._name, self.port, "janus-protocol", tls=self.options.tls) and _answers(
+            if answers(self._name, self.port, "janus-protocol", tls=self.options.tls) and answers(
                 self._name, self.admin_port, "janus-admin-protocol", tls=False
             ):
                 return
@@ -271,27 +268,3 @@ class Janus:
 
 def _section(name: str, *lines: str) -> str:
     return "".join((f"{name}: {{\n", *(f"  {line}\n" for line in lines), "}\n"))
-
-
-def _answers(name: str, port: int, protocol: str, *, tls: bool) -> bool:
-    """Whether a handshake and an ``info`` succeed within a second, and the answer has the server name we gave."""
-    head = (
-        f"GET /janus HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n"
-    )
-    info = b'{"janus":"info","transaction":"ready?"}'
-    frame = struct.pack("!BBI", 0x81, 0x80 | len(info), 0) + info  # final text frame, masked with zeros
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as plain:
-            stream: socket.socket = ssl._create_unverified_context().wrap_socket(plain) if tls else plain
-            stream.sendall(head.encode() + frame)
-            received = b""
-            while f'"server-name":"{name}"'.encode() not in received:
-                chunk = stream.recv(4096)
-                if not chunk:
-                    return False
-                received += chunk
-            return received.startswith(b"HTTP/1.1 101")
-    except OSError:
-        return False

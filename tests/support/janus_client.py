@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from tests.support.groups import unwrapped
 from tests.support.janus import ADMIN_SECRET, Janus
 
 Message = dict[str, Any]
@@ -55,8 +56,8 @@ class _Socket:
         with trio.fail_after(_CONNECT_SECONDS):
             tcp = await trio.open_tcp_stream(where.hostname, where.port)
         stream = tcp if tls is None else trio.SSLStream(tcp, tls, server_hostname=where.hostname)
-        try:
-            # The stream is closed here because trio-websocket leaves it open when the peer ends the connection.
+        # The stream is closed here because trio-websocket leaves it open when the peer ends the connection.
+        with unwrapped():
             async with stream, trio.open_nursery() as nursery:
                 with trio.fail_after(_CONNECT_SECONDS):
                     socket = await wrap_client_stream(
@@ -74,10 +75,6 @@ class _Socket:
                 with trio.move_on_after(_CLOSE_SECONDS):  # a frozen Janus never answers a close
                     await socket.aclose()
                 nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:  # a test wants its own error, not the nursery's wrapping
-                raise group.exceptions[0] from None
-            raise
 
     async def _read(self) -> None:
         while True:

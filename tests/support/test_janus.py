@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
+from tests.support.certs import Certificates
 from tests.support.janus import GEN, Janus, JanusFailed
 from tests.support.janus_client import AdminClient, JanusClient, JanusError
 
@@ -133,6 +134,13 @@ async def test_admin_drains_and_destroys(janus_factory: Factory) -> None:
         with pytest.raises(JanusError) as gone:
             await client.keepalive(session)
         assert gone.value.code == 458
+
+
+async def test_tls(janus_factory: Factory, certificates: Certificates) -> None:
+    janus = janus_factory(cert_pem=certificates.cert, cert_key=certificates.key)
+    assert janus.url.startswith("januswss://")
+    async with JanusClient.open(janus, tls=certificates.context()) as client:
+        await client.create()
 
 
 def test_a_taken_port_is_an_error_where_the_port_was_given(janus: Janus) -> None:
