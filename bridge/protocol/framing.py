@@ -1,0 +1,80 @@
+"""How MI requests are marked off from each other where the transport does not do it: the FIFO, and datagrams' ceiling.
+
+Owns the FIFO's line ``:REPLYNAME:JSON``, the rules for REPLYNAME, and what a datagram can hold.
+Must not know JSON-RPC, files or sockets. Authority: OpenSIPS modules mi_fifo, mi_datagram, as observed on 3.2 .. 4.1.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+# mi_datagram's buffer: requests and answers alike. A UDP packet could hold 50 bytes more.
+DATAGRAM_CEILING: Final = 65457
+# mi_datagram's answers that are not JSON.
+DATAGRAM_PARSE_ERROR: Final = b"400 Parse_error"
+DATAGRAM_INTERNAL_ERROR: Final = b"500 Internal error"
+
+# mi_fifo's MAX_MI_FILENAME: reply_dir, name and the closing NUL.
+MAX_REPLY_PATH: Final = 128
+
+_BLANKS: Final = re.compile(rb"[ \t\r\n]*")
+_NAME: Final = re.compile(rb":([^:]*):[ \t\r\n]*")
+# What can open or close a JSON value, and strings as a whole, so that brackets in them do not count. A string that
+# never ends is one too: then the rest is the value's, and no JSON.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FifoRequest:
+    """``reply`` is the name of the FIFO that gets the answer, empty where none is wanted."""
+
+    reply: str
+    body: bytes
+
+
+def split_fifo(chunk: bytes) -> tuple[list[FifoRequest], bytes]:
+    """The requests in what one read of the FIFO gave, and the rest that is no request (empty if all is well).
+
+    Writes of up to PIPE_BUF bytes arrive whole; several of them may arrive in one read. Blanks around a request do
+    not count. There is nothing to resynchronise on behind something that is no request, so it ends the chunk.
+    """
+    requests: list[FifoRequest] = []
+    at = _skip_blanks(chunk, 0)
+    while at < len(chunk):
+        name = _NAME.match(chunk, at)
+        if name is None:
+            return requests, chunk[at:]
+        end = _value_end(chunk, name.end())
+        requests.append(FifoRequest(name[1].decode("utf-8", "surrogateescape"), chunk[name.end() : end]))
+        at = _skip_blanks(chunk, end)
+    return requests, b""
+
+
+def _skip_blanks(chunk: bytes, at: int) -> int:
+    blanks = _BLANKS.match(chunk, at)
+    return at if blanks is None else blanks.end()
+
+
+def _value_end(chunk: bytes, start: int) -> int:
+    """Where the JSON text ends that begins at ``start``: its last bracket, or the line's end for anything else."""
+    if chunk[start : start + 1] not in (b"{", b"["):
+        newline = chunk.find(b"\n", start)
+        return len(chunk) if newline < 0 else newline
+    depth = 0
+    for token in _TOKEN.finditer(chunk, start):
+        if token[0] in b"{[":
+            depth += 1
+        elif token[0] in b"}]":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    return len(chunk)
+
+
+def reply_name_fault(name: str, reply_dir: str) -> str | None:
+    """Why ``name`` may not be a reply FIFO in ``reply_dir``, in words; None if it may."""
+    if any(character in name for character in "./\\\0"):
+        return "has a '.', '/', '\\' or NUL"
+    if len((reply_dir + name).encode("utf-8", "surrogateescape")) >= MAX_REPLY_PATH:
+        return f"is too long: with {reply_dir} at most {MAX_REPLY_PATH - 1} bytes"
+    return None

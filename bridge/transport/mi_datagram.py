@@ -1,0 +1,149 @@
+"""MI over datagrams, UDP and unix: one datagram is one request, its answer one datagram to where it came from.
+
+Owns the listening socket, and what is said when the answer is no JSON-RPC. Must not know any method.
+Authority: OpenSIPS module mi_datagram, less its faults: a unix answer leaves from the bound socket, so that a client
+that has connected gets it too, and a slow command holds up nobody else.
+"""
+
+import logging
+import socket
+
+import trio
+
+from bridge.errors import ConfigError, MalformedMessage
+from bridge.protocol.framing import DATAGRAM_CEILING, DATAGRAM_INTERNAL_ERROR, DATAGRAM_PARSE_ERROR
+from bridge.protocol.jsonrpc import Dispatch
+from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
+from bridge.transport.unix_path import OwnedPath, bind_datagram
+
+log = logging.getLogger("bridge.mi")
+
+# Requests executed at the same time; the next ones wait in the kernel's buffer.
+MAX_CONCURRENT = 1024
+# A unix client that reads its answers late has a short queue (10 of them, where nobody changed that). Its answers are
+# offered again after these pauses, in seconds, then dropped. The socket cannot be waited for: epoll knows nothing of
+# the queues at the other ends of a socket that is not connected.
+_OFFER_AGAIN = (0.002, 0.008, 0.03, 0.1, 0.4)
+
+Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes | None
+
+
+class MiSocket:
+    """A bound socket that ``serve_mi_datagram`` serves. ``name`` is its address, with the port that it really got."""
+
+    def __init__(self, sock: socket.socket, name: str, owned: OwnedPath | None = None) -> None:
+        self.name = name
+        self.listening = trio.CancelScope()
+        self._sock = sock
+        self._owned = owned
+
+    def stop(self) -> None:
+        """Take no further requests: ``serve_mi_datagram`` returns when those in flight are answered."""
+        self.listening.cancel()
+
+    async def receive(self) -> tuple[bytes, Address]:
+        """The next datagram, and where it came from: empty or None for a unix client that has no address."""
+        while True:
+            try:
+                return self._sock.recvfrom(DATAGRAM_CEILING + 1)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
+
+    async def send(self, answer: bytes, peer: Address) -> None:
+        """Send, or give up: whatever goes wrong here concerns this one peer."""
+        for pause in (*_OFFER_AGAIN, None):
+            try:
+                self._sock.sendto(answer, peer)  # type: ignore[arg-type]  # of one family, whichever it is
+            except BlockingIOError:
+                if pause is not None:
+                    await trio.sleep(pause)
+                    continue
+                log.warning("%s: the answer to %s is dropped: its queue is full", self.name, _shown(peer))
+            except OSError as exc:  # it is gone, or has no room for an answer of this size
+                log.debug("%s: no answer to %s: %s", self.name, _shown(peer), exc)
+            return
+
+    def close(self) -> None:
+        """Close the socket; the name of a unix socket goes with it."""
+        self._sock.close()
+        if self._owned is not None:
+            self._owned.close()
+
+
+def open_datagram(address: str, mode: int = 0o660, group: str | None = None) -> MiSocket:
+    """Bind ``udp:HOST:PORT`` or ``unix:PATH`` (``[mi].datagram``); ``mode`` and ``group`` are for unix.
+
+    Raises ConfigError with one line that says why it cannot be had.
+    """
+    try:
+        match parse_datagram_address(address):
+            case UdpAddress(host, port):
+                return open_udp(host, port)
+            case UnixAddress(path):
+                return open_unix(path, mode, group)
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from None
+
+
+def open_udp(host: str, port: int) -> MiSocket:
+    """Bind a UDP port; 0 takes a free one. Raises ConfigError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.bind(address)
+        except BaseException:
+            sock.close()
+            raise
+    except (OSError, UnicodeError) as exc:  # a name that IDNA refuses
+        raise ConfigError(f"{UdpAddress(host, port)}: {getattr(exc, 'strerror', None) or exc}") from None
+    return MiSocket(sock, str(UdpAddress(host, sock.getsockname()[1])))
+
+
+def open_unix(path: str, mode: int, group: str | None) -> MiSocket:
+    """Bind a unix datagram socket (unix_path.bind_datagram). Raises ConfigError."""
+    sock, owned = bind_datagram(path, mode, group)
+    return MiSocket(sock, str(UnixAddress(path)), owned)
+
+
+async def serve_mi_datagram(
+    sock: MiSocket, dispatch: Dispatch, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``."""
+    slots = trio.Semaphore(MAX_CONCURRENT)
+    try:
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            with sock.listening:
+                while True:
+                    await slots.acquire()
+                    body, peer = await sock.receive()
+                    nursery.start_soon(_answer, sock, dispatch, body, peer, slots)
+    finally:
+        sock.close()
+
+
+async def _answer(sock: MiSocket, dispatch: Dispatch, body: bytes, peer: Address, slots: trio.Semaphore) -> None:
+    try:
+        answer = await _reply(dispatch, body)
+        if answer is not None and peer:
+            await sock.send(answer, peer)
+    finally:
+        slots.release()
+
+
+async def _reply(dispatch: Dispatch, body: bytes) -> bytes | None:
+    if not body:
+        return None
+    if len(body) > DATAGRAM_CEILING:  # cut by the kernel
+        return DATAGRAM_PARSE_ERROR
+    try:
+        answer = await dispatch(body)
+    except MalformedMessage:
+        return DATAGRAM_PARSE_ERROR
+    return DATAGRAM_INTERNAL_ERROR if answer is not None and len(answer) > DATAGRAM_CEILING else answer
+
+
+def _shown(peer: Address) -> str:
+    return repr(peer) if isinstance(peer, (str, bytes)) else str(peer)

@@ -1,0 +1,173 @@
+"""MI through a FIFO: ``:REPLYNAME:JSON`` goes in, the answer comes out of a FIFO that the client has made.
+
+Owns the FIFO, and the care with which a name that a stranger wrote is opened. Must not know any method.
+Authority: OpenSIPS module mi_fifo, less its faults: a parse error is answered, nobody waits for a reader who does not
+read, no request ends the process.
+"""
+
+import errno
+import logging
+import os
+import stat
+
+import trio
+
+from bridge.errors import ConfigError, MalformedMessage
+from bridge.protocol.framing import reply_name_fault, split_fifo
+from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.transport.unix_path import OwnedPath, make_fifo
+
+log = logging.getLogger("bridge.mi")
+
+CHECK_INTERVAL = 30.0  # s without a request until a look at whether the FIFO is still there
+MAX_CONCURRENT = 64  # clients served at the same time; the next ones wait in the FIFO
+_PIPE_SIZE = 65536  # a FIFO's capacity: one read takes all that is there, so that no request is cut
+_READER_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # s: a client opens its FIFO after it has written the request
+_WRITE_SECONDS = 2.0  # for an answer, after the reader has stopped reading
+
+
+class MiFifo:
+    """The FIFO that ``serve_mi_fifo`` reads."""
+
+    def __init__(self, path: str, mode: int, reply_dir: str) -> None:
+        """Raises ConfigError. ``reply_dir`` may end with a slash or not."""
+        self.path = path
+        self.reply_dir = reply_dir if reply_dir.endswith("/") else reply_dir + "/"
+        self.listening = trio.CancelScope()
+        self._mode = mode
+        self._owned = OwnedPath(path)
+        self._idle = trio.CancelScope()
+        try:
+            self._fd = make_fifo(self._owned, mode)
+        except BaseException:
+            self._owned.close()
+            raise
+
+    def stop(self) -> None:
+        """Take no further requests: ``serve_mi_fifo`` returns when those in flight are answered."""
+        self.listening.cancel()
+
+    def check(self) -> None:
+        """Look at once whether the FIFO is still there (at a reload), not only after CHECK_INTERVAL."""
+        self._idle.cancel()
+
+    async def read(self) -> bytes:
+        """What clients have written, at least one byte."""
+        await trio.lowlevel.checkpoint()  # a writer that never pauses must not have the process to itself
+        while True:
+            try:
+                return os.read(self._fd, _PIPE_SIZE)
+            except BlockingIOError:
+                self._renew()
+            with trio.move_on_after(CHECK_INTERVAL) as self._idle:
+                await trio.lowlevel.wait_readable(self._fd)
+
+    def _renew(self) -> None:
+        if self._owned.is_ours():
+            return
+        try:
+            fd = make_fifo(self._owned, self._mode)
+        except ConfigError as exc:
+            log.warning("the MI FIFO is gone and cannot be made anew: %s", exc)
+            return
+        log.warning("%s: the MI FIFO was gone and is made anew", self.path)
+        os.close(self._fd)
+        self._fd = fd
+
+    def close(self) -> None:
+        """Close the FIFO and remove it."""
+        os.close(self._fd)
+        self._owned.close()
+
+
+async def serve_mi_fifo(
+    fifo: MiFifo, dispatch: Dispatch, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``."""
+    slots = trio.Semaphore(MAX_CONCURRENT)
+    try:
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            with fifo.listening:
+                while True:
+                    for name, bodies in _by_reply(await fifo.read()).items():
+                        await slots.acquire()
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, dispatch, slots)
+    finally:
+        fifo.close()
+
+
+def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
+    # Requests that name the same reply FIFO are one client's, and answered one behind the other through one opening of
+    # it: the client would take its closing for the end.
+    clients: dict[str, list[bytes]] = {}
+    requests, rest = split_fifo(chunk)
+    for request in requests:
+        clients.setdefault(request.reply, []).append(request.body)
+    if rest:
+        log.warning("the MI FIFO got %d bytes that do not begin with :REPLYNAME: (%r ...)", len(rest), rest[:40])
+    return clients
+
+
+async def _answer(reply_dir: str, name: str, bodies: list[bytes], dispatch: Dispatch, slots: trio.Semaphore) -> None:
+    try:
+        if not name:
+            for body in bodies:
+                await _reply(dispatch, body)
+            return
+        fd = await _open_reply(reply_dir, name)
+        if fd is None:
+            return
+        async with trio.lowlevel.FdStream(fd) as stream:
+            for body in bodies:
+                answer = await _reply(dispatch, body)
+                with trio.move_on_after(_WRITE_SECONDS) as scope:
+                    await stream.send_all(answer or b"")
+                if scope.cancelled_caught:
+                    log.warning("MI FIFO: %s%s is not being read", reply_dir, name)
+                    return
+    except trio.BrokenResourceError:
+        log.debug("MI FIFO: the reader of %s%s is gone", reply_dir, name)
+    finally:
+        slots.release()
+
+
+async def _reply(dispatch: Dispatch, body: bytes) -> bytes | None:
+    try:
+        return await dispatch(body)
+    except MalformedMessage:
+        return PARSE_ERROR
+
+
+async def _open_reply(reply_dir: str, name: str) -> int | None:
+    """The client's FIFO, open for writing; None, and a line in the log, where that is not to be had."""
+    fault = reply_name_fault(name, reply_dir)
+    if fault is not None:
+        log.warning("MI FIFO: reply name %r %s", name, fault)
+        return None
+    path = reply_dir + name
+    for pause in (*_READER_PAUSES, None):
+        try:
+            return _open_checked(path)
+        except OSError as exc:
+            if exc.errno != errno.ENXIO:
+                log.warning("MI FIFO: reply FIFO %r cannot be used: %s", path, exc.strerror)
+                return None
+        if pause is not None:
+            await trio.sleep(pause)
+    log.warning("MI FIFO: nobody reads %r; the request is dropped", path)
+    return None
+
+
+def _open_checked(path: str) -> int:
+    # The name comes from the client, the directory is often /tmp: only a FIFO that is under no other name will do, and
+    # neither a link to it nor what was put in its place after the look. Anything else is not even opened.
+    looked_at = os.lstat(path)
+    if not stat.S_ISFIFO(looked_at.st_mode) or looked_at.st_nlink != 1:
+        raise OSError(errno.EINVAL, "it is not a FIFO, or has a second name")
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    opened = os.fstat(fd)
+    if (opened.st_dev, opened.st_ino) != (looked_at.st_dev, looked_at.st_ino):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it was replaced while it was opened")
+    return fd

@@ -1,0 +1,159 @@
+"""Sockets and FIFOs that have a name in the file system: created with their permissions, never taken from the living.
+
+Owns who a name belongs to: a lock file beside it settles that between bridges, a look at the thing itself settles it
+with everybody else. What nobody listens on any more is replaced; what is ours is removed at the end, unless somebody
+has put something else there since. Must not know what is said through it.
+Authority: unix(7), fifo(7); OpenSIPS mi_datagram and mi_fifo, which unlink whatever they find.
+"""
+
+import contextlib
+import errno
+import fcntl
+import grp
+import os
+import socket
+import stat
+from collections.abc import Callable
+
+from bridge.errors import ConfigError
+
+
+class OwnedPath:
+    """A name in the file system that belongs to this process while the object is open."""
+
+    def __init__(self, path: str) -> None:
+        """Raises ConfigError if the name is in use by another bridge, or its directory is not ours to write to."""
+        self.path = path
+        self._identity: tuple[int, int] | None = None
+        self._lock = _lock(path + ".lock")
+
+    def replace(
+        self, is_live: Callable[[str], bool], is_kind: Callable[[int], bool], create: Callable[[], None]
+    ) -> None:
+        """Put a new thing in the place of a dead one. Raises ConfigError if something lives there.
+
+        ``is_live`` tells whether anybody listens there, ``is_kind`` whether a mode is one of our kind of thing: what is
+        not (a regular file, a link) is never removed.
+        """
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            pass
+        else:
+            if not is_kind(found.st_mode):
+                raise ConfigError(f"{self.path}: there is something else of that name")
+            if is_live(self.path):
+                raise ConfigError(f"{self.path}: another process listens there")
+            os.unlink(self.path)
+        create()
+        self._identity = _identity(self.path)
+
+    def is_ours(self) -> bool:
+        """Whether the name still leads to what we put there."""
+        return self._identity is not None and self._identity == _identity(self.path)
+
+    def close(self) -> None:
+        """Remove what is ours, and give the name up."""
+        if self.is_ours():
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        self._identity = None
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path + ".lock")
+            os.close(self._lock)
+            self._lock = -1
+
+
+def bind_datagram(path: str, mode: int, group: str | None) -> tuple[socket.socket, OwnedPath]:
+    """A bound, non-blocking unix datagram socket. Raises ConfigError with one line that says why it cannot be had.
+
+    ``mode`` are the file's permissions (0o660), ``group`` the name or number of its group, None for the process's own.
+    """
+    gid = -1 if group is None else _gid(group)
+    owned = OwnedPath(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        # Linux creates the file with the socket's own permissions less the umask: at no moment more than asked.
+        os.fchmod(sock.fileno(), mode)
+        owned.replace(_socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
+        os.chown(path, -1, gid)
+        os.chmod(path, mode)
+    except BaseException as exc:
+        sock.close()
+        owned.close()
+        if isinstance(exc, OSError):
+            raise ConfigError(f"unix:{path}: {exc.strerror or exc}") from None
+        raise
+    return sock, owned
+
+
+def make_fifo(owned: OwnedPath, mode: int) -> int:
+    """Create the FIFO and open it for reading: a non-blocking file descriptor that never sees an end of file.
+
+    Raises ConfigError with one line that says why it cannot be had.
+    """
+    try:
+        owned.replace(_fifo_is_live, stat.S_ISFIFO, lambda: os.mkfifo(owned.path, mode & 0o600))
+        # Opened for writing too: with a writer that never leaves, a read waits instead of reporting the end.
+        fd = os.open(owned.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(fd, mode)
+        except BaseException:
+            os.close(fd)
+            raise
+    except OSError as exc:
+        raise ConfigError(f"{owned.path}: {exc.strerror}") from None
+    return fd
+
+
+def _lock(path: str) -> int:
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise ConfigError(f"{path}: {exc.strerror}") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(fd)
+            held = isinstance(exc, BlockingIOError)
+            raise ConfigError(f"{path}: {'another janus-bridge holds it' if held else exc.strerror}") from None
+        # Its former holder may have removed the file between our open and our lock: then nobody else will see our lock.
+        found = os.fstat(fd)
+        if _identity(path) == (found.st_dev, found.st_ino):
+            return fd
+        os.close(fd)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _socket_is_live(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        probe.setblocking(False)
+        # Anything but "refused" (no permission, a stream socket) means that we cannot tell, and so must not touch it.
+        return probe.connect_ex(path) != errno.ECONNREFUSED
+
+
+def _fifo_is_live(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
+    except OSError as exc:
+        return exc.errno != errno.ENXIO  # no reader
+    return True
+
+
+def _gid(group: str) -> int:
+    if group.isascii() and group.isdecimal():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(f"there is no group {group!r}") from None
