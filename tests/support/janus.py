@@ -1,15 +1,13 @@
 """A private, real Janus (Debian package ``janus``) on loopback: started, frozen, killed and restarted by a test.
 
 Owns the process, its configuration files and its ports. Synchronous on purpose: session-wide pytest fixtures and the
-demo start it outside any event loop, and a start takes 30 to 50 ms. The kernel kills the child when the thread that
-started it ends (PR_SET_PDEATHSIG, through util-linux's ``setpriv``), so start it from the main thread.
+demo start it outside any event loop, and a start takes 30 to 50 ms. Start it from the main thread (see process.py).
 Authority: the Janus manual's ``janus.jcfg`` and ``janus.transport.websockets.jcfg``.
 """
 
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Self
 
 from tests.support.ports import free_port, is_free
 from tests.support.probe import answers
+from tests.support.process import ChildProcess
 
 ADMIN_SECRET = "adm"
 GEN = "janus.plugin.gen"  # the plugin of gen.lua
@@ -75,7 +74,7 @@ class Janus:
         self.admin_port = 0
         self._name = f"test-{os.urandom(8).hex()}"  # so that nobody else's Janus is taken for this one
         self._folder: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
 
     def __repr__(self) -> str:
         return f"<Janus {self.url} {'running' if self.running else 'stopped'}>"
@@ -99,13 +98,11 @@ class Janus:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.exit_code is None
 
     @property
     def pid(self) -> int:
-        if self._process is None:
-            raise JanusFailed("Janus was not started")
-        return self._process.pid
+        return self._running().pid
 
     @property
     def log(self) -> str:
@@ -123,8 +120,8 @@ class Janus:
                 self.port = free_port()
             self.admin_port = self.admin_port or free_port()
             try:
-                self._spawn()
-                self._await_ready()
+                self._process = self._spawn()
+                self._await_ready(self._process)
             except _PortTaken as taken:
                 if self._fixed:
                     raise JanusFailed(f"port {self.port} or {self.admin_port} is taken") from taken
@@ -139,20 +136,13 @@ class Janus:
 
     def stop(self) -> None:
         """SIGTERM, as an administrator stops it: sockets end without a close frame. SIGKILL if that takes too long."""
-        if not self.running:
-            return
-        self.thaw()
-        self._signal(signal.SIGTERM)
-        try:
-            self._wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self._process is not None:
+            self._process.stop(_STOP_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL."""
         if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._wait(_STOP_SECONDS)
+            self._process.kill()
 
     def restart(self) -> Self:
         """Stop, if it still runs, and start on the same ports; all sessions are gone."""
@@ -161,10 +151,10 @@ class Janus:
 
     def freeze(self) -> None:
         """SIGSTOP: connects still succeed, nothing answers."""
-        self._signal(signal.SIGSTOP)
+        self._running().signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._running().signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Stop and remove its folder: the end of this object."""
@@ -173,34 +163,21 @@ class Janus:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self.running:
-            os.kill(self.pid, number)
+    def _running(self) -> ChildProcess:
+        if self._process is None:
+            raise JanusFailed("Janus was not started")
+        return self._process
 
-    def _wait(self, seconds: float) -> None:
-        assert self._process is not None
-        self._process.wait(seconds)
-
-    def _spawn(self) -> None:
+    def _spawn(self) -> ChildProcess:
         if not (is_free(self.port) and is_free(self.admin_port)):
             raise _PortTaken
-        for program in ("janus", "setpriv"):
-            if shutil.which(program) is None:
-                raise JanusFailed(
-                    f"{program} is not installed (Debian package {'janus' if program == 'janus' else 'util-linux'})"
-                )
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="janus-"))
         self._write_configuration(self._folder)
-        with (self._folder / "janus.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "janus", "-F", str(self._folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                start_new_session=True,  # a Ctrl-C for pytest is not for Janus: fixtures stop it in their order
-            )
+        try:
+            return ChildProcess(["janus", "-F", str(self._folder)], self._folder / "janus.log", cwd=self._folder)
+        except FileNotFoundError as missing:
+            raise JanusFailed(f"{missing} (Debian packages janus and util-linux)") from missing
 
     def _write_configuration(self, folder: Path) -> None:
         options = self.options
@@ -248,22 +225,21 @@ class Janus:
                 _section("general", f'path = "{script.parent}"', f'script = "{script}"')
             )
 
-    def _await_ready(self) -> None:
-        assert self._process is not None
+    def _await_ready(self, process: ChildProcess) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                tail = self.log[-2000:]
+            if process.exit_code is not None:
+                tail = process.output[-2000:]
                 if "Error creating" in tail or "in use" in tail:
                     raise _PortTaken
-                raise JanusFailed(f"Janus ended with code {self._process.returncode}:\n{tail}")
+                raise JanusFailed(f"Janus ended with code {process.exit_code}:\n{tail}")
             # The admin listener too: after a lost race for its port Janus runs on without it.
             if answers(self._name, self.port, "janus-protocol", tls=self.options.tls) and answers(
                 self._name, self.admin_port, "janus-admin-protocol", tls=False
             ):
                 return
             time.sleep(_POLL_SECONDS)
-        raise JanusFailed(f"Janus did not answer within {_START_SECONDS:g} s:\n{self.log[-2000:]}")
+        raise JanusFailed(f"Janus did not answer within {_START_SECONDS:g} s:\n{process.output[-2000:]}")
 
 
 def _section(name: str, *lines: str) -> str:

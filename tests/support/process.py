@@ -1,0 +1,66 @@
+"""A child process that cannot outlive the tests: started, signalled by its pid, its output kept in a file."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class ChildProcess:
+    """Started when made, from the main thread: Linux kills it when the thread that started it ends (PR_SET_PDEATHSIG)."""
+
+    def __init__(
+        self, command: Sequence[str], log: Path, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Raises FileNotFoundError when the program (or util-linux's ``setpriv``) is not installed."""
+        for program in ("setpriv", command[0]):
+            if shutil.which(program) is None:
+                raise FileNotFoundError(f"{program} is not installed")
+        self._log = log
+        self._start = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=environ,
+                start_new_session=True,  # a Ctrl-C for pytest is not for the child: fixtures stop it in their order
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number where one ended it."""
+        return self._process.poll()
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        with self._log.open("rb") as log:
+            log.seek(self._start)
+            return log.read().decode("utf-8", "replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        """To a running process; nothing happens to one that has ended."""
+        if self.exit_code is None:
+            os.kill(self.pid, number)
+
+    def stop(self, seconds: float) -> int:
+        """SIGTERM (to a frozen one too), SIGKILL after so many seconds; its exit code."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        self.signal(signal.SIGKILL)
+        return self._process.wait()
