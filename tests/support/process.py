@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class ChildProcess:
-    """Started when made, from the main thread: Linux kills it when the thread that started it ends (PR_SET_PDEATHSIG)."""
+    """Started when made, from the main thread: Linux kills it when that thread ends (PR_SET_PDEATHSIG)."""
 
     def __init__(
         self, command: Sequence[str], log: Path, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
