@@ -70,8 +70,8 @@ class Bridge:
 
     @property
     def log(self) -> str:
-        """What the latest run printed."""
-        return self.process.output
+        """What the latest run printed, "" before the first."""
+        return "" if self._process is None else self._process.output
 
     @property
     def mi_url(self) -> str:

@@ -1,0 +1,38 @@
+# Each target works on a fresh Debian 12 and installs what it misses: Debian packages (as root or through sudo), and Python
+# ones into $(VENV). Nothing is installed twice; a changed pyproject.toml is installed again.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PATH := $(PATH):/usr/sbin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
+	@tools/need janus=janus setpriv=util-linux
+	@$(BIN)/python -m tools.demo
+
+test: lint ## everything: linters, types, layers, and all tests on real servers
+	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## what needs no server
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p bridge -p tests -p tools
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## what is measured, beside the thing it is compared with
+	@tools/need janus=janus setpriv=util-linux
+	@if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; else echo "bench: nothing to measure yet"; fi
+
+clean: ## what the other targets made in this folder
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.run: pyproject.toml
+	@tools/venv $(VENV)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@tools/venv $(VENV) dev
+	@touch $@ $(VENV)/.run

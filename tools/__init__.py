@@ -1,0 +1,1 @@
+"""What works on this repository from outside the program: setting a machine up, and showing the program at work."""
