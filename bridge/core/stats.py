@@ -18,6 +18,7 @@ COUNTERS: dict[str, str] = {
     "notifications_done": "commands sent as notifications whose ack or success was dropped",
     "events": "E_JANUS_EVENT raised",
     "status_events": "E_JANUS_STATUS raised",
+    "event_drops": "events that a subscriber did not get",
     "malformed": "messages of Janus that were no JSON object, too deep, or binary",
     "oversized": "messages of Janus that were over a size limit",
     "reconnects": "connections to Janus re-established",
