@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bridge.core.stats import Stats
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import jsonrpc
 from bridge.protocol.jsonrpc import InvalidRequest, RpcError
 from bridge.protocol.recipe import Recipe, bind
@@ -91,6 +91,9 @@ class Registry:
         except InvalidRequest as exc:
             self._stats.add("mi_errors")
             return jsonrpc.render_error(exc, exc.id)
+        except MalformedMessage:
+            self._stats.add("mi_errors")
+            raise
         try:
             command = self.find(request.method)
             arguments = bind(command.recipes, request.params)

@@ -88,6 +88,12 @@ def parse(body: bytes) -> Request:
     return Request(method, params or None, id, notification)
 
 
+def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: Id) -> bytes:
+    """A call for the other side, without ``params`` where there are none. Raises ValueError for NaN."""
+    members = "" if not params else f',"params":{codec.render(params)}'
+    return _encode(f'{{"jsonrpc":"2.0","id":{codec.render(id)},"method":{codec.render(method)}{members}}}')
+
+
 def render_result(result: Any, id: Id) -> bytes:
     """The answer to a call. ``result`` is any JSON value; ValueError or TypeError if it is not."""
     return _encode(f'{{"jsonrpc":"2.0","result":{codec.render(result)},"id":{codec.render(id)}}}')

@@ -88,7 +88,7 @@ def _string(value: Any) -> str | None:
 def _int(value: Any) -> int | None:
     if not isinstance(value, str):
         return _number(value)
-    digits = value[1:] if value[:1] == "-" else value
+    digits = value[1:] if value[:1] in ("-", "+") else value
     # int() alone would take blanks, underscores, other scripts' digits and texts of any length.
     return int(value) if digits.isascii() and digits.isdecimal() and len(digits) <= 19 else None
 

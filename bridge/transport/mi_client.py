@@ -1,0 +1,141 @@
+"""The calling side of an MI: one request over http(s), UDP or a unix socket, and its answer.
+
+Owns what the PyPI client lacks: a token, verified TLS, a deadline. Blocking: for short-lived subcommands, not for the
+service. Works with OpenSIPS's own MI too. Authority: OpenSIPS modules mi_http and mi_datagram; RFC 6750.
+"""
+
+import http.client
+import itertools
+import socket
+import ssl
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from bridge.errors import BridgeError, ConfigError, MalformedMessage
+from bridge.protocol import codec
+from bridge.protocol.jsonrpc import RpcError, render_request
+from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
+
+DEFAULT_URL = "http://127.0.0.1:8889/mi"
+_DATAGRAM = 65536  # longer than any
+
+
+class NothingAnswered(BridgeError):
+    """No answer: nobody listens there, or it took too long, or its certificate is not to be trusted."""
+
+
+class MiClient:
+    """Calls methods of one MI. ``timeout`` is in seconds, for each step on the way to an answer."""
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, token: str | None = None, ca: str | None = None, timeout: float = 10.0
+    ) -> None:
+        """``url``: ``http(s)://HOST:PORT/mi``, ``udp:HOST:PORT`` or ``unix:PATH``; ``ca``: a PEM file to trust instead
+        of the system's. Raises ConfigError with one line that says what of it cannot be used.
+        """
+        self.url = url
+        self._timeout = timeout
+        self._ids = itertools.count(1)
+        self._headers = {"Content-Type": "application/json"}
+        if token is not None:
+            if not token.isascii() or not token.isprintable() or " " in token:
+                raise ConfigError("the token has a blank, a control or a non-ASCII character")
+            self._headers["Authorization"] = f"Bearer {token}"
+        try:
+            self._address = _http_url(url) if url.startswith(("http:", "https:")) else parse_datagram_address(url)
+        except ValueError as exc:
+            raise ConfigError(f"url {exc}") from None
+        self._tls: ssl.SSLContext | None = None
+        if isinstance(self._address, SplitResult) and self._address.scheme == "https":
+            try:
+                self._tls = ssl.create_default_context(cafile=ca)
+            except (OSError, ValueError) as exc:
+                raise ConfigError(f"ca {ca!r}: {exc}") from None
+
+    def call(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> Any:
+        """The result. Raises RpcError (the MI's own, or an HTTP status as one), NothingAnswered, MalformedMessage."""
+        answer = codec.parse(self.ask(method, params))
+        if not isinstance(answer, dict):
+            raise MalformedMessage(f"{self.url} did not answer with an object")
+        error = answer.get("error")
+        if isinstance(error, dict):
+            data = error.get("data")
+            raise RpcError(error.get("code", 0), str(error.get("message")), None if data is None else str(data))
+        if "result" not in answer:
+            raise MalformedMessage(f"{self.url} answered with neither result nor error")
+        return answer["result"]
+
+    def ask(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> str:
+        """The answer's text, as it came. Raises RpcError for one that is no JSON (an HTTP status, "400 Parse_error"),
+        NothingAnswered.
+        """
+        body = render_request(method, params, str(next(self._ids)))
+        try:
+            match self._address:
+                case UdpAddress() as address:
+                    text = self._ask_udp(address, body)
+                case UnixAddress(path):
+                    text = self._ask_unix(path, body)
+                case url:
+                    text = self._ask_http(url, body)
+        except TimeoutError:
+            raise NothingAnswered(f"{self.url}: no answer within {self._timeout:g} s") from None
+        except http.client.HTTPException as exc:
+            raise NothingAnswered(f"{self.url}: no HTTP answer: {exc or type(exc).__name__}") from None
+        except (OSError, UnicodeError) as exc:  # the latter for a host name that IDNA refuses
+            raise NothingAnswered(f"{self.url}: {getattr(exc, 'strerror', None) or exc}") from None
+        code, _, words = text.partition(" ")
+        if code.isdecimal() and words:  # mi_datagram's two answers that are not JSON
+            raise RpcError(int(code), words)
+        return text
+
+    def _ask_http(self, url: SplitResult, body: bytes) -> str:
+        host = url.hostname or ""
+        connection = (
+            http.client.HTTPConnection(host, url.port, timeout=self._timeout)
+            if self._tls is None
+            else http.client.HTTPSConnection(host, url.port, timeout=self._timeout, context=self._tls)
+        )
+        try:
+            target = (url.path or "/mi") + (f"?{url.query}" if url.query else "")
+            connection.request("POST", target, body, self._headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise RpcError(response.status, response.reason or "no reason given")
+        return answer.decode("utf-8", "replace")
+
+    def _ask_udp(self, address: UdpAddress, body: bytes) -> str:
+        family, _, _, _, peer = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect(peer)  # a port where nobody listens is then reported, and nobody else can answer
+            return self._exchange(sock, body)
+
+    def _ask_unix(self, path: str, body: bytes) -> str:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            # A name of the kernel's choice, to be answered at; not connected, because OpenSIPS answers from elsewhere.
+            sock.bind("")
+            return self._exchange(sock, body, path)
+
+    def _exchange(self, sock: socket.socket, body: bytes, path: str | None = None) -> str:
+        sock.settimeout(self._timeout)
+        if path is None:
+            sock.send(body)
+        else:
+            sock.sendto(body, path)
+        return sock.recv(_DATAGRAM).decode("utf-8", "replace")
+
+
+def _http_url(text: str) -> SplitResult:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"{text!r} has a blank, a control or a non-ASCII character")
+    try:
+        url = urlsplit(text)
+        host, _port = url.hostname, url.port
+    except ValueError as exc:
+        raise ValueError(f"{text!r}: {exc}") from None
+    if not host or url.username is not None:
+        raise ValueError(f"{text!r} is not of the form http(s)://HOST[:PORT][/PATH]")
+    return url

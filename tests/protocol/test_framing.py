@@ -1,0 +1,62 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.protocol.framing import MAX_REPLY_PATH, FifoRequest, reply_name_fault, split_fifo
+
+NAME = st.text(st.characters(codec="utf-8", exclude_characters=":"), max_size=5)
+TEXT = st.text(st.sampled_from('ab":{}[]\\\n🎉'), max_size=8)
+BLANK = st.text(st.sampled_from(" \t\r\n"), max_size=3)
+VALUE = st.recursive(
+    st.integers() | TEXT, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
+)
+CONTAINER = VALUE.filter(lambda value: isinstance(value, (list, dict)))
+
+
+@given(st.lists(st.tuples(BLANK, NAME, BLANK, CONTAINER, BLANK)), st.sampled_from([None, 1]))
+def test_requests_written_one_behind_the_other_are_split(written: list[tuple[Any, ...]], indent: int | None) -> None:
+    texts = [(name, json.dumps(value, indent=indent)) for _, name, _, value, _ in written]
+    chunk = "".join(f"{a}:{name}:{b}{json.dumps(value, indent=indent)}{c}" for a, name, b, value, c in written)
+    requests, rest = split_fifo(chunk.encode())
+    assert [(request.reply, request.body.decode()) for request in requests] == texts
+    assert rest == b""
+
+
+@given(st.binary() | st.text(st.sampled_from(':"{}[]\\\n a')).map(str.encode))
+def test_any_bytes_are_split_without_losing_any(chunk: bytes) -> None:
+    requests, rest = split_fifo(chunk)
+    glued = b"".join(b":" + r.reply.encode("utf-8", "surrogateescape") + b":" + r.body for r in requests) + rest
+    blanks = b" \t\r\n"
+    assert glued.translate(None, blanks) == chunk.translate(None, blanks)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "requests", "rest"),
+    [
+        (b":r:5\n::{}", [FifoRequest("r", b"5"), FifoRequest("", b"{}")], b""),
+        (b":r:{}garbage", [FifoRequest("r", b"{}")], b"garbage"),
+        (b"{}", [], b"{}"),
+        (b":r", [], b":r"),
+        (b":r:", [FifoRequest("r", b"")], b""),
+        (b':r:{"a":"}', [FifoRequest("r", b'{"a":"}')], b""),
+        (b":r:{]}::{}", [FifoRequest("r", b"{]"), ], b"}::{}"),
+        (b":\xff:[]", [FifoRequest("\udcff", b"[]")], b""),
+    ],
+)  # fmt: skip
+def test_odd_chunks(chunk: bytes, requests: list[FifoRequest], rest: bytes) -> None:
+    assert split_fifo(chunk) == (requests, rest)
+
+
+@pytest.mark.parametrize("name", ["../x", "a.b", "a/b", "a\\b", "a\0b"])
+def test_a_reply_name_stays_in_its_directory(name: str) -> None:
+    assert reply_name_fault(name, "/tmp/") == "has a '.', '/', '\\' or NUL"
+
+
+def test_a_reply_path_has_a_length() -> None:
+    longest = "n" * (MAX_REPLY_PATH - len("/tmp/") - 1)
+    assert reply_name_fault(longest, "/tmp/") is None
+    assert reply_name_fault(longest + "n", "/tmp/") == "is too long: with /tmp/ at most 127 bytes"
+    assert reply_name_fault("opensips_fifo_reply_1_2", "/tmp/") is None

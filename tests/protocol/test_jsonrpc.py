@@ -1,0 +1,141 @@
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import MalformedMessage, UnknownJanusId
+from bridge.protocol import jsonrpc
+from bridge.protocol.jsonrpc import (
+    InvalidRequest,
+    Request,
+    RpcError,
+    parse,
+    render_error,
+    render_request,
+    render_result,
+)
+from bridge.resources import schema
+
+TEXT = st.text(st.characters(), max_size=8)  # lone surrogates too: they can be written as escapes
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+MEMBERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "jsonrpc": st.just("2.0") | JSON,
+        "method": TEXT | JSON,
+        "params": st.lists(JSON, max_size=2) | st.dictionaries(TEXT, JSON, max_size=2) | JSON,
+        "id": TEXT | JSON,
+        "other": JSON,
+    },
+)
+
+
+@given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_a_request_or_one_of_two_errors(body: bytes) -> None:
+    try:
+        request = parse(body)
+    except (MalformedMessage, InvalidRequest):
+        return
+    assert isinstance(request.method, str)
+
+
+@given(MEMBERS | JSON)
+def test_validation_is_that_of_the_schema(value: Any) -> None:
+    try:
+        parse(json.dumps(value).encode())
+        accepted = True
+    except InvalidRequest:
+        accepted = False
+    assert accepted == jsonschema.Draft202012Validator(schema("mi-request")).is_valid(value)
+
+
+@given(
+    TEXT,
+    st.none() | st.lists(JSON, min_size=1, max_size=3) | st.dictionaries(TEXT, JSON, min_size=1, max_size=3),
+    st.none() | TEXT | st.integers(-(2**63), 2**63 - 1),
+)
+def test_a_rendered_request_is_parsed_back(method: str, params: Any, id: str | int | None) -> None:
+    assert parse(render_request(method, params, id)) == Request(method, params, id, notification=False)
+
+
+@given(JSON, TEXT | st.integers() | st.none())
+def test_a_rendered_result_is_json_in_utf8(value: Any, id: str | int | None) -> None:
+    answer = json.loads(render_result(value, id).decode("utf-8"))
+    assert answer == {"jsonrpc": "2.0", "result": value, "id": id}
+    assert list(answer) == ["jsonrpc", "result", "id"]
+
+
+def test_a_rendered_error_has_data_only_with_a_reason() -> None:
+    assert render_error(UnknownJanusId(), "1") == (
+        b'{"jsonrpc":"2.0","error":{"code":404,"message":"Unknown Janus ID"},"id":"1"}'
+    )
+    assert render_error(RpcError(503, "No", 'say "so"'), None) == (
+        b'{"jsonrpc":"2.0","error":{"code":503,"message":"No","data":"say \\"so\\""},"id":null}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        (b"9223372036854775807", 2**63 - 1),
+        (b"9223372036854775808", 2**63 - 1),
+        (b"-1e30", -(2**63)),
+        (b"-1.9", -1),
+        (rb'"\ud800 \u0000"', "\ud800 \0"),
+    ],
+)
+def test_ids_beyond_the_common(text: bytes, id: str | int) -> None:
+    request = parse(b'{"jsonrpc":"2.0","method":"m","id":%b}' % text)
+    assert request.id == id
+    assert json.loads(render_result(1, request.id))["id"] == id
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"Infinity", b"1e400", b"false"])
+def test_an_id_that_cannot_be_echoed_is_invalid(text: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(b'{"jsonrpc":"2.0","method":"m","id":%b}' % text)
+    assert caught.value.id is None
+
+
+def test_parameters_that_only_their_command_can_judge_are_let_through() -> None:
+    deep = b"[" * 150 + b"]" * 150
+    request = parse(b'{"jsonrpc":"2.0","method":"m","params":{"a":NaN,"b":"\\ud800\\u0000","c":%b}}' % deep)
+    assert isinstance(request.params, dict)
+    assert request.params["a"] != request.params["a"]
+    assert request.params["b"] == "\ud800\0"
+
+
+def test_nesting_has_an_end() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"jsonrpc":"2.0","method":"m","params":' + b"[" * depth + b"]" * depth + b"}"
+
+    assert parse(nested(jsonrpc.MAX_DEPTH - 1)).method == "m"
+    for depth in (jsonrpc.MAX_DEPTH, 100_000):
+        with pytest.raises(MalformedMessage, match="nested deeper than 400"):
+            parse(nested(depth))
+
+
+def test_brackets_are_not_nesting() -> None:
+    wide = "[" + ",".join(["[]"] * 1000) + "]"
+    assert parse(f'{{"jsonrpc":"2.0","method":"m","params":{wide}}}'.encode()).params == [[]] * 1000
+
+
+def test_of_duplicates_the_first_wins_outside_and_the_last_inside() -> None:
+    request = parse(b'{"jsonrpc":"2.0","method":"a","METHOD":"b","method":"c","params":{"x":1,"x":2},"params":[]}')
+    assert request == Request("a", {"x": 2}, None, notification=True)
+
+
+def test_a_number_of_too_many_digits_is_no_json() -> None:
+    with pytest.raises(MalformedMessage):
+        parse(b'{"jsonrpc":"2.0","method":"m","params":[' + b"9" * 5000 + b"]}")
+
+
+def test_the_constant_answer_is_what_would_be_rendered() -> None:
+    assert render_error(MalformedMessage(), None) == jsonrpc.PARSE_ERROR
