@@ -12,7 +12,10 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     ├── TooManyInFlight      503 "Too many commands in flight"   nothing was sent: safe to repeat
     ├── TransactionLost      502 "Janus connection lost"         sent, the link fell: outcome unknown
     ├── TransactionTimeout   408 "Janus command timed out"
+    ├── ConnectFailed        an attempt to connect to a Janus failed (inside a link; callers see LinkDown)
     └── TableUnavailable     500 "Janus table not loaded"        (janus_reload)
+        └── TableRefused         the database was reached and said no: access denied, no such table or file
+            └── WrongTableVersion    version row missing or another than ours (exit code 2 at start)
 """
 
 
@@ -71,3 +74,20 @@ class TransactionTimeout(BridgeError):
 class TableUnavailable(BridgeError):
     code = 500
     message = "Janus table not loaded"
+
+
+class TableRefused(TableUnavailable):
+    """Trying again will not help until somebody changes the database or the configuration."""
+
+
+class WrongTableVersion(TableRefused):
+    """The ``version`` table does not say 1 for our table; the text names both versions (contract 4.1)."""
+
+
+class ConnectFailed(BridgeError):
+    """A connection to a Janus could not be opened. ``refused``: nothing listened there, a cheap and certain answer."""
+
+    def __init__(self, data: str, *, refused: bool = False) -> None:
+        super().__init__(data)
+        self.reason = data
+        self.refused = refused

@@ -1,4 +1,4 @@
-"""What a Janus wants to see in each request: API secret, stored token, signed token (contract 5.3, issue of TLS and auth).
+"""What a Janus wants to see in each request: API secret, stored token, signed token (contract 3.2).
 
 Owns how they are made and put into a request. The clock is an argument. They never appear in a ``repr``.
 Authority: Janus manual, "Authentication" (auth.c): a signed token is ``EXPIRY,janus,PLUGIN,...:HMAC-SHA1`` in base64.

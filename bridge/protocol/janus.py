@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from bridge.protocol.codec import JsonObject
 
 SESSION_NOT_FOUND = 458
+HANDLE_NOT_FOUND = 459
 UNAUTHORIZED = 403
 
 # The plugin answers a `message` either at once (`success`) or by an `event` with the same transaction; the `ack` in

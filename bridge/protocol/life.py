@@ -1,17 +1,18 @@
 """The life of a gateway, as a table.
 
 Owns which state follows which (contract 5.3) and what each is called in ``janus_list``. Must not know how anything is
-done: ``core/link.py`` does it and steps here. A pair that is not in the table is a fault of the program, never of Janus.
+done: ``core/link.py`` does it and steps here. A pair that is not in the table is a fault of the program, not of Janus.
 
     DOWN ──connect──> OPENING ──opened──> JOINING ──joined──> READY
      ^                   │ failed            │ failed, ended     │ ended: DOWN     session ended: JOINING
      └───────────────────┴───────────────────┘                   │ left
                                                                  v
-    READY <──joined── REJOINING <──opened── LEAVING <──retry/failed─┐   the old connection stays open and is read
-      ^ ^                │ failed             │ failed ─────────────┘
-      │ └────────────────┼── spoke / kept ────┘                         the old one is good again: the attempt is dropped
-      │                  └── old ended: JOINING
-      └ (from LEAVING, when the old one ended: OPENING)
+    READY <──joined── REJOINING <──opened── LEAVING ──failed──> RESTING ──retry──> LEAVING
+                         │ failed: RESTING     │ back: JOINING     │ back: JOINING
+                         │ ended: JOINING      │ ended: OPENING    │ ended: DOWN
+
+While a connection is being left, the old one stays open and is read. ``ended`` in the second row is the old one's end;
+``back`` says that it is good again, and the attempt is dropped: JOINING then only claims what was claimed elsewhere.
 
 ``REFUSED``: Janus answered, but will not give a session (403, 472): tried again on the same connection.
 """
@@ -60,10 +61,10 @@ TABLE: dict[tuple[State, Step], State] = {
     (State.READY, Step.LEAVE): State.LEAVING,
     (State.LEAVING, Step.OPENED): State.REJOINING,
     (State.LEAVING, Step.FAILED): State.RESTING,
-    (State.LEAVING, Step.BACK): State.READY,
+    (State.LEAVING, Step.BACK): State.JOINING,
     (State.LEAVING, Step.ENDED): State.OPENING,
     (State.RESTING, Step.RETRY): State.LEAVING,
-    (State.RESTING, Step.BACK): State.READY,
+    (State.RESTING, Step.BACK): State.JOINING,
     (State.RESTING, Step.ENDED): State.DOWN,
     (State.REJOINING, Step.JOINED): State.READY,
     (State.REJOINING, Step.REFUSE): State.RESTING,

@@ -1,8 +1,8 @@
 """Transactions: what goes out under which name, and whose a message is.
 
 Owns the text of the bridge's transactions and the table of those that wait. Must not know connections, sessions or
-time. Authority: contract 5.4. Janus echoes a transaction verbatim and of any length (observed), so everything that is needed
-to give a later message back to its caller travels in the text itself, and survives a restart of the bridge:
+time. Authority: contract 5.4. Janus echoes a transaction verbatim and of any length (observed), so everything that is
+needed to give a later message back to its caller travels in the text itself, and survives a restart of the bridge:
 
     jb.START.NUMBER.KIND.CALLER
 
@@ -88,10 +88,14 @@ class TransactionTable(Generic[W]):
 
     def open(self, waiting: W) -> str:
         """A new transaction; returns its text on the wire."""
-        self._next += 1
-        wire = encode(self._start, self._next, waiting.kind, waiting.caller)
+        _, wire = self.number(waiting.kind, waiting.caller)
         self._waiting[wire] = waiting
         return wire
+
+    def number(self, kind: Kind, caller: str | None) -> tuple[int, str]:
+        """A new transaction that nobody waits for: its number and its text on the wire."""
+        self._next += 1
+        return self._next, encode(self._start, self._next, kind, caller)
 
     def find(self, wire: str | None) -> W | None:
         """Who waits under this text."""

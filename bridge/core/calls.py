@@ -1,0 +1,92 @@
+"""A call: one request to Janus and whoever waits for its answer.
+
+Owns its progress and its outcome (contract 5.5). Must not know how it is sent. The bridge's own requests are calls too.
+"""
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import trio
+
+from bridge.errors import BridgeError
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.command import JanusCommand
+from bridge.protocol.janus import Kind
+
+if TYPE_CHECKING:
+    from bridge.core.connection import Connection
+
+
+class Progress(Enum):
+    """The value is what a time-out says in its ``data``."""
+
+    WAITING = "not sent"  # in its lane, or for a new connection
+    SENT = "no answer"
+    ACKED = "acknowledged, no event came"
+
+
+class Call:
+    """``session_id`` is what it goes out with; ``deadline`` is trio's clock."""
+
+    __slots__ = (
+        "answer",
+        "command",
+        "connection",
+        "deadline",
+        "error",
+        "event",
+        "kind",
+        "notification",
+        "progress",
+        "session_id",
+        "wire",
+    )
+
+    def __init__(
+        self, command: JanusCommand, deadline: float, *, kind: Kind | None = None, notification: bool = False
+    ) -> None:
+        self.command = command
+        self.kind: Kind = command.verb.kind if kind is None else kind
+        self.deadline = deadline
+        self.notification = notification
+        self.session_id = command.session_id
+        self.progress = Progress.WAITING
+        self.wire: str | None = None  # its transaction, once it was sent
+        self.connection: Connection | None = None  # what it was sent on
+        self.answer: JsonObject | None = None
+        self.error: BridgeError | None = None
+        self.event = trio.Event()
+
+    @property
+    def caller(self) -> str | None:
+        return self.command.caller
+
+    @property
+    def handle_id(self) -> int | None:
+        return self.command.handle_id
+
+    @property
+    def closes_session(self) -> bool:
+        return self.kind == "destroy"
+
+    @property
+    def finished(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+    def settle(self, answer: JsonObject) -> None:
+        """Janus answered."""
+        self.answer = answer
+        self.event.set()
+
+    def fail(self, error: BridgeError) -> None:
+        """It will not be answered. Does nothing if it was."""
+        if not self.finished:
+            self.error = error
+            self.event.set()
+
+    def result(self) -> JsonObject:
+        """The answer; raises the error that it ended in."""
+        if self.error is not None:
+            raise self.error
+        assert self.answer is not None
+        return self.answer

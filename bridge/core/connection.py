@@ -1,0 +1,146 @@
+"""One TCP life of a gateway's WebSocket, as the link sees it.
+
+Owns what is known of one connection: when it last spoke, what is in flight on it, how it ended. Decides nothing: every
+report goes to the link. Must not know sockets; ``connect`` is passed in.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from bridge.core.calls import Call
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.gateway import Gateway
+
+if TYPE_CHECKING:
+    from bridge.core.link import JanusLink
+    from bridge.protocol.codec import JsonObject
+
+
+class WebSocket(Protocol):
+    """An open WebSocket. None of these waits; what is sent goes out in order."""
+
+    last_received: float  # trio clock: when the last frame of any kind came
+
+    def send_text(self, text: str) -> None: ...
+
+    def send_ping(self) -> None: ...
+
+    def close(self) -> None:
+        """Close politely, without waiting for the peer longer than a moment."""
+
+
+class Reports(Protocol):
+    """What a WebSocket tells. All of it synchronous: reading never stops for a slow handler (contract 5.8)."""
+
+    def on_text(self, text: str) -> None: ...
+
+    def on_frames(self) -> None:
+        """Frames of any kind arrived (once a read, after ``on_text``)."""
+
+    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None:
+        """A message was thrown away: binary, or over a limit. ``head`` is how it began."""
+
+    def on_stalled(self) -> None:
+        """A write could not complete in time; nothing more will be written."""
+
+
+# connect(gateway, reports, opened): opens a WebSocket, hands it to opened(websocket) and runs it to its end. Returns
+# why it ended; raises ConnectFailed before it was open.
+Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None]], Awaitable[str]]
+
+
+class Connection:
+    """A WebSocket with its number. ``usable``: it may be written to."""
+
+    def __init__(self, link: "JanusLink", number: int, gateway: Gateway, credentials: Credentials) -> None:
+        self._link = link
+        self.number = number
+        # What it was opened for and with: the row and its secrets may have changed since.
+        self.gateway = gateway
+        self.credentials = credentials
+        self.ws: WebSocket | None = None
+        self.usable = True
+        self.calls: set[Call] = set()
+        self.info: JsonObject = {}
+        self.joined = False  # Janus's info was asked for, and the heart beats
+        self._keepalive_at: tuple[int, float] = (0, 0.0)
+        self.rtt: float | None = None  # seconds, of the last keepalive that was answered
+        self.ended = trio.Event()
+        self.end_reason: str | None = None
+        self._idle = trio.Event()
+
+    async def run(self, connect: Connect, *, task_status: trio.TaskStatus[None]) -> None:
+        """Open and run. ``started()`` when it is open; raises ConnectFailed before that."""
+
+        def opened(ws: WebSocket) -> None:
+            self.ws = ws
+            task_status.started()
+
+        reason = "the bridge closed it"
+        try:
+            reason = await connect(self.gateway, self, opened)
+        finally:
+            self.usable = False
+            if self.ws is not None:
+                self.end_reason = reason
+                self.ended.set()
+                self._link.on_ended(self, reason)
+
+    # Reports
+
+    def on_text(self, text: str) -> None:
+        self._link.hearing.text(self, text)
+
+    def on_frames(self) -> None:
+        self._link.on_frames(self)
+
+    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None:
+        self._link.hearing.refused(reason, head, too_large=too_large)
+
+    def on_stalled(self) -> None:
+        self.usable = False
+        self._link.on_stalled(self)
+
+    # Sending
+
+    def send(self, text: str) -> None:
+        """Send, if that is still possible; a connection that ended reports that by itself."""
+        if self.usable and self.ws is not None:
+            self.ws.send_text(text)
+
+    def close(self) -> None:
+        """Let it end."""
+        if self.ws is not None:
+            self.ws.close()
+
+    def keepalive_sent(self, number: int) -> None:
+        """The keepalive with that number went out now."""
+        if self.ws is not None:
+            self._keepalive_at = (number, trio.current_time())
+
+    def keepalive_answered(self, number: int) -> None:
+        """Janus answered the keepalive with that number."""
+        if number == self._keepalive_at[0]:
+            self.rtt = trio.current_time() - self._keepalive_at[1]
+
+    @property
+    def last_received(self) -> float:
+        return self.ws.last_received if self.ws is not None else 0.0
+
+    def forget(self, call: Call) -> None:
+        """A call is over."""
+        self.calls.discard(call)
+        if not self.calls:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight on it."""
+        while self.calls:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def __repr__(self) -> str:
+        state = "ended" if self.ended.is_set() else "open" if self.usable else "stalled"
+        return f"<connection {self.number} {state} in_flight={len(self.calls)}>"

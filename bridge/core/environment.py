@@ -1,0 +1,50 @@
+"""What all links share, handed to each at its birth.
+
+Owns nothing but the list: settings as plain values, and the callables through which a link reaches the world.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge.core.connection import Connect
+from bridge.core.stats import Stats
+from bridge.core.timers import Timers
+from bridge.protocol.codec import INTEGER_MEMBERS
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Times in seconds. ``wide_strings``: wide integers become strings in answers and events (contract 5.6)."""
+
+    cmd_timeout: float = 5.0
+    ping_interval: float = 5.0
+    max_in_flight: int = 1024
+    reconnect_min: float = 0.5
+    reconnect_max: float = 15.0
+    wide_strings: bool = True
+    integer_members: frozenset[str] = INTEGER_MEMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnvironment:
+    """``start`` is random for each start of the bridge; ``uniform`` its random source; ``wall`` gives unix seconds.
+
+    ``raise_event(gateway, body)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event Interface;
+    ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session for the
+    next bridge process.
+    """
+
+    start: str
+    connect: Connect
+    timers: Timers
+    stats: Stats
+    wanted: Callable[[], bool]
+    raise_event: Callable[[Gateway, str], None]
+    raise_status: Callable[[Gateway, str, str, str], None]
+    save: Callable[[Gateway, SavedSession], None]
+    uniform: Callable[[float, float], float]
+    wall: Callable[[], float]
+    settings: LinkSettings = field(default_factory=LinkSettings)
+    managed_ids: set[int] = field(default_factory=set)  # of all gateways: see SessionBook

@@ -1,0 +1,185 @@
+"""What every message of one Janus is: an answer, an event (contract 7.1), the end of a session, or nothing.
+
+Owns that decision and its bookkeeping. Must not know how connections are made or kept.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+
+from bridge.core.calls import Call
+from bridge.core.connection import Connection
+from bridge.core.environment import LinkEnvironment
+from bridge.core.traffic import Traffic
+from bridge.errors import MalformedMessage, TransactionLost
+from bridge.protocol import codec
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.janus import (
+    HANDLE_NOT_FOUND,
+    SESSION_NOT_FOUND,
+    Ack,
+    CoreEvent,
+    Failure,
+    Incoming,
+    Kind,
+    Malformed,
+    PluginEvent,
+    Success,
+    classify,
+    member_id,
+)
+from bridge.protocol.session import JanusSession
+from bridge.protocol.session_book import SessionBook
+from bridge.protocol.transactions import decode
+
+log = logging.getLogger("bridge.link")
+
+_TRANSACTION = re.compile(r'"transaction"\s*:\s*"(jb\.[^"]*)"')
+TOO_LARGE = "Janus answer too large"
+
+
+class Hearing:
+    """``session_over(session)`` is told when Janus ended a session; ``raise_event(body)`` gets the text of an event."""
+
+    def __init__(
+        self,
+        janus_id: str,
+        environment: LinkEnvironment,
+        traffic: Traffic,
+        session_over: Callable[[JanusSession], None],
+        raise_event: Callable[[str], None],
+    ) -> None:
+        self._janus_id = janus_id
+        self._stats = environment.stats
+        self._wanted = environment.wanted
+        self._wide_strings = environment.settings.wide_strings
+        self._traffic = traffic
+        self._session_over = session_over
+        self._raise_event = raise_event
+
+    @property
+    def _book(self) -> SessionBook:
+        return self._traffic.book
+
+    def text(self, connection: Connection, text: str) -> None:
+        """A text message arrived."""
+        try:
+            message = codec.parse(text)
+        except MalformedMessage as exc:
+            self.refused(f"is no JSON: {exc}", text[:4096], too_large=False)
+            return
+        incoming = classify(message)
+        if isinstance(incoming, Malformed):
+            self.refused(incoming.reason, text[:4096], too_large=False)
+            return
+        call = self._traffic.find(incoming.transaction)
+        if call is not None:
+            self._answer(call, incoming, message, connection)
+        else:
+            self._unasked(incoming, message, connection)
+
+    def refused(self, reason: str, head: str, *, too_large: bool) -> None:
+        """A message that is not kept: counted and logged. If its head names a call, that caller is told."""
+        self._stats.add("oversized" if too_large else "malformed")
+        log.warning("%s: a message of Janus %s; it is dropped", self._janus_id, reason)
+        match = _TRANSACTION.search(head)
+        call = self._traffic.find(match[1]) if match is not None else None
+        if call is not None:
+            self._traffic.fail(call, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
+
+    def _answer(self, call: Call, incoming: Incoming, message: JsonObject, connection: Connection) -> None:
+        if isinstance(incoming, Ack) and not call.command.verb.ack_is_final:
+            self._traffic.acknowledge(call)
+            return
+        if call.kind == "own":
+            self._traffic.settle(call, message)
+            return
+        handle_plugin = call.command.request.get("plugin")
+        self._restore(message, call.caller)
+        self._note(call.kind, incoming, message, connection, call.session_id, call.handle_id, handle_plugin)
+        event_wanted = call.notification and isinstance(incoming, PluginEvent | Failure)
+        if call.notification and not event_wanted:
+            self._stats.add("notifications_done")
+        self._traffic.settle(call, codec.widen(message) if self._wide_strings else message)
+        if event_wanted:
+            self._event(message)
+        # Last, because it may end what the call was in.
+        if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
+            self._gone(call.session_id)
+
+    def _unasked(self, incoming: Incoming, message: JsonObject, connection: Connection) -> None:
+        wire = decode(incoming.transaction) if not isinstance(incoming, Malformed) and incoming.transaction else None
+        session_id = member_id(message.get("session_id"))
+        if wire is not None:
+            if wire.kind == "own":
+                self._keepalive_answered(wire.caller, incoming, wire.number, connection)
+                return
+            # An answer that came after its caller's time: it still says what became of sessions and handles.
+            self._note(wire.kind, incoming, message, connection, session_id, None, None)
+            self._restore(message, wire.caller)
+        if isinstance(incoming, Ack):
+            return
+        if isinstance(incoming, PluginEvent):
+            self._book.heard(message)
+        elif isinstance(incoming, CoreEvent) and incoming.name == "detached":
+            self._book.detached(session_id, member_id(message.get("sender")))
+        self._event(message)
+        if isinstance(incoming, CoreEvent) and incoming.name == "timeout":
+            self._gone(session_id)
+
+    def _keepalive_answered(self, session: str | None, incoming: Incoming, number: int, connection: Connection) -> None:
+        """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
+        if session is None or not session.isdecimal():
+            return
+        if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
+            self._gone(int(session))
+        elif isinstance(incoming, Ack):
+            connection.keepalive_answered(number)
+
+    def _note(
+        self,
+        kind: Kind,
+        incoming: Incoming,
+        message: JsonObject,
+        connection: Connection,
+        session_id: int | None,
+        handle_id: int | None,
+        plugin: object,
+    ) -> None:
+        """What the answer to a command says about sessions and handles."""
+        if isinstance(incoming, Failure) and incoming.code == HANDLE_NOT_FOUND:
+            self._book.detached(session_id, handle_id)
+        if not isinstance(incoming, Success):
+            return
+        if kind == "create":
+            data = message.get("data")
+            created = member_id(data.get("id")) if isinstance(data, dict) else None
+            if created is not None:
+                self._book.adopt(created, connection.number)
+        elif kind == "claim" and session_id is not None:
+            self._book.adopt(session_id, connection.number)
+        elif kind == "attach":
+            self._book.attached(session_id, message, plugin if isinstance(plugin, str) else None)
+        elif kind == "detach":
+            self._book.detached(session_id, handle_id)
+        elif kind == "destroy":
+            session = self._book.find(session_id)
+            if session is not None and not session.managed:
+                self._book.ended(session)
+
+    def _gone(self, session_id: int | None) -> None:
+        session = self._book.find(session_id)
+        if session is not None:
+            self._session_over(session)
+
+    def _restore(self, message: JsonObject, caller: str | None) -> None:
+        """Give the caller's own transaction back, or none where the caller sent none."""
+        if "transaction" in message:
+            if caller is None:
+                del message["transaction"]
+            else:
+                message["transaction"] = caller
+
+    def _event(self, message: JsonObject) -> None:
+        if self._wanted():
+            self._raise_event(codec.render(codec.widen(message) if self._wide_strings else message))

@@ -1,0 +1,80 @@
+"""The heartbeat of a connection: keepalives, pings, and when silence is too long.
+
+Owns the rhythm (contract 5.3, "Ready"). Runs on the process's timers; costs no task. Must not know what a link does
+about silence. Janus's clock for a session is any request that names it; a late answer is no proof of death, because answers
+queue behind events: any frame counts as life.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from bridge.core.connection import Connection
+from bridge.core.timers import Timers
+from bridge.core.traffic import Traffic
+
+SILENCE_INTERVALS = 2
+SHORTEST_SILENCE = 2.0  # seconds
+
+
+def interval(configured: float, info: dict[str, object]) -> float:
+    """Seconds between keepalives: as configured, but at most a third of what Janus gives a session (from ``info``)."""
+    for member in ("session-timeout", "reclaim-session-timeout"):
+        seconds = info.get(member)
+        if type(seconds) is int and seconds > 0:
+            configured = min(configured, seconds / 3)
+    return configured
+
+
+class Heart:
+    """Beats until its connection ended or may not be written to, or ``silent`` was called."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        traffic: Traffic,
+        timers: Timers,
+        configured: float,
+        silent: Callable[[Connection], None],
+    ) -> None:
+        self._connection = connection
+        self._traffic = traffic
+        self._timers = timers
+        self._configured = configured
+        self._silent = silent
+        self._next_keepalive = trio.current_time() + self.interval
+
+    @property
+    def interval(self) -> float:
+        return interval(self._configured, self._connection.info)
+
+    @property
+    def _silence(self) -> float:
+        return max(SILENCE_INTERVALS * self.interval, SHORTEST_SILENCE)
+
+    def start(self) -> None:
+        """Begin. Janus's ``info`` may come later; the rhythm follows it."""
+        self._sleep()
+
+    def _sleep(self) -> None:
+        connection = self._connection
+        self._next_keepalive = min(self._next_keepalive, trio.current_time() + self.interval)
+        deadline = min(self._next_keepalive, connection.last_received + self._silence)
+        self._timers.call_at(deadline, self._beat)
+
+    def _beat(self) -> None:
+        connection = self._connection
+        if connection.ended.is_set() or not connection.usable:
+            return
+        now = trio.current_time()
+        if now - connection.last_received >= self._silence:
+            self._silent(connection)
+            return
+        if now >= self._next_keepalive:
+            self._next_keepalive = now + self.interval
+            for session in self._traffic.book:
+                if session.session_id is not None and session.carried_by(connection.number):
+                    self._traffic.keepalive(connection, session.session_id)
+            if connection.ws is not None and now - connection.last_received >= self.interval:
+                connection.ws.send_ping()
+        self._sleep()

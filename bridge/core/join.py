@@ -1,0 +1,114 @@
+"""Bring every session of a gateway onto a connection: claim those that have an id, create the managed one.
+
+Owns the exchange that makes a connection useful (contract 5.3, "Claim"). Must not know how it was opened.
+Only error 458 on a claim means that a session is lost; a refusal or silence leaves it to be claimed again.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from bridge.core.calls import Call
+from bridge.core.connection import Connection
+from bridge.core.traffic import Traffic
+from bridge.errors import BridgeError
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.janus import SESSION_NOT_FOUND, Failure, Success, classify, member_id
+from bridge.protocol.session import JanusSession, SessionState, SessionStep
+
+ANSWER_DEADLINE = 5.0  # seconds without any frame while an answer is awaited
+
+
+class JoinFailed(Exception):
+    """Nothing more is to be had from this connection."""
+
+
+class JoinRefused(Exception):
+    """Janus answered, but will not give or hand over a session (403, 472 ...). To be asked again."""
+
+
+async def join(connection: Connection, traffic: Traffic, session_over: Callable[[JanusSession], None]) -> None:
+    """Claim and create until every session lives on ``connection``.
+
+    ``session_over`` is told of each session that Janus did not know any more. Raises JoinRefused or JoinFailed;
+    sessions that were claimed stay claimed then.
+    """
+    if connection.ended.is_set():
+        raise JoinFailed(connection.end_reason or "the connection ended")
+    info = None if connection.joined else traffic.own(connection, {"janus": "info"})
+    try:
+        await _claim(connection, traffic, session_over)
+        if info is not None:
+            await _learn(connection, info)
+        while not traffic.book.managed.carried_by(connection.number):
+            await _create(connection, traffic)
+    finally:
+        for session in traffic.book:
+            if session.state in (SessionState.CLAIMING, SessionState.CREATING):
+                session.step(SessionStep.REFUSE)
+
+
+async def _claim(connection: Connection, traffic: Traffic, session_over: Callable[[JanusSession], None]) -> None:
+    claims: list[tuple[JanusSession, Call]] = []
+    for session in traffic.book:
+        if session.session_id is not None and not session.carried_by(connection.number):
+            session.step(SessionStep.ASK)
+            claims.append((session, traffic.own(connection, {"janus": "claim", "session_id": session.session_id})))
+    refusal: str | None = None
+    for session, call in claims:
+        answer = classify(await _answer(connection, call))
+        if session.state is not SessionState.CLAIMING:
+            continue  # a `timeout` event was faster than the answer
+        if isinstance(answer, Success):
+            session.step(SessionStep.GRANT)
+            session.carrier = connection.number
+        elif isinstance(answer, Failure) and answer.code == SESSION_NOT_FOUND:
+            session_over(session)
+        else:
+            session.step(SessionStep.REFUSE)
+            refusal = _text("hand over", answer)
+    if refusal is not None:
+        raise JoinRefused(refusal)
+
+
+async def _learn(connection: Connection, call: Call) -> None:
+    """Janus's time-outs, and the plugins that a signed token may name."""
+    connection.info = await _answer(connection, call)
+    plugins = connection.info.get("plugins")
+    if isinstance(plugins, dict):
+        connection.credentials.grant(sorted(plugins))
+    connection.joined = True
+
+
+async def _create(connection: Connection, traffic: Traffic) -> None:
+    managed = traffic.book.managed
+    managed.step(SessionStep.ASK)
+    message = await _answer(connection, traffic.own(connection, {"janus": "create"}))
+    answer = classify(message)
+    data = message.get("data")
+    session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
+    if session_id is None:
+        managed.step(SessionStep.REFUSE)
+        raise JoinRefused(_text("create", answer))
+    traffic.book.managed_created(session_id, connection.number)
+
+
+async def _answer(connection: Connection, call: Call) -> JsonObject:
+    """Wait as long as Janus says anything at all: an answer may stand behind thousands of events."""
+    started = trio.current_time()
+    while not call.finished:
+        deadline = max(started, connection.last_received) + ANSWER_DEADLINE
+        if trio.current_time() >= deadline:
+            raise JoinFailed(f"no answer to {call.command.name} within {ANSWER_DEADLINE:g} s")
+        with trio.move_on_at(deadline):
+            await call.event.wait()
+    try:
+        return call.result()
+    except BridgeError as exc:
+        raise JoinFailed(str(exc)) from None
+
+
+def _text(what: str, answer: object) -> str:
+    if isinstance(answer, Failure):
+        return f"Janus refused to {what} a session: {answer.code} {answer.reason}"
+    return f"Janus answered {what} with something else than success"

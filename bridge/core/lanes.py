@@ -1,0 +1,109 @@
+"""The commands of one handle, one at a time.
+
+Owns who may go and who waits (contract 5.4): Janus runs plugin messages on a pool of threads and would reorder them,
+and lets a detach overtake a message. A lane is (session, handle); different lanes never wait for each other. A
+``destroy`` waits for every lane of its session, and what comes after waits for it. Must not know connections or time.
+"""
+
+from collections import deque
+from typing import Generic, Protocol, TypeVar
+
+
+class Passenger(Protocol):
+    """What travels in a lane."""
+
+    @property
+    def session_id(self) -> int | None: ...
+
+    @property
+    def handle_id(self) -> int | None: ...
+
+    @property
+    def closes_session(self) -> bool: ...
+
+
+P = TypeVar("P", bound=Passenger)
+
+
+class _SessionLanes(Generic[P]):
+    __slots__ = ("behind", "closing", "lanes")
+
+    def __init__(self) -> None:
+        self.lanes: dict[int, deque[P]] = {}  # the first of each goes, the others wait
+        self.closing: P | None = None  # the destroy that goes
+        self.behind: deque[P] = deque()  # a destroy that waits for the lanes, and everything after it
+
+
+class Lanes(Generic[P]):
+    """``enter`` says whether a command may go now; ``leave`` returns those that may go next."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, _SessionLanes[P]] = {}
+
+    def enter(self, passenger: P) -> bool:
+        """True: it may go. False: it waits, and a later ``leave`` will return it."""
+        session_id = passenger.session_id
+        if session_id is None or (passenger.handle_id is None and not passenger.closes_session):
+            return True
+        lanes = self._sessions.get(session_id)
+        if lanes is None:
+            lanes = self._sessions[session_id] = _SessionLanes()
+        if lanes.behind or lanes.closing is not None:
+            lanes.behind.append(passenger)
+            return False
+        return self._admit(lanes, passenger)
+
+    def _admit(self, lanes: _SessionLanes[P], passenger: P) -> bool:
+        if passenger.closes_session:
+            if lanes.lanes:
+                lanes.behind.appendleft(passenger)
+                return False
+            lanes.closing = passenger
+            return True
+        handle_id = passenger.handle_id
+        assert handle_id is not None
+        lane = lanes.lanes.get(handle_id)
+        if lane is None:
+            lanes.lanes[handle_id] = deque((passenger,))
+            return True
+        lane.append(passenger)
+        return False
+
+    def leave(self, passenger: P) -> list[P]:
+        """It was answered, or given up: in its lane or waiting for it. Returns those that may go now."""
+        lanes = self._sessions.get(passenger.session_id) if passenger.session_id is not None else None
+        if lanes is None:
+            return []
+        going: list[P] = []
+        if passenger is lanes.closing:
+            lanes.closing = None
+        elif passenger in lanes.behind:
+            lanes.behind.remove(passenger)
+        elif passenger.handle_id is not None:
+            going = self._leave_lane(lanes, passenger.handle_id, passenger)
+        going += self._advance(lanes)
+        if not lanes.lanes and not lanes.behind and lanes.closing is None:
+            del self._sessions[passenger.session_id]  # type: ignore[arg-type]  # it was found under it
+        return going
+
+    def _leave_lane(self, lanes: _SessionLanes[P], handle_id: int, passenger: P) -> list[P]:
+        lane = lanes.lanes.get(handle_id)
+        if lane is None or passenger not in lane:
+            return []
+        first = lane[0] is passenger
+        lane.remove(passenger)
+        if not lane:
+            del lanes.lanes[handle_id]
+            return []
+        return [lane[0]] if first else []
+
+    def _advance(self, lanes: _SessionLanes[P]) -> list[P]:
+        """Let those behind a destroy move up, until the next destroy has to wait."""
+        going: list[P] = []
+        while lanes.behind and lanes.closing is None:
+            if lanes.behind[0].closes_session and lanes.lanes:
+                break
+            passenger = lanes.behind.popleft()
+            if self._admit(lanes, passenger):
+                going.append(passenger)
+        return going

@@ -1,0 +1,93 @@
+"""E_JANUS_STATUS: what is said about a gateway's connection and its lost sessions (contract 7.2).
+
+Owns when it is said. A link that flaps must not flood its subscribers: a change is told at once, but at most one in
+``QUIET`` seconds; a change within that time is told at its end, if it still is one. Must not know subscribers.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import trio
+
+from bridge.core.environment import LinkEnvironment
+from bridge.core.timers import Timer
+from bridge.protocol import codec
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import JanusSession, shorten
+
+log = logging.getLogger("bridge.link")
+
+QUIET = 10.0  # seconds between two reports of one gateway's connection
+HANDLES_IN_EVENT = 400  # about 100 bytes each as encoded three times over; a datagram carries 65,457
+
+
+class Status:
+    """What subscribers were last told of one gateway, and what is true now."""
+
+    def __init__(self, environment: LinkEnvironment, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._env = environment
+        self._told: str | None = None
+        self._now: tuple[str, str, dict[str, Any]] | None = None
+        self._quiet_until = float("-inf")
+        self._timer: Timer | None = None
+
+    def connected(self, reason: str, detail: dict[str, Any]) -> None:
+        """The gateway is ready."""
+        self._change("connected", reason, detail)
+
+    def disconnected(self, reason: str) -> None:
+        """The gateway is not ready any more. Before it ever was, there is nothing to say."""
+        self._change("disconnected", reason, {})
+
+    def _change(self, status: str, reason: str, detail: dict[str, Any]) -> None:
+        self._now = (status, reason, detail)
+        if trio.current_time() >= self._quiet_until:
+            self._tell()
+        elif self._timer is None:
+            self._timer = self._env.timers.call_at(self._quiet_until, self._quiet_over)
+
+    def _quiet_over(self) -> None:
+        self._timer = None
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._now is None or self._now[0] == self._told:
+            return
+        status, reason, detail = self._now
+        if self._told is None and status == "disconnected":
+            return
+        self._told = status
+        self._quiet_until = trio.current_time() + QUIET
+        self._raise(status, reason, detail)
+
+    def session_lost(self, session: JanusSession, reason: str) -> None:
+        """A session and its handles are gone: one event, or several where the handles are many."""
+        log.warning(
+            "%s: %s session %s is lost with %d handles: %s",
+            self.gateway.janus_id,
+            "managed" if session.managed else "further",
+            shorten(session.session_id),
+            len(session.handles),
+            reason,
+        )
+        for handles in _portions(session.handles):
+            detail = {"session": session.session_id, "managed": session.managed, "handles": handles}
+            self._raise("session_lost", reason, detail)
+
+    def stop(self) -> None:
+        """The gateway goes: no more timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _raise(self, status: str, reason: str, detail: dict[str, Any]) -> None:
+        if self._env.settings.wide_strings:
+            detail = codec.widen(detail)
+        self._env.raise_status(self.gateway, status, reason, codec.render(detail))
+
+
+def _portions(handles: dict[int, str | None]) -> Iterator[list[dict[str, Any]]]:
+    rows = [{"handle_id": handle_id, "plugin": plugin} for handle_id, plugin in handles.items()]
+    for start in range(0, max(len(rows), 1), HANDLES_IN_EVENT):
+        yield rows[start : start + HANDLES_IN_EVENT]

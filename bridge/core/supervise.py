@@ -1,0 +1,24 @@
+"""Keep a task of the program going whatever happens in it.
+
+Owns the second of the two places where ``except Exception`` stands (the other is ``mi.dispatch``). What ends up here is
+a fault of ours: it is logged with its traceback, and the task starts anew after a pause, while everything else runs.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+PAUSE = 1.0  # seconds before a task that failed starts anew
+
+
+async def supervise(run: Callable[[], Awaitable[None]], name: str, log: logging.Logger) -> None:
+    """Run until it returns. An exception is logged, and it is run again after a pause."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("%s failed; it starts again in %g s", name, PAUSE)
+        else:
+            return
+        await trio.sleep(PAUSE)

@@ -1,0 +1,198 @@
+"""The commands in flight to one Janus.
+
+Owns their transactions, lanes and outcomes (contract 5.4, 5.5). Must not know how connections are made or kept, nor
+what messages mean: ``core/hearing.py`` says which call a message answers.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from bridge.core.calls import Call, Progress
+from bridge.core.connection import Connection
+from bridge.core.environment import LinkEnvironment
+from bridge.core.lanes import Lanes
+from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
+from bridge.protocol import codec
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.command import JanusCommand
+from bridge.protocol.janus import verb_of
+from bridge.protocol.session_book import SessionBook
+from bridge.protocol.transactions import TransactionTable
+
+
+class Traffic:
+    """``connection`` is the one that commands go out on, None while there is none."""
+
+    def __init__(self, environment: LinkEnvironment, book: SessionBook) -> None:
+        self.book = book
+        self.connection: Connection | None = None
+        self._env = environment
+        self._stats = environment.stats
+        self._table: TransactionTable[Call] = TransactionTable(environment.start)
+        self._lanes: Lanes[Call] = Lanes()
+        self._calls: set[Call] = set()  # those of callers, waiting and sent
+        # While a connection is left by choice: commands that came since, and those whose lane became free since.
+        self._held: deque[Call] | None = None
+        self._parked: deque[Call] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        """Commands of callers that were accepted and have no outcome yet."""
+        return len(self._calls)
+
+    @property
+    def open(self) -> bool:
+        """Whether commands are accepted: they can go out, or wait for a connection that is left by choice."""
+        return self.connection is not None or self._held is not None
+
+    # Out
+
+    def accept(self, call: Call) -> None:
+        """Take a caller's command. Raises TooManyInFlight, InvalidCommand or LinkDown; nothing was sent then."""
+        if len(self._calls) >= self._env.settings.max_in_flight:
+            raise TooManyInFlight(f"{len(self._calls)} commands are in flight, as many as max_in_flight allows")
+        self.book.check(call.command)
+        if self._held is None:
+            call.session_id = self.book.address(call.command)
+        self._stats.add("commands")
+        self._calls.add(call)
+        if self._held is not None:
+            self._held.append(call)
+        elif self._lanes.enter(call):
+            self._transmit(call)
+
+    def hold(self) -> None:
+        """The connection is being left by choice: what comes from now on waits until ``release``."""
+        self.connection = None
+        self._held = deque()
+
+    def release(self, connection: Connection) -> None:
+        """The sessions are on this connection: what waited goes out in the order in which it came."""
+        self.connection = connection
+        held, self._held = self._held or (), None
+        parked, self._parked = self._parked, deque()
+        for call in parked:
+            self._transmit(call)
+        for call in held:
+            if call.finished:
+                continue
+            try:
+                call.session_id = self.book.address(call.command)
+            except LinkDown as exc:
+                self.fail(call, exc)
+                continue
+            if self._lanes.enter(call):
+                self._transmit(call)
+
+    def _transmit(self, call: Call) -> None:
+        if call.finished:
+            return
+        if self.connection is None:
+            self._parked.append(call)
+            return
+        request = call.command.request
+        if call.session_id is not None:
+            request["session_id"] = call.session_id
+        self._send(self.connection, call, request)
+
+    def own(self, connection: Connection, request: JsonObject) -> Call:
+        """Send a request of the bridge's own; its answer is nobody's event."""
+        command = JanusCommand(
+            request, request["janus"], verb_of(request["janus"]), request.get("session_id"), None, None
+        )
+        call = Call(command, float("inf"), kind="own")
+        self._send(connection, call, request)
+        return call
+
+    def _send(self, connection: Connection, call: Call, request: JsonObject) -> None:
+        call.wire = request["transaction"] = self._table.open(call)
+        call.progress = Progress.SENT
+        call.connection = connection
+        connection.calls.add(call)
+        connection.credentials.apply(request)
+        connection.send(codec.render(request))
+
+    def keepalive(self, connection: Connection, session_id: int) -> None:
+        """Keep a session alive. Its transaction names the session, so that nothing has to be remembered."""
+        number, wire = self._table.number("own", str(session_id))
+        request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": wire}
+        connection.credentials.apply(request)
+        connection.keepalive_sent(number)
+        connection.send(codec.render(request))
+
+    # Outcomes
+
+    def find(self, transaction: str | None) -> Call | None:
+        """The call that waits under this transaction."""
+        return self._table.find(transaction)
+
+    def acknowledge(self, call: Call) -> None:
+        """The plugin has it: the next command of its handle may go."""
+        call.progress = Progress.ACKED
+        self._go(self._lanes.leave(call))
+
+    def settle(self, call: Call, answer: JsonObject) -> None:
+        """Janus answered it."""
+        self._over(call)
+        if call.kind != "own":
+            self._stats.add("commands_answered")
+        call.settle(answer)
+
+    def fail(self, call: Call, error: BridgeError) -> None:
+        """It ended without an answer."""
+        if call.finished:
+            return
+        call.fail(error)
+        if call.kind != "own":
+            self._stats.add("commands_lost" if isinstance(error, TransactionLost) else "commands_failed")
+        self._over(call)
+
+    def forsake(self, call: Call, now: float) -> None:
+        """Its caller left, or its time is over. What was sent keeps its lane until then, or until it is answered."""
+        if call.finished:
+            return
+        if now >= call.deadline:
+            self._stats.add("commands_timeout")
+            self.fail(call, TransactionTimeout(call.progress.value))
+        elif call.progress is Progress.WAITING:
+            self.fail(call, LinkDown("its caller left"))
+        else:
+            self.expire_later(call)
+
+    def expire_later(self, call: Call) -> None:
+        """Nobody waits for it: let its time limit end it."""
+        self._env.timers.call_at(call.deadline, lambda: self.forsake(call, call.deadline))
+
+    def lose(self, connection: Connection, reason: str) -> None:
+        """A connection ended or was given up: what is in flight on it has no known outcome."""
+        for call in list(connection.calls):
+            self.fail(call, TransactionLost(reason))
+
+    def disconnect(self, reason: str) -> None:
+        """There is no connection to send on: what waits was never sent."""
+        self.connection = None
+        self._held = None
+        for call in [call for call in self._calls if call.progress is Progress.WAITING]:
+            self.fail(call, LinkDown(reason))
+        self._parked.clear()
+
+    def fail_all(self, error: BridgeError) -> None:
+        """The gateway goes away."""
+        self.connection = None
+        self._held = None
+        for call in list(self._calls):
+            self.fail(call, error)
+        self._parked.clear()
+
+    def _over(self, call: Call) -> None:
+        if call.wire is not None:
+            self._table.close(call.wire)
+        if call.connection is not None:
+            call.connection.forget(call)
+        if call.kind != "own":
+            self._calls.discard(call)
+            self._go(self._lanes.leave(call))
+
+    def _go(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            self._transmit(call)

@@ -1,0 +1,104 @@
+"""A Janus session, as a table of states, and what is known of its handles.
+
+Owns what becomes of one session: the managed one of a gateway, or a further one that a caller made. Must not know the
+connection that carries it. Authority: Janus's session lifetime, observed; contract 5.3, 5.7.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+
+class SessionState(Enum):
+    WANTED = "has no id yet"
+    CREATING = "create was sent"
+    LIVE = "a connection of ours carries it"
+    ADRIFT = "has an id, but nothing that carries it: to be claimed"
+    CLAIMING = "claim was sent"
+    ENDED = "Janus does not know it any more"
+
+
+class SessionStep(Enum):
+    ASK = "create or claim goes out"
+    GRANT = "Janus said success"
+    REFUSE = "Janus refused, or did not answer: nothing is known"
+    CUT = "the connection that carried it ended"
+    KEEP = "the connection that carried it is good again"
+    GONE = "458, timeout or destroy: it is over"
+
+
+SESSION_TABLE: dict[tuple[SessionState, SessionStep], SessionState] = {
+    (SessionState.WANTED, SessionStep.ASK): SessionState.CREATING,
+    (SessionState.WANTED, SessionStep.CUT): SessionState.WANTED,
+    (SessionState.WANTED, SessionStep.KEEP): SessionState.WANTED,
+    (SessionState.CREATING, SessionStep.GRANT): SessionState.LIVE,
+    (SessionState.CREATING, SessionStep.REFUSE): SessionState.WANTED,
+    (SessionState.CREATING, SessionStep.CUT): SessionState.WANTED,
+    (SessionState.LIVE, SessionStep.ASK): SessionState.CLAIMING,
+    (SessionState.LIVE, SessionStep.CUT): SessionState.ADRIFT,
+    (SessionState.LIVE, SessionStep.KEEP): SessionState.LIVE,
+    (SessionState.LIVE, SessionStep.GONE): SessionState.ENDED,
+    (SessionState.ADRIFT, SessionStep.ASK): SessionState.CLAIMING,
+    (SessionState.ADRIFT, SessionStep.CUT): SessionState.ADRIFT,
+    (SessionState.ADRIFT, SessionStep.KEEP): SessionState.LIVE,
+    (SessionState.ADRIFT, SessionStep.GONE): SessionState.ENDED,
+    (SessionState.CLAIMING, SessionStep.GRANT): SessionState.LIVE,
+    (SessionState.CLAIMING, SessionStep.REFUSE): SessionState.ADRIFT,
+    (SessionState.CLAIMING, SessionStep.CUT): SessionState.ADRIFT,
+    (SessionState.CLAIMING, SessionStep.KEEP): SessionState.LIVE,
+    (SessionState.CLAIMING, SessionStep.GONE): SessionState.ENDED,
+}
+
+
+class SavedSession(NamedTuple):
+    """A session in plain values: what the next bridge process needs to claim it or to remember its end."""
+
+    session_id: int
+    managed: bool
+    ended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class JanusSession:
+    """One session. ``handles`` maps a handle_id to its plugin, None where only the id is known.
+
+    ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge.
+    """
+
+    managed: bool
+    session_id: int | None = None
+    state: SessionState = SessionState.WANTED
+    carrier: int | None = None
+    handles: dict[int, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def adrift(cls, session_id: int, *, managed: bool) -> "JanusSession":
+        """A session that another connection, or another process, had."""
+        return cls(managed, session_id, SessionState.ADRIFT)
+
+    def carried_by(self, connection: int) -> bool:
+        """Whether it lives on that connection, so that nothing has to be asked of Janus."""
+        return self.live and self.carrier == connection
+
+    def step(self, step: SessionStep) -> None:
+        """Follow the table. Raises ValueError for a pair that it does not have."""
+        try:
+            self.state = SESSION_TABLE[self.state, step]
+        except KeyError:
+            raise ValueError(f"a session that is {self.state.name} cannot {step.name}") from None
+
+    @property
+    def live(self) -> bool:
+        return self.state is SessionState.LIVE
+
+    def __repr__(self) -> str:
+        kind = "managed" if self.managed else "further"
+        return f"<{kind} session {shorten(self.session_id)} {self.state.name} handles={len(self.handles)}>"
+
+
+def shorten(session_id: int | None) -> str:
+    """A session id as it may be shown: whoever knows the whole can claim or destroy it (contract 6.4)."""
+    if session_id is None:
+        return "-"
+    text = str(session_id)
+    return text if len(text) <= 4 else f"{text[:4]}..."

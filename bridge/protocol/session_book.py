@@ -1,0 +1,167 @@
+"""The sessions of one gateway: the managed one, those of callers, and those that are over.
+
+Owns contract 5.7: which ids are honoured, which are replaced by the managed one, what is refused. Must not know
+connections or the clock. Authority: contract 5.7, proved as a property in its tests: no caller's command can end, take
+over or stand in for the managed session.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from bridge.errors import InvalidCommand, LinkDown
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.command import JanusCommand
+from bridge.protocol.janus import member_id
+from bridge.protocol.session import JanusSession, SavedSession, SessionStep
+
+REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
+
+MAX_HEARD = 65_536  # a Janus gone mad could name a new sender in each event
+
+Save = Callable[[SavedSession], None]
+
+
+class SessionBook:
+    """``managed_ids`` is shared by all gateways: two rows may name the same Janus, and neither may harm the other."""
+
+    def __init__(self, managed_ids: set[int], save: Save, saved: Iterable[SavedSession] = ()) -> None:
+        self._managed_ids = managed_ids
+        self._save = save
+        self._further: dict[int, JanusSession] = {}
+        self._ended: dict[int, None] = {}  # a set that keeps its order
+        self.managed = JanusSession(managed=True)
+        for record in saved:
+            self._restore(record)
+
+    def _restore(self, record: SavedSession) -> None:
+        if record.ended:
+            self._remember(record.session_id)
+        elif record.managed and self.managed.session_id is None:
+            self.managed = JanusSession.adrift(record.session_id, managed=True)
+            self._managed_ids.add(record.session_id)
+        else:
+            self._further[record.session_id] = JanusSession.adrift(record.session_id, managed=False)
+
+    def __iter__(self) -> Iterator[JanusSession]:
+        yield self.managed
+        yield from list(self._further.values())
+
+    def __len__(self) -> int:
+        return 1 + len(self._further)
+
+    def find(self, session_id: int | None) -> JanusSession | None:
+        """The session with this id, if it is ours and not over."""
+        if session_id is None:
+            return None
+        return self.managed if session_id == self.managed.session_id else self._further.get(session_id)
+
+    # What a command may do
+
+    def check(self, command: JanusCommand) -> None:
+        """Refuse what could harm a managed session. Raises InvalidCommand; nothing was sent then."""
+        if command.kind == "destroy":
+            if command.session_id is None:
+                raise InvalidCommand("destroy without a session_id")
+            self._refuse_managed(command.session_id, "destroy")
+            if not self._issued(command.session_id):
+                raise InvalidCommand("destroy of a session that was not made or claimed through the bridge")
+        elif command.kind == "claim":
+            self._refuse_managed(command.session_id, "claim")
+        elif command.kind == "create":
+            self._refuse_managed(command.request.get("id"), "create")
+
+    def address(self, command: JanusCommand) -> int | None:
+        """The session_id that the command goes out with; None for a server-level verb.
+
+        Raises LinkDown if it would be the managed one and there is none.
+        """
+        if command.verb.server:
+            return None
+        if command.kind == "claim" or self._issued(command.session_id):
+            return command.session_id
+        if self.managed.session_id is None or not self.managed.live:
+            raise LinkDown("the managed session is being created")
+        return self.managed.session_id
+
+    def _issued(self, session_id: int | None) -> bool:
+        return session_id in self._further or session_id in self._ended
+
+    def _refuse_managed(self, session_id: Any, what: str) -> None:
+        if session_id in self._managed_ids or (session_id is not None and session_id == self.managed.session_id):
+            raise InvalidCommand(f"{what} names a session that the bridge manages")
+
+    # What became of sessions
+
+    def managed_created(self, session_id: int, carrier: int) -> None:
+        """Janus answered our create on the connection with that number."""
+        self.managed.session_id = session_id
+        self.managed.carrier = carrier
+        self.managed.step(SessionStep.GRANT)
+        self._managed_ids.add(session_id)
+        self._save(SavedSession(session_id, managed=True))
+
+    def adopt(self, session_id: int, carrier: int) -> None:
+        """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
+        if session_id == self.managed.session_id or session_id in self._managed_ids:
+            return
+        self._ended.pop(session_id, None)
+        session = self._further.get(session_id)
+        if session is None:
+            session = self._further[session_id] = JanusSession.adrift(session_id, managed=False)
+            session.step(SessionStep.KEEP)
+            self._save(SavedSession(session_id, managed=False))
+        elif not session.live:
+            session.step(SessionStep.KEEP)
+        session.carrier = carrier
+
+    def ended(self, session: JanusSession) -> None:
+        """The session is over. A managed one is replaced by a new one that is still to be created."""
+        if session.session_id is None:
+            return
+        session.step(SessionStep.GONE)
+        self._save(SavedSession(session.session_id, session.managed, ended=True))
+        if session is self.managed:
+            self._managed_ids.discard(session.session_id)
+            self.managed = JanusSession(managed=True)
+        else:
+            self._further.pop(session.session_id, None)
+            self._remember(session.session_id)
+
+    def _remember(self, session_id: int) -> None:
+        self._ended.pop(session_id, None)
+        self._ended[session_id] = None
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    def close(self) -> None:
+        """The gateway goes: its managed id is nobody's any more."""
+        if self.managed.session_id is not None:
+            self._managed_ids.discard(self.managed.session_id)
+
+    # What is known of handles
+
+    def attached(self, session_id: int | None, message: JsonObject, plugin: str | None) -> None:
+        """An attach succeeded: ``data.id`` of the message is the handle."""
+        session = self.find(session_id)
+        data = message.get("data")
+        handle_id = member_id(data.get("id")) if isinstance(data, dict) else None
+        if session is not None and handle_id is not None:
+            session.handles[handle_id] = plugin
+
+    def detached(self, session_id: int | None, handle_id: int | None) -> None:
+        """A handle is gone."""
+        session = self.find(session_id)
+        if session is not None and handle_id is not None:
+            session.handles.pop(handle_id, None)
+
+    def heard(self, message: JsonObject) -> None:
+        """A message came from a handle: after a restart this is how the bridge learns of those it had before."""
+        handle_id = message.get("sender")
+        session = self.find(member_id(message.get("session_id")))
+        if session is None or type(handle_id) is not int or session.handles.get(handle_id) is not None:
+            return
+        if len(session.handles) >= MAX_HEARD:
+            return
+        plugindata = message.get("plugindata")
+        plugin = plugindata.get("plugin") if isinstance(plugindata, dict) else None
+        session.handles[handle_id] = plugin if isinstance(plugin, str) else None

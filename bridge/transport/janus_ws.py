@@ -1,0 +1,227 @@
+"""The WebSocket to a Janus: trio-websocket, with its hot path taken over.
+
+Owns reading and writing one connection, and the limits of contract 5.8 and 5.9. The only file that knows the WebSocket
+library; must not know what a message means, nor how the stream was opened. Authority: RFC 6455; Janus's framing as observed.
+
+trio-websocket keeps the handshake and the protocol engine (wsproto). Two of its habits are replaced, because they halve
+the speed: its send lock lets one writer go per turn of the event loop (here writes are appended to an outbox that one
+task flushes in a single ``send_all``), and it hands every message to a second task (here the reader reports it where it
+decodes it). A third is replaced because it would kill calls: a message over its limit closes the connection.
+What this relies on inside the library is guarded by tests/transport/test_janus_ws.py.
+"""
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, RejectConnection, TextMessage
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from bridge.errors import ConnectFailed
+from bridge.protocol.janus import SUBPROTOCOL
+
+if TYPE_CHECKING:
+    from bridge.protocol.janus_url import JanusUrl
+
+READ_SIZE = 65_536
+WRITE_SIZE = 262_144  # a longer outbox is written in portions, each with its own deadline
+MAX_UNSENT_PONGS = 65_536  # bytes in the outbox from which pings of a peer that does not read are not answered
+HEAD = 4096  # characters of a refused message that are kept to find its transaction
+# trio-websocket closes a connection for a longer message; ours are read to their end (contract 5.8).
+OUT_OF_REACH = 2**62
+BINARY = "is binary"
+
+
+class Reports(Protocol):
+    """What is told while the connection runs; none of it waits."""
+
+    def on_text(self, text: str) -> None: ...
+
+    def on_frames(self) -> None: ...
+
+    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None: ...
+
+    def on_stalled(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketOptions:
+    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number."""
+
+    send_timeout: float = 1.0
+    max_message_size: int = 4 * 2**20
+    max_frames: int | None = None
+    tls: ssl.SSLContext | None = None
+    origin: str | None = None
+
+
+class JanusWebSocket(WebSocketConnection):
+    """One connection. ``last_received`` is trio's clock when the last frame of any kind came."""
+
+    def __init__(self, stream: trio.abc.Stream, url: "JanusUrl", options: WebSocketOptions, reports: Reports) -> None:
+        super().__init__(
+            stream,
+            WSConnection(ConnectionType.CLIENT),
+            host=url.netloc,
+            path=url.target,
+            client_subprotocols=[SUBPROTOCOL],
+            client_extra_headers=[(b"Origin", (options.origin or url.host).encode("ascii"))],
+            max_message_size=OUT_OF_REACH,
+        )
+        self._reports = reports
+        self._options = options
+        self._outbox = bytearray()
+        self._outbox_filled = trio.Event()
+        self._stalled = False
+        self.closing = trio.Event()
+        self._parts: list[str] = []
+        self._size = 0
+        self._frames = 0
+        self._refusal: str | None = None
+        self.last_received = trio.current_time()
+
+    # Writing
+
+    def send_text(self, text: str) -> None:
+        """Append a message to the outbox. Does nothing on a connection that ended: that is reported by itself."""
+        self._append(TextMessage(data=text))
+
+    def send_ping(self) -> None:
+        """Ask for a sign of life."""
+        self._append(Ping(payload=b""))
+
+    def close(self) -> None:
+        """Close politely, soon."""
+        self._append(CloseConnection(code=1000))
+        self.closing.set()
+
+    def _append(self, event: TextMessage | Ping | Pong | CloseConnection) -> None:
+        if self._stalled or (isinstance(event, Pong) and len(self._outbox) > MAX_UNSENT_PONGS):
+            return
+        try:
+            self._outbox += self._wsproto.send(event)
+        except LocalProtocolError:  # closing or closed
+            return
+        self._outbox_filled.set()
+
+    async def flush_forever(self) -> None:
+        """Write what stands in the outbox, everything that came in one turn of the event loop at once."""
+        while True:
+            await self._outbox_filled.wait()
+            self._outbox_filled = trio.Event()
+            outbox, self._outbox = self._outbox, bytearray()
+            with memoryview(outbox) as view:
+                for start in range(0, len(outbox), WRITE_SIZE):
+                    if not await self._write(view[start : start + WRITE_SIZE]):
+                        return
+
+    async def _write(self, data: memoryview) -> bool:
+        with trio.move_on_after(self._options.send_timeout) as scope:
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return False  # the reader sees the end, too
+        if scope.cancelled_caught:
+            # Part of a frame may have left: whatever was written behind it would be read as its rest.
+            self._stalled = True
+            self._outbox.clear()
+            self._reports.on_stalled()
+            return False
+        return True
+
+    # Reading
+
+    async def handshake(self) -> None:
+        """Upgrade to WebSocket. Raises ConnectFailed."""
+        try:
+            assert self._initial_request is not None
+            await self._send(self._initial_request)
+            while not self._open_handshake.is_set():
+                await self._receive()
+                for event in self._wsproto.events():
+                    if isinstance(event, AcceptConnection):
+                        await self._handle_accept_connection_event(event)
+                        break  # frames may stand behind it
+                    if isinstance(event, RejectConnection):
+                        raise ConnectFailed(f"answered the WebSocket upgrade with HTTP {event.status_code}")
+        except RemoteProtocolError as exc:
+            raise ConnectFailed(f"answered the WebSocket upgrade with something else: {exc}") from None
+        except _Ended:
+            raise ConnectFailed("closed the connection instead of upgrading to WebSocket") from None
+        except ConnectionClosed:
+            raise ConnectFailed("closed the connection during the upgrade to WebSocket") from None
+        if self.subprotocol != SUBPROTOCOL:
+            raise ConnectFailed(f"did not accept the sub-protocol {SUBPROTOCOL}: is this a Janus?")
+
+    async def read_forever(self) -> str:
+        """Report messages until the connection ends; returns why it ended."""
+        try:
+            while True:
+                self._handle_events()
+                await self._receive()  # always a checkpoint: a flood does not starve others
+        except (_Ended, RemoteProtocolError) as exc:
+            return str(exc)
+
+    async def _receive(self) -> None:
+        try:
+            data = await self._stream.receive_some(READ_SIZE)
+        except trio.BrokenResourceError as exc:
+            raise _Ended(f"connection lost: {exc.__cause__ or 'reset'}") from None
+        if not data:
+            raise _Ended("Janus closed the connection")
+        self._wsproto.receive_data(bytes(data))  # bytes already; the type of a stream is wider
+
+    def _handle_events(self) -> None:
+        any_frame = False
+        for event in self._wsproto.events():
+            if not any_frame:
+                any_frame = True
+                self.last_received = trio.current_time()
+            if isinstance(event, TextMessage | BytesMessage):
+                self._handle_message(event)
+            elif isinstance(event, Ping):
+                self._append(event.response())
+            elif isinstance(event, CloseConnection):
+                self._append(event.response())
+                raise _Ended(f"Janus closed the WebSocket with code {event.code}")
+        if any_frame:
+            self._reports.on_frames()
+
+    def _handle_message(self, event: TextMessage | BytesMessage) -> None:
+        """Put a message together; one that is over a limit is read to its end without being kept."""
+        data = event.data
+        whole = event.message_finished and not self._frames and not self._size
+        if whole and isinstance(data, str) and len(data) <= self._options.max_message_size:
+            self._reports.on_text(data)  # one frame, one message: nearly all of them
+            return
+        self._size += len(data)
+        self._frames += event.frame_finished
+        if self._refusal is None:
+            self._refusal = self._over_limit(data)
+            if isinstance(data, str) and (self._refusal is None or not self._parts):
+                self._parts.append(data if self._refusal is None else data[:HEAD])
+        if self._refusal is not None and len(self._parts) > 1:
+            self._parts = ["".join(self._parts)[:HEAD]]
+        if event.message_finished:
+            parts, refusal = self._parts, self._refusal
+            self._parts, self._size, self._frames, self._refusal = [], 0, 0, None
+            if refusal is None:
+                self._reports.on_text("".join(parts))
+            else:
+                self._reports.on_refused(refusal, "".join(parts)[:HEAD], too_large=refusal != BINARY)
+
+    def _over_limit(self, data: str | bytes) -> str | None:
+        if not isinstance(data, str):
+            return BINARY
+        if self._size > self._options.max_message_size:
+            return f"is over max_message_size ({self._options.max_message_size})"
+        if self._options.max_frames is not None and self._frames > self._options.max_frames:
+            return f"is over janus_max_msg_chunks ({self._options.max_frames})"
+        return None
+
+
+class _Ended(Exception):
+    """The connection ended; the text says why."""

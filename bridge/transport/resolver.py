@@ -1,0 +1,68 @@
+"""Name look-ups that cannot pile up.
+
+Owns how a host name becomes addresses for every connection of this program: getaddrinfo has no time limit and cannot be
+interrupted, so each look-up gets a thread of its own limiter, there is at most one for a name at any time, and who asks
+again for a name that is still being looked up joins that look-up (contract 5.2). The database has its own threads.
+"""
+
+import socket
+from typing import Any
+
+import trio
+
+MAX_THREADS = 20
+_Answer = list[tuple[Any, ...]]
+
+
+class _Lookup:
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.answer: _Answer | None = None
+        self.error: OSError | None = None
+
+
+class Resolver(trio.abc.HostnameResolver):
+    """Install with ``trio.socket.set_custom_hostname_resolver`` inside ``trio.run``."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(MAX_THREADS)
+        self._lookups: dict[tuple[Any, ...], _Lookup] = {}
+
+    async def getaddrinfo(
+        self,
+        host: bytes | None,
+        port: bytes | str | int | None,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        """As socket.getaddrinfo. Raises socket.gaierror."""
+        key = (host, port, family, type, proto, flags)
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._lookups[key] = _Lookup()
+            trio.lowlevel.spawn_system_task(self._run, key, lookup)
+        await lookup.done.wait()
+        if lookup.error is not None:
+            raise lookup.error
+        return lookup.answer
+
+    async def _run(self, key: tuple[Any, ...], lookup: _Lookup) -> None:
+        try:
+            lookup.answer = await trio.to_thread.run_sync(
+                lambda: list(socket.getaddrinfo(*key)), abandon_on_cancel=True, limiter=self._limiter
+            )
+        except OSError as exc:
+            lookup.error = exc
+        except UnicodeError:  # a label that is empty or too long, from the idna codec
+            lookup.error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        finally:
+            del self._lookups[key]
+            lookup.done.set()
+
+    async def getnameinfo(self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int) -> tuple[str, str]:
+        """As socket.getnameinfo."""
+        return await trio.to_thread.run_sync(
+            socket.getnameinfo, sockaddr, flags, abandon_on_cancel=True, limiter=self._limiter
+        )
