@@ -11,6 +11,9 @@ from trio.abc import Clock, Instrument
 
 from tests.support.certs import Certificates, issue
 from tests.support.janus import Janus, JanusOptions
+from tests.support.mariadb import mariadb
+
+__all__ = ["mariadb"]  # a fixture by being here
 
 ASYNC_TEST_SECONDS = 30.0
 VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at

@@ -7,6 +7,8 @@
 --   {"do":"late","ms":M}                     ack now, the event with the transaction after M ms: {"i":0,"pad":""}
 --   {"do":"many","ms":M,"n":N}               ack now, then N events with that transaction, one every M ms: {"i":0..N-1}
 --   {"do":"mute"}                            ack now, no event ever
+--   {"do":"hold","tag":T}                    ack now; the event with the transaction, {"tag":T}, waits for a release
+--   {"do":"release"}                         all held events of all handles, the last first; answer {"released":N}
 --   {"do":"big","size":S}                    a synchronous answer {"pad":"x" * S}
 --   {"do":"err"}                             a plugin failure: Janus answers error 462 "boom"
 --   {"do":"end"}                             the plugin ends the handle: an unasked "detached"
@@ -14,6 +16,7 @@
 -- What Janus gives us: session ids as floats, timer callbacks with one string argument, the body as JSON text.
 
 local jobs = {}
+local held = {}
 local serial = 0
 
 local function integer(text, key, default)
@@ -47,6 +50,9 @@ function getPackage() return "janus.plugin.gen" end
 function destroySession(id)
   for key, job in pairs(jobs) do
     if job.id == id then jobs[key] = nil end
+  end
+  for i = #held, 1, -1 do
+    if held[i].id == id then table.remove(held, i) end
   end
 end
 
@@ -89,6 +95,16 @@ function handleMessage(id, transaction, body, jsep)
     return 1, nil
   elseif verb == "mute" then
     return 1, nil
+  elseif verb == "hold" then
+    table.insert(held, { id = id, transaction = transaction, tag = integer(body, "tag", 0) })
+    return 1, nil
+  elseif verb == "release" then
+    local count = #held
+    for _ = 1, count do
+      local waiting = table.remove(held)
+      push(waiting.id, waiting.transaction, string.format('{"tag":%d}', waiting.tag))
+    end
+    return 0, string.format('{"released":%d}', count)
   elseif verb == "big" then
     return 0, string.format('{"pad":"%s"}', ("x"):rep(size))
   elseif verb == "err" then

@@ -55,6 +55,18 @@ async def test_the_gen_plugin_makes_events_to_order(janus: Janus) -> None:
         await client.destroy(session)
 
 
+async def test_held_answers_come_in_reverse_when_released(janus: Janus) -> None:
+    async with JanusClient.open(janus) as client:
+        session = await client.create()
+        handle = await client.attach(session, GEN)
+        for tag in (1, 2):
+            assert (await client.message(session, handle, {"do": "hold", "tag": tag}, final=False))["janus"] == "ack"
+        released = await client.message(session, handle, {"do": "release"})
+        assert released["plugindata"]["data"] == {"released": 2}
+        assert [(await client.next_event())["plugindata"]["data"]["tag"] for _ in range(2)] == [2, 1]
+        await client.destroy(session)
+
+
 async def test_one_transaction_may_have_many_events(janus: Janus) -> None:
     async with JanusClient.open(janus) as client:
         session = await client.create()
