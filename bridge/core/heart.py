@@ -1,8 +1,8 @@
 """The heartbeat of a connection: keepalives, pings, and when silence is too long.
 
 Owns the rhythm (contract 5.3, "Ready"). Runs on the process's timers; costs no task. Must not know what a link does
-about silence. Janus's clock for a session is any request that names it; a late answer is no proof of death, because answers
-queue behind events: any frame counts as life.
+about silence. Janus's clock for a session is any request that names it; a late answer is no proof of death, because
+answers queue behind events: any frame counts as life.
 """
 
 from collections.abc import Callable

@@ -6,15 +6,17 @@ Owns when it is said. A link that flaps must not flood its subscribers: a change
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from bridge.core.environment import LinkEnvironment
-from bridge.core.timers import Timer
 from bridge.protocol import codec
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import JanusSession, shorten
+
+if TYPE_CHECKING:
+    from bridge.core.timers import Timer
 
 log = logging.getLogger("bridge.link")
 

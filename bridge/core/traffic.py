@@ -7,6 +7,8 @@ what messages mean: ``core/hearing.py`` says which call a message answers.
 from collections import deque
 from collections.abc import Iterable
 
+import trio
+
 from bridge.core.calls import Call, Progress
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
@@ -31,6 +33,7 @@ class Traffic:
         self._table: TransactionTable[Call] = TransactionTable(environment.start)
         self._lanes: Lanes[Call] = Lanes()
         self._calls: set[Call] = set()  # those of callers, waiting and sent
+        self._emptied = trio.Event()
         # While a connection is left by choice: commands that came since, and those whose lane became free since.
         self._held: deque[Call] | None = None
         self._parked: deque[Call] = deque()
@@ -44,6 +47,12 @@ class Traffic:
     def open(self) -> bool:
         """Whether commands are accepted: they can go out, or wait for a connection that is left by choice."""
         return self.connection is not None or self._held is not None
+
+    async def drained(self) -> None:
+        """Wait until nothing of callers is in flight."""
+        while self._calls:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
 
     # Out
 
@@ -191,6 +200,8 @@ class Traffic:
             call.connection.forget(call)
         if call.kind != "own":
             self._calls.discard(call)
+            if not self._calls:
+                self._emptied.set()
             self._go(self._lanes.leave(call))
 
     def _go(self, calls: Iterable[Call]) -> None:

@@ -1,6 +1,6 @@
 """Opening a connection to a Janus: name, TCP, TLS, upgrade, each with its own deadline; and running it to its end.
 
-Owns what each failure is called. Must not know what happens after one (that is the link's). trio-websocket's own connect
+Owns what each failure is called; the link owns what happens after one. trio-websocket's own connect
 waits without limit for a peer that accepts and stays silent, so every step here has a deadline.
 """
 

@@ -1,7 +1,7 @@
 """The WebSocket to a Janus: trio-websocket, with its hot path taken over.
 
 Owns reading and writing one connection, and the limits of contract 5.8 and 5.9. The only file that knows the WebSocket
-library; must not know what a message means, nor how the stream was opened. Authority: RFC 6455; Janus's framing as observed.
+library; must not know what a message means, nor how the stream was opened. Authority: RFC 6455; Janus as observed.
 
 trio-websocket keeps the handshake and the protocol engine (wsproto). Two of its habits are replaced, because they halve
 the speed: its send lock lets one writer go per turn of the event loop (here writes are appended to an outbox that one

@@ -1,0 +1,133 @@
+"""The MI methods that this program exists for: janus_send_request, janus_list, janus_reload, janus_reconnect.
+
+Owns their results (contract 6.3, 6.4). Must not know transports. Authority: OpenSIPS janus module, whose
+``janus_send_request(janus_id, janus_command[, ...])`` these stand for.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.core.link import JanusLink
+from bridge.core.mi import Call, Command
+from bridge.core.registry import Difference, LinkRegistry
+from bridge.protocol import codec
+from bridge.protocol.command import read_command
+from bridge.protocol.recipe import Parameter, bad_type
+from bridge.protocol.session import shorten
+
+MAX_TIMEOUT = 600_000  # ms
+
+# Reads the table again; returns what that changed, and a line for each row that is bad. Raises TableUnavailable.
+Reload = Callable[[], Awaitable[tuple[Difference, list[str]]]]
+
+
+def janus_commands(
+    registry: LinkRegistry, reload: Reload, cmd_timeout: float, members_of: Callable[[str], Collection[str]]
+) -> tuple[Command, ...]:
+    """``cmd_timeout`` in seconds; ``members_of(janus_id)`` gives the gateway's ``integer_members`` (contract 5.6)."""
+    methods = _Methods(registry, reload, cmd_timeout, members_of)
+    janus_id = Parameter("janus_id", "string")
+    command = Parameter("janus_command", "json")
+    return (
+        Command(
+            "janus_send_request",
+            "janus:send_request",
+            ((janus_id, command), (janus_id, command, Parameter("timeout", "int"))),
+            methods.send_request,
+            "Sends a command to a Janus and returns its answer. Parameters: janus_id; janus_command, an object or its "
+            "text; timeout in ms.",
+            "janus",
+        ),
+        Command(
+            "janus_list",
+            "janus:list",
+            ((), (janus_id,)),
+            methods.list,
+            "Lists the gateways with their state, sessions and handles. Parameter: janus_id.",
+            "janus",
+        ),
+        Command(
+            "janus_reload",
+            "janus:reload",
+            ((),),
+            methods.reload,
+            "Reads the janus table again and acts on the difference.",
+            "janus",
+        ),
+        Command(
+            "janus_reconnect",
+            "janus:reconnect",
+            ((janus_id,),),
+            methods.reconnect,
+            "Leaves the connection to a Janus for a new one; its sessions are claimed there. Parameter: janus_id.",
+            "janus",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Methods:
+    registry: LinkRegistry
+    read_table: Reload
+    cmd_timeout: float
+    members_of: Callable[[str], Collection[str]]
+
+    async def send_request(self, call: Call) -> Any:
+        arguments = call.arguments
+        timeout = self.cmd_timeout
+        if "timeout" in arguments:
+            if not 1 <= arguments["timeout"] <= MAX_TIMEOUT:
+                raise bad_type("timeout")
+            timeout = arguments["timeout"] / 1000
+        link = self.registry.find(arguments["janus_id"])
+        command = read_command(arguments["janus_command"], self.members_of(link.gateway.janus_id))
+        if call.notification:
+            link.post(command, timeout)
+            return None
+        return await link.request(command, timeout)
+
+    async def list(self, call: Call) -> Any:
+        links = [self.registry.find(call.arguments["janus_id"])] if call.arguments else list(self.registry)
+        return {"Gateways": [describe(link) for link in links]}
+
+    async def reload(self, _call: Call) -> Any:
+        difference, errors = await self.read_table()
+        return {
+            "added": difference.added,
+            "changed": difference.changed,
+            "removed": difference.removed,
+            "unchanged": difference.unchanged,
+            "errors": errors,
+        }
+
+    async def reconnect(self, call: Call) -> str:
+        self.registry.find(call.arguments["janus_id"]).reconnect()
+        return "OK"
+
+
+def describe(link: JanusLink) -> codec.JsonObject:
+    """A gateway as ``janus_list`` shows it. ``since`` is ISO 8601 in UTC; session ids are shortened (contract 6.4)."""
+    gateway = link.gateway
+    row: codec.JsonObject = {
+        "janus_id": gateway.janus_id,
+        "janus_url": gateway.janus_url.partition("?")[0] if gateway.url is None else str(gateway.url),
+        "state": link.shown_state,
+        "since": datetime.fromtimestamp(link.since, UTC).isoformat(timespec="seconds"),
+        "sessions": [
+            {
+                "session": shorten(session.session_id),
+                "managed": session.managed,
+                "handles": [{"handle_id": h, "plugin": plugin} for h, plugin in session.handles.items()],
+            }
+            for session in link.book
+            if session.session_id is not None
+        ],
+        "in_flight": link.traffic.in_flight,
+        "rtt_ms": None if link.rtt is None else round(link.rtt * 1000, 3),
+        "reconnects": max(link.reconnects, 0),
+        "last_error": link.last_error,
+    }
+    shown: codec.JsonObject = codec.widen(row)
+    return shown

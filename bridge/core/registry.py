@@ -1,0 +1,128 @@
+"""The links of all gateways, by janus_id.
+
+Owns which links exist, and acts on the difference when the table is read again (contract 4.4): mark what is still
+there, sweep what is not. Must not know where rows come from.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import trio
+
+from bridge.core.environment import LinkEnvironment
+from bridge.core.link import JanusLink
+from bridge.errors import BridgeError, LinkDown, UnknownJanusId
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
+
+CredentialsOf = Callable[[str], Credentials]
+SavedOf = Callable[[Gateway], tuple[SavedSession, ...]]
+
+DRAIN = 2.0  # seconds in which commands in flight may still be answered when the bridge stops
+
+
+@dataclass(slots=True)
+class Difference:
+    """janus_ids, by what a reload did with them."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+
+
+class LinkRegistry:
+    """``credentials_of`` gives the configured secrets of a janus_id, ``saved_of`` the sessions of the last process."""
+
+    def __init__(self, environment: LinkEnvironment, credentials_of: CredentialsOf, saved_of: SavedOf) -> None:
+        self._env = environment
+        self._credentials_of = credentials_of
+        self._saved_of = saved_of
+        self._links: dict[str, JanusLink] = {}
+        self._scopes: dict[JanusLink, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def __iter__(self) -> Iterator[JanusLink]:
+        return iter(list(self._links.values()))
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def find(self, janus_id: str) -> JanusLink:
+        """The link of a gateway. Raises UnknownJanusId."""
+        link = self._links.get(janus_id)
+        if link is None:
+            raise UnknownJanusId(f"no row of the table has janus_id {janus_id!r}")
+        return link
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Host the links until cancelled. ``started()`` when ``reconcile`` may be called."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def reconcile(self, gateways: Mapping[str, Gateway]) -> Difference:
+        """Make the links what the table says. A row that did not change keeps everything it has."""
+        difference = Difference()
+        for janus_id in [janus_id for janus_id in self._links if janus_id not in gateways]:
+            self._remove(janus_id, UnknownJanusId("removed"))
+            difference.removed.append(janus_id)
+        for janus_id, gateway in gateways.items():
+            link = self._links.get(janus_id)
+            if link is None:
+                self._add(gateway)
+                difference.added.append(janus_id)
+            elif link.gateway.janus_url == gateway.janus_url:
+                difference.unchanged.append(janus_id)
+            else:
+                self._change(link, gateway)
+                difference.changed.append(janus_id)
+        return difference
+
+    def _add(self, gateway: Gateway) -> None:
+        link = JanusLink(gateway, self._env, self._credentials_of(gateway.janus_id), self._saved_of(gateway))
+        self._links[gateway.janus_id] = link
+        scope = self._scopes[link] = trio.CancelScope()
+        assert self._nursery is not None, "run() hosts the links"
+        self._nursery.start_soon(self._host, link, scope)
+
+    async def _host(self, link: JanusLink, scope: trio.CancelScope) -> None:
+        with scope:
+            await link.run()
+
+    def _change(self, link: JanusLink, gateway: Gateway) -> None:
+        if link.gateway.fault is None and gateway.fault is None:
+            link.retarget(gateway, self._credentials_of(gateway.janus_id))
+            return
+        self._remove(gateway.janus_id, LinkDown(gateway.fault or "the row changed"))
+        self._add(gateway)
+
+    def _remove(self, janus_id: str, error: BridgeError) -> None:
+        assert self._nursery is not None, "run() hosts the links"
+        self._nursery.start_soon(self._stop, self._links.pop(janus_id), error, True)
+
+    async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
+        await link.stop(error, destroy=destroy)
+        self._scopes.pop(link).cancel()
+
+    def credentials_changed(self, janus_ids: set[str]) -> None:
+        """The secrets or TLS files of these gateways are others now."""
+        for janus_id in janus_ids:
+            link = self._links.get(janus_id)
+            if link is not None and link.gateway.fault is None:
+                link.retarget(link.gateway, self._credentials_of(janus_id))
+
+    async def stop(self) -> None:
+        """Let commands in flight be answered, then part from every Janus.
+
+        Sessions are left for the next process to claim where their Janus keeps them without a connection, else
+        destroyed (contract 2).
+        """
+        with trio.move_on_after(DRAIN):
+            for link in self:
+                await link.traffic.drained()
+        async with trio.open_nursery() as nursery:
+            for link in self:
+                nursery.start_soon(self._stop, link, LinkDown("the bridge is stopping"), not link.reclaims)
+        self._links.clear()

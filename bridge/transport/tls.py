@@ -1,0 +1,45 @@
+"""TLS towards Janus: contexts from the configured files.
+
+Owns how a context is made and what each bad file is called. Must not know gateways. Verification is always on: the
+host's name against the certificate, the certificate against ``tls_ca`` or the system's authorities.
+"""
+
+import ssl
+from functools import cache
+
+from bridge.errors import ConnectFailed
+
+
+@cache
+def system_context() -> ssl.SSLContext:
+    """Verification against the system's authorities. One for all: each would hold megabytes of certificates."""
+    return ssl.create_default_context()
+
+
+def client_context(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """A context for these PEM files. Raises ConnectFailed that names the file at fault."""
+    if ca is None and certificate is None:
+        return system_context()
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConnectFailed(f"tls_ca {ca}: {_text(exc)}") from None
+    if certificate is not None:
+        try:
+            # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
+            context.load_cert_chain(certificate, key, password=_no_password)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConnectFailed(f"tls_cert {certificate}, tls_key {key or certificate}: {_text(exc)}") from None
+    return context
+
+
+def _no_password() -> str:
+    raise OSError("the key is encrypted, and there is no way to give its password")
+
+
+def _text(exc: Exception) -> str:
+    if isinstance(exc, ssl.SSLError):
+        return (exc.reason or "is no PEM file of that kind").replace("_", " ").lower()
+    if isinstance(exc, OSError):
+        return exc.strerror or str(exc)
+    return str(exc)

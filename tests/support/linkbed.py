@@ -1,0 +1,122 @@
+"""A link, or a registry of them, with the real WebSocket client and without the rest of the program."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import trio
+
+from bridge.core.connection import Reports, WebSocket
+from bridge.core.environment import LinkEnvironment, LinkSettings
+from bridge.core.link import JanusLink
+from bridge.core.registry import LinkRegistry
+from bridge.core.stats import Stats
+from bridge.core.timers import Timers
+from bridge.protocol import codec
+from bridge.protocol.command import read_command
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.gateway import Gateway, TableRow, read_rows
+from bridge.protocol.session import SavedSession
+from bridge.transport.janus_connect import open_and_run
+from bridge.transport.janus_ws import WebSocketOptions
+
+
+@dataclass
+class LinkBed:
+    """What links need, and a record of what they say. ``options`` may be changed before a connect."""
+
+    start: str = "test"
+    settings: LinkSettings = field(default_factory=LinkSettings)
+    options: WebSocketOptions = field(default_factory=WebSocketOptions)
+    credentials: dict[str, Credentials] = field(default_factory=dict)
+    saved: dict[tuple[str, str], dict[int, SavedSession]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[tuple[str, str, str, dict[str, Any]]] = field(default_factory=list)
+    connects: list[Gateway] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stats = Stats()
+        self.timers = Timers()
+        self._changed = trio.Event()
+        self.environment = LinkEnvironment(
+            start=self.start,
+            connect=self._connect,
+            timers=self.timers,
+            stats=self.stats,
+            wanted=lambda: True,
+            raise_event=self._on_event,
+            raise_status=self._on_status,
+            save=self._save,
+            uniform=random.Random(1).uniform,
+            wall=time.time,
+            settings=self.settings,
+        )
+        self.registry = LinkRegistry(
+            self.environment,
+            lambda janus_id: self.credentials.setdefault(janus_id, Credentials()),
+            lambda gateway: tuple(self.saved.get((gateway.janus_id, gateway.janus_url), {}).values()),
+        )
+
+    async def _connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+        self.connects.append(gateway)
+        assert gateway.url is not None
+        return await open_and_run(gateway.url, self.options, reports, opened)
+
+    def _on_event(self, gateway: Gateway, body: str) -> None:
+        self.events.append(codec.parse(body))
+        self._tell()
+
+    def _on_status(self, gateway: Gateway, status: str, reason: str, detail: str) -> None:
+        self.statuses.append((gateway.janus_id, status, reason, codec.parse(detail)))
+        self._tell()
+
+    def _save(self, gateway: Gateway, session: SavedSession) -> None:
+        self.saved.setdefault((gateway.janus_id, gateway.janus_url), {})[session.session_id] = session
+
+    def _tell(self) -> None:
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 10) -> None:
+        """Wait until something is true: looked at after every event, and each millisecond."""
+        with trio.fail_after(seconds):
+            while not condition():
+                self._changed = trio.Event()
+                with trio.move_on_after(0.001):
+                    await self._changed.wait()
+
+    def reconcile(self, rows: Mapping[str, str]) -> Any:
+        """Make the table say this: janus_id -> URL."""
+        gateways, _ = read_rows(TableRow(n, janus_id, url) for n, (janus_id, url) in enumerate(rows.items(), 1))
+        return self.registry.reconcile(gateways)
+
+    async def ready(self, janus_id: str = "gw") -> JanusLink:
+        """The link, once it is ready."""
+        link = self.registry.find(janus_id)
+        await self.until(lambda: link.shown_state == "ready")
+        return link
+
+    async def ask(self, command: Mapping[str, Any], timeout: float = 5.0, janus_id: str = "gw") -> dict[str, Any]:
+        """Send a command as a caller does."""
+        return await self.registry.find(janus_id).request(read_command(dict(command)), timeout)
+
+    def set_options(self, **changes: Any) -> None:
+        """Change what the next connect uses."""
+        self.options = replace(self.options, **changes)
+
+    def names(self) -> list[str]:
+        """The statuses so far, without their details."""
+        return [status for _, status, _, _ in self.statuses]
+
+
+@asynccontextmanager
+async def running(bed: LinkBed, rows: Mapping[str, str]) -> AsyncIterator[LinkBed]:
+    """Run the bed's registry over these rows. At the end links are cancelled as by SIGKILL: Janus is told nothing."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bed.timers.run)
+        await nursery.start(bed.registry.run)
+        bed.reconcile(rows)
+        yield bed
+        nursery.cancel_scope.cancel()
