@@ -36,9 +36,9 @@ def bridge_factory(tmp_path: Path, events: Receiver) -> Iterator[BridgeFactory]:
         settings = {"events.subscribers": subscribers, **options}
         if "janus.janus_db_url" not in settings:
             settings["janus.janus_db_url"] = sqlite_table(folder / "opensips.db", rows)
-        bridge = Bridge(folder, settings)
+        bridge = Bridge(folder, settings).start()
         started.append(bridge)
-        return bridge.start()
+        return bridge
 
     yield start
     for bridge in started:

@@ -1,4 +1,4 @@
-"""Issue 2 on real servers: the table is read, a command gets its answer, what Janus says by itself leaves as an event."""
+"""Issue 2 on real servers: the table is read, a command gets its answer, what Janus says leaves as an event."""
 
 import json
 import socket
