@@ -1,12 +1,14 @@
 """What every test may ask for: a real Janus, a real MariaDB; and a deadline over every async test."""
 
 import inspect
+import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 from trio.abc import Clock, Instrument
 
 from tests.support.certs import Certificates, issue
@@ -14,6 +16,16 @@ from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import mariadb
 
 __all__ = ["mariadb"]  # a fixture by being here
+
+# A busy machine is no fault of the code under test; in CI the same examples every time, at a desk new ones.
+settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("house")
 
 ASYNC_TEST_SECONDS = 30.0
 VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at
