@@ -17,8 +17,8 @@ DATAGRAM_INTERNAL_ERROR: Final = b"500 Internal error"
 # mi_fifo's MAX_MI_FILENAME: reply_dir, name and the closing NUL.
 MAX_REPLY_PATH: Final = 128
 
-_BLANKS: Final = re.compile(rb"[ \t\r\n]*")
-_NAME: Final = re.compile(rb":([^:]*):[ \t\r\n]*")
+_BLANKS: Final = re.compile(rb"[\x01-\x20]*")  # what cJSON skips
+_NAME: Final = re.compile(rb":([^:]*):[\x01-\x20]*")
 # What can open or close a JSON value, and strings as a whole, so that brackets in them do not count. A string that
 # never ends is one too: then the rest is the value's, and no JSON.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -33,21 +33,24 @@ class FifoRequest:
 
 
 def split_fifo(chunk: bytes) -> tuple[list[FifoRequest], bytes]:
-    """The requests in what one read of the FIFO gave, and the rest that is no request (empty if all is well).
+    """The requests in what one read of the FIFO gave, and whatever in it is none (empty if all is well).
 
     Writes of up to PIPE_BUF bytes arrive whole; several of them may arrive in one read. Blanks around a request do
-    not count. There is nothing to resynchronise on behind something that is no request, so it ends the chunk.
+    not count. Behind something that is no request, the next line that begins with a colon is taken for one.
     """
     requests: list[FifoRequest] = []
+    garbage: list[bytes] = []
     at = _skip_blanks(chunk, 0)
     while at < len(chunk):
         name = _NAME.match(chunk, at)
         if name is None:
-            return requests, chunk[at:]
-        end = _value_end(chunk, name.end())
-        requests.append(FifoRequest(name[1].decode("utf-8", "surrogateescape"), chunk[name.end() : end]))
+            end = _next_request(chunk, at)
+            garbage.append(chunk[at:end])
+        else:
+            end = _value_end(chunk, name.end())
+            requests.append(FifoRequest(name[1].decode("utf-8", "surrogateescape"), chunk[name.end() : end]))
         at = _skip_blanks(chunk, end)
-    return requests, b""
+    return requests, b"".join(garbage)
 
 
 def _skip_blanks(chunk: bytes, at: int) -> int:
@@ -55,8 +58,13 @@ def _skip_blanks(chunk: bytes, at: int) -> int:
     return at if blanks is None else blanks.end()
 
 
+def _next_request(chunk: bytes, at: int) -> int:
+    found = chunk.find(b"\n:", at)
+    return len(chunk) if found < 0 else found
+
+
 def _value_end(chunk: bytes, start: int) -> int:
-    """Where the JSON text ends that begins at ``start``: its last bracket, or the line's end for anything else."""
+    """Where the JSON text ends that begins at ``start``: at its last bracket, or with the line if it has none."""
     if chunk[start : start + 1] not in (b"{", b"["):
         newline = chunk.find(b"\n", start)
         return len(chunk) if newline < 0 else newline
@@ -68,7 +76,7 @@ def _value_end(chunk: bytes, start: int) -> int:
             depth -= 1
             if depth == 0:
                 return token.end()
-    return len(chunk)
+    return _next_request(chunk, start)
 
 
 def reply_name_fault(name: str, reply_dir: str) -> str | None:

@@ -56,13 +56,13 @@ class MiClient:
         """The result. Raises RpcError (the MI's own, or an HTTP status as one), NothingAnswered, MalformedMessage."""
         answer = codec.parse(self.ask(method, params))
         if not isinstance(answer, dict):
-            raise MalformedMessage(f"{self.url} did not answer with an object")
+            raise MalformedMessage("it is not an object")
         error = answer.get("error")
         if isinstance(error, dict):
             data = error.get("data")
             raise RpcError(error.get("code", 0), str(error.get("message")), None if data is None else str(data))
         if "result" not in answer:
-            raise MalformedMessage(f"{self.url} answered with neither result nor error")
+            raise MalformedMessage("neither result nor error")
         return answer["result"]
 
     def ask(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> str:

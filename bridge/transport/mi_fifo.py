@@ -101,11 +101,11 @@ def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
     # Requests that name the same reply FIFO are one client's, and answered one behind the other through one opening of
     # it: the client would take its closing for the end.
     clients: dict[str, list[bytes]] = {}
-    requests, rest = split_fifo(chunk)
+    requests, garbage = split_fifo(chunk)
     for request in requests:
         clients.setdefault(request.reply, []).append(request.body)
-    if rest:
-        log.warning("the MI FIFO got %d bytes that do not begin with :REPLYNAME: (%r ...)", len(rest), rest[:40])
+    if garbage:
+        log.warning("the MI FIFO got %d bytes that do not begin with :REPLYNAME: (%r ...)", len(garbage), garbage[:40])
     return clients
 
 

@@ -1,0 +1,272 @@
+import argparse
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from bridge.cli import mi
+from bridge.core.mi import Call, Command
+from bridge.errors import ConfigError
+from bridge.protocol.recipe import Parameter
+from bridge.transport.mi_datagram import open_udp, open_unix, serve_mi_datagram
+from tests.support.certs import Certificates, issue
+from tests.support.mi_pairs import core_registry
+
+USAGE = "Usage: help mi_cmd - returns information about 'mi_cmd'\n"
+Ran = tuple[int, str, str]
+Cli = Callable[..., Awaitable[Ran]]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """``cli("mi", ...)``: exit code, stdout, stderr."""
+    monkeypatch.delenv(mi.TOKEN_VARIABLE, raising=False)
+
+    async def run(*argv: str) -> Ran:
+        parser = argparse.ArgumentParser(prog="janus-bridge")
+        mi.add_parser(parser.add_subparsers())
+        args = parser.parse_args(argv)
+        code = await trio.to_thread.run_sync(args.run, args)  # it blocks, and the server lives in this thread
+        return code, *capsys.readouterr()
+
+    return run
+
+
+async def dispatch(body: bytes) -> bytes | None:
+    """The core's methods; ``say``, whose result is what it is given; ``long``, whose result is as long as told."""
+
+    async def say(call: Call) -> Any:
+        return call.arguments["what"]
+
+    async def long(call: Call) -> str:
+        return "x" * int(call.arguments["length"])
+
+    registry = core_registry()
+    registry.add(
+        Command("say", "test:say", ((Parameter("what", "any"),),), say, "says", "test"),
+        Command("long", "test:long", ((Parameter("length", "int"),),), long, "says much", "test"),
+    )
+    return await registry.dispatch(body)
+
+
+@pytest.fixture
+async def udp(nursery: trio.Nursery) -> str:
+    listener = open_udp("127.0.0.1", 0)
+    await nursery.start(serve_mi_datagram, listener, dispatch)
+    return listener.name
+
+
+class Http:
+    """A scripted HTTP server: notes the last request and gives it ``status`` and ``answer``."""
+
+    def __init__(self, certificates: Certificates | None) -> None:
+        self.status = 200
+        self.answer = b'{"jsonrpc":"2.0","result":"OK","id":"1"}'
+        self.path = ""
+        self.headers: dict[str, str] = {}
+        self.body = b""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(handler) -> None:  # `self` is the server's state
+                self.path = handler.path
+                self.headers = dict(handler.headers.items())
+                self.body = handler.rfile.read(int(handler.headers["Content-Length"]))
+                handler.send_response(self.status)
+                handler.send_header("Content-Length", str(len(self.answer)))
+                handler.end_headers()
+                handler.wfile.write(self.answer)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        if certificates is not None:
+            self._server.socket = certificates.server_context().wrap_socket(self._server.socket, server_side=True)
+        self.netloc = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    server = Http(None)
+    yield server
+    server.close()
+
+
+async def test_a_text_is_printed_bare(cli: Cli, udp: str) -> None:
+    assert await cli("mi", "help", "--url", udp) == (0, USAGE, "")
+
+
+async def test_anything_else_is_printed_as_readable_json(cli: Cli, udp: str) -> None:
+    assert await cli("mi", "--url", udp, "which", "log_level") == (
+        0,
+        json.dumps([[], ["level"], ["level", "pid"]], indent=2) + "\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "result"),
+    [
+        (["which", "ps"], "[[]]"),
+        (["which", "command=ps"], "[[]]"),
+        (["say", "a=b"], '{"code":-32602,"message":"Invalid params","data":"Named parameters do not match"}'),
+        (["say", '{"a":"b=c"}'], '"{\\"a\\":\\"b=c\\"}"'),
+        (["say", "-j", '{"what":{"a":[1,null]}}'], '{"a":[1,null]}'),
+        (["say", "-j", "[[1]]"], "[1]"),
+        (["say", "-3"], '"-3"'),
+        (["list_statistics", "commands", "events"], '{"commands":"incremental","events":"incremental"}'),
+        (["statistics:list", "core:"], '{"core:timestamp":"non-incremental"}'),
+    ],
+)
+async def test_parameters(cli: Cli, udp: str, arguments: list[str], result: str) -> None:
+    code, out, err = await cli("mi", *arguments, "--json", "--url", udp)
+    member, expected = ("result", 0) if "code" not in result else ("error", 1)
+    assert (code, out, err) == (expected, f'{{"jsonrpc":"2.0","{member}":{result},"id":"1"}}\n', "")
+
+
+async def test_an_mi_error_is_one_line_and_exit_code_1(cli: Cli, udp: str) -> None:
+    line = "janus-bridge mi: -32602 Invalid params: Bad type for parameter 'level'\n"
+    assert await cli("mi", "log_level", "x", "--url", udp) == (1, "", line)
+    assert await cli("mi", "no_such", "--url", udp) == (1, "", "janus-bridge mi: -32601 Method not found\n")
+
+
+async def test_an_answer_too_large_for_a_datagram_is_an_mi_error(cli: Cli, udp: str) -> None:
+    assert await cli("mi", "long", "65000", "--url", udp) == (0, "x" * 65000 + "\n", "")
+    assert await cli("mi", "long", "66000", "--url", udp) == (1, "", "janus-bridge mi: 500 Internal error\n")
+
+
+async def test_no_control_character_reaches_the_terminal(cli: Cli, udp: str) -> None:
+    hostile = "\x1b[2J\x9b2J \u202e \ud800 ü"
+    code, out, _ = await cli("mi", "say", "-j", json.dumps([hostile]), "--url", udp)
+    assert (code, out) == (0, "\\u001b[2J\\u009b2J \\u202e \\ud800 ü\n")
+    code, out, _ = await cli("mi", "say", "-j", json.dumps([{"a": hostile}]), "--url", udp, "--json")
+    assert json.loads(out)["result"] == {"a": hostile}
+    assert out.removesuffix("\n").isprintable()
+
+
+async def test_over_a_unix_socket(cli: Cli, nursery: trio.Nursery, tmp_path: Path) -> None:
+    listener = open_unix(str(tmp_path / "mi"), 0o600, None)
+    await nursery.start(serve_mi_datagram, listener, dispatch)
+    assert await cli("mi", "help", "--url", f"unix:{tmp_path}/mi") == (0, USAGE, "")
+
+
+async def test_over_http(cli: Cli, http: Http) -> None:
+    assert await cli("mi", "janus_list", "gw1", "--url", f"http://{http.netloc}") == (0, "OK\n", "")
+    assert http.path == "/mi"
+    assert http.headers["Content-Type"] == "application/json"
+    assert "Authorization" not in http.headers
+    assert json.loads(http.body) == {"jsonrpc": "2.0", "id": "1", "method": "janus_list", "params": ["gw1"]}
+
+
+async def test_a_token_goes_in_the_header(cli: Cli, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://{http.netloc}/other/path?q=1"
+    monkeypatch.setenv(mi.TOKEN_VARIABLE, "from-environment")
+    assert (await cli("mi", "which", "--url", url))[0] == 0
+    assert (http.headers["Authorization"], http.path) == ("Bearer from-environment", "/other/path?q=1")
+    assert (await cli("mi", "which", "--url", url, "--token", "from-option"))[0] == 0
+    assert http.headers["Authorization"] == "Bearer from-option"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "line"),
+    [
+        (401, b"", "401 Unauthorized"),
+        (500, b"", "500 Internal Server Error"),
+        (200, b"<html>", "answered with something else than JSON-RPC: Expecting value: line 1 column 1 (char 0)"),
+        (200, b"[]", "answered with something else than JSON-RPC: it is not an object"),
+        (200, b"{}", "answered with something else than JSON-RPC: neither result nor error"),
+        (200, b'{"error":{"code":1,"message":"a\\nb\\u001b"}}', "1 a b\\u001b"),
+    ],
+)
+async def test_other_answers_are_one_line_and_exit_code_1(
+    cli: Cli, http: Http, status: int, answer: bytes, line: str
+) -> None:
+    http.status, http.answer = status, answer
+    code, out, err = await cli("mi", "which", "--url", f"http://{http.netloc}/mi")
+    assert (code, out) == (1, "")
+    assert err.endswith(f"{line}\n")
+    assert err.count("\n") == 1
+
+
+async def test_over_https_to_whom_the_ca_vouches_for(cli: Cli, tmp_path: Path) -> None:
+    certificates = issue(tmp_path)
+    server = Http(certificates)
+    try:
+        url = f"https://{server.netloc}/mi"
+        assert await cli("mi", "which", "--url", url, "--ca", str(certificates.ca)) == (0, "OK\n", "")
+        code, _, err = await cli("mi", "which", "--url", url, "--ca", str(certificates.stranger_ca))
+        assert (code, "certificate verify failed" in err, err.count("\n")) == (3, True, 1)
+    finally:
+        server.close()
+
+
+async def test_nothing_answered_is_exit_code_3(cli: Cli, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"udp:127.0.0.1:{silent.getsockname()[1]}"
+        expected = (3, "", f"janus-bridge mi: {url}: no answer within 0.05 s\n")
+        assert await cli("mi", "which", "--url", url, "--timeout", "0.05") == expected
+    assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: Connection refused\n")
+    url = url.replace("udp:", "http://")
+    assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: Connection refused\n")
+    url = f"unix:{tmp_path}/none"
+    assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: No such file or directory\n")
+    assert (await cli("mi", "which", "--url", "http://no..such/mi"))[0] == 3
+
+
+async def test_a_connection_that_is_closed_is_no_answer(cli: Cli, nursery: trio.Nursery) -> None:
+    async def hang_up(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.aclose()
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, hang_up, listeners)
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/mi"
+    code, _, err = await cli("mi", "which", "--url", url)
+    assert (code, err.startswith(f"janus-bridge mi: {url}: no HTTP answer: ")) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--url", "ftp://h/"], "neither udp:HOST:PORT nor unix:PATH"),
+        (["--url", "http://"], "is not of the form http(s)://HOST[:PORT][/PATH]"),
+        (["--url", "http://user:pw@h/"], "is not of the form http(s)://HOST[:PORT][/PATH]"),
+        (["--url", "http://h:99999/"], "Port out of range 0-65535"),
+        (["--url", "http://h/a b"], "has a blank, a control or a non-ASCII character"),
+        (["--url", "https://h/", "--ca", "/no/such/file"], "No such file or directory"),
+        (["--token", "two\nlines"], "the token has a blank, a control or a non-ASCII character"),
+        (["--timeout", "0"], "--timeout 0: not above 0 and up to 3600"),
+        (["--timeout", "nan"], "--timeout nan: not above 0 and up to 3600"),
+        (["-j", "{"], "-j: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (["-j", "[NaN]"], "-j: NaN is no JSON number"),
+        (["-j", "5"], "-j: neither a JSON array nor an object"),
+        (["word", "-j", "[]"], "-j and PARAMs exclude each other"),
+    ],
+)
+async def test_usage_is_exit_code_2(cli: Cli, arguments: list[str], line: str) -> None:
+    code, out, err = await cli("mi", "which", *arguments)
+    assert (code, out) == (2, "")
+    assert err.endswith(f"{line}\n")
+    assert err.count("\n") == 1
+
+
+def test_connection_arguments_serve_other_subcommands_too() -> None:
+    parser = argparse.ArgumentParser()
+    mi.add_connection_arguments(parser)
+    assert mi.connect(parser.parse_args([]), {}).url == "http://127.0.0.1:8889/mi"
+    with pytest.raises(ConfigError):
+        mi.connect(parser.parse_args(["--url", "x"]), {})

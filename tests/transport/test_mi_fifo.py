@@ -1,0 +1,292 @@
+import os
+import stat
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import trio
+
+from bridge.errors import ConfigError, MalformedMessage
+from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.transport import mi_fifo
+from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
+from tests.support.mi_pairs import HELP, PAIRS, call, core_registry
+
+
+class Client:
+    """Writes requests to ``fifo`` and reads answers from FIFOs in ``folder``."""
+
+    def __init__(self, fifo: MiFifo, folder: Path) -> None:
+        self.fifo = fifo
+        self.path = Path(fifo.path)
+        self.folder = folder
+
+    def write(self, chunk: bytes) -> None:
+        with open(self.path, "wb", buffering=0) as fifo:
+            assert fifo.write(chunk) == len(chunk)
+
+    def open(self, name: str) -> trio.lowlevel.FdStream:
+        """A reply FIFO, made and opened for reading."""
+        os.mkfifo(self.folder / name)
+        return trio.lowlevel.FdStream(os.open(self.folder / name, os.O_RDONLY | os.O_NONBLOCK))
+
+    async def ask(self, chunk: bytes, name: str = "reply") -> bytes:
+        """Everything that is answered before the reply FIFO is closed."""
+        async with self.open(name) as stream:
+            self.write(chunk)
+            answer = await read_all(stream)
+        (self.folder / name).unlink()
+        return answer
+
+
+async def read_all(stream: trio.lowlevel.FdStream) -> bytes:
+    # Before a writer has come, a FIFO is at its end: wait for the first byte, or for the first writer's leaving.
+    await trio.lowlevel.wait_readable(stream.fileno())
+    return b"".join([chunk async for chunk in stream])
+
+
+Start = Callable[[Dispatch], Awaitable[Client]]
+
+
+@pytest.fixture
+def listen(nursery: trio.Nursery, tmp_path: Path) -> Start:
+    """``listen(dispatch)``: a served FIFO and a client of it."""
+
+    async def start(dispatch: Dispatch) -> Client:
+        fifo = MiFifo(str(tmp_path / "fifo"), 0o622, str(tmp_path))
+        await nursery.start(serve_mi_fifo, fifo, dispatch)
+        return Client(fifo, tmp_path)
+
+    return start
+
+
+async def echo(body: bytes) -> bytes:
+    return body
+
+
+class Recorder:
+    """A dispatch that notes what it got."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    async def __call__(self, body: bytes) -> bytes:
+        self.seen.append(body)
+        return b"<" + body + b">"
+
+
+async def test_pairs_of_opensips(listen: Start) -> None:
+    client = await listen(core_registry().dispatch)
+    for pair in PAIRS:
+        assert await client.ask(b":reply:" + pair.request) == (pair.answer or b""), pair.name
+
+
+async def test_the_fifo_has_its_mode_and_goes_with_its_server(tmp_path: Path) -> None:
+    fifo = MiFifo(str(tmp_path / "fifo"), 0o622, "/tmp/")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_mi_fifo, fifo, echo)
+        assert stat.S_IMODE((tmp_path / "fifo").stat().st_mode) == 0o622
+        fifo.stop()
+    assert os.listdir(tmp_path) == []
+
+
+async def test_several_requests_in_one_write(listen: Start) -> None:
+    dispatch = Recorder()
+    client = await listen(dispatch)
+    async with client.open("other") as other:
+        assert await client.ask(b':reply:{"n":1}\n:other:[2]:reply:{"n":3}  ::[4]\n') == b'<{"n":1}><{"n":3}>'
+        assert await read_all(other) == b"<[2]>"
+    assert sorted(dispatch.seen) == [b"[2]", b"[4]", b'{"n":1}', b'{"n":3}']
+
+
+async def test_a_request_as_long_as_a_pipe_holds_is_not_cut(listen: Start) -> None:
+    client = await listen(core_registry().dispatch)
+    assert await client.ask(b":reply:" + call("help").replace(b"{", b"{" + b" " * 60000, 1)) == HELP
+
+
+async def test_a_long_answer_reaches_a_reader_that_takes_its_time(listen: Start) -> None:
+    async def dispatch(_body: bytes) -> bytes:
+        return b"x" * 1_000_000
+
+    client = await listen(dispatch)
+    assert len(await client.ask(b":reply:{}")) == 1_000_000
+
+
+async def test_what_is_no_request_is_dropped_and_logged(listen: Start, caplog: pytest.LogCaptureFixture) -> None:
+    client = await listen(core_registry().dispatch)
+    assert await client.ask(b"which\n:reply:" + call("help") + b" garbage") == HELP
+    assert "12 bytes that do not begin with :REPLYNAME: (b'whichgarbage' ...)" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../escape", "a.b", "a/b", "x" * 120])
+async def test_a_name_out_of_bounds_is_not_opened_and_its_request_not_run(
+    listen: Start, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    dispatch = Recorder()
+    client = await listen(dispatch)
+    client.write(f":{name}:{{}}".encode())
+    assert await client.ask(b":reply:[]") == b"<[]>"
+    assert dispatch.seen == [b"[]"]
+    assert repr(name) in caplog.text
+
+
+async def test_only_a_fifo_of_one_name_is_written_to(listen: Start, caplog: pytest.LogCaptureFixture) -> None:
+    dispatch = Recorder()
+    client = await listen(dispatch)
+    (client.folder / "file").write_text("precious")
+    async with client.open("fifo2"), client.open("linked"):
+        (client.folder / "link").symlink_to("fifo2")
+        os.link(client.folder / "linked", client.folder / "second")
+        for name in ("file", "link", "linked", "missing"):
+            client.write(f":{name}:{{}}".encode())
+            assert await client.ask(b":reply:[]") == b"<[]>"
+            assert f"/{name}' cannot be used" in caplog.text
+    assert set(dispatch.seen) == {b"[]"}
+    assert (client.folder / "file").read_text() == "precious"
+
+
+async def test_a_reader_that_comes_late_is_answered(listen: Start) -> None:
+    client = await listen(echo)
+    os.mkfifo(client.folder / "late")
+    client.write(b":late:{}")
+    await trio.testing.wait_all_tasks_blocked()  # the first attempt to open it has failed
+    async with trio.lowlevel.FdStream(os.open(client.folder / "late", os.O_RDONLY | os.O_NONBLOCK)) as stream:
+        assert await read_all(stream) == b"{}"
+
+
+async def test_a_request_whose_reader_never_comes_is_dropped(
+    listen: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mi_fifo, "_READER_PAUSES", ())
+    dispatch = Recorder()
+    client = await listen(dispatch)
+    os.mkfifo(client.folder / "nobody")
+    client.write(b":nobody:{}")
+    assert await client.ask(b":reply:[]") == b"<[]>"
+    assert dispatch.seen == [b"[]"]
+    assert "nobody reads" in caplog.text
+
+
+async def test_a_reader_that_stops_reading_is_given_up(
+    listen: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mi_fifo, "_WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(mi_fifo, "MAX_CONCURRENT", 1)
+
+    async def dispatch(body: bytes) -> bytes:
+        return b"x" * 1_000_000 if body == b"[1]" else body
+
+    client = await listen(dispatch)
+    async with client.open("deaf"):
+        client.write(b":deaf:[1]")
+        assert await client.ask(b":reply:{}") == b"{}"
+    assert "deaf is not being read" in caplog.text
+
+
+async def test_a_reader_that_leaves_harms_nobody(listen: Start) -> None:
+    left = trio.Event()
+
+    async def dispatch(body: bytes) -> bytes:
+        if body == b"[1]":
+            await left.wait()
+        return body
+
+    client = await listen(dispatch)
+    async with client.open("leaver"):
+        client.write(b":leaver:[1]")
+        assert await client.ask(b":reply:{}") == b"{}"
+    left.set()
+    assert await client.ask(b":reply:{}") == b"{}"
+
+
+async def test_parse_errors_without_a_reply_name_are_nobodys(listen: Start) -> None:
+    async def dispatch(_body: bytes) -> bytes:
+        raise MalformedMessage
+
+    client = await listen(dispatch)
+    client.write(b"::x\n")
+    assert await client.ask(b":reply:y") == PARSE_ERROR
+
+
+async def test_a_fifo_that_was_removed_is_made_anew(listen: Start, caplog: pytest.LogCaptureFixture) -> None:
+    client = await listen(echo)
+    client.path.unlink()
+    await trio.testing.wait_all_tasks_blocked()
+    client.fifo.check()
+    await trio.testing.wait_all_tasks_blocked()
+    assert await client.ask(b":reply:{}") == b"{}"
+    assert "was gone and is made anew" in caplog.text
+
+
+async def test_a_fifo_that_was_removed_is_missed_after_a_while(
+    listen: Start, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    client = await listen(echo)
+    client.path.unlink()
+    await trio.sleep(mi_fifo.CHECK_INTERVAL + 1)
+    assert client.path.is_fifo()
+
+
+async def test_what_somebody_else_put_in_its_place_is_left_alone(
+    listen: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await listen(echo)
+    client.path.unlink()
+    client.path.write_text("theirs")
+    client.fifo.check()
+    await trio.testing.wait_all_tasks_blocked()
+    assert client.path.read_text() == "theirs"
+    assert "cannot be made anew" in caplog.text
+
+
+async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> None:
+    started, released = trio.Event(), trio.Event()
+
+    async def dispatch(body: bytes) -> bytes:
+        started.set()
+        await released.wait()
+        return body
+
+    fifo = MiFifo(str(tmp_path / "fifo"), 0o600, str(tmp_path))
+    client = Client(fifo, tmp_path)
+    async with client.open("reply") as stream:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve_mi_fifo, fifo, dispatch)
+            client.write(b":reply:{}")
+            await started.wait()
+            fifo.stop()
+            released.set()
+        assert await read_all(stream) == b"{}"
+
+
+def test_a_fifo_in_use_is_named(tmp_path: Path) -> None:
+    fifo = MiFifo(str(tmp_path / "fifo"), 0o600, "/tmp/")
+    with pytest.raises(ConfigError, match=r"fifo\.lock: another janus-bridge holds it$"):
+        MiFifo(str(tmp_path / "fifo"), 0o600, "/tmp/")
+    fifo.close()
+
+
+async def run(name: str, *args: str, home: Path) -> CompletedProcess[bytes]:
+    argv = [str(Path(sys.executable).with_name(name)), *args]
+    env = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    return await trio.run_process(argv, capture_stdout=True, capture_stderr=True, check=False, env=env)
+
+
+async def test_opensips_cli(listen: Start, tmp_path: Path) -> None:
+    client = await listen(core_registry().dispatch)
+    options = ["-o", f"fifo_file={client.path}", "-o", f"fifo_reply_dir={tmp_path}", "-o", "output_type=lines"]
+    ran = await run("opensips-cli", *options, "-x", "mi", "which", "which", home=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, b"command\n"), ran.stderr
+    ran = await run("opensips-cli", *options, "-x", "mi", "get_statistics", "core:", home=tmp_path)
+    assert ran.stdout.startswith(b"core:timestamp: "), ran.stderr
+
+
+async def test_opensips_mi(listen: Start, tmp_path: Path) -> None:
+    client = await listen(core_registry().dispatch)
+    at = ["-t", "fifo", "-f", str(client.path), "-fd", str(tmp_path)]
+    ran = await run("opensips-mi", *at, "help", home=tmp_path)
+    assert ran.stdout == b"\"Usage: help mi_cmd - returns information about 'mi_cmd'\"\n", ran.stderr
+    ran = await run("opensips-mi", *at, "log_level", "x", home=tmp_path)
+    assert b"-32602: Invalid params (Bad type for parameter 'level')" in ran.stdout

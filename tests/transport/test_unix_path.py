@@ -1,0 +1,134 @@
+import grp
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import ConfigError
+from bridge.transport.unix_path import OwnedPath, bind_datagram, make_fifo
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mi"
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def fault(path: Path, mode: int = 0o600, group: str | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        bind_datagram(str(path), mode, group)
+    return str(caught.value)
+
+
+def test_a_socket_has_the_mode_and_group_that_were_asked_for(path: Path) -> None:
+    group = grp.getgrgid(os.getgid()).gr_name
+    sock, owned = bind_datagram(str(path), 0o660, group)
+    found = path.lstat()
+    assert stat.S_ISSOCK(found.st_mode)
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, os.getgid())
+    sock.close()
+    owned.close()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_group_may_be_a_number(path: Path) -> None:
+    sock, owned = bind_datagram(str(path), 0o660, str(os.getgid()))
+    assert path.stat().st_gid == os.getgid()
+    sock.close()
+    owned.close()
+
+
+def test_a_stale_socket_is_replaced(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as crashed:
+        crashed.bind(str(path))
+    sock, owned = bind_datagram(str(path), 0o600, None)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", str(path))
+    assert sock.recv(10) == b"x"
+    sock.close()
+    owned.close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_live_socket_is_never_taken(path: Path, kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_UNIX, kind) as live:
+        live.bind(str(path))
+        if kind == socket.SOCK_STREAM:
+            live.listen()
+        before = path.lstat().st_ino
+        assert fault(path) == f"{path}: another process listens there"
+        assert path.lstat().st_ino == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_no_socket_is_never_taken(path: Path) -> None:
+    path.write_text("precious")
+    assert fault(path) == f"{path}: there is something else of that name"
+    (path.parent / "target").write_text("precious too")
+    link = path.parent / "link"
+    link.symlink_to("target")
+    assert "something else" in fault(link)
+    assert (path.read_text(), link.read_text()) == ("precious", "precious too")
+
+
+def test_two_bridges_do_not_share_a_name(path: Path) -> None:
+    sock, owned = bind_datagram(str(path), 0o600, None)
+    sock.close()  # stale for a moment, as in a crash of the other's task: the lock alone keeps the name
+    assert fault(path) == f"{path}.lock: another janus-bridge holds it"
+    owned.close()
+    again, owned = bind_datagram(str(path), 0o600, None)
+    again.close()
+    owned.close()
+
+
+def test_only_what_is_ours_is_removed(path: Path) -> None:
+    sock, owned = bind_datagram(str(path), 0o600, None)
+    assert owned.is_ours()
+    path.unlink()
+    path.write_text("somebody else's")
+    assert not owned.is_ours()
+    sock.close()
+    owned.close()
+    assert path.read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "reason"),
+    [
+        ("no_dir/mi", None, "No such file or directory"),
+        ("x" * 120, None, "AF_UNIX path too long"),
+        ("mi", "no_such_group", "there is no group 'no_such_group'"),
+    ],
+)
+def test_reasons_are_one_line(path: Path, name: str, group: str | None, reason: str) -> None:
+    text = fault(path.parent / name, group=group)
+    assert text.endswith(reason)
+    assert "\n" not in text
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_stale_fifo_is_replaced_and_a_live_one_is_not(path: Path) -> None:
+    os.mkfifo(path)
+    owned = OwnedPath(str(path))
+    fd = make_fifo(owned, 0o622)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o622
+    owned.close()
+    os.close(fd)
+
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    owned = OwnedPath(str(path))
+    with pytest.raises(ConfigError, match="another process listens there"):
+        make_fifo(owned, 0o622)
+    owned.close()
+    os.close(reader)
+    assert path.exists()
