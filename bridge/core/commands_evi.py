@@ -1,0 +1,156 @@
+"""The MI methods of the Event Interface: event_subscribe, events_list, subscribers_list, raise_event.
+
+Owns their parameters, shapes and errors. Must not know who delivers events. Authority: OpenSIPS evi/event_interface.c
+(w_mi_event_subscribe, mi_events_list, w_mi_subscribers_list, w_mi_raise_event).
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from bridge.core.evi import EventInterface
+from bridge.core.mi import Call, Command
+from bridge.errors import BridgeError, MalformedMessage
+from bridge.protocol import codec
+from bridge.protocol.event_payload import Params
+from bridge.protocol.jsonrpc import RpcError
+from bridge.protocol.recipe import Parameter, bad_type, invalid_params
+from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.subscriptions import DEFAULT_EXPIRE, Subscription
+
+log = logging.getLogger("bridge.evi")
+
+# Raises a BridgeError whose text says why events may not go to this socket.
+Admit: TypeAlias = Callable[[ReplySocket], Awaitable[None]]
+
+_EVENT = Parameter("event")
+_SOCKET = Parameter("socket")
+
+
+def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
+    """The four methods on one Event Interface."""
+
+    async def event_subscribe(call: Call) -> Any:
+        expire = call.arguments.get("expire", DEFAULT_EXPIRE)
+        if expire < 0:
+            raise invalid_params("Negative expire value")
+        event, text = _filled(call, "event"), _filled(call, "socket")
+        try:
+            socket = ReplySocket.parse(text)
+            await admit(socket)
+            evi.subscribe(event, socket, expire)
+        except (ValueError, BridgeError) as exc:
+            # OpenSIPS has one answer for all of it and says more in its log; so do we.
+            log.warning("event_subscribe %s %s refused: %s", ascii(event), ascii(text), exc)
+            raise RpcError(400, "Bad parameter value") from None
+        return "OK"
+
+    async def events_list(call: Call) -> Any:
+        return {"Events": [{"name": name, "id": id} for id, name in enumerate(evi.events())]}
+
+    async def subscribers_list(call: Call) -> Any:
+        event, text = call.arguments.get("event"), call.arguments.get("socket")
+        if event is None:
+            listed = [_listed(evi, name) for name in evi.events()]
+            return {"Events": [item for item in listed if item]}
+        if event not in evi.events():
+            raise RpcError(404, "Event not published")
+        if text is None:
+            return {"Event": _listed(evi, event)}
+        for subscription, ttl in evi.subscribers(event):
+            if str(subscription.socket) == text:
+                return {"Event": {**_head(evi, event), "Subscriber": _subscriber(subscription, ttl)}}
+        raise RpcError(404, "Subscriber does not exist")
+
+    async def raise_event(call: Call) -> Any:
+        event = call.arguments["event"]
+        if event not in evi.events():
+            raise RpcError(404, "Event not registered")
+        if all(subscription.socket.is_mi for subscription, _ in evi.subscribers(event)):
+            raise RpcError(480, "Temporarily Unavailable")
+        evi.raise_event(event, _event_params(call.arguments.get("params", [])))
+        return "OK"
+
+    return (
+        Command(
+            "event_subscribe",
+            "evi:subscribe",
+            ((_EVENT, _SOCKET), (_EVENT, _SOCKET, Parameter("expire", "int"))),
+            event_subscribe,
+            "subscribes a socket to an event, for an hour or for expire seconds; expire 0 unsubscribes",
+            "evi",
+        ),
+        Command("events_list", "evi:list", ((),), events_list, "lists the events that can be subscribed to", "evi"),
+        Command(
+            "subscribers_list",
+            "evi:subscribers",
+            ((), (_EVENT,), (_EVENT, _SOCKET)),
+            subscribers_list,
+            "lists the subscribers of all events, of one, or one subscriber",
+            "evi",
+        ),
+        Command(
+            "raise_event",
+            "evi:raise",
+            ((_EVENT,), (_EVENT, Parameter("params", "any"))),
+            raise_event,
+            "raises an event; params is a list of values, or a text that holds a JSON object",
+            "evi",
+        ),
+    )
+
+
+def _filled(call: Call, name: str) -> str:
+    value: str = call.arguments[name]
+    if not value:
+        raise bad_type(name)
+    return value
+
+
+def _head(evi: EventInterface, event: str) -> dict[str, Any]:
+    return {"name": event, "id": evi.events().index(event)}
+
+
+def _listed(evi: EventInterface, event: str) -> dict[str, Any]:
+    """An event as OpenSIPS lists it: nothing where nobody is subscribed."""
+    subscribers = [_subscriber(subscription, ttl) for subscription, ttl in evi.subscribers(event)]
+    return {**_head(evi, event), "Subscribers": subscribers} if subscribers else {}
+
+
+def _subscriber(subscription: Subscription, ttl: int | None) -> dict[str, Any]:
+    socket = str(subscription.socket)
+    if ttl is None:
+        return {"socket": socket, "expire": "never"}
+    return {"socket": socket, "expire": subscription.expire, "ttl": ttl if ttl > 0 else "expired"}
+
+
+def _event_params(params: Any) -> Params:
+    """What MI was given, as an event's parameters: values without names from a list, named ones from a JSON text."""
+    if isinstance(params, (dict, bool)) or params is None:
+        raise RpcError(400, "No Params")  # OpenSIPS knows JSON objects as text only
+    try:
+        if isinstance(params, list):
+            return [("", _listed_value(value)) for value in params]
+        named = codec.parse(params) if isinstance(params, str) else None
+        if isinstance(named, dict):
+            return [(name, _named_value(value)) for name, value in named.items()]
+    except (MalformedMessage, ValueError, OverflowError):
+        pass  # no JSON, or a number without digits
+    raise RpcError(400, "Bad Params")
+
+
+def _listed_value(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("neither string nor number")
+    return str(int(value))
+
+
+def _named_value(value: Any) -> str | int:
+    """A parameter: an integer of 32 bits or a string. What OpenSIPS clips or garbles arrives as its JSON text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and codec.INT32_MIN <= value <= codec.INT32_MAX:
+        return value
+    return codec.render(value)

@@ -1,0 +1,56 @@
+"""The events that a socket did not get, by reason.
+
+Owns the counters behind ``_event_drops_total{subscriber,reason}`` and their log lines: at most one a minute for each
+socket and reason, whose numbers add up to the counters. Authority: contract 7.4.
+"""
+
+import logging
+from collections import Counter
+
+from bridge.core.stats import Stats
+from bridge.protocol.event_delivery import DROP_REASONS
+
+log = logging.getLogger("bridge.evi")
+
+LOG_INTERVAL = 60.0  # seconds
+
+
+class Drops:
+    """Counts and logs for one socket. ``report`` is to be called now and then: it logs what was held back."""
+
+    def __init__(self, subscriber: str, stats: Stats) -> None:
+        self._subscriber = subscriber
+        self._stats = stats
+        self._counts: Counter[str] = Counter()
+        self._unlogged: Counter[str] = Counter()
+        self._logged: dict[str, float] = {}  # reason -> when its last line was written
+
+    def add(self, reason: str, now: float, n: int = 1) -> None:
+        """``n`` events were dropped at ``now``, seconds on the loop's clock. KeyError for an unknown reason."""
+        if reason not in DROP_REASONS:
+            raise KeyError(reason)
+        self._counts[reason] += n
+        self._unlogged[reason] += n
+        self._stats.add("event_drops", n)
+        self._log(reason, now)
+
+    def report(self, now: float) -> None:
+        """Log what happened since the last line of each reason, if that is a minute ago."""
+        for reason in self._unlogged:
+            self._log(reason, now)
+
+    def close(self) -> None:
+        """Log what is left to be said."""
+        for reason in self._unlogged:
+            self._log(reason, float("inf"))
+
+    def snapshot(self) -> dict[str, int]:
+        """Drops by reason, so far."""
+        return dict(self._counts)
+
+    def _log(self, reason: str, now: float) -> None:
+        dropped = self._unlogged[reason]
+        if dropped and now - self._logged.get(reason, float("-inf")) >= LOG_INTERVAL:
+            self._logged[reason] = now
+            self._unlogged[reason] = 0
+            log.warning("%s: %d event(s) dropped (%s): %s", self._subscriber, dropped, reason, DROP_REASONS[reason])

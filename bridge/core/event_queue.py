@@ -1,0 +1,134 @@
+"""What waits for one socket: events in order, and the gaps that drops left between them.
+
+Owns order, bounds, ageing and what is known of each gap. Must not know senders, tasks or the clock (``now`` is an
+argument, seconds on the loop's clock). Authority: contract 7.4: a full queue drops the newest, age drops the oldest;
+a socket that listens to E_JANUS_STATUS is told of a gap, by an ``events_lost`` at its place.
+
+A gap becomes a notice once it has reached the head of the queue. A notice never changes, because a copy of it may have
+arrived already, and never ages; what is lost behind it makes another gap.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from bridge.core.event_drops import Drops
+from bridge.protocol.event_delivery import Parcel
+from bridge.protocol.event_payload import Event
+
+
+class Gap(Counter[tuple[str, str, str]]):
+    """Lost events of gateways: (janus_id, janus_url, reason) -> how many. Others have nobody to be told."""
+
+    def lose(self, event: Event, reason: str) -> None:
+        """Count one."""
+        if event.origin is not None:
+            url = next((str(value) for name, value in event.params if name == "janus_url"), "")
+            self[event.origin, url, reason] += 1
+
+
+class EventQueue:
+    """A bounded queue. ``head`` shows what to deliver next; ``pop`` or ``refuse`` settles that."""
+
+    def __init__(self, max_events: int, max_bytes: int, drops: Drops) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._drops = drops
+        self._notices: deque[Parcel] = deque()  # go before everything in _line
+        self._line: deque[Parcel | Gap] = deque()  # no two gaps side by side
+        self.events = 0  # that wait; notices are not counted
+        self.bytes = 0
+
+    def put(self, parcel: Parcel, now: float) -> None:
+        """Append, or drop where the queue is full."""
+        size = len(parcel.payload)
+        if self.events >= self._max_events or self.bytes + size > self._max_bytes:
+            self.lose(parcel.event, "full", now)
+            return
+        self._line.append(parcel)
+        self.events += 1
+        self.bytes += size
+
+    def lose(self, event: Event, reason: str, now: float) -> None:
+        """Count an event as dropped at the end of the queue."""
+        self._drops.add(reason, now)
+        tail = self._line[-1] if self._line else None
+        if not isinstance(tail, Gap):
+            tail = Gap()
+            self._line.append(tail)
+        tail.lose(event, reason)
+
+    def head(self, now: float) -> Parcel | Gap | None:
+        """What comes next: a parcel to deliver, a gap to ``announce``, or nothing. Drops what is too old."""
+        gap: Gap | None = None
+        while self._line:
+            first = self._line[0]
+            if isinstance(first, Gap):
+                gap = first if gap is None else _merged(gap, first)
+                self._line.popleft()
+            elif first.deadline <= now:
+                gap = Gap() if gap is None else gap
+                self._drop_first(first, "unanswered" if first.sent else "age", gap, now)
+            else:
+                break
+        if gap is not None:
+            self._line.appendleft(gap)
+        if self._notices:
+            return self._notices[0]
+        return self._line[0] if self._line else None
+
+    def announce(self, notices: Iterable[Parcel]) -> None:
+        """Put notices in the place of the gap at the head; none, where nobody wants to be told."""
+        assert isinstance(self._line[0], Gap)
+        self._line.popleft()
+        self._notices.extend(notices)
+
+    def pop(self, parcel: Parcel) -> None:
+        """This parcel, the head, was delivered."""
+        if self._is_notice(parcel):
+            self._notices.popleft()
+        else:
+            self._take_first(parcel)
+
+    def refuse(self, parcel: Parcel, reason: str, now: float) -> None:
+        """This parcel, the head, will not be taken. A refused notice leaves no gap: it would be refused as well."""
+        if self._is_notice(parcel):
+            self._notices.popleft()
+            self._drops.add(reason, now)
+            return
+        gap = Gap()
+        self._drop_first(parcel, reason, gap, now)
+        if self._line and isinstance(behind := self._line[0], Gap):
+            behind.update(gap)
+        else:
+            self._line.appendleft(gap)
+
+    def forget_notices(self) -> None:
+        """Nobody listens to them any more; they alone would wait for ever."""
+        self._notices.clear()
+
+    def clear(self, reason: str, now: float) -> None:
+        """Drop everything, count the events. Notices and gaps tell of events that were counted already."""
+        if self.events:
+            self._drops.add(reason, now, self.events)
+        self._line.clear()
+        self._notices.clear()
+        self.events = self.bytes = 0
+
+    def _is_notice(self, parcel: Parcel) -> bool:
+        return bool(self._notices) and self._notices[0] is parcel
+
+    def _take_first(self, parcel: Parcel) -> None:
+        if self._line and self._line[0] is parcel:  # else it was a notice that was forgotten meanwhile
+            self._line.popleft()
+            self.events -= 1
+            self.bytes -= len(parcel.payload)
+
+    def _drop_first(self, parcel: Parcel, reason: str, gap: Gap, now: float) -> None:
+        self._take_first(parcel)
+        self._drops.add(reason, now)
+        gap.lose(parcel.event, reason)
+
+
+def _merged(gap: Gap, other: Gap) -> Gap:
+    gap.update(other)
+    return gap

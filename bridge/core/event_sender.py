@@ -1,0 +1,206 @@
+"""One socket's way out: its queue, its task, its sender.
+
+Owns when to try, to try again and to give up, and what of that is logged. Must not know sockets (a ``Sender`` does) or
+who is subscribed. Authority: contract 7.3, 7.4.
+
+The fast path is ``try_send`` in a loop: no checkpoint, timer or task for an event, but a checkpoint after each burst.
+Age is looked at between attempts, never in the middle of one: an answer on its way is still worth waiting for, and a
+queue whose events are all about to be too old would else never recover from an outage.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+import trio
+
+from bridge.core.event_drops import LOG_INTERVAL, Drops
+from bridge.core.event_queue import EventQueue, Gap
+from bridge.core.stats import Stats
+from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_payload import Event, TooLarge, encoding_of
+from bridge.protocol.reply_socket import ReplySocket
+
+log = logging.getLogger("bridge.evi")
+
+BURST = 64  # events handed over before other tasks get their turn
+PAUSES = (0.25, 0.5, 1.0, 2.0)  # seconds from one attempt to the next; the last for all that follow
+
+
+class Sender(Protocol):
+    """Contact with one reply socket, used by one task. Opens nothing before it is asked to send."""
+
+    def try_send(self, parcel: Parcel) -> bool:
+        """Deliver if that is possible without waiting; False if not. Raises Refused."""
+
+    async def send(self, parcel: Parcel, patience: float) -> None:
+        """One attempt: open what is not open, wait for writability, await an answer where there is one.
+
+        Takes ``patience`` seconds, or as long as the transport's own limits allow. Raises NotSent or Refused. May be
+        cancelled at any checkpoint, and has none once the parcel is delivered.
+        """
+
+    def close(self) -> None:
+        """Close what is open. Twice is the same as once; ``send`` would open anew."""
+
+
+class Limits(NamedTuple):
+    """What one socket's queue may hold: events, bytes, seconds."""
+
+    queue_events: int = 65536
+    queue_bytes: int = 64 * 2**20
+    max_age: float = 30.0
+
+
+class Figures(NamedTuple):
+    """What the metrics say of one socket: events and bytes that wait, events delivered, drops by reason."""
+
+    subscriber: str
+    queued: int
+    queued_bytes: int
+    sent: int
+    drops: dict[str, int]
+
+
+class Outlet:
+    """Delivers to one socket. ``announce(socket, gap)`` makes the notices of a gap, none if they are not wanted."""
+
+    def __init__(
+        self,
+        socket: ReplySocket,
+        sender: Sender,
+        announce: Callable[[ReplySocket, Gap], Iterable[Event]],
+        stats: Stats,
+        limits: Limits,
+    ) -> None:
+        self.socket = socket
+        self._name = str(socket)
+        self._sender = sender
+        self._announce = announce
+        self._max_age = limits.max_age
+        self._encoding = encoding_of(socket)
+        self._drops = Drops(self._name, stats)
+        self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops)
+        self._sent = 0
+        self._retired = False
+        self._work: trio.Event | None = None  # wakes the task; None while it is awake
+        self._drained = trio.Event()  # set while the task sleeps
+        self._failures = 0  # attempts in a row that failed
+        self._not_before = 0.0  # when the next attempt may start
+        self._said: dict[str, tuple[str | None, float]] = {}  # topic -> its last line (None: it is over), and when
+
+    def put(self, event: Event, now: float) -> None:
+        """Queue an event; never waits."""
+        parcel = self._parcel(event, now + self._max_age)
+        if parcel is None:
+            self._queue.lose(event, "too_large", now)
+        else:
+            self._queue.put(parcel, now)
+        self._wake()
+
+    def retire(self, retired: bool) -> None:
+        """Nobody is subscribed any more: ``run`` returns once the queue is empty. Or somebody is again."""
+        self._retired = retired
+        if retired:
+            self._queue.forget_notices()
+            self._wake()
+
+    def report(self, now: float) -> None:
+        """Log the drops that were held back."""
+        self._drops.report(now)
+
+    def figures(self) -> Figures:
+        """What the metrics say."""
+        return Figures(self._name, self._queue.events, self._queue.bytes, self._sent, self._drops.snapshot())
+
+    async def drained(self) -> None:
+        """Wait until nothing is left to deliver."""
+        await self._drained.wait()
+
+    async def run(self, gone: Callable[["Outlet"], None]) -> None:
+        """Deliver until retired, then call ``gone``. Cancelled, it counts what is left as dropped."""
+        try:
+            while await self._wait():
+                await self._flush()
+            gone(self)
+        except trio.Cancelled:
+            self._queue.clear("stopped", trio.current_time())
+            raise
+        finally:
+            self._drops.close()
+            self._sender.close()
+
+    def _wake(self) -> None:
+        if self._work is not None:
+            self._work.set()
+            self._work = None
+            self._drained = trio.Event()
+
+    async def _wait(self) -> bool:
+        """Wait for work; False when there will be none."""
+        while self._head() is None:
+            self._drained.set()
+            if self._retired:
+                return False
+            self._work = trio.Event()
+            await self._work.wait()
+        return True
+
+    def _head(self) -> Parcel | None:
+        while isinstance(head := self._queue.head(trio.current_time()), Gap):
+            notices = [self._parcel(event, float("inf")) for event in self._announce(self.socket, head)]
+            self._queue.announce(notice for notice in notices if notice is not None)
+        return head
+
+    def _parcel(self, event: Event, deadline: float) -> Parcel | None:
+        try:
+            return Parcel(event, event.encoded(self._encoding), deadline)
+        except TooLarge as exc:
+            self._say("size", str(exc))
+            return None
+
+    async def _flush(self) -> None:
+        count = 0
+        while (parcel := self._head()) is not None:
+            try:
+                if self._failures or not self._sender.try_send(parcel):
+                    await self._attempt(parcel)
+            except NotSent as exc:
+                self._failures += 1
+                self._say("reach", str(exc))
+                continue
+            except Refused as exc:
+                self._queue.refuse(parcel, exc.reason, trio.current_time())
+                self._say(parcel.event.name, str(exc))
+            else:
+                self._queue.pop(parcel)
+                self._sent += 1
+                self._over(parcel.event.name)
+            self._failures = 0
+            self._over("reach")
+            count += 1
+            if count % BURST == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def _attempt(self, parcel: Parcel) -> None:
+        if self._failures:
+            await trio.sleep_until(self._not_before)
+        pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+        self._not_before = trio.current_time() + pause
+        await self._sender.send(parcel, pause)
+
+    def _say(self, topic: str, text: str) -> None:
+        """Log a trouble once, until it is over or another; at most once a minute."""
+        now = trio.current_time()
+        said, at = self._said.get(topic, (None, float("-inf")))
+        if said != text and now - at >= LOG_INTERVAL:
+            self._said[topic] = text, now
+            log.warning("%s: %s", self._name, text)
+
+    def _over(self, topic: str) -> None:
+        if not self._said:
+            return
+        said, at = self._said.get(topic, (None, 0.0))
+        if said is not None:
+            self._said[topic] = None, at
+            log.info("%s: events arrive again after: %s", self._name, said)

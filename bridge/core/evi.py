@@ -1,0 +1,191 @@
+"""The Event Interface: events by name, their subscribers, one outlet a socket.
+
+Owns what is raised, who gets it and the numbering. Must not know sockets (``open_sender`` makes their senders) or the
+MI. Authority: OpenSIPS evi/event_interface.c; contract 7.
+
+Raising is synchronous and never waits: an event is put into bytes once for each encoding that is subscribed, and into
+the queue of each subscriber.
+"""
+
+import functools
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import trio
+
+from bridge.core.event_queue import Gap
+from bridge.core.event_sender import Figures, Limits, Outlet, Sender
+from bridge.core.stats import Stats
+from bridge.core.supervise import supervise
+from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, Params, janus_event, janus_status
+from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.subscriptions import Subscription, SubscriptionTable
+
+log = logging.getLogger("bridge.evi")
+
+OpenSender: TypeAlias = Callable[[ReplySocket], Sender]
+
+DEFAULT_LIMITS = Limits()
+HOUSEKEEPING = 10.0  # seconds between looks for lapsed subscriptions and drops to be logged
+
+
+class EventInterface:
+    """``clock`` gives unix seconds; ages are measured on the loop's clock. E_JANUS_EVENT and E_JANUS_STATUS are there
+    from the start, with ids 0 and 1. ``limits`` bound each queue.
+    """
+
+    def __init__(
+        self,
+        open_sender: OpenSender,
+        stats: Stats,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._open_sender = open_sender
+        self._stats = stats
+        self._clock = clock
+        self._limits = limits
+        self._table = SubscriptionTable()
+        self._outlets: dict[ReplySocket, Outlet] = {}
+        self._nursery: trio.Nursery | None = None
+        self._start = int(clock())
+        # Ids of raises are not to be guessed: whoever could, would answer for an OpenSIPS on an abstract unix socket.
+        self._id_prefix = secrets.token_hex(8)
+        self._number = 0
+        self._numbers: Counter[str] = Counter()  # janus_id -> its events so far
+        self.register(E_JANUS_EVENT)
+        self.register(E_JANUS_STATUS)
+
+    # Events
+
+    def register(self, name: str) -> None:
+        """Make an event known. Raises ValueError for a name over 64 bytes."""
+        self._table.register(name)
+
+    def events(self) -> list[str]:
+        """All events; the id of one is its place here."""
+        return self._table.events()
+
+    def wanted(self, name: str) -> bool:
+        """Whether somebody is subscribed. KeyError for an unknown event."""
+        return bool(self._active(name))
+
+    def raise_event(self, name: str, params: Params, origin: str | None = None) -> None:
+        """Queue an event for everybody who is subscribed. KeyError for an unknown event.
+
+        ``origin`` is the janus_id of the gateway it comes from. Without one it was raised through MI, and goes to no
+        ``mi:`` socket: it may have come from the very OpenSIPS that would get it back.
+        """
+        if origin is not None:
+            self._numbers[origin] += 1
+        subscriptions = self._active(name)
+        if not subscriptions:
+            return
+        event = self._event(name, params, origin)
+        now = trio.current_time()
+        for subscription in subscriptions:
+            if origin is not None or not subscription.socket.is_mi:
+                self._outlets[subscription.socket].put(event, now)
+
+    def gateway_event(self, janus_id: str, janus_url: str, body_text: str) -> None:
+        """Raise E_JANUS_EVENT. ``body_text`` is the compact JSON text of Janus's message."""
+        self._stats.add("events")
+        self.raise_event(E_JANUS_EVENT, janus_event(janus_id, janus_url, body_text), janus_id)
+
+    def gateway_status(self, janus_id: str, janus_url: str, status: str, reason: str, detail: str) -> None:
+        """Raise E_JANUS_STATUS. ``detail`` is compact JSON text; whether it fits says ``event_payload.status_fits``."""
+        self._stats.add("status_events")
+        self.raise_event(E_JANUS_STATUS, janus_status(janus_id, janus_url, status, reason, detail), janus_id)
+
+    # Subscriptions
+
+    def subscribe(self, event: str, socket: ReplySocket, expire: int) -> None:
+        """Subscribe by MI for ``expire`` seconds, or renew. Raises ValueError: no such event, or too many of them."""
+        self._table.subscribe(event, socket, expire, self._now())
+        self._reconcile()
+
+    def configure(self, wanted: Iterable[tuple[str, ReplySocket]]) -> None:
+        """Make the configured subscriptions these; acts on the difference. Raises ValueError for an unknown event."""
+        self._table.configure(wanted)
+        self._reconcile()
+
+    def is_configured(self, socket: ReplySocket) -> bool:
+        """Whether the configuration names this socket, so that ``[events].allow`` does not bind it."""
+        return self._table.is_configured(socket)
+
+    def subscribers(self, event: str) -> list[tuple[Subscription, int | None]]:
+        """Subscriptions to an event, newest first, with the seconds that are left (None: never expires). KeyError."""
+        now = self._now()
+        return [(subscription, subscription.ttl(now)) for subscription in self._active(event)]
+
+    def figures(self) -> list[Figures]:
+        """What the metrics say of each socket."""
+        return [outlet.figures() for outlet in self._outlets.values()]
+
+    # Life
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Deliver, until cancelled. Events raised before wait in their queues."""
+        async with trio.open_nursery() as self._nursery:
+            for outlet in self._outlets.values():
+                self._start_outlet(outlet)
+            task_status.started()
+            while True:
+                await trio.sleep(HOUSEKEEPING)
+                self._reconcile()
+                for outlet in self._outlets.values():
+                    outlet.report(trio.current_time())
+
+    async def drain(self, deadline: float) -> None:
+        """Wait until all queues are empty, or ``deadline`` (loop's clock). What is left is dropped as ``run`` ends."""
+        with trio.move_on_at(deadline):
+            for outlet in list(self._outlets.values()):
+                await outlet.drained()
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    def _active(self, name: str) -> Sequence[Subscription]:
+        return self._table.active(name, self._now())
+
+    def _event(self, name: str, params: Params, origin: str | None) -> Event:
+        self._number += 1
+        seq = None if origin is None else f"{self._start}-{self._numbers[origin]}"
+        return Event(name, params, f"{self._id_prefix}-{self._number}", self._number, origin, seq)
+
+    def _announce(self, socket: ReplySocket, gap: Gap) -> list[Event]:
+        """The events_lost of a gap, for a socket that listens to them."""
+        if not any(subscription.socket == socket for subscription in self._active(E_JANUS_STATUS)):
+            return []
+        events: list[Event] = []
+        for (janus_id, janus_url, reason), lost in gap.items():
+            self._stats.add("status_events")
+            self._numbers[janus_id] += 1
+            params = janus_status(janus_id, janus_url, "events_lost", reason, f'{{"lost":{lost}}}')
+            events.append(self._event(E_JANUS_STATUS, params, janus_id))
+        return events
+
+    def _reconcile(self) -> None:
+        """One outlet for each socket that is subscribed; those of others end when their queues are empty."""
+        self._table.sweep(self._now())
+        wanted = self._table.sockets()
+        for socket in wanted:
+            if socket not in self._outlets:
+                sender = self._open_sender(socket)
+                outlet = Outlet(socket, sender, self._announce, self._stats, self._limits)
+                self._outlets[socket] = outlet
+                self._start_outlet(outlet)
+        for socket, outlet in self._outlets.items():
+            outlet.retire(socket not in wanted)
+
+    def _start_outlet(self, outlet: Outlet) -> None:
+        if self._nursery is not None:
+            run = functools.partial(outlet.run, self._gone)
+            self._nursery.start_soon(supervise, run, f"sender of {outlet.socket}", log)
+
+    def _gone(self, outlet: Outlet) -> None:
+        del self._outlets[outlet.socket]

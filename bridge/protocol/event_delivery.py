@@ -1,0 +1,49 @@
+"""What it means that an event was delivered, or was not (contract 7.4).
+
+Owns the outcomes that a sender reports and the reasons by which drops are counted. Must not know queues or sockets.
+
+Delivered: handed to the kernel (udp, unix, plain tcp) or answered (reliable tcp, mi). ``NotSent`` is tried again until
+the event is too old, ``Refused`` is final.
+"""
+
+from dataclasses import dataclass
+
+from bridge.errors import BridgeError
+from bridge.protocol.event_payload import Event
+
+# reason -> what it says; the only place where these names are written down. A label of the metrics.
+DROP_REASONS: dict[str, str] = {
+    "full": "its queue was full",
+    "age": "older than max_age before it could be delivered",
+    "unanswered": "older than max_age without an answer; it may have arrived",
+    "too_large": "larger than a datagram, and no body to shorten",
+    "not_registered": "OpenSIPS answered 404, no such event",
+    "no_subscriber": "OpenSIPS answered 480, nobody waits for this event",
+    "refused": "the subscriber answered with an error",
+    "stopped": "not known to be delivered when the bridge stopped",
+}
+
+
+class NotSent(BridgeError):
+    """An attempt failed; another may succeed. The text says what stood in the way."""
+
+
+class Refused(BridgeError):
+    """The event will not be taken; ``reason`` is one of DROP_REASONS, the text explains."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """One event in one socket's queue. ``deadline`` is on the loop's clock, in seconds.
+
+    A sender that awaits an answer sets ``sent`` once a copy has left: from then on only an answer can tell.
+    """
+
+    event: Event
+    payload: bytes
+    deadline: float
+    sent: bool = False

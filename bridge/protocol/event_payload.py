@@ -1,0 +1,172 @@
+"""The bytes of an event, for each kind of socket.
+
+Owns the envelopes, the form of the two events of the bridge (contract 7.1, 7.2) and the rule for events that are too
+large for a datagram (7.5). Must not know who is subscribed, or how bytes travel. Authority: OpenSIPS
+evi/evi_transport.c (evi_build_payload), event_stream's reliable mode and method, MI ``raise_event`` as observed on
+3.2 .. 4.1, whose string values alone survive on every version.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from bridge.errors import MalformedMessage
+from bridge.protocol import codec
+from bridge.protocol.reply_socket import ReplySocket
+
+E_JANUS_EVENT = "E_JANUS_EVENT"
+E_JANUS_STATUS = "E_JANUS_STATUS"
+BODY = "janus_body"
+
+Params: TypeAlias = Sequence[tuple[str, str | int]]
+
+MAX_DATAGRAM = 65457  # bytes; what OpenSIPS's documentation allows an event, and the buffer of its mi_datagram
+MAX_MEMBER = 1024  # bytes; a longer member of a body is left out where the body is shortened
+# Bytes of a shortened body that fit whatever they are made of: three encodings make at most four bytes of one.
+_SAFE_BODY = 12 * 1024
+_MAX_RELIABLE_ID = 2**31 - 1  # event_stream's ids are positive C ints
+
+_render = codec.render
+
+
+class TooLarge(ValueError):
+    """An event that no shortening makes fit; the text has its name and size."""
+
+
+class Encoding(NamedTuple):
+    """How an event is put into bytes. Sockets with the same encoding share them."""
+
+    form: Literal["datagram", "stream", "reliable", "mi"]
+    method: str = ""
+
+
+def encoding_of(socket: ReplySocket) -> Encoding:
+    """The encoding that a socket wants."""
+    if socket.is_mi:
+        return Encoding("mi")
+    if socket.kind == "tcp":
+        return Encoding("reliable" if socket.reliable else "stream", socket.method)
+    return Encoding("datagram")
+
+
+def janus_event(janus_id: str, janus_url: str, body: str) -> Params:
+    """Parameters of E_JANUS_EVENT, as the C module orders them. ``body`` is compact JSON text."""
+    return (("janus_id", janus_id), ("janus_url", janus_url), (BODY, body))
+
+
+def janus_status(janus_id: str, janus_url: str, status: str, reason: str, detail: str) -> Params:
+    """Parameters of E_JANUS_STATUS. ``detail`` is compact JSON text."""
+    return (
+        ("janus_id", janus_id),
+        ("janus_url", janus_url),
+        ("status", status),
+        ("reason", reason),
+        ("detail", detail),
+    )
+
+
+def status_fits(janus_id: str, janus_url: str, status: str, reason: str, detail: str) -> bool:
+    """Whether a status event fits every kind of socket as it is; its caller splits one that does not."""
+    params = janus_status(janus_id, janus_url, status, reason, detail)
+    longest = Event(E_JANUS_STATUS, params, "x" * 64, _MAX_RELIABLE_ID, janus_id, "x" * 64)
+    return len(_envelope(longest, Encoding("mi"), params)) <= MAX_DATAGRAM
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """One event on its way. ``params`` are name and value in order; a first name of "" makes them a list.
+
+    ``id`` is its JSON-RPC id towards an MI and ``number``, from 1, makes that of event_stream's reliable mode: an id
+    never serves two events. ``origin`` is the janus_id of the gateway it comes from, None for what MI raised; ``seq``
+    is its ``janus_seq``, which goes to an MI only.
+    """
+
+    name: str
+    params: Params
+    id: str
+    number: int
+    origin: str | None = None
+    seq: str | None = None
+    _encoded: dict[Encoding, bytes] = field(default_factory=dict)
+
+    @property
+    def reliable_id(self) -> int:
+        """The id in event_stream's reliable mode."""
+        return (self.number - 1) % _MAX_RELIABLE_ID + 1
+
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The bytes, made once. Raises TooLarge."""
+        payload = self._encoded.get(encoding)
+        if payload is None:
+            payload = self._encoded[encoding] = _encode(self, encoding)
+        return payload
+
+
+def _encode(event: Event, encoding: Encoding) -> bytes:
+    if encoding.form in ("stream", "reliable"):
+        return _envelope(event, encoding, event.params)
+    body = next((value for name, value in event.params if name == BODY), None)
+    # A body that cannot fit is not encoded first to find that out: Janus may send megabytes.
+    if not isinstance(body, str) or len(body) <= MAX_DATAGRAM:
+        payload = _envelope(event, encoding, event.params)
+        if len(payload) <= MAX_DATAGRAM:
+            return payload
+        if not isinstance(body, str):
+            raise TooLarge(f"{event.name} has {len(payload)} bytes, more than the {MAX_DATAGRAM} of a datagram")
+    for budget in (MAX_DATAGRAM, _SAFE_BODY):
+        short = shorten(body, budget)
+        payload = _envelope(event, encoding, [(name, short if name == BODY else value) for name, value in event.params])
+        if len(payload) <= MAX_DATAGRAM:
+            return payload
+    raise TooLarge(
+        f"{event.name} has {len(payload)} bytes without its body, more than the {MAX_DATAGRAM} of a datagram"
+    )
+
+
+def _envelope(event: Event, encoding: Encoding, params: Params) -> bytes:
+    if encoding.form == "mi":
+        # Every value a string: OpenSIPS clips wide integers here, and anything else is read from freed memory.
+        texts = [(name, str(value)) for name, value in params]
+        if event.seq is not None:
+            texts.append(("janus_seq", event.seq))
+        raised = f"{_render(event.name)},{_render(_object(texts))}"
+        text = f'{{"jsonrpc":"2.0","id":{_render(event.id)},"method":"raise_event","params":[{raised}]}}'
+    else:
+        head = f'{{"id":{event.reliable_id},' if encoding.form == "reliable" else "{"
+        tail = "" if not params else f',"params":{_object(params) if params[0][0] else _array(params)}'
+        text = f'{head}"jsonrpc":"2.0","method":{_render(encoding.method or event.name)}{tail}}}'
+    # A lone surrogate has no UTF-8, and its JSON escape would be a parse error in OpenSIPS: it becomes a "?".
+    return text.encode("utf-8", "replace")
+
+
+def _object(params: Params) -> str:
+    return "{" + ",".join([f"{_render(name)}:{_render(value)}" for name, value in params]) + "}"
+
+
+def _array(params: Params) -> str:
+    return "[" + ",".join([_render(value) for _, value in params]) + "]"
+
+
+def shorten(body: str, budget: int) -> str:
+    """A body cut to its top-level scalar members of at most 1,024 bytes each, and its size as ``truncated``.
+
+    ``budget`` bounds the result in bytes: members that come after it is used up are left out. What is no JSON object is
+    left out altogether.
+    """
+    size = len(body.encode("utf-8", "replace"))
+    kept: list[str] = []
+    left = budget - len(f'{{"truncated":{size}}}')
+    try:
+        value = codec.parse(body)
+    except MalformedMessage:
+        value = None
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, (dict, list)) or name == "truncated":
+            continue
+        member = f"{_render(name)}:{_render(item)}"
+        length = len(member.encode("utf-8", "replace"))
+        if length <= MAX_MEMBER and length < left:
+            kept.append(member)
+            left -= length + 1
+    kept.append(f'"truncated":{size}')
+    return "{" + ",".join(kept) + "}"

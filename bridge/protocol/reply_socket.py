@@ -1,0 +1,105 @@
+"""Reply sockets: where a subscriber's events go, ``udp:127.0.0.1:8888`` and its kin.
+
+Owns the grammar of these texts and when two of them are the same socket. Must not know how anything is sent.
+Authority: OpenSIPS event_datagram (``udp:``, ``unix:``), event_stream (``tcp:``), mi_datagram (behind ``mi:``);
+contract 7.3. IPv6 where OpenSIPS has it: mi_datagram alone.
+
+Two sockets are the same when they match exactly. OpenSIPS compares host names as text too, but by the length of the new
+one only, so that ``udp:127.0.0.1:5000`` is taken for a present ``udp:127.0.0.10:5000``: a fault, not followed here.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+Kind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
+
+_SOCKET = re.compile(r"(?P<kind>mi:udp|mi:unix|udp|unix|tcp):(?P<rest>.*)", re.DOTALL)
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_MAX_PATH = 107  # bytes; sun_path holds 108 with the NUL that ends it
+_MAX_METHOD = 64  # bytes; OpenSIPS's MAX_EVENT_NAME, which a method stands in for
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySocket:
+    """One destination of events. ``host`` is without brackets; ``path`` is absolute; ``method`` is empty or replaces
+    the event's name; ``reliable`` (tcp only, not part of the text) is event_stream's ``reliable_mode``.
+    """
+
+    kind: Kind
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    method: str = ""
+    reliable: bool = False
+
+    @classmethod
+    def parse(cls, text: str, *, reliable: bool = False) -> "ReplySocket":
+        """Read a socket. Raises ValueError with one line that names the part at fault."""
+        match = _SOCKET.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not udp:HOST:PORT, unix:PATH, tcp:HOST:PORT[/METHOD], mi:udp:HOST:PORT or mi:unix:PATH"
+            )
+        kind, rest = cast("Kind", match["kind"]), match["rest"]
+        if reliable and kind != "tcp":
+            raise ValueError(f"{text!r}: only a tcp: socket can be reliable")
+        if kind in ("unix", "mi:unix"):
+            return cls(kind, path=_path(text, rest))
+        method = ""
+        if kind == "tcp":
+            rest, _, method = rest.partition("/")
+            if not method.isprintable() or len(method.encode()) > _MAX_METHOD:
+                raise ValueError(f"{text!r}: the method is unprintable or longer than {_MAX_METHOD} bytes")
+        host, colon, port = rest.rpartition(":")
+        if not colon:
+            raise ValueError(f"{text!r}: there is no port")
+        return cls(kind, _host(text, host, kind == "mi:udp"), _port(text, port), method=method, reliable=reliable)
+
+    @property
+    def is_mi(self) -> bool:
+        """Whether events are raised inside an OpenSIPS rather than sent to a listener."""
+        return self.kind.startswith("mi:")
+
+    @property
+    def is_datagram(self) -> bool:
+        """Whether one datagram has to hold an event."""
+        return self.kind != "tcp"
+
+    def __str__(self) -> str:
+        """The text as OpenSIPS lists it; ``parse`` of it gives the same socket (but for ``reliable``)."""
+        if self.path:
+            return f"{self.kind}:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.kind}:{host}:{self.port}" + (f"/{self.method}" if self.method else "")
+
+
+def _path(text: str, path: str) -> str:
+    if not path.startswith("/") or not path.isprintable():
+        raise ValueError(f"{text!r}: the path is not absolute, or unprintable")
+    if len(path.encode()) > _MAX_PATH:
+        raise ValueError(f"{text!r}: the path is longer than the {_MAX_PATH} bytes of a unix socket's")
+    return path
+
+
+def _host(text: str, host: str, ipv6: bool) -> str:
+    if ":" in host or host.startswith("["):
+        if not ipv6:
+            raise ValueError(f"{text!r}: an IPv6 host works with mi:udp: only, as in OpenSIPS")
+        try:
+            if (host[0], host[-1]) == ("[", "]"):
+                return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            pass
+        raise ValueError(f"{text!r}: the host is no IPv6 address in brackets")
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"{text!r}: the host is empty or no host name")
+    return host
+
+
+def _port(text: str, port: str) -> int:
+    # OpenSIPS lets a port beyond 65535 wrap around; nobody can mean that.
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise ValueError(f"{text!r}: port {port!r} is not a number from 1 to 65535")
+    return int(port)
