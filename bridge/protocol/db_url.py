@@ -1,0 +1,151 @@
+"""The grammar of ``janus_db_url``, OpenSIPS's own (contract 4.2).
+
+    mysql://[user[:password]@]host[:port]/database            IPv6 in brackets; no host: the local server
+    mysql://user[:password]@unix(/path/to/socket)/database
+    sqlite:///path
+
+Owns the text of a URL and nothing about connecting. No error and no ``str`` here shows a password.
+Authority: OpenSIPS db/db_id.c (each part percent-decoded; a password may hold ``/`` and ``:`` and ends at the first
+``@``) and db_sqlite (the path is taken as it stands, and is always absolute).
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+HIDDEN = "***"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_+.-]*)://(.*)", re.DOTALL)
+_MYSQL = re.compile(
+    r"(?:(?P<user>[^:@/\[]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:(?i:unix)\((?P<socket>[^)]*)\)|(?P<host>\[[^\]/]*\]|[^:@/\[]*)(?::(?P<port>[^/@]*))?)"
+    r"/(?P<database>[^?]*)(?:\?(?P<parameters>.*))?",
+    re.DOTALL,
+)
+_ESCAPES = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_SOCKET_MAX = 107  # bytes; sun_path holds 108 with the NUL that ends it
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlUrl:
+    """Parts as decoded. ``host`` is without brackets and empty for the local server; ``unix_socket`` replaces host
+    and port; ``user`` is empty for the server's default.
+    """
+
+    host: str
+    port: int | None
+    database: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    unix_socket: str | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        place = f"unix({self.unix_socket})" if self.unix_socket is not None else host
+        port = "" if self.port is None else f":{self.port}"
+        user = self.user + (f":{HIDDEN}" if self.password else "")
+        return f"mysql://{user}{'@' if user else ''}{place}{port}/{self.database}"
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteUrl:
+    """``path`` is absolute."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"sqlite://{self.path}"
+
+
+DbUrl: TypeAlias = MysqlUrl | SqliteUrl
+
+
+def parse_db_url(text: str) -> DbUrl:
+    """Read a URL. Raises ValueError with one line that names the part at fault, but never its text where that may
+    hold a password.
+    """
+    match = _SCHEME.fullmatch(text)
+    if match is None:
+        raise ValueError("is not of the form mysql://user:password@host:port/database or sqlite:///path")
+    scheme, rest = match[1].lower(), match[2]
+    if scheme == "mysql":
+        return _mysql(rest)
+    if scheme == "sqlite":
+        path = "/" + rest.lstrip("/")
+        if path == "/" or not path.isprintable():
+            raise ValueError("the path of the file is empty or unprintable")
+        return SqliteUrl(path)
+    raise ValueError(f"{match[1]}:// is not supported, only mysql:// and sqlite:// are")
+
+
+def redact(text: str) -> str:
+    """A URL as it may be shown: without its password, and without all but the scheme if it cannot be read."""
+    try:
+        return str(parse_db_url(text))
+    except ValueError:
+        match = _SCHEME.fullmatch(text)
+        return HIDDEN if match is None else f"{match[1]}://{HIDDEN}"
+
+
+def _mysql(rest: str) -> MysqlUrl:
+    match = _MYSQL.fullmatch(rest)
+    if match is None:
+        raise ValueError("is not of the form mysql://user:password@host:port/database")
+    if match["parameters"]:
+        name = match["parameters"].partition("=")[0].partition("&")[0]
+        shown = repr(name) if name.isidentifier() else "after '?'"
+        raise ValueError(f"parameter {shown} is not supported (TLS is db_tls_ca, db_tls_cert, db_tls_key)")
+    socket = match["socket"]
+    if socket is not None:
+        if match["user"] is None:
+            raise ValueError("unix(/path) stands after user@ only")
+        socket = _decode("the socket's path", socket)
+        if not socket.startswith("/") or len(socket.encode()) > _SOCKET_MAX:
+            raise ValueError(f"the socket's path is not absolute or longer than {_SOCKET_MAX} bytes")
+    database = _decode("the database's name", match["database"])
+    if not database:
+        raise ValueError("names no database")
+    return MysqlUrl(
+        host=_host(match["host"] or ""),
+        port=_port(match["port"]),
+        database=database,
+        user=_decode("the user's name", match["user"] or ""),
+        password=_decode("the password", match["password"] or "", printable=False),
+        unix_socket=socket,
+    )
+
+
+def _host(text: str) -> str:
+    if text.startswith("["):
+        host = _decode("the host", text[1:-1])
+        if not re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?", host):
+            raise ValueError("the host in brackets is no IPv6 address")
+        return host
+    host = _decode("the host", text)
+    if host and not _HOST.fullmatch(host):
+        raise ValueError("the host is no host name")
+    return host
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    # Not shown: where the '@' was forgotten, a password stands in this place.
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise ValueError("the port is not a number from 1 to 65535 (or the '@' behind the password is missing)")
+    return int(text)
+
+
+def _decode(part: str, text: str, *, printable: bool = True) -> str:
+    raw = text.encode()
+    if _ESCAPES.search(raw):
+        raise ValueError(f"{part} has a '%' without two hexadecimal digits behind it (a '%' itself is %25)")
+    try:
+        decoded = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{part} is not UTF-8 once decoded") from None
+    if "\0" in decoded or (printable and not decoded.isprintable()):
+        raise ValueError(f"{part} has a control character")
+    return decoded

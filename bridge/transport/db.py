@@ -1,0 +1,94 @@
+"""The ``janus`` table: its rows, and the changes that ``janus-bridge db`` makes.
+
+Owns the deadline and the thread: every visit to the database is made in one worker thread of its own, at most one at
+a time, so that a hung database costs one thread and nobody's time but its caller's (contract 4.3, 5.2). Engines are in
+db_mysql and db_sqlite, statements in db_sql. Must not know what a row means.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from bridge.errors import TableUnavailable
+from bridge.protocol.db_url import DbUrl, MysqlUrl
+from bridge.protocol.gateway import TableRow
+from bridge.transport.db_mysql import MysqlEngine, Tls
+from bridge.transport.db_sql import Engine, Execute, Mode, Statements
+from bridge.transport.db_sqlite import SqliteEngine
+
+__all__ = ["JanusTable", "Tls"]
+
+T = TypeVar("T")
+
+DEADLINE = 10.0  # seconds for one visit, connecting included
+
+
+class JanusTable:
+    """The table at a URL. Every method raises TableUnavailable, TableRefused or WrongTableVersion with one line that
+    begins with the URL (less its password).
+    """
+
+    def __init__(
+        self,
+        url: DbUrl,
+        table: str = "janus",
+        version_table: str = "version",
+        *,
+        password_file: Path | None = None,
+        tls: Tls | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """``password_file`` and ``tls`` (MySQL only) are read at every visit; the file's password replaces the URL's.
+
+        ``deadline`` in seconds. Raises ValueError for a table name that is no SQL identifier.
+        """
+        self._url = url
+        self._statements = Statements(table, version_table)
+        self._deadline = deadline
+        # Half of the deadline for each single answer: a visit given up soon gives its thread back too.
+        patience = deadline / 2
+        self._engine: Engine
+        if isinstance(url, MysqlUrl):
+            self._engine = MysqlEngine(url, patience, password_file, tls)
+        else:
+            self._engine = SqliteEngine(url, patience)
+        self.thread = trio.CapacityLimiter(1)
+        self.name = f"{url} {table}"
+
+    def __repr__(self) -> str:
+        return f"<JanusTable {self.name}>"
+
+    async def rows(self) -> list[TableRow]:
+        """Every row, by id, after the version was checked."""
+        return await self._visit("read", self._statements.rows)
+
+    async def create(self) -> bool:
+        """Create what is missing of file, version table, version row and table; whether anything was."""
+        return await self._visit("create", lambda execute: self._statements.create(execute, self._engine.script))
+
+    async def add(self, janus_id: str, janus_url: str) -> int | None:
+        """Insert a row; its id, or None (and nothing is changed) if one with this janus_id is there."""
+        return await self._visit("write", lambda execute: self._statements.add(execute, janus_id, janus_url))
+
+    async def change(self, janus_id: str, janus_url: str) -> list[int]:
+        """Give every row with this janus_id a new URL; their ids, none if there is no such row."""
+        return await self._visit("write", lambda execute: self._statements.change(execute, janus_id, janus_url))
+
+    async def remove(self, janus_id: str) -> list[int]:
+        """Delete every row with this janus_id; their ids, none if there is no such row."""
+        return await self._visit("write", lambda execute: self._statements.remove(execute, janus_id))
+
+    async def _visit(self, mode: Mode, work: Callable[[Execute], T]) -> T:
+        def visit() -> T:
+            with self._engine.session(mode) as execute:
+                return work(execute)
+
+        try:
+            with trio.fail_after(self._deadline):
+                return await trio.to_thread.run_sync(visit, abandon_on_cancel=True, limiter=self.thread)
+        except trio.TooSlowError:
+            raise TableUnavailable(f"{self._url}: no answer within {self._deadline:g} s") from None
+        except TableUnavailable as exc:
+            raise type(exc)(f"{self._url}: {exc}") from None

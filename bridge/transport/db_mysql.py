@@ -1,0 +1,185 @@
+"""The table in MySQL or MariaDB, through PyMySQL: the only file that knows this library.
+
+Owns connecting, TLS and what the server's errors mean. Must not know the statements.
+Authority: PyMySQL's documentation; "Server Error Message Reference" of MySQL and MariaDB; libmysqlclient for what
+"localhost" means.
+"""
+
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import pymysql
+from pymysql.constants import CR, ER
+
+from bridge.errors import TableRefused, TableUnavailable
+from bridge.protocol.db_url import MysqlUrl
+from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
+
+# Where libmysqlclient, and so OpenSIPS, looks for the local server: Debian's place, Red Hat's. Not /tmp/mysql.sock:
+# there any user of the machine can listen.
+_LOCAL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock")
+# The server's own errors that pass by themselves.
+_TEMPORARY = {
+    ER.CON_COUNT_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.USER_LIMIT_REACHED,
+    ER.LOCK_WAIT_TIMEOUT,
+    ER.LOCK_DEADLOCK,
+    1203,  # ER_TOO_MANY_USER_CONNECTIONS, which PyMySQL does not name; nor
+    1927,  # ER_CONNECTION_KILLED (MariaDB)
+}
+# The client's own that do not.
+_REFUSALS = {CR.CR_AUTH_PLUGIN_ERR, CR.CR_AUTH_PLUGIN_CANNOT_LOAD, CR.CR_SSL_CONNECTION_ERROR}
+# What PyMySQL lets out when the peer's bytes are no MySQL at all, or an authentication needs a missing package.
+_NO_MYSQL = (struct.error, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
+_PASSWORD_FILE_MAX = 4096
+
+
+class Tls(NamedTuple):
+    """PEM files. Any one of them makes TLS with a verified server compulsory; without ``ca`` the system's CAs count."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class MysqlEngine:
+    """Connects anew for every session: password file and TLS files are read each time."""
+
+    script = "janus-create.mysql.sql"
+
+    def __init__(
+        self, url: MysqlUrl, patience: float, password_file: Path | None = None, tls: Tls | None = None
+    ) -> None:
+        """``patience``: seconds to wait for each single answer of the server."""
+        self._url = url
+        self._patience = patience
+        self._password_file = password_file
+        self._tls = tls if tls is not None and any(tls) else None
+
+    @contextmanager
+    def session(self, mode: Mode) -> Iterator[Execute]:
+        connection = self._connect()
+        try:
+
+            def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+                with _translated_errors(), connection.cursor() as cursor:
+                    cursor.execute(sql.replace("?", "%s"), values or None)
+                    return list(cursor.fetchall())
+
+            yield execute
+            if mode != "read":
+                with _translated_errors():
+                    connection.commit()
+        finally:
+            with _translated_errors():
+                connection.close()
+
+    def _connect(self) -> "pymysql.Connection[Any]":
+        url = self._url
+        path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
+        context = None if path is not None else self._tls_context()
+        # Without TLS that proves who the server is, no server gets the password in clear just by asking for it.
+        refused: dict[str, Callable[[Any], Any]] = {}
+        if path is None and context is None:
+            refused["mysql_clear_password"] = _NoClearText
+        with _translated_errors():
+            connection = pymysql.Connection(
+                host=url.host or "localhost",
+                port=url.port or 3306,
+                unix_socket=path,
+                user=url.user or None,
+                password=self._password().encode(),  # as text it would have to be Latin-1
+                database=url.database,
+                charset="utf8mb4",
+                connect_timeout=self._patience,
+                read_timeout=self._patience,
+                write_timeout=self._patience,
+                ssl=context,
+                auth_plugin_map=refused,
+                defer_connect=True,
+            )
+            connection.connect(None if path is None else _connected(path, self._patience))
+            return connection
+
+    def _password(self) -> str:
+        if self._password_file is None:
+            return self._url.password
+        try:
+            with self._password_file.open(encoding="utf-8") as file:
+                return file.read(_PASSWORD_FILE_MAX).rstrip("\r\n")
+        except OSError as exc:
+            raise TableRefused(f"janus_db_password_file {self._password_file}: {exc.strerror}") from None
+        except UnicodeDecodeError:
+            raise TableRefused(f"janus_db_password_file {self._password_file}: not UTF-8") from None
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if self._tls is None:
+            return None
+        name, file = "db_tls_ca", self._tls.ca
+        try:
+            context = ssl.create_default_context(cafile=file)
+            if self._tls.cert is not None:
+                name, file = "db_tls_cert", self._tls.cert
+                context.load_cert_chain(file, self._tls.key)
+        except OSError as exc:  # ssl.SSLError too
+            raise TableRefused(f"{name} {file}: {one_line(exc.strerror or str(exc))}") from None
+        return context
+
+
+class _NoClearText:
+    def __init__(self, connection: object) -> None:
+        pass
+
+    def authenticate(self, packet: object) -> NoReturn:
+        raise pymysql.OperationalError(
+            CR.CR_AUTH_PLUGIN_ERR, "the server wants the password in clear text, which is given only over verified TLS"
+        )
+
+
+def _local_socket() -> str | None:
+    """The local server's socket, None if there is none: then "localhost" is reached over TCP."""
+    for path in (os.environ.get("MYSQL_UNIX_PORT"), *_LOCAL_SOCKETS):
+        if path and Path(path).is_socket():
+            return path
+    return None
+
+
+def _connected(path: str, patience: float) -> socket.socket:
+    """Done here because PyMySQL forgets to close a unix socket on which nobody listens."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(patience)
+        sock.connect(path)
+    except OSError as exc:
+        sock.close()
+        raise TableUnavailable(f"cannot connect to {path}: {exc.strerror or exc}") from None
+    return sock
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except pymysql.Error as exc:
+        raise _translated(exc) from None
+    except OSError as exc:
+        raise TableUnavailable(one_line(str(exc))) from None
+    except _NO_MYSQL as exc:
+        raise TableUnavailable(f"the server's answer was not understood: {one_line(str(exc))}") from None
+
+
+def _translated(exc: pymysql.Error) -> TableUnavailable:
+    code = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
+    text = one_line(" ".join(map(str, exc.args[1:] if code else exc.args)))
+    if code == ER.NO_SUCH_TABLE:
+        return NoSuchTable(text)
+    # 2000 to 2999 are the client's own: nothing was reached, or it fell silent.
+    answered = (1000 <= code < 2000 or code >= 3000) and code not in _TEMPORARY
+    return TableRefused(text) if answered or code in _REFUSALS else TableUnavailable(text)

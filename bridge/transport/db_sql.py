@@ -1,0 +1,151 @@
+"""What is asked of the ``janus`` table and of the ``version`` table, in SQL that every engine understands.
+
+Owns the statements and the meaning of the version row (contract 4.1). Must not know engines, threads or deadlines.
+Authority: OpenSIPS scripts/*/janus-create.sql, db/db.c (db_check_table_version) and the C module's query.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Protocol, TypeAlias
+
+from bridge import resources
+from bridge.errors import TableRefused, WrongTableVersion
+from bridge.protocol.gateway import TableRow
+
+TABLE_VERSION = 1
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+# Runs one statement with values for its "?"s and gives the rows. Raises TableUnavailable and its subclasses.
+Execute: TypeAlias = Callable[..., list[tuple[Any, ...]]]
+Mode: TypeAlias = Literal["read", "write", "create"]
+
+
+class Engine(Protocol):
+    """One kind of database. ``script`` names the file in ``sql/`` that creates the tables."""
+
+    script: str
+
+    def session(self, mode: Mode) -> AbstractContextManager[Execute]:
+        """Connect, and commit at the end unless an error leaves the block; blocking."""
+
+
+class NoSuchTable(TableRefused):
+    """A statement named a table that is not there."""
+
+
+class Statements:
+    """The statements for one pair of table names. Raises ValueError for a name that is no plain SQL identifier."""
+
+    def __init__(self, table: str, version_table: str) -> None:
+        for name in (table, version_table):
+            if not IDENTIFIER.fullmatch(name):
+                raise ValueError(f"{name!r} is no SQL identifier (letters, digits and _, at most 64)")
+        self._table = table
+        self._version_table = version_table
+
+    def rows(self, execute: Execute) -> list[TableRow]:
+        """Every row, by id. Raises WrongTableVersion."""
+        self._check_version(execute)
+        return self._select(execute)
+
+    def create(self, execute: Execute, script: str) -> bool:
+        """Create what is missing: version table, version row, table; whether anything was."""
+        version_table, version_row, table = self._script(script)
+        try:
+            self._check_version(execute)
+            missing_version = False
+        except WrongTableVersion:
+            execute(version_table)
+            if self._versions(execute):
+                raise
+            missing_version = True
+        try:
+            self._select(execute)
+            missing_table = False
+        except NoSuchTable:
+            execute(table)
+            missing_table = True
+        if missing_version:
+            execute(version_row)
+        return missing_version or missing_table
+
+    def add(self, execute: Execute, janus_id: str, janus_url: str) -> int | None:
+        """Insert a row; its id, or None (and nothing is changed) if one with this janus_id is there."""
+        if self._ids(execute, janus_id):
+            return None
+        execute(f"INSERT INTO `{self._table}` (janus_id, janus_url) VALUES (?, ?)", janus_id, janus_url)
+        return self._ids(execute, janus_id)[-1]
+
+    def change(self, execute: Execute, janus_id: str, janus_url: str) -> list[int]:
+        """Give every row with this janus_id a new URL; their ids."""
+        ids = self._ids(execute, janus_id)
+        for key in ids:
+            execute(f"UPDATE `{self._table}` SET janus_url = ? WHERE id = ?", janus_url, key)
+        return ids
+
+    def remove(self, execute: Execute, janus_id: str) -> list[int]:
+        """Delete every row with this janus_id; their ids."""
+        ids = self._ids(execute, janus_id)
+        for key in ids:
+            execute(f"DELETE FROM `{self._table}` WHERE id = ?", key)
+        return ids
+
+    def _ids(self, execute: Execute, janus_id: str) -> list[int]:
+        # Compared here: to MySQL's collations "gw1", "GW1" and "gw1 " are the same.
+        return [row.id for row in self.rows(execute) if row.janus_id == janus_id]
+
+    def _select(self, execute: Execute) -> list[TableRow]:
+        found = execute(f"SELECT id, janus_id, janus_url FROM `{self._table}` ORDER BY id")
+        return [TableRow(int(key), as_text(janus_id), as_text(janus_url)) for key, janus_id, janus_url in found]
+
+    def _versions(self, execute: Execute) -> list[tuple[Any, ...]]:
+        return execute(f"SELECT table_version FROM `{self._version_table}` WHERE table_name = ?", self._table)
+
+    def _check_version(self, execute: Execute) -> None:
+        expected = f"expected version {TABLE_VERSION}"
+        try:
+            found = self._versions(execute)
+        except NoSuchTable:
+            raise WrongTableVersion(
+                f"there is no {self._version_table!r} table with a version for table {self._table!r}, {expected}"
+            ) from None
+        if not found:
+            raise WrongTableVersion(f"{self._table!r} record not found in {self._version_table!r} table, {expected}")
+        if len(found) > 1:
+            raise WrongTableVersion(
+                f"{len(found)} records for {self._table!r} in {self._version_table!r} table, expected one "
+                f"with version {TABLE_VERSION}"
+            )
+        version = found[0][0]
+        if version != TABLE_VERSION:
+            shown = version if isinstance(version, int) else repr(as_text(version))
+            raise WrongTableVersion(f"invalid version {shown} for table {self._table!r} found, {expected}")
+
+    def _script(self, name: str) -> list[str]:
+        """The three statements of a create script, for our table names."""
+        text = re.sub(r"--.*", "", resources.path(f"sql/{name}").read_text(encoding="utf-8"))
+        for word, replacement in (("janus", self._table), ("version", self._version_table)):
+            text = re.sub(rf"'{word}'", f"'{replacement}'", text)
+            text = re.sub(rf"(?<!')\b{word}\b(?!')", f"`{replacement}`", text)
+        return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+def as_text(value: Any) -> str:
+    """A column's value as text. What is not UTF-8 becomes U+001A, which no janus_id or URL may hold: such a row is
+    disabled alone (contract 4.5) instead of making the whole table unreadable.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode(errors="replace").replace("\N{REPLACEMENT CHARACTER}", "\x1a")
+    return str(value)
+
+
+def one_line(text: str) -> str:
+    """An error text of a server or a library as it may stand in a log: one line, no control characters, not endless."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return line if len(line) <= 300 else line[:300] + "..."

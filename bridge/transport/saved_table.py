@@ -1,0 +1,76 @@
+"""The last good table, kept in the state directory for a start without the database (contract 4.3).
+
+Owns the file. It belongs to one database and table: rows of another are not used. Must not know what a row means.
+"""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import trio
+
+from bridge.protocol.gateway import TableRow
+from bridge.transport.private_file import replace_file
+
+log = logging.getLogger("bridge.db")
+
+FORMAT = 1
+
+
+class SavedRows(NamedTuple):
+    """``saved_at``: unix seconds of the database's last good answer."""
+
+    rows: list[TableRow]
+    saved_at: float
+
+
+class SavedTable:
+    """``source`` says which table this is: JanusTable.name."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self._path = path
+        self._source = source
+
+    async def save(self, rows: list[TableRow]) -> None:
+        """Replace the file (0600: a URL's query may hold a secret). A failure is logged: nothing depends on it now."""
+        content = {
+            "format": FORMAT,
+            "source": self._source,
+            "saved_at": time.time(),
+            "rows": [[row.id, row.janus_id, row.janus_url] for row in rows],
+        }
+        try:
+            await trio.to_thread.run_sync(replace_file, self._path, json.dumps(content).encode())
+        except OSError as exc:
+            log.error("%s: the table could not be saved for a start without the database: %s", self._path, exc.strerror)
+
+    def load(self) -> SavedRows | None:
+        """The rows, None if there are none for this table; a file that cannot be used is logged and left alone."""
+        try:
+            content = json.loads(self._path.read_bytes())
+            return self._read(content)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            log.warning("%s: the saved table is ignored: %s", self._path, exc.strerror)
+        except (ValueError, TypeError, LookupError, RecursionError):
+            log.warning("%s: the saved table is ignored: the file is damaged", self._path)
+        return None
+
+    def _read(self, content: Any) -> SavedRows | None:
+        if content["format"] != FORMAT:
+            raise ValueError
+        if content["source"] != self._source:
+            log.warning("%s: the saved table is ignored: it is that of %r", self._path, content["source"])
+            return None
+        saved_at = content["saved_at"]
+        rows = [TableRow(key, janus_id, janus_url) for key, janus_id, janus_url in content["rows"]]
+        if not isinstance(saved_at, float) or not all(map(_sound, rows)):
+            raise ValueError
+        return SavedRows(rows, saved_at)
+
+
+def _sound(row: TableRow) -> bool:
+    return isinstance(row.id, int) and isinstance(row.janus_id, str) and isinstance(row.janus_url, str)
