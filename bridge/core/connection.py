@@ -78,15 +78,15 @@ class Connection:
             self.ws = ws
             task_status.started()
 
-        reason = "the bridge closed it"
+        reason: str | None = None
         try:
             reason = await connect(self.gateway, self, opened)
         finally:
             self.usable = False
             if self.ws is not None:
-                self.end_reason = reason
+                self.end_reason = reason or "the bridge closed it"
                 self.ended.set()
-                self._link.on_ended(self, reason)
+                self._link.on_ended(self, self.end_reason)
 
     # Reports
 

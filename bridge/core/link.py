@@ -74,6 +74,7 @@ class JanusLink:
         self._ready_at = 0.0
         self._numbers = 0
         self._nursery: trio.Nursery | None = None
+        self._stopping = False
 
     def __repr__(self) -> str:
         return f"<link {self.gateway.janus_id} {self.state.name} sessions={len(self.book)} {self._connection!r}>"
@@ -114,7 +115,10 @@ class JanusLink:
     @property
     def shown_state(self) -> str:
         """What ``janus_list`` calls the state."""
-        return "disabled" if self.gateway.fault is not None else visible(self.state)
+        if self.gateway.fault is not None:
+            return "disabled"
+        first = self.state is State.DOWN and not self._backoff.failures  # the first attempt is about to be made
+        return "connecting" if first else visible(self.state)
 
     @property
     def reclaims(self) -> bool:
@@ -149,16 +153,21 @@ class JanusLink:
         try:
             async with trio.open_nursery() as self._nursery:
                 while True:
-                    if self._connection is None:
-                        await self._open()
-                    elif self.state is State.READY:
-                        await self._roused.wait()
-                        self._roused = trio.Event()
-                    else:
-                        await self._join(self._connection)
+                    await self._walk()
         finally:
             self.state, self._connection, self._left = State.DOWN, None, None
             self.traffic.disconnect("the link is being restarted")
+
+    async def _walk(self) -> None:
+        if self._stopping:
+            await trio.sleep_forever()
+        elif self._connection is None:
+            await self._open()
+        elif self.state is State.READY:
+            await self._roused.wait()
+            self._roused = trio.Event()
+        else:
+            await self._join(self._connection)
 
     async def _open(self) -> None:
         """Wait for the time of the next attempt, and make it."""
@@ -256,6 +265,9 @@ class JanusLink:
     def on_ended(self, connection: Connection, reason: str) -> None:
         """A connection ended by itself, or as it was told to."""
         self._cut(connection)
+        if self._stopping:
+            self.traffic.lose(connection, reason)
+            return
         if connection is self._left:
             self._left = None
             if self.state in (State.LEAVING, State.RESTING, State.REJOINING):
@@ -407,6 +419,7 @@ class JanusLink:
 
     async def stop(self, error: BridgeError, *, destroy: bool) -> None:
         """Before the task is cancelled: fail what is in flight, destroy the sessions if told to, close politely."""
+        self._stopping = True
         self.traffic.fail_all(error)
         self.status.stop()
         connection = self._connection or self._left

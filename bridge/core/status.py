@@ -1,7 +1,7 @@
 """E_JANUS_STATUS: what is said about a gateway's connection and its lost sessions (contract 7.2).
 
-Owns when it is said. A link that flaps must not flood its subscribers: a change is told at once, but at most one in
-``QUIET`` seconds; a change within that time is told at its end, if it still is one. Must not know subscribers.
+Owns when it is said. A change is told at once, but a link that flaps must not flood its subscribers: after ``BURST``
+changes only one in ``QUIET`` seconds is told, and what is told then is how it is then. Must not know subscribers.
 """
 
 import logging
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bridge.link")
 
-QUIET = 10.0  # seconds between two reports of one gateway's connection
+BURST = 4  # changes that are told at once: two whole outages
+QUIET = 10.0  # seconds after which one more may be told
 HANDLES_IN_EVENT = 400  # about 100 bytes each as encoded three times over; a datagram carries 65,457
 
 
@@ -32,7 +33,8 @@ class Status:
         self._env = environment
         self._told: str | None = None
         self._now: tuple[str, str, dict[str, Any]] | None = None
-        self._quiet_until = float("-inf")
+        self._credit = float(BURST)
+        self._credit_at = 0.0
         self._timer: Timer | None = None
 
     def connected(self, reason: str, detail: dict[str, Any]) -> None:
@@ -45,10 +47,13 @@ class Status:
 
     def _change(self, status: str, reason: str, detail: dict[str, Any]) -> None:
         self._now = (status, reason, detail)
-        if trio.current_time() >= self._quiet_until:
+        now = trio.current_time()
+        self._credit = min(BURST, self._credit + (now - self._credit_at) / QUIET)
+        self._credit_at = now
+        if self._credit >= 1:
             self._tell()
         elif self._timer is None:
-            self._timer = self._env.timers.call_at(self._quiet_until, self._quiet_over)
+            self._timer = self._env.timers.call_at(now + (1 - self._credit) * QUIET, self._quiet_over)
 
     def _quiet_over(self) -> None:
         self._timer = None
@@ -61,7 +66,7 @@ class Status:
         if self._told is None and status == "disconnected":
             return
         self._told = status
-        self._quiet_until = trio.current_time() + QUIET
+        self._credit -= 1
         self._raise(status, reason, detail)
 
     def session_lost(self, session: JanusSession, reason: str) -> None:

@@ -1,0 +1,246 @@
+"""A gateway survives what happens to its Janus and to the network between (contract 5.3)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from bridge.core.environment import LinkSettings
+from bridge.errors import LinkDown, TransactionLost
+from bridge.protocol.gateway import TableRow, read_rows
+from bridge.protocol.life import State
+from tests.links.test_commands import GEN, attach
+from tests.support.janus import Janus
+from tests.support.janus_client import AdminClient, JanusClient
+from tests.support.linkbed import LinkBed, running
+from tests.support.relay import open_relay
+
+Factory = Callable[..., Janus]
+QUICK = LinkSettings(ping_interval=1.0)
+
+
+async def echo(bed: LinkBed, handle: str, n: int = 1) -> None:
+    answer = await bed.ask({"janus": "message", "handle_id": handle, "body": {"n": n}})
+    assert answer["janus"] == "success", answer
+    assert answer["plugindata"]["data"]["echo"]["n"] == n
+
+
+async def test_killed_and_restarted_janus_is_used_again(janus_factory: Factory) -> None:
+    server = janus_factory()
+    async with running(LinkBed(), {"gw": server.url}) as bed:
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        session = link.book.managed.session_id
+        late = {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 5000}}
+        async with trio.open_nursery() as nursery:
+            lost: list[BaseException] = []
+
+            async def in_flight() -> None:
+                with pytest.raises(TransactionLost) as caught:
+                    await bed.ask(late)
+                lost.append(caught.value)
+
+            nursery.start_soon(in_flight)
+            await bed.until(lambda: link.traffic.in_flight == 1)
+            server.kill()
+        assert len(lost) == 1
+        with pytest.raises(LinkDown):
+            await bed.ask({"janus": "ping"})
+        server.start()
+        await bed.until(lambda: bed.names() == ["connected", "disconnected", "session_lost"])
+        detail = bed.statuses[-1][3]
+        assert detail == {
+            "session": str(session),
+            "managed": True,
+            "handles": [{"handle_id": handle, "plugin": GEN}],
+        }
+        await bed.ready()
+        assert (await bed.ask({"janus": "ping"}))["janus"] == "pong"
+
+
+async def test_claim_after_a_cut_keeps_handles(janus_factory: Factory) -> None:
+    server = janus_factory(reclaim_session_timeout=30)
+    async with open_relay(server.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        await relay.cut()
+        await bed.until(lambda: link.reconnects == 1)
+        await echo(bed, handle)
+        assert "session_lost" not in bed.names()
+
+
+async def test_reset_connection_is_claimed_too(janus_factory: Factory) -> None:
+    server = janus_factory(reclaim_session_timeout=30)
+    async with open_relay(server.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        await relay.reset()
+        await bed.until(lambda: link.reconnects == 1)
+        await echo(bed, handle)
+
+
+async def test_frozen_janus_is_left_and_good_again_when_it_speaks(janus_factory: Factory) -> None:
+    """Without reclaim: only because the old connection stays open do the handles survive."""
+    server = janus_factory()
+    async with running(LinkBed(settings=QUICK), {"gw": server.url}) as bed:
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        server.freeze()
+        async with trio.open_nursery() as nursery:
+
+            async def in_flight() -> None:
+                with pytest.raises(TransactionLost):
+                    await bed.ask({"janus": "message", "handle_id": handle, "body": {"n": 1}}, 20)
+
+            nursery.start_soon(in_flight)
+            await bed.until(lambda: link.state is State.LEAVING)
+        with pytest.raises(LinkDown, match="silent"):
+            await bed.ask({"janus": "ping"})
+        server.thaw()
+        await bed.ready()
+        await echo(bed, handle, 2)
+        assert "session_lost" not in bed.names()
+
+
+async def test_half_open_connection_is_replaced(janus_factory: Factory) -> None:
+    """The network forgot the old connection: the new one claims while the old one is still open."""
+    server = janus_factory()
+    async with (
+        open_relay(server.port) as dead,
+        open_relay(server.port) as alive,
+        running(LinkBed(settings=QUICK), {"gw": dead.url}) as bed,
+    ):
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        dead.black_hole()
+        # As if the route had changed: what is opened from now on gets through.
+        link.gateway = read_rows([TableRow(1, "gw", alive.url)])[0]["gw"]
+        await bed.until(lambda: link.reconnects == 1, 15)
+        await echo(bed, handle)
+        assert "session_lost" not in bed.names()
+
+
+async def test_reconnect_by_choice_keeps_handles_and_answers(janus: Janus) -> None:
+    async with running(LinkBed(), {"gw": janus.url}) as bed:
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        answers: list[Any] = []
+
+        async def ask(body: dict[str, Any]) -> None:
+            answers.append(await bed.ask({"janus": "message", "handle_id": handle, "body": body}))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, {"do": "late", "ms": 50})
+            await bed.until(lambda: link.traffic.in_flight == 1)
+            link.reconnect()
+            nursery.start_soon(ask, {"n": 1})
+        assert {answer["janus"] for answer in answers} == {"event", "success"}
+        await bed.until(lambda: link.reconnects == 1)
+        await echo(bed, handle, 3)
+        assert bed.names() == ["connected"]
+
+
+async def test_reconnect_that_fails_stays_on_the_old_connection(janus: Janus) -> None:
+    async with open_relay(janus.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
+        link = await bed.ready()
+        handle = await attach(bed, GEN)
+        await relay.refuse()
+        link.reconnect()
+        await bed.until(lambda: link.last_error is not None)
+        await echo(bed, handle)
+        assert link.shown_state == "ready"
+        assert link.last_error is not None
+        assert "refused" in link.last_error
+
+
+async def test_session_destroyed_from_outside_is_made_anew_on_the_same_connection(janus_factory: Factory) -> None:
+    server = janus_factory()
+    async with running(LinkBed(settings=QUICK), {"gw": server.url}) as bed, AdminClient.open(server) as admin:
+        link = await bed.ready()
+        await attach(bed, GEN)
+        old = link.book.managed.session_id
+        assert old is not None
+        await admin.destroy_session(old)
+        await bed.until(lambda: "session_lost" in bed.names())
+        await bed.ready()
+        assert link.book.managed.session_id not in (None, old)
+        assert len(bed.connects) == 1
+
+
+async def test_session_timed_out_by_janus_is_made_anew(janus_factory: Factory) -> None:
+    server = janus_factory()
+    settings = LinkSettings(ping_interval=20.0)
+    async with running(LinkBed(settings=settings), {"gw": server.url}) as bed, AdminClient.open(server) as admin:
+        link = await bed.ready()
+        old = link.book.managed.session_id
+        await admin.set_session_timeout(1, old)
+        await bed.until(lambda: "session_lost" in bed.names())
+        await bed.ready()
+        assert [event["janus"] for event in bed.events] == ["timeout"]
+        assert len(bed.connects) == 1
+
+
+async def test_refused_create_is_asked_again_on_the_same_connection(janus_factory: Factory) -> None:
+    server = janus_factory()
+    async with AdminClient.open(server) as admin:
+        await admin.accept_new_sessions(False)
+        async with running(LinkBed(), {"gw": server.url}) as bed:
+            link = bed.registry.find("gw")
+            await bed.until(lambda: link.shown_state == "backoff")
+            assert link.last_error is not None
+            assert "472" in link.last_error
+            await admin.accept_new_sessions(True)
+            await bed.ready()
+            assert len(bed.connects) == 1
+
+
+async def test_next_process_claims_what_the_last_one_had(janus_factory: Factory) -> None:
+    server = janus_factory(reclaim_session_timeout=30)
+    first = LinkBed(start="one")
+    async with running(first, {"gw": server.url}):
+        link = await first.ready()
+        session = link.book.managed.session_id
+        handle = await attach(first, GEN)
+        further = (await first.ask({"janus": "create"}))["data"]["id"]
+        other = await attach(first, GEN, session_id=further)
+    second = LinkBed(start="two", saved=first.saved)
+    async with running(second, {"gw": server.url}):
+        link = await second.ready()
+        assert link.book.managed.session_id == session
+        await echo(second, handle)
+        answer = await second.ask({"janus": "message", "session_id": further, "handle_id": other, "body": {}})
+        assert answer["janus"] == "success"
+        assert second.names() == ["connected"]
+
+
+async def test_late_answer_of_the_last_process_still_has_its_callers_transaction(janus_factory: Factory) -> None:
+    server = janus_factory(reclaim_session_timeout=30)
+    first = LinkBed(start="one")
+    async with running(first, {"gw": server.url}):
+        await first.ready()
+        handle = await attach(first, GEN)
+        message = {"janus": "message", "handle_id": handle, "transaction": "call 7", "body": {"do": "late", "ms": 700}}
+        with trio.move_on_after(0.2):
+            await first.ask(message)
+    second = LinkBed(start="two", saved=first.saved)
+    async with running(second, {"gw": server.url}):
+        await second.ready()
+        await second.until(lambda: second.events)
+        assert second.events[0]["transaction"] == "call 7"
+
+
+async def test_further_session_lost_is_reported_alone(janus: Janus) -> None:
+    async with running(LinkBed(), {"gw": janus.url}) as bed, JanusClient.open(janus.url) as outsider:
+        link = await bed.ready()
+        further = (await bed.ask({"janus": "create"}))["data"]["id"]
+        handle = await attach(bed, GEN, session_id=further)
+        await outsider.destroy(int(further))
+        answer = await bed.ask({"janus": "message", "session_id": further, "handle_id": handle, "body": {}})
+        assert answer["error"]["code"] == 458
+        await bed.until(lambda: "session_lost" in bed.names())
+        assert bed.statuses[-1][3]["session"] == further
+        assert bed.statuses[-1][3]["managed"] is False
+        assert link.shown_state == "ready"
+        # It is over, and stays so: its id is sent as it is, never replaced by the managed one.
+        assert (await bed.ask({"janus": "keepalive", "session_id": further}))["error"]["code"] == 458
