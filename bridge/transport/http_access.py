@@ -1,0 +1,91 @@
+"""Who may ask over HTTP: networks, token, no browsers.
+
+Owns ``[mi].allow`` and ``[mi].token`` as they are now; a reload replaces them. Must not know routes.
+Authority: contract 6.2 and 8.4; RFC 6750 (bearer tokens).
+
+A browser on this machine is inside ``allow`` and does what any web page tells it. It betrays itself by ``Origin``; and
+where a page had its own name point to our address (DNS rebinding), by a ``Host`` that is a name. With a token, which
+no page has, ``Host`` may be a name.
+"""
+
+import functools
+import hmac
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
+
+from bridge.transport.http_messages import Reply, Request, refuse
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK: Final[Sequence[Network]] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
+
+_NOT_ALLOWED = refuse(403, "Your address is not in [mi].allow", close=True)
+_BROWSER = refuse(403, "Requests of web pages (with an Origin header) are refused", close=True)
+_FOREIGN = refuse(403, "Without a token, Host has to be an IP address or localhost", close=True)
+_NO_TOKEN = refuse(
+    401, "Unauthorized", close=True, headers=b'WWW-Authenticate: Bearer realm="janus-bridge"\r\n'
+)  # the text is OpenSIPS's
+_CACHED = 256  # addresses whose verdict is remembered
+
+
+class Access:
+    """The rules as they are now. ``replace`` them at a reload: they hold for the next request of every connection."""
+
+    def __init__(self, allow: Iterable[Network] = LOOPBACK, token: str | None = None) -> None:
+        self.replace(allow, token)
+
+    def replace(self, allow: Iterable[Network], token: str | None) -> None:
+        """``allow``: the networks of clients. ``token``: what they have to show, None for nothing."""
+        self._permits = _verdicts(tuple(allow))
+        self._token = None if token is None else token.encode()
+
+    def refusal(self, request: Request) -> Reply | None:
+        """Why this client may not ask, None if it may."""
+        if not self._permits(request.peer):
+            return _NOT_ALLOWED
+        if b"origin" in request.headers:
+            return _BROWSER
+        if self._token is None:
+            host = request.headers.get(b"host")  # HTTP/1.0 need not have one; a browser always has
+            return _FOREIGN if host is not None and _foreign(host) else None
+        return None if self._shows_token(request, self._token) else _NO_TOKEN
+
+    @staticmethod
+    def _shows_token(request: Request, token: bytes) -> bool:
+        scheme, _, shown = request.headers.get(b"authorization", b"").partition(b" ")
+        return hmac.compare_digest(shown.strip(b" "), token) and scheme.lower() == b"bearer"
+
+
+def _verdicts(allow: tuple[Network, ...]) -> Callable[[str], bool]:
+    @functools.lru_cache(maxsize=_CACHED)
+    def permits(peer: str) -> bool:
+        address = ipaddress.ip_address(peer)
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in allow)
+
+    return permits
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _foreign(host: bytes) -> bool:
+    """Whether a Host header is a name other than localhost, or nothing that can be understood."""
+    try:
+        text = host.decode("ascii").lower()
+        if text.startswith("["):
+            literal, _, rest = text[1:].partition("]")
+            ipaddress.IPv6Address(literal)
+            return bool(rest) and not _is_port(rest)
+        name, colon, port = text.partition(":")
+        if colon and not _is_port(colon + port):
+            return True
+        if name != "localhost":
+            ipaddress.IPv4Address(name)
+    except ValueError:
+        return True
+    return False
+
+
+def _is_port(text: str) -> bool:
+    return text.startswith(":") and (text[1:].isdecimal() or text == ":")

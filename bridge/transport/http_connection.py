@@ -1,0 +1,162 @@
+"""One connection of an HTTP client, from its first byte to its last.
+
+Owns the conversation: keep-alive, answers in the order of the requests, ``100 Continue``, who may take how long, and
+the close. Must not know routes, other connections or listeners. Authority: RFC 9112 (9.3 persistence, 9.6 close).
+
+One task, no nursery and no timer: the server looks at ``deadline`` now and then, which costs a request nothing
+(moving the deadline of a trio cancel scope three times costs it a third of its time). One cancel scope for all of it:
+a client that is too slow, or has gone, has nothing more to be told.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+import trio
+
+from bridge.transport.http_messages import CONTINUE, Reply, Request, render
+from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
+from bridge.transport.http_stream import DirectStream
+
+Stream: TypeAlias = DirectStream | trio.SSLStream[trio.SocketStream]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may take. Times in seconds, sizes in bytes."""
+
+    max_body: int = 1 << 20
+    max_connections: int = 1024  # of a server, all its listeners together
+    head: float = 10.0  # for a request's head, a TLS handshake, and the first bytes of a new connection
+    body: float = 30.0
+    idle: float = 120.0  # between requests: longer than the gaps of a SIP server at night costs nothing
+    write: float = 10.0  # for the client to take an answer
+    linger: float = 2.0  # for the client to close after us
+
+
+class Service(Protocol):
+    """What is behind the connections."""
+
+    def admit(self, request: Request) -> Reply | None:
+        """Look at a head before the body is read: None to go on, or a refusal."""
+
+    async def respond(self, request: Request) -> Reply:
+        """Answer a whole request. May take its time, and is cancelled when the client has gone; must not raise."""
+
+
+class _State(Enum):
+    READING = "waiting for the client"
+    RESPONDING = "waiting for the answer"
+    WRITING = "handing over the answer"
+
+
+class Connection:
+    """``deadline`` (trio clock) is when the client's time is up, infinite while it waits for us; then its owner calls
+    ``end``. ``run`` may be called once.
+    """
+
+    def __init__(self, stream: Stream, peer: str, service: Service, limits: Limits) -> None:
+        """``peer`` is the client's address without a port. The stream stays the caller's to close by force."""
+        self.deadline = trio.current_time() + limits.head
+        self._stream = stream
+        self._service = service
+        self._limits = limits
+        self._patience = {Phase.IDLE: limits.idle, Phase.HEAD: limits.head, Phase.BODY: limits.body}
+        self._parser = RequestParser(service.admit, peer, limits.max_body)
+        self._phase = Phase.IDLE
+        self._state = _State.READING
+        self._scope = trio.CancelScope()
+        self._gone = False
+        self._last = False
+        self._refused = False
+
+    async def run(self) -> None:
+        """Serve until one side ends it. Nothing that the client does makes it raise."""
+        try:
+            with self._scope:
+                if isinstance(self._stream, trio.SSLStream):
+                    await self._stream.do_handshake()
+                await self._converse()
+                await self._close()
+        except trio.BrokenResourceError:
+            pass  # reset, or no TLS: there is nobody to be told
+
+    def end(self) -> None:
+        """Drop it, whatever it is doing."""
+        self.deadline = math.inf
+        self._scope.cancel()
+
+    def finish(self) -> None:
+        """Answer what was asked, then close. A request that was not read to its end was not asked."""
+        self._last = True
+        if self._state is _State.READING:
+            self._scope.cancel()
+
+    def on_hangup(self) -> None:
+        """The client has shut down its side. Whoever waits for a command nobody wants any more stops waiting.
+
+        A client that half-closes and still reads (``nc -N``) cannot be told from one that is gone; it gets those
+        answers that need no waiting. Go's net/http and nginx do the same.
+        """
+        self._gone = True
+        if self._state is _State.RESPONDING:
+            self._scope.cancel()
+
+    async def _converse(self) -> None:
+        parser = self._parser
+        while not parser.stopped:
+            data = await self._stream.receive_some(READ_SIZE)
+            if not data:
+                return
+            parser.feed(data)
+            requests, parser.ready = parser.ready, []
+            for request in requests:
+                if not await self._answer(request):
+                    return
+                if request is not requests[-1]:  # who pipelines gets one turn a request, as everybody
+                    await trio.lowlevel.checkpoint()
+            if parser.continue_due:
+                parser.continue_due = False
+                await self._stream.send_all(CONTINUE)
+            if requests or parser.phase is not self._phase:
+                self._phase = parser.phase
+                self.deadline = trio.current_time() + self._patience[self._phase]
+
+    async def _answer(self, request: Request) -> bool:
+        """Answer one request; whether another one may follow."""
+        reply = request.refusal or await self._respond(request)
+        if reply is None:
+            return False
+        keep_alive = request.keep_alive and not reply.close and not self._last
+        self._refused = request.refusal is not None
+        self._state = _State.WRITING
+        self.deadline = trio.current_time() + self._limits.write
+        # As soon as it is there: an answer never waits for the next one of a pipeline.
+        await self._stream.send_all(render(reply, request, keep_alive))
+        self._state = _State.READING
+        return keep_alive
+
+    async def _respond(self, request: Request) -> Reply | None:
+        self._state = _State.RESPONDING
+        self.deadline = math.inf
+        if not self._gone:
+            return await self._service.respond(request)
+        with trio.CancelScope() as impatience:
+            impatience.cancel()
+            return await self._service.respond(request)
+        return None
+
+    async def _close(self) -> None:
+        """Close so that the client gets all of the last answer: not while bytes of its own are unread, which would
+        make the kernel send a reset (RFC 9112 9.6). TLS cannot be half-closed: there, whoever sent a whole request is
+        not waited for.
+        """
+        self.deadline = trio.current_time() + self._limits.linger
+        linger = self._refused
+        if isinstance(self._stream, DirectStream):
+            await self._stream.send_eof()
+            linger = True
+        while linger and await self._stream.receive_some(READ_SIZE):
+            pass
+        await self._stream.aclose()

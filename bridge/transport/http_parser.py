@@ -1,0 +1,191 @@
+"""Bytes of one connection -> its requests, in order.
+
+Owns the grammar of HTTP/1.x and the limits of a request's size; the only file that knows httptools (llhttp). No I/O.
+Must not know what is asked. Authority: RFC 9112; llhttp in its strict mode, which refuses what smuggles requests
+(both lengths, two lengths, bare line feeds).
+
+httptools and not h11: measured in a bare trio server with 64 callers, 30 against 120 microseconds a request.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, TypeAlias
+
+import httptools
+
+from bridge.transport.http_messages import Reply, Request, refuse
+
+# What one read may bring, and what a head may have beyond the read that it began in. So a head of this size always
+# passes and one of twice this size never does, without any counting while it is parsed.
+READ_SIZE: Final = 16384
+# The longest coding of an allowed body: chunks of one byte each, "1\r\nX\r\n". What is longer is endless trailers or
+# extensions, of which httptools would keep some.
+_FRAMING: Final = 6
+
+# Called when a head is complete, before the body is read: a refusal, or None to go on. A refusal with ``close`` is
+# sent at once; another one waits until the body has been read (and not kept), so that the connection stays in step.
+Admit: TypeAlias = Callable[[Request], Reply | None]
+
+_NO_METHOD = refuse(406, "Unsupported HTTP request!", close=True)
+_NO_VERSION = refuse(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here", close=True)
+_NO_HOST = refuse(400, "Host header missing or repeated", close=True)
+_LONG_HEAD = refuse(431, "Request head too large", close=True)
+_LONG_BODY = refuse(413, "Request body too large", close=True)
+
+
+class Phase(Enum):
+    """Where in a request the next byte belongs."""
+
+    IDLE = "between requests"
+    HEAD = "in a head"
+    BODY = "in a body"
+
+
+class _Stopped(Exception):
+    """Raised in a callback: llhttp is to stop there."""
+
+
+class RequestParser:
+    """Feed it what was read; take the requests from ``ready``.
+
+    What is wrong with a request becomes its ``refusal``. ``stopped`` is set where nothing that follows can be
+    understood, or is wanted: the connection has to end. The methods ``on_...`` are httptools's.
+    """
+
+    def __init__(self, admit: Admit, peer: str, max_body: int) -> None:
+        """``peer`` goes into each request; ``max_body`` is in bytes."""
+        self.ready: list[Request] = []
+        self.phase = Phase.IDLE
+        self.stopped = False
+        self.continue_due = False  # the client waits for "100 Continue" before it sends the body
+        self._admit = admit
+        self._peer = peer
+        self._max_body = max_body
+        self._fed = 0  # bytes since the request that is being parsed began, and what came before it in the same read
+        self._request = Request(peer)
+        self._target = b""
+        self._body: list[bytes] = []
+        self._size = 0
+        self._upgrading = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Parse what was read (at most READ_SIZE bytes). Not to be called once ``stopped``."""
+        try:
+            self._parse(data)
+        except httptools.HttpParserInvalidMethodError:
+            self._stop(_NO_METHOD)
+        except httptools.HttpParserError as error:
+            if not self.stopped:  # else it is our own _Stopped, or what follows the last request
+                self._stop(refuse(400, f"{error}", close=True))
+        if self.phase is Phase.IDLE:
+            self._fed = 0
+            return
+        self._fed += len(data)
+        if self.stopped:
+            return
+        if self.phase is Phase.HEAD and self._fed > 2 * READ_SIZE:
+            self._stop(_LONG_HEAD)
+        elif self._fed > 4 * READ_SIZE + _FRAMING * self._max_body:
+            self._stop(_LONG_BODY)
+
+    def _parse(self, data: bytes | bytearray) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # RFC 9110 7.8: an Upgrade may be ignored, and then the request is one like any other. llhttp only
+                # knows how to follow it, taking the body for the new protocol. (Java's HttpClient asks for h2c in
+                # its first request.) So the head goes through once more, without that header.
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = b"HTTP/1.0" if self._request.old else b"HTTP/1.1"
+        lines = [b" ".join((self._request.method, self._target, version))]
+        lines += [name + b": " + value for name, value in self._request.headers.items() if name != b"upgrade"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _stop(self, refusal: Reply) -> None:
+        request = self._request if self.phase is not Phase.IDLE else Request(self._peer)
+        request.refusal = refusal
+        request.keep_alive = False
+        self.ready.append(request)
+        self.stopped = True
+        self.continue_due = False
+
+    def on_message_begin(self) -> None:
+        self.phase = Phase.HEAD
+        self._request = Request(self._peer)
+        self._target = b""
+        self._upgrading = False
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase is Phase.BODY:  # a trailer; none has a meaning here
+            return
+        headers = self._request.headers
+        name = name.lower()
+        headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        request, headers = self._request, self._request.headers
+        request.method = self._parser.get_method()
+        version = self._parser.get_http_version()
+        request.old = version == "1.0"
+        self._upgrading = self._parser.should_upgrade() and request.method != b"CONNECT"
+        if self._upgrading:
+            return
+        request.keep_alive = self._parser.should_keep_alive()
+        host = headers.get(b"host")
+        refusal: Reply | None = None
+        if version not in ("1.1", "1.0"):
+            refusal = _NO_VERSION
+        elif (host is None and not request.old) or (host is not None and b"," in host):
+            refusal = _NO_HOST
+        else:
+            request.path = _path(self._target)
+            refusal = self._admit(request)
+        if refusal is None and int(headers.get(b"content-length", b"0")) > self._max_body:
+            refusal = _LONG_BODY
+        waits = b"expect" in headers and not request.old and headers[b"expect"].lower() == b"100-continue"
+        if refusal is not None and (refusal.close or waits):
+            self._stop(refusal)
+            raise _Stopped
+        request.refusal = refusal
+        self.phase = Phase.BODY
+        self.continue_due = waits
+        self._body = []
+        self._size = 0
+
+    def on_body(self, data: bytes) -> None:
+        self.continue_due = False
+        self._size += len(data)
+        if self._size > self._max_body:
+            self._stop(_LONG_BODY)
+            raise _Stopped
+        if self._request.refusal is None:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
+        self.phase = Phase.IDLE
+        self.continue_due = False
+        self.stopped = not self._request.keep_alive
+        self._request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self.ready.append(self._request)
+
+
+def _path(target: bytes) -> bytes:
+    """The path of a request target in origin form, or in absolute form as for a proxy (RFC 9112 3.2); else nothing."""
+    if target.startswith(b"/"):
+        return target.partition(b"?")[0]
+    try:
+        return httptools.parse_url(target).path or b""
+    except httptools.HttpParserInvalidURLError:
+        return b""

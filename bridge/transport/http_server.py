@@ -1,0 +1,132 @@
+"""All connections of an HTTP listener: accepting, how many there may be, how long each may take, stopping.
+
+Owns what one client may cost another. Must not know requests or routes.
+"""
+
+import errno
+import logging
+import math
+import os
+from collections.abc import Sequence
+
+import trio
+
+from bridge.transport.http_connection import Connection, Limits, Service, Stream
+from bridge.transport.http_hangup import HangupWatch
+from bridge.transport.http_stream import Listener, bound_address, direct
+
+log = logging.getLogger("bridge.mi")
+
+# accept(2) fails with these while descriptors or memory are short; the client stays in the backlog.
+_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHORTAGE_PAUSE = 0.1
+_PATROL = 1.0  # seconds between two looks at the deadlines, at most
+
+
+class HttpServer:
+    """Serves ``listeners`` once. ``addresses`` are what they are bound to, as ``HOST:PORT``."""
+
+    def __init__(self, listeners: Sequence[Listener], service: Service, limits: Limits) -> None:
+        self.addresses = [bound_address(listener) for listener in listeners]
+        self._listeners = listeners
+        self._service = service
+        self._limits = limits
+        self._connections: set[Connection] = set()
+        self._hangups = HangupWatch()
+        self._accepting = trio.CancelScope()
+        self._short = False
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
+
+    async def serve(self, task_status: trio.TaskStatus["HttpServer"] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled, or until ``stop()`` and the requests in flight are answered. Closes the listeners.
+
+        Reports itself by ``started``. No error of a client leaves here; an OSError of ``accept`` that is neither a
+        client's nor a shortage does.
+        """
+        try:
+            async with trio.open_nursery() as watchers:
+                watchers.start_soon(self._hangups.run)
+                watchers.start_soon(self._patrol)
+                async with trio.open_nursery() as connections:
+                    task_status.started(self)
+                    with self._accepting:
+                        async with trio.open_nursery() as doors:
+                            for listener in self._listeners:
+                                doors.start_soon(self._accept, listener, connections)
+                watchers.cancel_scope.cancel()
+        finally:
+            self._hangups.close()
+
+    def stop(self) -> None:
+        """Accept nobody any more, drop who asks nothing, and let ``serve`` return when the others are answered."""
+        self._accepting.cancel()
+        for connection in self._connections:
+            connection.finish()
+
+    async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
+        async with listener:
+            while True:
+                try:
+                    accepted = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _SHORTAGE:
+                        raise
+                    self._note_shortage(os.strerror(error.errno))
+                    self._make_room()
+                    await trio.sleep(_SHORTAGE_PAUSE)
+                    continue
+                if len(self._connections) < self._limits.max_connections or self._make_room():
+                    self._open(accepted, connections)
+                else:
+                    self._note_shortage("all are waiting for answers")
+                    await trio.aclose_forcefully(accepted)
+
+    def _open(self, accepted: trio.SocketStream | trio.SSLStream[trio.SocketStream], nursery: trio.Nursery) -> None:
+        below = accepted.transport_stream if isinstance(accepted, trio.SSLStream) else accepted
+        fd = below.socket.fileno()
+        try:
+            peer = below.socket.getpeername()[0]
+        except OSError:  # reset before we looked
+            below.socket.close()
+            return
+        stream = accepted if isinstance(accepted, trio.SSLStream) else direct(accepted)
+        connection = Connection(stream, peer, self._service, self._limits)
+        self._connections.add(connection)
+        self._hangups.watch(fd, connection.on_hangup)
+        nursery.start_soon(self._serve, connection, stream, fd)
+
+    async def _serve(self, connection: Connection, stream: Stream, fd: int) -> None:
+        try:
+            await connection.run()
+        finally:
+            self._hangups.forget(fd)
+            self._connections.discard(connection)
+            await trio.aclose_forcefully(stream)
+
+    async def _patrol(self) -> None:
+        limits = self._limits
+        pause = min(_PATROL, min(limits.head, limits.body, limits.idle, limits.write, limits.linger) / 4)
+        while True:
+            await trio.sleep(pause)
+            self._short = False
+            now = trio.current_time()
+            for connection in self._connections:
+                if connection.deadline < now:
+                    connection.end()
+
+    def _make_room(self) -> bool:
+        """Drop the connection whose time is up first: it is idle or slow, never one that waits for us."""
+        victim = min(self._connections, key=lambda connection: connection.deadline, default=None)
+        if victim is None or victim.deadline == math.inf:
+            return False
+        victim.end()
+        return True
+
+    def _note_shortage(self, what: str) -> None:
+        if not self._short:  # once a patrol: it may last
+            self._short = True
+            log.warning("HTTP: no room for another connection beside %d: %s", len(self._connections), what)

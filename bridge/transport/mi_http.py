@@ -1,0 +1,101 @@
+"""MI over HTTP: ``POST /mi``, and a few pages by GET on the same listeners.
+
+Owns the routes and the status codes. Must not know any method, nor how bytes become requests (``http_parser``) and
+connections are kept (``http_server``). Authority: OpenSIPS modules httpd and mi_http, less their faults: every answer
+is complete, and what they answer by closing the connection has a status (contract 6.1, 6.2).
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import trio
+
+from bridge.errors import MalformedMessage
+from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.transport.http_access import Access
+from bridge.transport.http_connection import Limits
+from bridge.transport.http_messages import JSON, Reply, Request, refuse
+from bridge.transport.http_server import HttpServer
+from bridge.transport.http_stream import Listener
+
+# What is shown at a path, now. It must not raise.
+Page: TypeAlias = Callable[[], Reply | Awaitable[Reply]]
+
+OPEN_PATHS: Final = frozenset({b"/healthz"})  # for everybody: a load balancer has no token (contract 8.2)
+
+# As OpenSIPS says it, where it says something.
+_UNKNOWN_PATH = refuse(400, "Unable to parse URL!")
+_WRONG_METHOD = refuse(406, "Unsupported HTTP request!", close=True)
+_NO_GET = Reply(405, JSON, headers=b"Allow: POST\r\n")
+_NO_BODY = Reply(400, JSON)
+_ACCEPTED = Reply(202, JSON)
+# Where OpenSIPS closes the connection without a word.
+_WRONG_TYPE = refuse(415, "Content-Type has to be application/json")
+_ONLY_GET = refuse(405, "Only GET here", headers=b"Allow: GET, HEAD\r\n")
+
+
+async def serve_mi_http(
+    listeners: Sequence[Listener],
+    dispatch: Dispatch,
+    access: Access,
+    *,
+    root: str = "mi",
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    pages: Mapping[str, Page] | None = None,
+    task_status: trio.TaskStatus[HttpServer] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve MI at ``/<root>`` and ``pages`` at their paths. Reports an HttpServer by ``started``.
+
+    Returns when cancelled, or after ``HttpServer.stop()`` when all requests in flight are answered. Closes the
+    listeners.
+    """
+    await HttpServer(listeners, MiHttp(dispatch, access, root, pages or {}), limits).serve(task_status)
+
+
+class MiHttp:
+    """The routes: an ``http_connection.Service``."""
+
+    def __init__(self, dispatch: Dispatch, access: Access, root: str, pages: Mapping[str, Page]) -> None:
+        self._dispatch = dispatch
+        self._access = access
+        self._root = b"/" + root.encode()
+        self._below_root = self._root + b"/"
+        self._pages = {path.encode(): page for path, page in pages.items()}
+
+    def admit(self, request: Request) -> Reply | None:
+        """Whether the body of this request should be read, and ``respond`` be called."""
+        method, path = request.method, request.path
+        page = path in self._pages
+        mi = path == self._root or path.startswith(self._below_root)
+        if not (page and path in OPEN_PATHS):
+            refusal = self._access.refusal(request)
+            if refusal is not None:
+                return refusal
+        if method == b"POST":
+            if mi:
+                return None if _is_json(request.headers.get(b"content-type", b"")) else _WRONG_TYPE
+            return _ONLY_GET if page else _UNKNOWN_PATH
+        if page and method in (b"GET", b"HEAD"):
+            return None
+        if method == b"GET":
+            return _NO_GET if mi else _UNKNOWN_PATH
+        return _WRONG_METHOD
+
+    async def respond(self, request: Request) -> Reply:
+        """The answer to an admitted request."""
+        if request.method != b"POST":
+            shown = self._pages[request.path]()
+            return await shown if inspect.isawaitable(shown) else shown
+        if not request.body:
+            return _NO_BODY
+        try:
+            answer = await self._dispatch(request.body)
+        except MalformedMessage:
+            answer = PARSE_ERROR
+        return _ACCEPTED if answer is None else Reply(200, JSON, answer)
+
+
+def _is_json(content_type: bytes) -> bool:
+    """As mi_http compares: the beginning, in any case; ``text/xml`` is let in from the days of XML-RPC."""
+    return content_type[:16].lower() == b"application/json" or content_type[:8].lower() == b"text/xml"

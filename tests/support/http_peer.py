@@ -1,0 +1,173 @@
+"""Both ends of HTTP for tests of the server: MI served on a free port, and a client that reads answers strictly."""
+
+import re
+import ssl
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import trio
+
+from bridge.protocol.jsonrpc import Dispatch
+from bridge.transport.http_access import Access
+from bridge.transport.http_connection import Limits
+from bridge.transport.http_server import HttpServer
+from bridge.transport.http_stream import open_listeners
+from bridge.transport.mi_http import Page, serve_mi_http
+
+SECONDS = 5.0  # for whatever should happen at once
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [A-Za-z' -]+")
+_HEADER = re.compile(rb"([A-Z][a-z]*(?:-[A-Z][a-z]*)*): ([ -~]+)")
+
+
+class Answer(NamedTuple):
+    """``headers`` in their order and spelling."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that may be there once."""
+        values = [value for key, value in self.headers if key == name]
+        assert len(values) <= 1, self.headers
+        return values[0] if values else None
+
+
+def split_answer(received: bytes, method: str = "POST") -> tuple[Answer, bytes] | None:
+    """The first answer and what follows it; None if it is not complete. Fails for what is no well-formed answer."""
+    head, blank, rest = received.partition(b"\r\n\r\n")
+    if not blank:
+        return None
+    first, *lines = head.split(b"\r\n")
+    status = _STATUS.fullmatch(first)
+    assert status, first
+    if status[1] == b"100":
+        assert not lines, lines
+        return Answer(100, [], b""), rest
+    headers = []
+    for line in lines:
+        parts = _HEADER.fullmatch(line)
+        assert parts, line
+        headers.append((parts[1].decode(), parts[2].decode()))
+    answer = Answer(int(status[1]), headers, b"")
+    length = answer.header("Content-Length")
+    assert length is not None, head
+    assert answer.header("Date"), head
+    assert answer.header("Content-Type"), head
+    size = 0 if method == "HEAD" else int(length)
+    return None if len(rest) < size else (answer._replace(body=rest[:size]), rest[size:])
+
+
+def split_answers(received: bytes) -> list[Answer]:
+    """All answers of a connection. Fails if the last one is not complete."""
+    answers = []
+    while received:
+        split = split_answer(received)
+        assert split is not None, received
+        answer, received = split
+        answers.append(answer)
+    return answers
+
+
+class Client:
+    """A connection over which raw bytes go out. ``await client.answer()`` takes the next answer."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self._received = b""
+
+    async def send(self, data: bytes) -> None:
+        """Send as it is."""
+        await self.stream.send_all(data)
+
+    async def answer(self, method: str = "POST") -> Answer:
+        """The next answer, which has to come soon and whole."""
+        with trio.fail_after(SECONDS):
+            while (split := split_answer(self._received, method)) is None:
+                data = await self.stream.receive_some()
+                assert data, f"closed after {self._received!r}"
+                self._received += data
+        answer, self._received = split
+        return answer
+
+    async def ask(self, data: bytes) -> Answer:
+        """Send and take one answer."""
+        await self.send(data)
+        return await self.answer()
+
+    async def rest(self, seconds: float = SECONDS) -> bytes:
+        """What comes until the server closes."""
+        with trio.fail_after(seconds):
+            try:
+                while data := await self.stream.receive_some():
+                    self._received += data
+            except trio.BrokenResourceError:
+                pass  # a reset is an end, too
+        return self._received
+
+    async def closed(self, seconds: float = SECONDS) -> bool:
+        """Whether the server closes without another byte."""
+        return await self.rest(seconds) == b""
+
+
+async def echo(body: bytes) -> bytes | None:
+    """A dispatch that answers at once; a body "notify" is a notification."""
+    return None if body == b"notify" else b"<" + body + b">"
+
+
+class Served:
+    """``http`` is the server; its clients live as long as it does."""
+
+    def __init__(self, http: HttpServer, nursery: trio.Nursery) -> None:
+        self.http = http
+        host, _, port = http.addresses[0].rpartition(":")
+        self.host, self.port = host.strip("[]"), int(port)
+        self._nursery = nursery
+
+    async def connect(self) -> Client:
+        """A new connection."""
+        return self.keep(await trio.open_tcp_stream(self.host, self.port))
+
+    def keep(self, stream: trio.abc.Stream) -> Client:
+        """A client on a stream that is closed at the end of the test."""
+        self._nursery.start_soon(_close_at_the_end, stream)
+        return Client(stream)
+
+
+async def _close_at_the_end(stream: trio.abc.Stream) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def serve(
+    nursery: trio.Nursery,
+    dispatch: Dispatch = echo,
+    access: Access | None = None,
+    *,
+    address: str = "127.0.0.1:0",
+    root: str = "mi",
+    limits: Limits | None = None,
+    pages: Mapping[str, Page] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Served:
+    """Serve MI on a free port until the nursery is cancelled."""
+    start = partial(
+        serve_mi_http,
+        await open_listeners(address, tls),
+        dispatch,
+        access or Access(),
+        root=root,
+        limits=limits or Limits(),
+        pages=pages,
+    )
+    server: HttpServer = await nursery.start(start)
+    return Served(server, nursery)
+
+
+def post(body: bytes = b"{}", *headers: str, path: str = "/mi", version: str = "1.1", host: str = "127.0.0.1") -> bytes:
+    """A request as MI wants it, with further header lines."""
+    lines = [f"POST {path} HTTP/{version}", f"Host: {host}", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
