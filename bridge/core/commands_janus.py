@@ -84,9 +84,9 @@ class _Methods:
         link = self.registry.find(arguments["janus_id"])
         command = read_command(arguments["janus_command"], self.members_of(link.gateway.janus_id))
         if call.notification:
-            link.post(command, timeout)
+            link.traffic.post(command, timeout)
             return None
-        return await link.request(command, timeout)
+        return await link.traffic.request(command, timeout)
 
     async def list(self, call: Call) -> Any:
         links = [self.registry.find(call.arguments["janus_id"])] if call.arguments else list(self.registry)

@@ -16,6 +16,7 @@ from bridge.protocol.codec import JsonObject
 from bridge.protocol.janus import SESSION_NOT_FOUND, Failure, Success, classify, member_id
 from bridge.protocol.session import JanusSession, SessionState, SessionStep
 
+DESTROY_DEADLINE = 2.0
 ANSWER_DEADLINE = 5.0  # seconds without any frame while an answer is awaited
 
 
@@ -112,3 +113,15 @@ def _text(what: str, answer: object) -> str:
     if isinstance(answer, Failure):
         return f"Janus refused to {what} a session: {answer.code} {answer.reason}"
     return f"Janus answered {what} with something else than success"
+
+
+async def destroy_sessions(connection: Connection, traffic: Traffic) -> None:
+    """End every session that lives on ``connection``; waits for Janus's answers, not longer than two seconds."""
+    calls: list[Call] = []
+    for session in traffic.book:
+        if session.session_id is not None and session.carried_by(connection.number):
+            calls.append(traffic.own(connection, {"janus": "destroy", "session_id": session.session_id}))
+            traffic.book.ended(session)
+    with trio.move_on_after(DESTROY_DEADLINE):
+        for call in calls:
+            await call.event.wait()

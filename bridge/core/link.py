@@ -14,19 +14,16 @@ from typing import Literal, TypeAlias
 
 import trio
 
-from bridge.core.calls import Call
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.hearing import Hearing
 from bridge.core.heart import Heart
-from bridge.core.join import JoinFailed, JoinRefused, join
+from bridge.core.join import JoinFailed, JoinRefused, destroy_sessions, join
+from bridge.core.pace import Pace
 from bridge.core.status import Status
 from bridge.core.supervise import supervise
 from bridge.core.traffic import Traffic
-from bridge.errors import BridgeError, ConnectFailed, LinkDown
-from bridge.protocol.backoff import Backoff
-from bridge.protocol.codec import JsonObject
-from bridge.protocol.command import JanusCommand
+from bridge.errors import BridgeError, ConnectFailed
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.life import State, Step, follow, visible
@@ -35,7 +32,7 @@ from bridge.protocol.session_book import SessionBook
 
 log = logging.getLogger("bridge.link")
 
-TRUSTED_AFTER = 10.0  # seconds of being ready after which the back-off starts from the beginning again
+GOODBYE = 1.0  # seconds that a Janus has to answer a polite close
 RETIRE = 2.0  # seconds in which the answers of a connection left by choice may still come
 Cause: TypeAlias = Literal["silence", "stalled", "asked", "changed"]
 BY_CHOICE = ("asked", "changed")
@@ -63,15 +60,11 @@ class JanusLink:
         self.since = environment.wall()
         self.last_error: str | None = gateway.fault
         self.reconnects = -1  # the first connection is none
-        settings = environment.settings
-        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, environment.uniform)
+        self._pace = Pace(environment)
         self._connection: Connection | None = None  # the one that has the sessions, or is getting them
         self._left: Connection | None = None  # the one that had them, while another is tried
         self._cause: Cause | None = None  # why it was left
-        self._not_before = 0.0  # when the next attempt may be made, trio clock
-        self._roused = trio.Event()  # the task that walks the table has something to look at
         self._attempt = trio.CancelScope()
-        self._ready_at = 0.0
         self._numbers = 0
         self._nursery: trio.Nursery | None = None
         self._stopping = False
@@ -80,32 +73,6 @@ class JanusLink:
         return f"<link {self.gateway.janus_id} {self.state.name} sessions={len(self.book)} {self._connection!r}>"
 
     # For callers
-
-    async def request(self, command: JanusCommand, timeout: float) -> JsonObject:
-        """Send a command and wait for Janus's answer, at most ``timeout`` seconds.
-
-        Raises InvalidCommand, LinkDown, TooManyInFlight (nothing was sent), TransactionLost or TransactionTimeout.
-        """
-        call = Call(command, trio.current_time() + timeout)
-        self._accept(call)
-        with trio.move_on_at(call.deadline):
-            try:
-                await call.event.wait()
-            finally:
-                self.traffic.forsake(call, trio.current_time())
-        return call.result()
-
-    def post(self, command: JanusCommand, timeout: float) -> None:
-        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted."""
-        call = Call(command, trio.current_time() + timeout, notification=True)
-        self._accept(call)
-        self.traffic.expire_later(call)
-
-    def _accept(self, call: Call) -> None:
-        if not self.traffic.open:
-            self._env.stats.add("commands_unsent")
-            raise LinkDown(self.last_error or self.state.value)
-        self.traffic.accept(call)
 
     @property
     def rtt(self) -> float | None:
@@ -117,7 +84,7 @@ class JanusLink:
         """What ``janus_list`` calls the state."""
         if self.gateway.fault is not None:
             return "disabled"
-        first = self.state is State.DOWN and not self._backoff.failures  # the first attempt is about to be made
+        first = self.state is State.DOWN and not self._pace.failing  # the first attempt is about to be made
         return "connecting" if first else visible(self.state)
 
     @property
@@ -128,7 +95,6 @@ class JanusLink:
 
     def reconnect(self) -> None:
         """Leave the present connection for a new one; or try again at once, if there is none."""
-        self._backoff.reset()
         self._leave("asked", "janus_reconnect")
 
     def retarget(self, gateway: Gateway, credentials: Credentials) -> None:
@@ -139,7 +105,6 @@ class JanusLink:
             self._attempt.cancel()
         elif self.state is State.REFUSED and self._connection is not None:
             self._connection.close()
-        self._backoff.reset()
         self._leave("changed", "the row or its settings changed")
 
     # The task
@@ -164,8 +129,7 @@ class JanusLink:
         elif self._connection is None:
             await self._open()
         elif self.state is State.READY:
-            await self._roused.wait()
-            self._roused = trio.Event()
+            await self._pace.roused()
         else:
             await self._join(self._connection)
 
@@ -174,7 +138,7 @@ class JanusLink:
         self._numbers += 1
         connection = Connection(self, self._numbers, self.gateway, self.credentials)
         with trio.CancelScope() as self._attempt:
-            await self._pause()
+            await self._pace.pause()
             self._step_to_opening()
             assert self._nursery is not None
             try:
@@ -199,12 +163,6 @@ class JanusLink:
         elif self.state is State.RESTING:
             self._step(Step.RETRY)
 
-    async def _pause(self) -> None:
-        while (deadline := self._not_before) > trio.current_time():
-            with trio.move_on_at(deadline):
-                await self._roused.wait()
-            self._roused = trio.Event()
-
     def _beat(self, connection: Connection) -> None:
         settings = self._env.settings
         Heart(connection, self.traffic, self._env.timers, settings.ping_interval, self._on_silence).start()
@@ -217,12 +175,12 @@ class JanusLink:
             self._note(str(exc))
             rejoining = self.state is State.REJOINING
             self._step(Step.REFUSE)
-            self._wait(self._backoff.failed(trio.current_time(), refused=False))
+            self._pace.failed()
             if rejoining:
                 self._dismiss(connection, str(exc))
                 self._keep_left()
                 return
-            await self._pause()
+            await self._pace.pause()
             self._step(Step.RETRY)
         except JoinFailed as exc:
             self._dismiss(connection, str(exc))
@@ -232,7 +190,7 @@ class JanusLink:
 
     def _ready(self, connection: Connection) -> None:
         self._step(Step.JOINED)
-        self._ready_at = trio.current_time()
+        self._pace.ready()
         self.reconnects += 1
         if self.reconnects:
             self._env.stats.add("reconnects")
@@ -244,7 +202,7 @@ class JanusLink:
         if left is not None and self._nursery is not None:
             self._nursery.start_soon(self._retire, left)
         if self._outdated(connection):  # changed meanwhile; or the change could not be followed yet: in its time
-            self._env.timers.call_at(self._not_before, self._follow_change)
+            self._env.timers.call_at(self._pace.not_before, self._follow_change)
 
     def _outdated(self, connection: Connection) -> bool:
         return connection.gateway is not self.gateway or connection.credentials is not self.credentials
@@ -280,14 +238,9 @@ class JanusLink:
                 self._connection = None
                 self._step(Step.ENDED)
                 self.status.disconnected(reason)
-                now = trio.current_time()
-                if now - self._ready_at >= TRUSTED_AFTER:
-                    self._backoff.reset()
-                    self._wait(0)
-                else:
-                    self._wait(self._backoff.failed(now, refused=False))
+                self._pace.ended()
         self.traffic.lose(connection, reason)
-        self._rouse()
+        self._pace.rouse()
 
     def on_frames(self, connection: Connection) -> None:
         """It spoke. If it was left for its silence, and nothing was claimed elsewhere yet, it is good again."""
@@ -314,7 +267,8 @@ class JanusLink:
                 connection.close()
 
     def _leave(self, cause: Cause, reason: str) -> None:
-        self._wait(0)
+        if cause in BY_CHOICE:
+            self._pace.at_once()
         if self.state is not State.READY:
             return
         connection = self._connection
@@ -322,6 +276,7 @@ class JanusLink:
         log.info("%s: leaving the connection: %s", self.gateway.janus_id, reason)
         self._step(Step.LEAVE)
         self._connection, self._left, self._cause = None, connection, cause
+        self._pace.rouse()
         if cause in BY_CHOICE:
             self.traffic.hold()
         else:
@@ -341,14 +296,14 @@ class JanusLink:
         self._step(Step.BACK)
         self._connection, self._left, self._cause = self._left, None, None
         self._attempt.cancel()
-        self._rouse()
+        self._pace.rouse()
 
     def _failed(self, reason: str, *, refused: bool = False) -> None:
         """An attempt failed. A connection that was left by choice is as good as ever; else wait and try again."""
         self._note(reason)
         self._env.stats.add("connect_failures")
         self._step(Step.FAILED)
-        self._wait(self._backoff.failed(trio.current_time(), refused=refused))
+        self._pace.failed(refused=refused)
         if self._cause in BY_CHOICE:
             self._keep_left()
 
@@ -363,13 +318,6 @@ class JanusLink:
         for session in self.book:
             if session.carried_by(connection.number):
                 session.step(SessionStep.CUT)
-
-    def _wait(self, seconds: float) -> None:
-        self._not_before = trio.current_time() + seconds
-        self._rouse()
-
-    def _rouse(self) -> None:
-        self._roused.set()
 
     def _step(self, step: Step) -> None:
         before = visible(self.state)
@@ -395,7 +343,7 @@ class JanusLink:
         self.status.session_lost(session, "Janus does not know it any more")
         if session.managed and self.state is State.READY:
             self._step(Step.SESSION_ENDED)
-            self._rouse()
+            self._pace.rouse()
 
     def _save(self, session: SavedSession) -> None:
         self._env.save(self._saved_as, session)
@@ -412,7 +360,6 @@ class JanusLink:
             self._env.save(gateway, record)
 
     def _raise_event(self, body: str) -> None:
-        self._env.stats.add("events")
         self._env.raise_event(self.gateway, body)
 
     # The end
@@ -425,18 +372,8 @@ class JanusLink:
         connection = self._connection or self._left
         if connection is not None and connection.usable:
             if destroy:
-                await self._destroy(connection)
+                await destroy_sessions(connection, self.traffic)
             connection.close()
-            with trio.move_on_after(1):
+            with trio.move_on_after(GOODBYE):
                 await connection.ended.wait()
         self.book.close()
-
-    async def _destroy(self, connection: Connection) -> None:
-        calls = []
-        for session in self.book:
-            if session.session_id is not None and session.carried_by(connection.number):
-                calls.append(self.traffic.own(connection, {"janus": "destroy", "session_id": session.session_id}))
-                self.book.ended(session)
-        with trio.move_on_after(RETIRE):
-            for call in calls:
-                await call.event.wait()

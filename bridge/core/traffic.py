@@ -34,6 +34,7 @@ class Traffic:
         self._lanes: Lanes[Call] = Lanes()
         self._calls: set[Call] = set()  # those of callers, waiting and sent
         self._emptied = trio.Event()
+        self._closed_because = "not connected yet"
         # While a connection is left by choice: commands that came since, and those whose lane became free since.
         self._held: deque[Call] | None = None
         self._parked: deque[Call] = deque()
@@ -43,21 +44,38 @@ class Traffic:
         """Commands of callers that were accepted and have no outcome yet."""
         return len(self._calls)
 
-    @property
-    def open(self) -> bool:
-        """Whether commands are accepted: they can go out, or wait for a connection that is left by choice."""
-        return self.connection is not None or self._held is not None
-
     async def drained(self) -> None:
         """Wait until nothing of callers is in flight."""
         while self._calls:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
-    # Out
+    # For callers
 
-    def accept(self, call: Call) -> None:
-        """Take a caller's command. Raises TooManyInFlight, InvalidCommand or LinkDown; nothing was sent then."""
+    async def request(self, command: JanusCommand, timeout: float) -> JsonObject:
+        """Send a command and wait for Janus's answer, at most ``timeout`` seconds.
+
+        Raises InvalidCommand, LinkDown, TooManyInFlight (nothing was sent), TransactionLost or TransactionTimeout.
+        """
+        call = Call(command, trio.current_time() + timeout)
+        self._accept(call)
+        with trio.move_on_at(call.deadline):
+            try:
+                await call.event.wait()
+            finally:
+                self._forsake(call, trio.current_time())
+        return call.result()
+
+    def post(self, command: JanusCommand, timeout: float) -> None:
+        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted."""
+        call = Call(command, trio.current_time() + timeout, notification=True)
+        self._accept(call)
+        self._expire_later(call)
+
+    def _accept(self, call: Call) -> None:
+        if self.connection is None and self._held is None:
+            self._stats.add("commands_unsent")
+            raise LinkDown(self._closed_because)
         if len(self._calls) >= self._env.settings.max_in_flight:
             raise TooManyInFlight(f"{len(self._calls)} commands are in flight, as many as max_in_flight allows")
         self.book.check(call.command)
@@ -156,7 +174,7 @@ class Traffic:
             self._stats.add("commands_lost" if isinstance(error, TransactionLost) else "commands_failed")
         self._over(call)
 
-    def forsake(self, call: Call, now: float) -> None:
+    def _forsake(self, call: Call, now: float) -> None:
         """Its caller left, or its time is over. What was sent keeps its lane until then, or until it is answered."""
         if call.finished:
             return
@@ -166,11 +184,11 @@ class Traffic:
         elif call.progress is Progress.WAITING:
             self.fail(call, LinkDown("its caller left"))
         else:
-            self.expire_later(call)
+            self._expire_later(call)
 
-    def expire_later(self, call: Call) -> None:
+    def _expire_later(self, call: Call) -> None:
         """Nobody waits for it: let its time limit end it."""
-        self._env.timers.call_at(call.deadline, lambda: self.forsake(call, call.deadline))
+        self._env.timers.call_at(call.deadline, lambda: self._forsake(call, call.deadline))
 
     def lose(self, connection: Connection, reason: str) -> None:
         """A connection ended or was given up: what is in flight on it has no known outcome."""
@@ -178,7 +196,8 @@ class Traffic:
             self.fail(call, TransactionLost(reason))
 
     def disconnect(self, reason: str) -> None:
-        """There is no connection to send on: what waits was never sent."""
+        """There is no connection to send on: what waits was never sent, and what comes now is told why."""
+        self._closed_because = reason
         self.connection = None
         self._held = None
         for call in [call for call in self._calls if call.progress is Progress.WAITING]:

@@ -100,7 +100,7 @@ class LinkBed:
 
     async def ask(self, command: Mapping[str, Any], timeout: float = 5.0, janus_id: str = "gw") -> dict[str, Any]:
         """Send a command as a caller does."""
-        return await self.registry.find(janus_id).request(read_command(dict(command)), timeout)
+        return await self.registry.find(janus_id).traffic.request(read_command(dict(command)), timeout)
 
     def set_options(self, **changes: Any) -> None:
         """Change what the next connect uses."""

@@ -1,0 +1,66 @@
+"""When the task of a link looks again: the time of the next attempt, and what rouses it before.
+
+Owns the pause between attempts. Must not know what an attempt is. Authority: contract 5.3 (back-off, its reset).
+"""
+
+import trio
+
+from bridge.core.environment import LinkEnvironment
+from bridge.protocol.backoff import Backoff
+
+TRUSTED_AFTER = 10.0  # seconds of being ready after which the back-off starts from the beginning again
+
+
+class Pace:
+    """One task waits here; anybody may rouse it."""
+
+    def __init__(self, environment: LinkEnvironment) -> None:
+        settings = environment.settings
+        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, environment.uniform)
+        self._roused = trio.Event()
+        self._ready_at = 0.0
+        self.not_before = 0.0  # when the next attempt may be made, trio's clock
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._backoff.failures > 0
+
+    def failed(self, *, refused: bool = False) -> None:
+        """An attempt failed: the next one waits."""
+        self._at_in(self._backoff.failed(trio.current_time(), refused=refused))
+
+    def ready(self) -> None:
+        """An attempt succeeded."""
+        self._ready_at = trio.current_time()
+
+    def ended(self) -> None:
+        """A connection that was ready ended. One that did not last counts as failed: its peer may go on like that."""
+        if trio.current_time() - self._ready_at >= TRUSTED_AFTER:
+            self.at_once()
+        else:
+            self.failed()
+
+    def at_once(self) -> None:
+        """Somebody asked for an attempt now, or there is every reason to hope."""
+        self._backoff.reset()
+        self._at_in(0)
+
+    def _at_in(self, seconds: float) -> None:
+        self.not_before = trio.current_time() + seconds
+        self.rouse()
+
+    async def pause(self) -> None:
+        """Wait for the time of the next attempt, which may be changed meanwhile."""
+        while (deadline := self.not_before) > trio.current_time():
+            with trio.move_on_at(deadline):
+                await self.roused()
+
+    def rouse(self) -> None:
+        """There is something to look at."""
+        self._roused.set()
+
+    async def roused(self) -> None:
+        """Wait until there is something to look at."""
+        await self._roused.wait()
+        self._roused = trio.Event()

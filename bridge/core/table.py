@@ -1,0 +1,123 @@
+"""The janus table as the bridge lives with it: read at start and on demand, kept for a start without the database.
+
+Owns when the table is read, and what holds when it cannot be (contract 4.1, 4.3, 4.4). Must not know databases or
+files: both are passed in.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias
+
+import trio
+
+from bridge.core.registry import Difference, LinkRegistry
+from bridge.errors import TableRefused, TableUnavailable
+from bridge.protocol.backoff import Backoff
+from bridge.protocol.gateway import Gateway, TableRow, read_rows
+
+log = logging.getLogger("bridge.db")
+
+Freshness: TypeAlias = Literal["none", "stale", "fresh"]
+Rows: TypeAlias = Callable[[], Awaitable[list[TableRow]]]
+Keep: TypeAlias = Callable[[list[TableRow]], Awaitable[None]]
+
+
+class Table:
+    """``rows()`` asks the database, ``keep(rows)`` saves a good answer, ``kept`` is what the last process saved.
+
+    ``freshness`` says whether the gateways are what the database says (as far as it could be asked), what was kept, or
+    none. ``poll_interval`` in seconds, 0: the table is read again only when told to.
+    """
+
+    def __init__(
+        self,
+        registry: LinkRegistry,
+        rows: Rows,
+        keep: Keep,
+        backoff: Backoff,
+        wall: Callable[[], float],
+        poll_interval: float = 0,
+    ) -> None:
+        self.freshness: Freshness = "none"
+        self.read_at: float | None = None  # unix seconds of the database's last good answer
+        self.error: str | None = None
+        self.rows = rows
+        self.poll_interval = poll_interval
+        self._registry = registry
+        self._keep = keep
+        self._backoff = backoff
+        self._wall = wall
+        self._lock = trio.Lock()
+        self._warned: set[str] = set()
+
+    async def first(self, kept: Callable[[], tuple[list[TableRow], float] | None]) -> None:
+        """The first attempt, at start. Raises TableRefused if the database answered that it never will.
+
+        If it cannot be reached, what the last process kept is used meanwhile.
+        """
+        try:
+            await self.reload()
+        except TableRefused:
+            raise
+        except TableUnavailable as exc:
+            saved = kept()
+            if saved is None:
+                log.error("%s; no table was kept from before: no gateway until the database answers", exc)
+                return
+            rows, self.read_at = saved
+            self.freshness = "stale"
+            self._registry.reconcile(self._gateways(rows)[0])
+            log.error("%s; the last good table is used meanwhile, %d gateways", exc, len(self._registry))
+
+    async def reload(self) -> tuple[Difference, list[str]]:
+        """Read the table and act on the difference; also a line for each bad row. Raises TableUnavailable."""
+        async with self._lock:  # two at once could end with the older answer
+            try:
+                rows = await self.rows()
+            except TableUnavailable as exc:
+                self.error = str(exc)
+                raise
+            if self.error is not None and self.freshness != "none":
+                log.info("the janus table can be read again")
+            self.freshness, self.read_at, self.error = "fresh", self._wall(), None
+            gateways, faults = self._gateways(rows)
+            difference = self._registry.reconcile(gateways)
+            if difference.added or difference.changed or difference.removed:
+                log.info(
+                    "janus table: %d added, %d changed, %d removed, %d unchanged",
+                    len(difference.added),
+                    len(difference.changed),
+                    len(difference.removed),
+                    len(difference.unchanged),
+                )
+            await self._keep(rows)
+            return difference, faults
+
+    def _gateways(self, rows: list[TableRow]) -> tuple[dict[str, Gateway], list[str]]:
+        gateways, faults = read_rows(rows)
+        for fault in faults:
+            if fault not in self._warned:  # polling must not repeat it
+                log.warning("janus table: %s", fault)
+        self._warned = set(faults)
+        if not rows:
+            log.warning("the janus table is empty: there is no gateway")
+        return gateways, faults
+
+    async def run(self) -> None:
+        """Try until the database answered once, then read the table again every ``poll_interval``."""
+        while True:
+            if self.freshness != "fresh":
+                await trio.sleep(self._backoff.failed(trio.current_time(), refused=False))
+            elif self.poll_interval:
+                await trio.sleep(self.poll_interval)
+            else:
+                await trio.sleep_forever()
+            await self._try()
+
+    async def _try(self) -> None:
+        before = self.error
+        try:
+            await self.reload()
+        except TableUnavailable as exc:
+            if str(exc) != before:
+                log.error("%s; the gateways stay as they are", exc)

@@ -1,0 +1,37 @@
+"""The state directory: the only place for data, 0700, and of one bridge alone.
+
+Owns its creation and its lock. Must not know what lies in it. Authority: systemd.exec(5) StateDirectory=, flock(2).
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from bridge.errors import ConfigError
+
+
+class StateDir:
+    """``take`` it once; it is held until the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Create it if need be, and lock it. Raises ConfigError, also if another bridge has it."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise ConfigError(f"state.dir {self.path}: {exc.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"state.dir {self.path}: another janus-bridge is running with it") from None
+
+    def release(self) -> None:
+        """Give it free."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
