@@ -1,0 +1,90 @@
+"""What is configured for single gateways, in the hands of the links: secrets, TLS files, and how to connect.
+
+Owns the way from ``[janus.gateways.ID]`` to credentials and WebSocket options. Must not know sessions.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge.config import Config, GatewaySettings
+from bridge.core.connection import Reports, WebSocket
+from bridge.errors import ConnectFailed
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.gateway import Gateway
+from bridge.transport.janus_connect import open_and_run
+from bridge.transport.janus_ws import WebSocketOptions
+from bridge.transport.tls import client_context
+
+_DEFAULTS = GatewaySettings()
+
+
+class Gateways:
+    """The configuration of all gateways, as of the last reload."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._fingerprints: dict[str, object] = {}
+        self.changed(config)
+
+    def settings(self, janus_id: str) -> GatewaySettings:
+        """The section of a gateway; defaults where there is none."""
+        return self._config.janus.gateways.get(janus_id, _DEFAULTS)
+
+    def changed(self, config: Config) -> set[str]:
+        """Take a new configuration; returns the gateways whose secrets or TLS files are others now."""
+        self._config = config
+        before, self._fingerprints = (
+            self._fingerprints,
+            {janus_id: _fingerprint(settings) for janus_id, settings in config.janus.gateways.items()},
+        )
+        ids = before.keys() | self._fingerprints.keys()
+        nothing = _fingerprint(_DEFAULTS)
+        return {one for one in ids if before.get(one, nothing) != self._fingerprints.get(one, nothing)}
+
+    def members(self, janus_id: str) -> frozenset[str]:
+        """``integer_members`` of a gateway (contract 5.6)."""
+        own = self.settings(janus_id).integer_members
+        return self._config.janus.integer_members if own is None else own
+
+    def credentials(self, janus_id: str) -> Credentials:
+        """The secrets of a gateway."""
+        settings = self.settings(janus_id)
+        return Credentials(
+            api_secret=settings.api_secret,
+            token=settings.token,
+            token_secret=settings.token_secret,
+            token_ttl=settings.token_ttl,
+            now=time.time,
+        )
+
+    async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+        """core.connection.Connect over the real network."""
+        if gateway.url is None:
+            raise ConnectFailed(gateway.fault or "the row has no URL")
+        janus, settings = self._config.janus, self.settings(gateway.janus_id)
+        tls = client_context(settings.tls_ca, settings.tls_cert, settings.tls_key) if gateway.url.tls else None
+        options = WebSocketOptions(
+            send_timeout=janus.janus_send_timeout / 1000,
+            max_message_size=janus.max_message_size,
+            max_frames=janus.janus_max_msg_chunks,
+            tls=tls,
+            origin=settings.origin,
+        )
+        return await open_and_run(gateway.url, options, reports, opened)
+
+
+def _fingerprint(settings: GatewaySettings) -> object:
+    """Changes when a secret does, or the content of a TLS file."""
+    secrets = (settings.api_secret, settings.token, settings.token_secret, settings.token_ttl)
+    return secrets, tuple(_digest(name) for name in (settings.tls_ca, settings.tls_cert, settings.tls_key))
+
+
+def _digest(name: str | None) -> str | None:
+    if name is None:
+        return None
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    except OSError as exc:
+        return f"{name}: {exc.strerror}"  # its absence is a state like any other; the connect will name it

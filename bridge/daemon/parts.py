@@ -1,0 +1,131 @@
+"""Everything the process consists of, built from a configuration.
+
+Owns the wiring: which part gets which callable of which other. Starts nothing.
+"""
+
+import os
+import random
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge import __version__
+from bridge.config import Config
+from bridge.core import commands_evi
+from bridge.core.commands_core import Process, core_commands
+from bridge.core.commands_janus import janus_commands
+from bridge.core.environment import LinkEnvironment, LinkSettings
+from bridge.core.event_sender import Limits
+from bridge.core.evi import EventInterface
+from bridge.core.mi import Registry
+from bridge.core.registry import LinkRegistry
+from bridge.core.stats import Stats
+from bridge.core.table import Table
+from bridge.core.timers import Timers
+from bridge.daemon.gateways import Gateways
+from bridge.protocol.backoff import Backoff
+from bridge.protocol.event_payload import E_JANUS_EVENT
+from bridge.protocol.gateway import Gateway
+from bridge.transport.db import JanusTable, Tls
+from bridge.transport.event_address import Addresses
+from bridge.transport.event_senders import open_sender
+from bridge.transport.saved_table import SavedTable
+from bridge.transport.session_journal import SessionJournal
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the service starts, stops and reloads."""
+
+    stats: Stats
+    timers: Timers
+    journal: SessionJournal
+    evi: EventInterface
+    gateways: Gateways
+    links: LinkRegistry
+    table: Table
+    saved_table: SavedTable
+    mi: Registry
+
+
+def build(config: Config) -> Parts:
+    """All parts, not running yet. Reads nothing but the journal of sessions."""
+    stats, timers = Stats(), Timers()
+    journal = SessionJournal(config.state.dir / "sessions.jsonl")
+    journal.load()
+    evi, addresses = _events(config, stats)
+    gateways = Gateways(config)
+    environment = LinkEnvironment(
+        start=secrets.token_hex(6),
+        connect=gateways.connect,
+        timers=timers,
+        stats=stats,
+        wanted=lambda: evi.wanted(E_JANUS_EVENT),
+        raise_event=lambda gateway, body: evi.gateway_event(gateway.janus_id, gateway.janus_url, body),
+        raise_status=lambda gateway, status, reason, detail: _status(evi, gateway, status, reason, detail),
+        save=journal.save,
+        uniform=random.uniform,
+        wall=time.time,
+        settings=link_settings(config),
+    )
+    links = LinkRegistry(environment, gateways.credentials, journal.saved)
+    database = database_of(config)
+    saved_table = SavedTable(config.state.dir / "table.json", database.name)
+    retry = Backoff(1.0, 30.0, random.uniform)
+    table = Table(links, database.rows, saved_table.save, retry, time.time, config.janus.db_poll_interval)
+    mi = Registry(stats)
+    process = Process(__version__, sys.argv, os.getcwd(), os.getpid(), time.time())
+    mi.add(
+        *core_commands(mi, stats, process),
+        *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.members),
+        *commands_evi.commands(evi, addresses.admit),
+    )
+    stats.gauge("gateways", lambda: len(links))
+    stats.gauge("gateways_ready", lambda: sum(link.shown_state == "ready" for link in links))
+    stats.gauge("in_flight", lambda: sum(link.traffic.in_flight for link in links))
+    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi)
+
+
+def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
+    events = config.events
+    limits = Limits(events.queue_events, events.queue_bytes, events.max_age)
+    evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits)
+    addresses = Addresses(events.allow, evi.is_configured)
+    return evi, addresses
+
+
+def _status(evi: EventInterface, gateway: Gateway, status: str, reason: str, detail: str) -> None:
+    evi.gateway_status(gateway.janus_id, gateway.janus_url, status, reason, detail)
+
+
+def link_settings(config: Config) -> LinkSettings:
+    """The settings of all links, in seconds."""
+    janus = config.janus
+    return LinkSettings(
+        ping_interval=janus.janus_ping_interval,
+        max_in_flight=janus.max_in_flight,
+        reconnect_min=janus.reconnect_min,
+        reconnect_max=janus.reconnect_max,
+        wide_strings=janus.wide_integers == "string",
+    )
+
+
+def database_of(config: Config) -> JanusTable:
+    """The table that the configuration names."""
+    janus = config.janus
+    tls = None
+    if janus.db_tls_ca or janus.db_tls_cert or janus.db_tls_key:
+        tls = Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
+    return JanusTable(
+        janus.janus_db_url,
+        janus.janus_db_table,
+        janus.db_version_table,
+        password_file=_path(janus.janus_db_password_file),
+        tls=tls,
+    )
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)

@@ -1,0 +1,129 @@
+"""The life of the process: start, signals, reload, end.
+
+Owns the order of things: what must be there before what, and what is let go first (contract 2, 3.4, 8.1). Inner parts
+end before outer ones: listeners, then commands in flight, then events, then links.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import trio
+
+from bridge.config import Config, difference, reloaded
+from bridge.daemon.listeners import Listeners
+from bridge.daemon.parts import build, database_of
+from bridge.errors import BridgeError, TableUnavailable
+from bridge.protocol import log_level
+from bridge.transport.resolver import Resolver
+from bridge.transport.state_dir import StateDir
+from bridge.transport.systemd import Notifier
+
+log = logging.getLogger("bridge")
+
+DRAIN = 2.0  # seconds for commands in flight, and again for queued events
+
+
+async def serve(config: Config, load: Callable[[], Config]) -> None:
+    """Run the bridge until SIGTERM or SIGINT. ``load`` reads the configuration again, for SIGHUP.
+
+    Raises ConfigError, or TableRefused where the database answered that it never will.
+    """
+    state = StateDir(config.state.dir)
+    state.take()
+    try:
+        await Service(config, load).run()
+    finally:
+        state.release()
+
+
+class Service:
+    """One run of the bridge."""
+
+    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+        self._config = config
+        self._load = load
+        self._notifier = Notifier(os.environ)
+        self._parts = build(config)
+        self._listeners = Listeners(self._parts.mi.dispatch, {})
+
+    async def run(self) -> None:
+        """Until a signal ends it."""
+        trio.socket.set_custom_hostname_resolver(Resolver())
+        parts = self._parts
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as outer:
+                outer.start_soon(parts.timers.run)
+                outer.start_soon(parts.journal.run)
+                await outer.start(parts.links.run)
+                await outer.start(parts.evi.run)
+                parts.evi.configure(self._config.events.subscribers)
+                async with trio.open_nursery() as doors:
+                    await self._listeners.open(self._config, doors)
+                    await self._first_table()
+                    outer.start_soon(parts.table.run)
+                    outer.start_soon(self._watchdog)
+                    self._say_ready()
+                    await self._obey(signals)
+                    await self._stop(doors)
+                outer.cancel_scope.cancel()
+        log.info("stopped")
+
+    async def _first_table(self) -> None:
+        if self._config.uses_default_table:
+            await database_of(self._config).create()
+        await self._parts.table.first(self._parts.saved_table.load)
+
+    def _say_ready(self) -> None:
+        table, links = self._parts.table, self._parts.links
+        log.info("ready: table %s, %d gateways", table.freshness, len(links))
+        self._notifier.tell("READY=1", f"STATUS=table {table.freshness}, {len(links)} gateways")
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            if number != signal.SIGHUP:
+                log.info("%s: stopping", signal.Signals(number).name)
+                return
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """SIGHUP (contract 3.4): what may change does, the rest is named."""
+        try:
+            new = self._load()
+        except BridgeError as exc:
+            log.error("reload: %s; everything stays as it is", exc)
+            return
+        changes = difference(self._config, new)
+        for key in changes.restart:
+            log.warning("reload: %s was changed; it needs a restart", key)
+        self._config = config = reloaded(self._config, new)
+        parts = self._parts
+        logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
+        self._listeners.reload(config)
+        parts.evi.configure(config.events.subscribers)
+        parts.links.credentials_changed(parts.gateways.changed(config))
+        parts.table.rows = database_of(config).rows
+        try:
+            result, _ = await parts.table.reload()
+        except TableUnavailable as exc:
+            log.error("reload: %s; the gateways stay as they are", exc)
+        else:
+            counts = map(len, (result.added, result.changed, result.removed))
+            log.info("reload: done, %d gateways added, %d changed, %d removed", *counts)
+        self._notifier.tell(f"STATUS=table {parts.table.freshness}, {len(parts.links)} gateways")
+
+    async def _watchdog(self) -> None:
+        """Fed by the event loop itself: a loop that hangs is restarted by systemd."""
+        interval = self._notifier.watchdog_interval
+        while interval is not None:
+            self._notifier.tell("WATCHDOG=1")
+            await trio.sleep(interval)
+
+    async def _stop(self, doors: trio.Nursery) -> None:
+        self._notifier.tell("STOPPING=1")
+        self._listeners.stop()
+        await self._parts.links.stop()
+        # Whatever is still being answered now has its answer; a client that does not read it has a moment.
+        doors.cancel_scope.deadline = trio.current_time() + 1
+        await self._parts.evi.drain(trio.current_time() + DRAIN)
