@@ -15,8 +15,8 @@ from bridge.errors import ConfigError
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
-from bridge.transport.http_stream import bound_address, open_listeners
-from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
+from bridge.transport.http_stream import Listener, bound_address, open_listeners
+from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
 
@@ -24,52 +24,55 @@ log = logging.getLogger("bridge.mi")
 
 
 class Listeners:
-    """``open`` them in a nursery, ``reload`` their secrets, ``stop`` them: requests in flight are still answered."""
+    """``bind`` them, ``serve`` in a nursery, ``reload`` their secrets, ``stop``: requests in flight are answered.
+
+    Bound before the table is read, so that an address in use is told at once; served after it, so that nobody hears of
+    an unknown janus_id only because he was early.
+    """
 
     def __init__(self, dispatch: Dispatch, pages: Mapping[str, Page]) -> None:
         self._dispatch = dispatch
         self._pages = pages
         self._access = Access()
         self._tls: ssl.SSLContext | None = None
+        self._http: list[Listener] = []
+        self._datagram: list[MiSocket] = []
         self._fifo: MiFifo | None = None
         self._stops: list[Callable[[], None]] = []
 
-    async def open(self, config: Config, nursery: trio.Nursery) -> None:
-        """Bind everything and serve. Raises ConfigError that names the address at fault."""
+    async def bind(self, config: Config) -> None:
+        """Bind everything. Raises ConfigError that names the address at fault."""
         mi = config.mi
-        self.reload(config)
         if mi.http_tls_cert is not None:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             _load_certificate(self._tls, mi)
-        shown: list[str] = []
+        self.reload(config)
         for address in mi.http:
-            opened = await open_listeners(address, self._tls)
-            server = await nursery.start(
-                partial(
-                    serve_mi_http,
-                    opened,
-                    self._dispatch,
-                    self._access,
-                    root=mi.http_root,
-                    limits=Limits(max_body=mi.max_body),
-                    pages=self._pages,
-                )
-            )
-            self._stops.append(server.stop)
-            scheme = "http" if self._tls is None else "https"
-            shown += [f"{scheme}://{bound_address(listener)}/{mi.http_root}" for listener in opened]
+            self._http += await open_listeners(address, self._tls)
         for address in mi.datagram:
-            socket = open_datagram(address, mi.unix_mode, mi.unix_group)
-            await nursery.start(serve_mi_datagram, socket, self._dispatch)
-            self._stops.append(socket.stop)
-            shown.append(socket.name)
+            self._datagram.append(open_datagram(address, mi.unix_mode, mi.unix_group))
         if mi.fifo is not None:
             self._fifo = MiFifo(mi.fifo, mi.fifo_mode, mi.fifo_reply_dir)
+
+    async def serve(self, config: Config, nursery: trio.Nursery) -> None:
+        """Answer from now on."""
+        mi = config.mi
+        if self._http:
+            limits = Limits(max_body=mi.max_body)
+            serve = partial(serve_mi_http, root=mi.http_root, limits=limits, pages=self._pages)
+            server = await nursery.start(serve, self._http, self._dispatch, self._access)
+            self._stops.append(server.stop)
+        for listener in self._http:
+            scheme = "http" if self._tls is None else "https"
+            log.info("listening on %s://%s/%s", scheme, bound_address(listener), mi.http_root)
+        for socket in self._datagram:
+            await nursery.start(serve_mi_datagram, socket, self._dispatch)
+            self._stops.append(socket.stop)
+            log.info("listening on %s", socket.name)
+        if self._fifo is not None:
             await nursery.start(serve_mi_fifo, self._fifo, self._dispatch)
             self._stops.append(self._fifo.stop)
-            shown.append(f"fifo {mi.fifo}")
-        for door in shown:
-            log.info("listening on %s", door)
+            log.info("listening on fifo %s", mi.fifo)
 
     def reload(self, config: Config) -> None:
         """Take the token, the networks and the certificate as they are configured now."""

@@ -56,12 +56,13 @@ class Service:
             async with trio.open_nursery() as outer:
                 outer.start_soon(parts.timers.run)
                 outer.start_soon(parts.journal.run)
+                await self._listeners.bind(self._config)
                 await outer.start(parts.links.run)
                 await outer.start(parts.evi.run)
                 parts.evi.configure(self._config.events.subscribers)
                 async with trio.open_nursery() as doors:
-                    await self._listeners.open(self._config, doors)
                     await self._first_table()
+                    await self._listeners.serve(self._config, doors)
                     outer.start_soon(parts.table.run)
                     outer.start_soon(self._watchdog)
                     self._say_ready()
