@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 import trio
 
+from bridge.transport.http_hangup import HangupWatch
 from bridge.transport.http_messages import CONTINUE, Reply, Request, render
 from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
 from bridge.transport.http_stream import DirectStream
@@ -56,12 +57,13 @@ class Connection:
     ``end``. ``run`` may be called once.
     """
 
-    def __init__(self, stream: Stream, peer: str, service: Service, limits: Limits) -> None:
+    def __init__(self, stream: Stream, peer: str, service: Service, limits: Limits, hangups: HangupWatch) -> None:
         """``peer`` is the client's address without a port. The stream stays the caller's to close by force."""
         self.deadline = trio.current_time() + limits.head
         self._stream = stream
         self._service = service
         self._limits = limits
+        self._hangups = hangups
         self._patience = {Phase.IDLE: limits.idle, Phase.HEAD: limits.head, Phase.BODY: limits.body}
         self._parser = RequestParser(service.admit, peer, limits.max_body)
         self._phase = Phase.IDLE
@@ -77,7 +79,8 @@ class Connection:
             with self._scope:
                 if isinstance(self._stream, trio.SSLStream):
                     await self._stream.do_handshake()
-                await self._converse()
+                with self._hangups.watching(_fileno(self._stream), self._on_hangup):
+                    await self._converse()
                 await self._close()
         except trio.BrokenResourceError:
             pass  # reset, or no TLS: there is nobody to be told
@@ -93,7 +96,7 @@ class Connection:
         if self._state is _State.READING:
             self._scope.cancel()
 
-    def on_hangup(self) -> None:
+    def _on_hangup(self) -> None:
         """The client has shut down its side. Whoever waits for a command nobody wants any more stops waiting.
 
         A client that half-closes and still reads (``nc -N``) cannot be told from one that is gone; it gets those
@@ -160,3 +163,7 @@ class Connection:
         while linger and await self._stream.receive_some(READ_SIZE):
             pass
         await self._stream.aclose()
+
+
+def _fileno(stream: Stream) -> int:
+    return stream.fileno() if isinstance(stream, DirectStream) else stream.transport_stream.socket.fileno()

@@ -10,7 +10,8 @@ was not read yet hides nothing, and the news comes at once.
 """
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -22,15 +23,16 @@ class HangupWatch:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[], None]] = {}
 
-    def watch(self, fd: int, gone: Callable[[], None]) -> None:
-        """``gone`` is called from ``run()``; it must not raise. To be undone by ``forget`` before the fd is closed."""
+    @contextmanager
+    def watching(self, fd: int, gone: Callable[[], None]) -> Iterator[None]:
+        """``gone`` is called from ``run()``; it must not raise. The fd has to stay open until this ends."""
         self._callbacks[fd] = gone
         self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
-
-    def forget(self, fd: int) -> None:
-        """Undo ``watch``."""
-        del self._callbacks[fd]
-        self._epoll.unregister(fd)
+        try:
+            yield
+        finally:
+            del self._callbacks[fd]
+            self._epoll.unregister(fd)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -40,6 +42,6 @@ class HangupWatch:
                 self._callbacks[fd]()
 
     def close(self) -> None:
-        """To be called when ``run`` has ended and all are forgotten."""
+        """To be called when ``run`` has ended and nothing is watched."""
         trio.lowlevel.notify_closing(self._epoll)
         self._epoll.close()

@@ -61,7 +61,7 @@ class RequestParser:
         self._admit = admit
         self._peer = peer
         self._max_body = max_body
-        self._fed = 0  # bytes since the request that is being parsed began, and what came before it in the same read
+        self._fed = 0  # bytes of the reads that the present request is spread over
         self._request = Request(peer)
         self._target = b""
         self._body: list[bytes] = []
@@ -73,18 +73,14 @@ class RequestParser:
         """Parse what was read (at most READ_SIZE bytes). Not to be called once ``stopped``."""
         try:
             self._parse(data)
-        except httptools.HttpParserInvalidMethodError:
-            self._stop(_NO_METHOD)
         except httptools.HttpParserError as error:
             if not self.stopped:  # else it is our own _Stopped, or what follows the last request
-                self._stop(refuse(400, f"{error}", close=True))
-        if self.phase is Phase.IDLE:
-            self._fed = 0
+                unknown = isinstance(error, httptools.HttpParserInvalidMethodError)
+                self._stop(_NO_METHOD if unknown else refuse(400, f"{error}", close=True))
+        if self.phase is Phase.IDLE or self.stopped:
             return
         self._fed += len(data)
-        if self.stopped:
-            return
-        if self.phase is Phase.HEAD and self._fed > 2 * READ_SIZE:
+        if self.phase is Phase.HEAD and self._fed >= 2 * READ_SIZE:
             self._stop(_LONG_HEAD)
         elif self._fed > 4 * READ_SIZE + _FRAMING * self._max_body:
             self._stop(_LONG_BODY)
@@ -118,6 +114,7 @@ class RequestParser:
 
     def on_message_begin(self) -> None:
         self.phase = Phase.HEAD
+        self._fed = 0
         self._request = Request(self._peer)
         self._target = b""
         self._upgrading = False
@@ -185,6 +182,8 @@ def _path(target: bytes) -> bytes:
     """The path of a request target in origin form, or in absolute form as for a proxy (RFC 9112 3.2); else nothing."""
     if target.startswith(b"/"):
         return target.partition(b"?")[0]
+    if b"://" not in target:  # of OPTIONS or CONNECT
+        return b""
     try:
         return httptools.parse_url(target).path or b""
     except httptools.HttpParserInvalidURLError:

@@ -13,7 +13,7 @@ import trio
 
 from bridge.transport.http_connection import Connection, Limits, Service, Stream
 from bridge.transport.http_hangup import HangupWatch
-from bridge.transport.http_stream import Listener, bound_address, direct
+from bridge.transport.http_stream import Listener, bound_address, direct, listening_socket
 
 log = logging.getLogger("bridge.mi")
 
@@ -68,8 +68,10 @@ class HttpServer:
             connection.finish()
 
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
+        sock = listening_socket(listener)
         async with listener:
             while True:
+                await trio.lowlevel.wait_readable(sock)  # without descriptors, accept(2) fails even if nobody knocks
                 try:
                     accepted = await listener.accept()
                 except OSError as error:
@@ -87,23 +89,20 @@ class HttpServer:
 
     def _open(self, accepted: trio.SocketStream | trio.SSLStream[trio.SocketStream], nursery: trio.Nursery) -> None:
         below = accepted.transport_stream if isinstance(accepted, trio.SSLStream) else accepted
-        fd = below.socket.fileno()
         try:
             peer = below.socket.getpeername()[0]
         except OSError:  # reset before we looked
             below.socket.close()
             return
         stream = accepted if isinstance(accepted, trio.SSLStream) else direct(accepted)
-        connection = Connection(stream, peer, self._service, self._limits)
+        connection = Connection(stream, peer, self._service, self._limits, self._hangups)
         self._connections.add(connection)
-        self._hangups.watch(fd, connection.on_hangup)
-        nursery.start_soon(self._serve, connection, stream, fd)
+        nursery.start_soon(self._serve, connection, stream)
 
-    async def _serve(self, connection: Connection, stream: Stream, fd: int) -> None:
+    async def _serve(self, connection: Connection, stream: Stream) -> None:
         try:
             await connection.run()
         finally:
-            self._hangups.forget(fd)
             self._connections.discard(connection)
             await trio.aclose_forcefully(stream)
 

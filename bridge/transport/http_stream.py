@@ -34,6 +34,10 @@ class DirectStream(trio.abc.HalfCloseableStream):
         sock.setblocking(False)
         self._sock = sock
 
+    def fileno(self) -> int:
+        """The descriptor, -1 once it is closed."""
+        return self._sock.fileno()
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The next bytes, none at the end. Raises trio.BrokenResourceError."""
         while True:
@@ -118,10 +122,15 @@ async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None
 
 def bound_address(listener: Listener) -> str:
     """``HOST:PORT`` as it is bound, with the port that it really got."""
+    host, port = listening_socket(listener).getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def listening_socket(listener: Listener) -> trio.socket.SocketType:
+    """The socket under a listener."""
     inner = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
     assert isinstance(inner, trio.SocketListener)
-    host, port = inner.socket.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return inner.socket
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Both ends of HTTP for tests of the server: MI served on a free port, and a client that reads answers strictly."""
 
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from bridge.transport.mi_http import Page, serve_mi_http
 
 SECONDS = 5.0  # for whatever should happen at once
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [A-Za-z' -]+")
-_HEADER = re.compile(rb"([A-Z][a-z]*(?:-[A-Z][a-z]*)*): ([ -~]+)")
+_HEADER = re.compile(rb"((?:[A-Z][a-z]*|WWW)(?:-[A-Z][a-z]*)*): ([ -~]+)")
 
 
 class Answer(NamedTuple):
@@ -96,6 +97,12 @@ class Client:
         await self.send(data)
         return await self.answer()
 
+    def reset(self) -> None:
+        """Close with a reset."""
+        assert isinstance(self.stream, trio.SocketStream)
+        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.stream.socket.close()
+
     async def rest(self, seconds: float = SECONDS) -> bytes:
         """What comes until the server closes."""
         with trio.fail_after(seconds):
@@ -128,6 +135,16 @@ class Served:
     async def connect(self) -> Client:
         """A new connection."""
         return self.keep(await trio.open_tcp_stream(self.host, self.port))
+
+    async def until(self, connections: int) -> None:
+        """Wait until the server has no more connections than that."""
+        with trio.fail_after(SECONDS):
+            while self.http.connections > connections:  # noqa: ASYNC110 - the server has no event for it
+                await trio.sleep(0.005)
+
+    def keep_in(self, nursery: trio.Nursery) -> None:
+        """Let further clients live as long as another nursery."""
+        self._nursery = nursery
 
     def keep(self, stream: trio.abc.Stream) -> Client:
         """A client on a stream that is closed at the end of the test."""

@@ -1,0 +1,214 @@
+"""Many connections: how many there may be, no descriptors left, slow crowds, stopping, turns. Real sockets."""
+
+import itertools
+import logging
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from bridge.transport.http_connection import Limits
+from tests.support.http_peer import SECONDS, Client, Served, echo, post, serve
+
+
+def crowd() -> int:
+    """How many connections, of two descriptors each in this process, can be had: 1,000, or what ulimit leaves."""
+    return min(1000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200) // 2)
+
+
+async def working(client: Client, times: int = 20) -> None:
+    """The client is served, promptly."""
+    with trio.fail_after(SECONDS):
+        for number in range(times):
+            assert (await client.ask(post(b"%d" % number))).body == b"<%d>" % number
+
+
+async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nursery) -> None:
+    count = crowd()
+    served = await serve(nursery, limits=Limits(max_connections=count + 1))
+    worker = await served.connect()
+    idle = [await served.connect() for _ in range(count)]
+    await working(worker)
+    assert served.http.connections == count + 1
+    assert (await idle[0].ask(post(b"awake"))).body == b"<awake>"
+
+
+async def test_slowloris_beside_a_working_one(nursery: trio.Nursery) -> None:
+    served = await serve(nursery, limits=Limits(head=0.3))
+    worker = await served.connect()
+    slow = [await served.connect() for _ in range(50)]
+
+    async def drip(client: Client) -> None:
+        try:
+            for byte in itertools.chain(b"POST /mi HTTP/1.1\r\n", itertools.cycle(b"X: y\r\n")):
+                await client.send(bytes([byte]))
+                await trio.sleep(0.01)
+        except trio.BrokenResourceError:
+            pass
+
+    async with trio.open_nursery() as drips:
+        for client in slow:
+            drips.start_soon(drip, client)
+        await working(worker, 50)
+        await served.until(connections=1)
+    await working(worker)
+
+
+# No room
+
+
+async def test_the_one_whose_time_is_up_first_makes_room(nursery: trio.Nursery) -> None:
+    served = await serve(nursery, limits=Limits(max_connections=3, idle=100, head=10))
+    worked = await served.connect()
+    await working(worked)  # has 100 s; those that never asked have 10
+    silent = [await served.connect() for _ in range(2)]
+    newest = await served.connect()
+    assert await silent[0].closed()
+    await working(newest)
+    await working(worked)
+    assert served.http.connections == 3
+
+
+async def test_who_waits_for_an_answer_makes_no_room(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
+    asked = []
+    go = trio.Event()
+
+    async def dispatch(body: bytes) -> bytes | None:
+        asked.append(body)
+        await go.wait()
+        return body
+
+    served = await serve(nursery, dispatch, limits=Limits(max_connections=2))
+    waiting = [await served.connect() for _ in range(2)]
+    for client in waiting:
+        await client.send(post(b"1"))
+    with trio.fail_after(SECONDS):
+        while len(asked) < 2:
+            await trio.lowlevel.checkpoint()
+    for _ in range(5):
+        assert await (await served.connect()).closed()
+    go.set()
+    assert [(await client.answer()).body for client in waiting] == [b"1", b"1"]
+    assert "no room for another connection beside 2" in caplog.text
+    assert len(caplog.records) <= 2  # not one for each
+
+
+async def test_many_more_clients_than_room(nursery: trio.Nursery) -> None:
+    served = await serve(nursery, limits=Limits(max_connections=20))
+    for _ in range(100):
+        client = await served.connect()
+        assert served.http.connections <= 21  # the one to go may not have gone yet
+    await working(client)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Until the end, this process can open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fillers = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[0] + 1, hard))
+    try:
+        while True:
+            try:
+                fillers.append(os.dup(fillers[0]))
+            except OSError:
+                break
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+
+
+async def test_accept_survives_a_shortage_of_descriptors(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = await serve(nursery)
+    idle = await served.connect()
+    await working(idle)
+    with trio.socket.socket() as late, no_descriptors():
+        await late.connect((served.host, served.port))
+        assert await idle.closed()  # made room
+        stream = trio.SocketStream(late)
+        await working(Client(stream))
+    [record] = caplog.records
+    assert record.getMessage() == "HTTP: no room for another connection beside 1: Too many open files"
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is None
+
+
+# Stopping
+
+
+async def serve_waiting(nursery: trio.Nursery) -> tuple[Served, trio.Event, list[bytes]]:
+    go, asked = trio.Event(), []
+
+    async def dispatch(body: bytes) -> bytes | None:
+        asked.append(body)
+        await go.wait()
+        return body
+
+    return await serve(nursery, dispatch), go, asked
+
+
+async def test_stop_answers_what_was_asked_and_drops_the_rest(nursery: trio.Nursery) -> None:
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served, go, asked = await serve_waiting(serving)
+            served.keep_in(nursery)
+            busy, idle, half = [await served.connect() for _ in range(3)]
+            await busy.send(post(b"1") + post(b"2"))
+            await half.send(post(b"3")[:-1])
+            while not asked:
+                await trio.lowlevel.checkpoint()
+            served.http.stop()
+            assert await idle.closed()
+            assert await half.closed()
+            with pytest.raises(OSError, match="connect"):
+                await served.connect()
+            go.set()
+            answer = await busy.answer()
+            assert (answer.body, answer.header("Connection")) == (b"1", "close")
+            assert await busy.closed()
+            await busy.stream.aclose()
+
+
+async def test_cancelling_closes_everything(nursery: trio.Nursery) -> None:
+    async with trio.open_nursery() as inner:
+        served, _, _ = await serve_waiting(inner)
+        served.keep_in(nursery)
+        client = await served.connect()
+        await client.send(post())
+        inner.cancel_scope.cancel()
+    assert await client.closed()
+    with socket.socket() as again:  # the port is free
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind((served.host, served.port))
+
+
+# Turns
+
+
+class Turns(trio.abc.Instrument):
+    """Counts the steps of tasks of the server."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps += "HttpServer" in task.name
+
+
+async def test_a_kept_alive_request_is_one_step_of_one_task(nursery: trio.Nursery) -> None:
+    """What makes it fast (issue 7): any task, timer or checkpoint more per request shows here."""
+    client = await (await serve(nursery, echo)).connect()
+    await working(client)
+    turns = Turns()
+    trio.lowlevel.add_instrument(turns)
+    await working(client, 100)
+    trio.lowlevel.remove_instrument(turns)
+    assert 100 <= turns.steps <= 105  # the patrol may have walked
