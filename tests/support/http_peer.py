@@ -60,11 +60,11 @@ def split_answer(received: bytes, method: str = "POST") -> tuple[Answer, bytes] 
     return None if len(rest) < size else (answer._replace(body=rest[:size]), rest[size:])
 
 
-def split_answers(received: bytes) -> list[Answer]:
+def split_answers(received: bytes, method: str = "POST") -> list[Answer]:
     """All answers of a connection. Fails if the last one is not complete."""
     answers = []
     while received:
-        split = split_answer(received)
+        split = split_answer(received, method)
         assert split is not None, received
         answer, received = split
         answers.append(answer)
