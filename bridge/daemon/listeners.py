@@ -85,6 +85,17 @@ class Listeners:
         if self._fifo is not None:
             self._fifo.check()
 
+    def close(self) -> None:
+        """Close what was bound and is not served; twice is the same as once."""
+        for listener in self._http:
+            inner = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
+            assert isinstance(inner, trio.SocketListener)
+            inner.socket.close()
+        for socket in self._datagram:
+            socket.close()
+        if self._fifo is not None:
+            self._fifo.close()
+
     def stop(self) -> None:
         """Accept nothing new."""
         for stop in self._stops:

@@ -14,7 +14,7 @@ import trio
 from bridge.config import Config, difference, reloaded
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.parts import build, database_of
-from bridge.errors import BridgeError, TableUnavailable
+from bridge.errors import BridgeError, TableRefused, TableUnavailable
 from bridge.protocol import log_level
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
@@ -51,29 +51,48 @@ class Service:
     async def run(self) -> None:
         """Until a signal ends it."""
         trio.socket.set_custom_hostname_resolver(Resolver())
-        parts = self._parts
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async with trio.open_nursery() as outer:
-                outer.start_soon(parts.timers.run)
-                outer.start_soon(parts.journal.run)
-                await self._listeners.bind(self._config)
-                await outer.start(parts.links.run)
-                await outer.start(parts.evi.run)
-                parts.evi.configure(self._config.events.subscribers)
-                async with trio.open_nursery() as doors:
-                    await self._first_table()
-                    await self._listeners.serve(self._config, doors)
-                    outer.start_soon(parts.table.run)
-                    outer.start_soon(self._watchdog)
-                    self._say_ready()
-                    await self._obey(signals)
-                    await self._stop(doors)
-                outer.cancel_scope.cancel()
+        try:
+            await self._listeners.bind(self._config)
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+                refusal = await self._live(signals)
+        finally:
+            self._listeners.close()
+        if refusal is not None:
+            raise refusal
         log.info("stopped")
+
+    async def _live(self, signals: AsyncIterator[int]) -> TableRefused | None:
+        """Everything runs in here. Returns why the table cannot be used, if that is how it ended."""
+        parts = self._parts
+        async with trio.open_nursery() as outer:
+            outer.start_soon(parts.timers.run)
+            outer.start_soon(parts.journal.run)
+            await outer.start(parts.links.run)
+            await outer.start(parts.evi.run)
+            parts.evi.configure(self._config.events.subscribers)
+            try:
+                await self._first_table()
+            except TableRefused as exc:
+                outer.cancel_scope.cancel()
+                return exc
+            async with trio.open_nursery() as doors:
+                await self._listeners.serve(self._config, doors)
+                outer.start_soon(parts.table.run)
+                outer.start_soon(self._watchdog)
+                self._say_ready()
+                await self._obey(signals)
+                await self._stop(doors)
+            outer.cancel_scope.cancel()
+        return None
 
     async def _first_table(self) -> None:
         if self._config.uses_default_table:
-            await database_of(self._config).create()
+            try:
+                await database_of(self._config).create()
+            except TableRefused:
+                raise
+            except TableUnavailable as exc:
+                log.error("the default table could not be made: %s", exc)
         await self._parts.table.first(self._parts.saved_table.load)
 
     def _say_ready(self) -> None:
