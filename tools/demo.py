@@ -32,7 +32,7 @@ class StepFailed(Exception):
 
 
 class Story:
-    """Prints numbered steps and knows which one is under way."""
+    """Prints numbered steps, each with the time it took, and knows which one is under way."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -47,10 +47,10 @@ class Story:
     def tell(self, text: str) -> None:
         """The step is done: its line, with the time since it began."""
         took = (time.perf_counter() - self._begun) * 1000
-        print(f"{self.number} {self.title:<10} {text}  ({took:.1f} ms)", flush=True)
+        print(f"{self.number:>2} {self.title:<9} {took:>7.1f} ms  {text}", flush=True)
 
     def add(self, text: str) -> None:
-        print(f"{'':12} {text}", flush=True)
+        print(f"{'':25}{text}", flush=True)
 
 
 class Demo:
@@ -68,10 +68,9 @@ class Demo:
         receiver = self._stack.enter_context(udp_receiver())
         bridge = self.start_bridge(database, receiver)
         self.await_session(bridge)
-        room = {"request": "create", "room": ROOM, "notify_joining": True}
         alice = self.attach(bridge)
-        self.message(bridge, alice, room)
-        self.message(bridge, alice, {"request": "join", "ptype": "publisher", "room": ROOM, "display": "Alice"})
+        self.ask(bridge, "videoroom", self.message(alice, {"request": "create", "room": ROOM, "notify_joining": True}))
+        self.ask(bridge, "videoroom", self.message(alice, self.join("Alice")))
         self.hear_of_another(bridge, receiver, alice)
         return bridge, receiver
 
@@ -124,40 +123,47 @@ class Demo:
         self._story.tell(f"{GATEWAY} is ready, session {sessions}")
 
     def attach(self, bridge: Bridge) -> Any:
-        answer = self._ask("attach", bridge, {"janus": "attach", "plugin": "janus.plugin.videoroom"})
+        answer = self.ask(bridge, "attach", {"janus": "attach", "plugin": "janus.plugin.videoroom"})
         return answer["data"]["id"]
 
-    def message(self, bridge: Bridge, handle: Any, body: dict[str, Any]) -> None:
-        answer = self._ask("videoroom", bridge, {"janus": "message", "handle_id": handle, "body": body})
-        if "error" in answer["plugindata"]["data"]:
-            raise StepFailed(f"videoroom answered {answer['plugindata']['data']['error']}")
+    @staticmethod
+    def message(handle: Any, body: dict[str, Any]) -> dict[str, Any]:
+        return {"janus": "message", "handle_id": handle, "body": body}
 
-    def hear_of_another(self, bridge: Bridge, receiver: Receiver, listener: Any) -> None:
+    @staticmethod
+    def join(name: str) -> dict[str, Any]:
+        return {"request": "join", "ptype": "publisher", "room": ROOM, "display": name}
+
+    def ask(self, bridge: Bridge, title: str, command: dict[str, Any]) -> Any:
+        """One command through MI, shown with its answer."""
+        self._story.begin(title)
+        text = json.dumps(command, separators=(",", ":"))
+        answer = bridge.mi("janus_send_request", [GATEWAY, text])
+        self._story.tell(f"-> janus_send_request {GATEWAY} {text}")
+        self._story.add(f"<- {json.dumps(answer, separators=(',', ':'))}")
+        if answer["janus"] == "error":
+            raise StepFailed(f"Janus answered {answer['error']['reason']}")
+        if "error" in answer.get("plugindata", {}).get("data", {}):
+            raise StepFailed(f"the plugin answered {answer['plugindata']['data']['error']}")
+        return answer
+
+    def hear_of_another(self, bridge: Bridge, receiver: Receiver, alice: Any) -> None:
         """A second participant joins; Janus tells the first one by itself, and that arrives as an event."""
         bob = self.attach(bridge)
-        self.message(bridge, bob, {"request": "join", "ptype": "publisher", "room": ROOM, "display": "Bob"})
+        joined = time.perf_counter()
+        self.ask(bridge, "videoroom", self.message(bob, self.join("Bob")))
         self._story.begin("event")
         while True:
             try:
                 datagram = receiver.take(SECONDS)
             except TimeoutError:
-                raise StepFailed(f"no E_JANUS_EVENT about Bob's joining at {receiver.name} in {SECONDS:g} s") from None
-            params = json.loads(datagram)["params"]
-            body = json.loads(params["janus_body"])
-            if str(body.get("sender")) == str(listener) and "joining" in body.get("plugindata", {}).get("data", {}):
+                raise StepFailed(f"no E_JANUS_EVENT about Bob came to {receiver.name} in {SECONDS:g} s") from None
+            body = json.loads(json.loads(datagram)["params"]["janus_body"])
+            if body.get("sender") == alice and "joining" in body["plugindata"]["data"]:
                 break
-        self._story.tell(f"Janus told Alice of Bob; to {receiver.name}:")
+        after = (time.perf_counter() - joined) * 1000
+        self._story.tell(f"Janus told Alice, by itself; at {receiver.name} within {after:.1f} ms of Bob's command:")
         self._story.add(datagram.decode())
-
-    def _ask(self, title: str, bridge: Bridge, command: dict[str, Any]) -> Any:
-        self._story.begin(title)
-        text = json.dumps(command, separators=(",", ":"))
-        answer = bridge.mi("janus_send_request", [GATEWAY, text])
-        self._story.tell(f"janus_send_request {GATEWAY} {text}")
-        self._story.add(json.dumps(answer, separators=(",", ":")))
-        if answer["janus"] == "error":
-            raise StepFailed(f"Janus answered {answer['error']['reason']}")
-        return answer
 
 
 def stay(bridge: Bridge, receiver: Receiver) -> None:

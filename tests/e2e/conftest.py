@@ -42,7 +42,9 @@ def bridge_factory(tmp_path: Path, events: Receiver) -> Iterator[BridgeFactory]:
 
     yield start
     for bridge in started:
-        assert bridge.stop() == 0, bridge.log
+        exit_code = bridge.stop()
+        print(bridge.log)  # pytest shows it where the test failed
+        assert exit_code == 0
 
 
 @pytest.fixture
