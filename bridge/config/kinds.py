@@ -1,0 +1,154 @@
+"""What the value of a setting may look like, and what the program gets from it.
+
+Owns the reading of a single value whose shape (text, number, list ...) the schema has already checked. Must not know
+any setting by name. Addresses and URLs are read by the parts of ``protocol`` that own their grammar.
+"""
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from bridge.protocol.db_url import parse_db_url
+from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
+from bridge.protocol.reply_socket import ReplySocket
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Secret(str):
+    """Text that is used as it is, but shows itself as ``***``: in a repr, by ``str()``, in a format, in a log line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+
+class Subscriber(NamedTuple):
+    """A configured subscription; whether a ``tcp:`` socket is reliable stands in the socket."""
+
+    event: str
+    socket: ReplySocket
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """``words`` complete "must be ..."; ``json_type`` is the schema's; ``read`` makes the program's value, or raises
+    ValueError with words that do. ``bare``: outside TOML files the text may stand without quotes.
+    """
+
+    words: str
+    json_type: str
+    read: Callable[[Any], Any]
+    bare: bool = False
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return float(value)
+
+
+def _text(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("must not be empty or have control characters")
+    return value
+
+
+def _matching(pattern: str, words: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {words}")
+        return value
+
+    return read
+
+
+def _each(read: Callable[[str], Any]) -> Callable[[Sequence[str]], tuple[Any, ...]]:
+    return lambda values: tuple(read(value) for value in values)
+
+
+def _mode(value: str) -> int:
+    if not re.fullmatch(r"0?[0-7]{3}", value):
+        raise ValueError(f"must be {_MODE}")
+    return int(value, 8)
+
+
+def _listener(value: str) -> str:
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", value)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError(f"{value!r} is not HOST:PORT (IPv6 in brackets; all addresses are 0.0.0.0 and [::])")
+    if match[1].startswith("["):
+        try:
+            ipaddress.IPv6Address(match[1][1:-1])
+        except ValueError:
+            raise ValueError(f"{value!r}: the host is no IPv6 address") from None
+    return value
+
+
+def _datagram(value: str) -> str:
+    address = parse_datagram_address(value)
+    if isinstance(address, UdpAddress) and not is_loopback(address.host):
+        raise ValueError(f"{value!r} is not a loopback address: datagrams carry no token")
+    return value
+
+
+def _network(value: str) -> Network:
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no network like 10.0.0.0/8 or ::1/128") from None
+
+
+def _subscriber(value: dict[str, Any]) -> Subscriber:
+    return Subscriber(value["event"], ReplySocket.parse(value["socket"], reliable=value.get("reliable", False)))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody beyond this machine can reach a listener on this host (IPv6 with or without brackets)."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+_IDENTIFIER = "an SQL identifier in quotes (letters, digits and _, at most 64)"
+_PATH_WORD = "letters, digits and _ in quotes"
+_MODE = 'octal permissions in quotes like "0660"'
+
+INTEGER = Kind("an integer", "integer", int)
+NUMBER = Kind("a number", "number", _finite)
+TEXT = Kind("text in quotes", "string", _text, bare=True)
+SECRET = Kind("text in quotes", "string", lambda value: Secret(_text(value)), bare=True)
+TOKEN = Kind(
+    "text in quotes",
+    "string",
+    lambda value: Secret(_matching(r"[!-~]+", "printable ASCII without blanks")(value)),
+    bare=True,
+)
+CHOICE = Kind("text in quotes", "string", str, bare=True)
+IDENTIFIER = Kind(_IDENTIFIER, "string", _matching(r"[A-Za-z_][A-Za-z0-9_]{0,63}", _IDENTIFIER), bare=True)
+PATH_WORD = Kind(_PATH_WORD, "string", _matching(r"[A-Za-z0-9_]+", _PATH_WORD), bare=True)
+DB_URL = Kind("text in quotes", "string", parse_db_url, bare=True)
+FOLDER = Kind("text in quotes", "string", lambda value: Path(_text(value)).absolute(), bare=True)
+MODE = Kind(_MODE, "string", _mode, bare=True)
+LISTENERS = Kind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener))
+DATAGRAMS = Kind('a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]', "array", _each(_datagram))
+NETWORKS = Kind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network))
+NAMES = Kind('a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)))
+SUBSCRIBERS = Kind(
+    'a list like [{event = "E_JANUS_EVENT", socket = "udp:127.0.0.1:8888", reliable = false}]',
+    "array",
+    _each(_subscriber),  # type: ignore[arg-type]  # tables, not texts
+)
+SECRETS = frozenset({SECRET, TOKEN})

@@ -1,0 +1,210 @@
+"""Where settings come from: options, environment, file, defaults (contract 3.1).
+
+Owns the sources, their precedence, and that every error is one line that begins with its source. Must not know single
+settings but for the rules that bind two of them. Never creates anything.
+"""
+
+import dataclasses
+import os
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+from bridge.config.check import complaint, find, first_error
+from bridge.config.kinds import DB_URL, SECRETS
+from bridge.config.rules import conflicts
+from bridge.config.settings import SECTIONS, Config, GatewaySettings, default_table
+from bridge.errors import ConfigError
+from bridge.protocol.db_url import MysqlUrl
+
+DEFAULT_PATH = Path("/etc/janus-bridge/janus-bridge.toml")
+PREFIX = "JANUS_BRIDGE_"
+
+_Path: TypeAlias = tuple[str, ...]
+
+
+class _Source(NamedTuple):
+    name: str
+    values: dict[str, Any]
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """The settings as they stand. Raises ConfigError with one line that names source, section, key and value.
+
+    ``path``: a file that has to be there; None takes DEFAULT_PATH if it is. ``overrides``: ``section.key=TOML-VALUE``.
+    """
+    file = _read_file(path)
+    sources = [*([file] if file else []), *_from_environment(environ), *map(_from_option, overrides)]
+    values: dict[str, Any] = {}
+    origins: dict[_Path, str] = {}
+    for source in sources:
+        error = first_error(source.values)
+        if error is not None:
+            raise ConfigError(f"{source.name}: {error}")
+        _lay_over(values, source, origins)
+    # What is computed is written as in TOML, below everything that was configured.
+    for section in SECTIONS:
+        values.setdefault(section, {})
+    values["state"].setdefault("dir", _state_dir(environ))
+    state_dir = _section(("state",), values["state"], origins).dir
+    values["janus"].setdefault("janus_db_url", str(default_table(state_dir)))
+    config = _build(values, origins, None if file is None else Path(file.name))
+    return config if file is None else dataclasses.replace(config, warnings=tuple(_exposed(file)))
+
+
+def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
+    name = os.fspath(DEFAULT_PATH if path is None else path)
+    try:
+        with open(name, "rb") as file:
+            return _Source(name, tomllib.load(file))
+    except FileNotFoundError:
+        if path is None:
+            return None
+        raise ConfigError(f"{name}: no such file") from None
+    except OSError as exc:
+        raise ConfigError(f"{name}: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}: is not UTF-8 text") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: is nested too deep") from None
+    except ValueError as exc:  # tomllib.TOMLDecodeError, or a number of thousands of digits
+        raise ConfigError(f"{name}: is no TOML: {exc}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Source]:
+    for name in sorted(environ):
+        words = name.removeprefix(PREFIX).split("__")
+        if not name.startswith(PREFIX) or len(words) < 2:
+            continue
+        steps = [words[0].lower(), "__".join(words[1:]).lower()]
+        if steps[0] == "janus" and words[1].lower() == "gateways" and len(words) > 3:
+            steps = ["janus", "gateways", "__".join(words[2:-1]), words[-1].lower()]  # the ID has its own case
+        yield _single(f"environment {name}", steps, environ[name])
+
+
+def _from_option(text: str) -> _Source:
+    key, equals, value = text.partition("=")
+    name = f"option -o {key.strip() if key.isprintable() else repr(key)}"
+    try:
+        steps = list(_steps(tomllib.loads(f"{key} = 0")))
+    except ValueError:
+        steps = []
+    if not equals or not steps:
+        raise ConfigError(f"{name}: is not of the form section.key=VALUE")
+    return _single(name, steps, value)
+
+
+def _steps(nested: Any) -> Iterator[str]:
+    while isinstance(nested, dict):
+        [(step, nested)] = nested.items()
+        yield step
+
+
+def _single(name: str, steps: Sequence[str], text: str) -> _Source:
+    _, setting = find(steps)
+    bare = setting is not None and setting.kind.bare and not text.lstrip().startswith(('"', "'"))
+    try:
+        value: Any = text if bare else tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        value = text  # no TOML: the schema will say what is wanted instead
+    *outer, last = steps
+    values = {last: value}
+    for step in reversed(outer):
+        values = {step: values}
+    return _Source(name, values)
+
+
+def _lay_over(values: dict[str, Any], source: _Source, origins: dict[_Path, str], path: _Path = ()) -> None:
+    for key, value in source.values.items():
+        if isinstance(value, dict):
+            _lay_over(values.setdefault(key, {}), _Source(source.name, value), origins, (*path, key))
+        else:
+            values[key] = value
+            origins[*path, key] = source.name
+
+
+def _build(values: dict[str, Any], origins: dict[_Path, str], source: Path | None) -> Config:
+    janus = {key: value for key, value in values["janus"].items() if key != "gateways"}
+    gateways = values["janus"].get("gateways", {})
+    config = Config(
+        janus=_section(
+            ("janus",),
+            janus,
+            origins,
+            gateways=MappingProxyType(
+                {name: _section(("janus", "gateways", name), each, origins) for name, each in gateways.items()}
+            ),
+        ),
+        **{name: _section((name,), values[name], origins) for name in SECTIONS if name != "janus"},
+        source=source,
+    )
+    for path, reason in conflicts(config):
+        raise ConfigError(_blame(path, _at(values, path), reason, origins))
+    return config
+
+
+def _section(path: _Path, values: Mapping[str, Any], origins: Mapping[_Path, str], **more: Any) -> Any:
+    """The dataclass of a section, of the values that were given for it."""
+    made = {}
+    for key, value in values.items():
+        _, setting = find((*path, key))
+        assert setting is not None, "the schema lets no unknown key pass"
+        try:
+            made[key] = setting.kind.read(value)
+        except ValueError as exc:
+            raise ConfigError(_blame((*path, key), value, str(exc), origins)) from None
+    settings = GatewaySettings if len(path) > 1 else SECTIONS[path[0]]
+    return settings(**made, **more)
+
+
+def _blame(path: _Path, value: Any, reason: str, origins: Mapping[_Path, str]) -> str:
+    section, setting = find(path)
+    assert setting is not None
+    return f"{origins.get(path, 'default')}: {complaint(section, setting, value, reason)}"
+
+
+def _at(values: Any, path: _Path) -> Any:
+    for step in path:
+        values = values[step]
+    return values
+
+
+def _state_dir(environ: Mapping[str, str]) -> str:
+    """systemd may name several folders, of which ours is the first."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return given
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return os.path.join(home, ".local", "state", "janus-bridge")
+
+
+def _exposed(file: _Source) -> Iterator[str]:
+    """A warning where others may read a file with secrets (contract 8.4)."""
+    secrets = [".".join(path) for path in _leaves(file.values) if _is_secret(path, _at(file.values, path))]
+    if secrets and os.stat(file.name).st_mode & stat.S_IROTH:
+        yield f"{file.name}: everybody on this machine can read it, and {', '.join(secrets)} in it (chmod o-r)"
+
+
+def _leaves(values: Mapping[str, Any], path: _Path = ()) -> Iterator[_Path]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def _is_secret(path: _Path, value: Any) -> bool:
+    _, setting = find(path)
+    if setting is None:
+        return False
+    if setting.kind is DB_URL:
+        url = setting.kind.read(value)
+        return isinstance(url, MysqlUrl) and bool(url.password)
+    return setting.kind in SECRETS

@@ -1,0 +1,160 @@
+"""Every mistake gets one line that names source, section, key and value, and shows no secret."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.config import load
+from bridge.errors import ConfigError
+from tests.config.test_sources import ENVIRON, SECRET, read
+
+
+def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
+    """The error's one line, without the file's name."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, *overrides, **environ)
+    line = str(caught.value)
+    assert line.isprintable()
+    assert SECRET not in line
+    return line.removeprefix(f"{tmp_path}/janus-bridge.toml: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[janus]\njanus_cmd_timeout = '5s'", '[janus] janus_cmd_timeout = "5s": must be an integer (ms)'),
+        ("[janus]\njanus_cmd_timeout = 0", "[janus] janus_cmd_timeout = 0: must be from 1 to 600000 ms"),
+        ("[janus]\nreconnect_max = 1e9", "[janus] reconnect_max = 1000000000.0: must be from 1 to 3600 s"),
+        ("[janus]\ndb_poll_interval = nan", "[janus] db_poll_interval = NaN: must be a finite number"),
+        ("[janus]\ndb_poll_interval = inf", "[janus] db_poll_interval = Infinity: must be from 0 to 86400 s"),
+        ("[log]\nlevel = true", "[log] level = true: must be an integer"),
+        ("[log]\nlevel = 2026-11-22", '[log] level = "2026-11-22": must be an integer'),
+        ("[log]\nlevel = 5", "[log] level = 5: must be from -3 to 4"),
+        ("[log]\nformat = 'xml'", '[log] format = "xml": must be one of "text", "json"'),
+        ("[janus]\njanus_db_table = 'a b'", "must be an SQL identifier in quotes (letters, digits and _, at most 64)"),
+        ("[janus]\njanus_db_url = 'postgres://u:hunter2@h/d'", '"postgres://***": postgres:// is not supported'),
+        ("[janus]\njanus_db_url = 'mysql://u:hunter2@h'", '"mysql://***": is not of the form'),
+        ("[janus]\njanus_db_url = 5", "[janus] janus_db_url = 5: must be text in quotes"),
+        ("[janus.gateways.g]\ntoken = 5", "[janus.gateways.g] token = ***: must be text in quotes"),
+        ("[janus.gateways.g]\napi_secret = ''", "api_secret = ***: must not be empty or have control characters"),
+        ("[janus.gateways.g]\ntoken_ttl = 1", "[janus.gateways.g] token_ttl = 1: must be from 10 to 31536000 s"),
+        ("[mi]\ntoken = 'hunter2 '", "[mi] token = ***: must be printable ASCII without blanks"),
+        ("[mi]\nhttp = 'x'", '[mi] http = "x": must be a list like ["127.0.0.1:8889", "[::1]:8889"]'),
+        ("[mi]\nhttp = [8889]", "[mi] http[0] = 8889: must be a list like"),
+        ("[mi]\nhttp = ['*:8889']", "'*:8889' is not HOST:PORT (IPv6 in brackets"),
+        ("[mi]\nhttp = ['127.0.0.1:65536']", "is not HOST:PORT"),
+        ("[mi]\nhttp = ['[::1:1']", "is not HOST:PORT"),
+        ("[mi]\nhttp = ['[1]:1']", "'[1]:1': the host is no IPv6 address"),
+        ("[mi]\nhttp_root = '/mi'", "must be letters, digits and _ in quotes"),
+        ("[mi]\nallow = ['10.0.0.1/8']", "'10.0.0.1/8' is no network like"),
+        ("[mi]\nunix_mode = '0999'", 'unix_mode = "0999": must be octal permissions in quotes like "0660"'),
+        ("[mi]\nunix_mode = 0o660", "unix_mode = 432: must be octal permissions in quotes"),
+        ("[mi]\ndatagram = ['tcp:x:1']", "'tcp:x:1' is neither udp:HOST:PORT nor unix:PATH"),
+        ("[mi]\ndatagram = ['udp:10.0.0.1:1']", "'udp:10.0.0.1:1' is not a loopback address"),
+        ("[mi]\ndatagram = ['udp:0.0.0.0:1']", "is not a loopback address"),
+        ("[events]\nsubscribers = [{event = 'E_X', socket = 'udp:h:1'}]", '[0].event = "E_X": must be one of'),
+        ("[events]\nsubscribers = [{socket = 'udp:h:1'}]", "'event' is a required property; subscribers is a list"),
+        ("[events]\nsubscribers = [{event = 'E_JANUS_EVENT', socket = 'udp:h'}]", "'udp:h': there is no port"),
+        (
+            "[events]\nsubscribers = [{event = 'E_JANUS_EVENT', socket = 'udp:h:1', reliable = true}]",
+            "only a tcp: socket can be reliable",
+        ),
+        # Unknown names: what may be meant, and no value, which may be a secret.
+        ("[janus]\njanus_cmd_timout = 1", "[janus] janus_cmd_timout: unknown key, did you mean janus_cmd_timeout?"),
+        ("[mi]\ntokn = 'hunter2'", "[mi] tokn: unknown key, did you mean token?"),
+        ("[janus]\napi_secret = 'hunter2'", "unknown key, it belongs into [janus.gateways.ID]"),
+        ("[janus]\nxyzzy = 'hunter2'", "[janus] xyzzy: unknown key"),
+        ("[mi]\n\"a\\nb\" = 2", '[mi] "a\\nb": unknown key'),
+        ("[jansu]\nx = 1", "unknown section [jansu], did you mean [janus]?"),
+        ("token = 'hunter2'", "unknown section [token], token belongs into [mi]"),
+        ("[xyzzy]", "unknown section [xyzzy]"),
+        ("mi = 5", "[mi] must be a table of settings"),
+        ("[janus]\ngateways = 5", "[janus.gateways] must be a table of settings"),
+        ("[janus.gateways]\n\"a b\" = 'hunter2'", '[janus.gateways."a b"] must be a table of settings'),
+        # Rules that bind two settings.
+        ("[janus]\nreconnect_min = 20", "reconnect_min = 20: must not be above reconnect_max (15 s)"),
+        ("[janus]\ndb_tls_key = '/k'", 'db_tls_key = "/k": is of no use without db_tls_cert'),
+        ("[mi]\nhttp_tls_key = '/k'", "is of no use without http_tls_cert"),
+        ("[janus.gateways.g]\ntls_key = '/k'", '[janus.gateways.g] tls_key = "/k": is of no use without tls_cert'),
+        ("[janus.gateways.g]\ntoken = 'hunter2'\ntoken_secret = 'hunter2'", "token_secret = ***: and token exclude"),
+        ("[mi]\nhttp = ['127.0.0.1:1', '0.0.0.0:2']", "'0.0.0.0:2' can be reached from other machines, which needs"),
+        ("[mi]\nhttp = ['[::]:2']", "'[::]:2' can be reached"),
+        ("[mi]\nhttp = ['sip.example.org:2']", "can be reached"),
+        # No TOML at all.
+        ("[mi", "is no TOML: "),
+        ("x = " + "[" * 5000, "is nested too deep"),
+        ("[log]\nlevel = " + "9" * 5000, "is no TOML: "),
+        ("[log]\nlevel = 0x" + "f" * 5000, "a number has thousands of digits"),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_one_line(tmp_path: Path, text: str, line: str) -> None:
+    assert line in fault(tmp_path, text)
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"x\.toml: is not UTF-8 text$"):
+        load(tmp_path / "x.toml", environ=ENVIRON)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("log.level=9", "option -o log.level: [log] level = 9: must be from -3 to 4"),
+        ("log.level=much", 'option -o log.level: [log] level = "much": must be an integer'),
+        ("mi.http=[127.0.0.1:1]", 'option -o mi.http: [mi] http = "[127.0.0.1:1]": must be a list like'),
+        ("mi.tokn=hunter2", "option -o mi.tokn: [mi] tokn: unknown key, did you mean token?"),
+        ("token=hunter2", "option -o token: unknown section [token], token belongs into [mi]"),
+        ("mi=hunter2", "option -o mi: [mi] must be a table of settings"),
+        ("mi.token", "option -o mi.token: is not of the form section.key=VALUE"),
+        ("=hunter2", "option -o : is not of the form section.key=VALUE"),
+        ("a b=hunter2", "option -o a b: is not of the form section.key=VALUE"),
+        ("\n=hunter2", "option -o '\\n': is not of the form section.key=VALUE"),
+        ("mi.http.0=x", "option -o mi.http.0: [mi] http = {\"0\": \"x\"}: must be a list like"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_option_names_it(tmp_path: Path, override: str, line: str) -> None:
+    assert fault(tmp_path, "", override).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("JANUS_BRIDGE_LOG__LEVEL", "[log] level = ***"),
+        ("JANUS_BRIDGE_LOG__LEVL", "[log] levl: unknown key, did you mean level?"),
+        ("JANUS_BRIDGE_LOGS__LEVEL", "unknown section [logs], did you mean [log]?"),
+        ("JANUS_BRIDGE_JANUS__GATEWAYS__G__TOKN", "[janus.gateways.G] tokn: unknown key, did you mean token?"),
+        ("JANUS_BRIDGE_JANUS__GATEWAYS", "[janus.gateways] must be a table of settings"),
+        ("JANUS_BRIDGE_JANUS__GATEWAYS__G", "[janus] gateways__g: unknown key, did you mean gateways?"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, name: str, line: str) -> None:
+    value = "99" if "***" in line else SECRET
+    assert fault(tmp_path, "", **{name: value}).startswith(f"environment {name}: {line.replace('***', '99')}")
+
+
+def test_the_first_source_at_fault_is_named_not_the_last(tmp_path: Path) -> None:
+    assert fault(tmp_path, "[log]\nlevel = 9", "log.level=3").startswith("[log] level = 9")
+
+
+WORDS = st.sampled_from(
+    ["[janus]", "[mi]", "[janus.gateways.x]", "\n", " = ", "token", "http", "level", "[", "]", "{", "}", "'", '"', ",",
+     "1", "-", "0x", ".", "é", "\t", "#", "true", "nan", "127.0.0.1:1", "mysql://u:p@h/d", "janus_db_url", "\x00"]
+)  # fmt: skip
+
+
+@given(text=st.lists(WORDS, max_size=12).map("".join), override=st.lists(WORDS, max_size=6).map("".join))
+def test_anything_is_a_configuration_or_one_line(
+    text: str, override: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "fuzz.toml"
+    file.write_text(text, encoding="utf-8")
+    for overrides in ([], [override]):
+        try:
+            load(file, overrides, ENVIRON)
+        except ConfigError as exc:
+            assert re.fullmatch(r".+: .+", str(exc))  # noqa: PT017  # both outcomes are fine
+            assert str(exc).isprintable()  # noqa: PT017

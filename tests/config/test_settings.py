@@ -1,0 +1,147 @@
+"""One table of settings, and its two copies for other readers: the schema and the sample file."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from bridge import resources
+from bridge.config import SETTINGS, Config, load
+from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Setting
+
+SAMPLE = Path(__file__).parent.parent.parent / "opensips-examples" / "janus-bridge.toml"
+
+
+def schema_of(section: str) -> dict[str, Any]:
+    schema = resources.schema("config")
+    found: dict[str, Any] = schema["$defs"]["gateway"] if section == GATEWAY_SECTION else schema["properties"][section]
+    return found
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(resources.schema("config"))
+
+
+def test_the_schema_knows_the_same_keys_and_no_others() -> None:
+    assert list(resources.schema("config")["properties"]) == list(SECTIONS)
+    for section, rows in TABLE.items():
+        extra = ["gateways"] if section == "janus" else []
+        assert list(schema_of(section)["properties"]) == [*rows, *extra]
+        assert schema_of(section)["additionalProperties"] is False
+    gateways = schema_of("janus")["properties"]["gateways"]
+    assert gateways["additionalProperties"] == {"$ref": "#/$defs/gateway"}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.section}.{setting.key}")
+def test_the_schema_agrees_on_every_key(setting: Setting) -> None:
+    described = schema_of(setting.section)["properties"][setting.key]
+    assert described["type"] == setting.kind.json_type
+    assert described.get("default") == setting.default
+    assert described.get("minimum") == setting.low
+    assert described.get("maximum") == setting.high
+    assert tuple(described.get("enum", ())) == setting.choices
+    assert described["description"].startswith(setting.help)
+    assert setting.unit in described["description"]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.section}.{setting.key}")
+def test_every_row_is_sound(setting: Setting) -> None:
+    assert setting.help
+    if setting.default is not None:
+        assert not setting.computed
+        assert setting.kind.read(setting.default) is not None
+        if setting.low is not None and setting.high is not None:
+            assert setting.low <= setting.default <= setting.high
+    assert (setting.low is not None) == (setting.high is not None) == (setting.kind.json_type in ("integer", "number"))
+
+
+def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
+    assert {f"{setting.section}.{setting.key}" for setting in SETTINGS if setting.reloadable} == {
+        # the table
+        "janus.janus_db_url",
+        "janus.janus_db_table",
+        "janus.db_version_table",
+        # secrets
+        "janus.janus_db_password_file",
+        "janus.gateways.ID.api_secret",
+        "janus.gateways.ID.token",
+        "janus.gateways.ID.token_secret",
+        "janus.gateways.ID.token_ttl",
+        "mi.token",
+        # TLS files
+        "janus.db_tls_ca",
+        "janus.db_tls_cert",
+        "janus.db_tls_key",
+        "janus.gateways.ID.tls_ca",
+        "janus.gateways.ID.tls_cert",
+        "janus.gateways.ID.tls_key",
+        "mi.http_tls_cert",
+        "mi.http_tls_key",
+        # subscribers, log level
+        "events.subscribers",
+        "log.level",
+    }
+
+
+# The sample: "# " begins prose, "#key = value" and "#[section]" are settings.
+def sample_uncommented() -> dict[str, Any]:
+    lines = [re.sub(r"^#(?=[a-z_]+ = |\[)", "", line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+    return tomllib.loads("\n".join(lines))
+
+
+def test_the_sample_as_it_is_changes_nothing(tmp_path: Path) -> None:
+    assert load(SAMPLE, environ={"HOME": str(tmp_path)}).janus == load(environ={"HOME": str(tmp_path)}).janus
+    assert tomllib.loads(SAMPLE.read_text(encoding="utf-8")) == {section: {} for section in SECTIONS}
+
+
+def test_the_sample_has_every_key_with_its_default() -> None:
+    sample = sample_uncommented()
+    assert list(sample) == list(SECTIONS)
+    for section, rows in TABLE.items():
+        shown = sample["janus"]["gateways"]["ID"] if section == GATEWAY_SECTION else dict(sample[section])
+        shown.pop("gateways", None)
+        assert set(shown) == set(rows)
+        for key, setting in rows.items():
+            assert setting.kind.read(shown[key]) is not None
+            if setting.default is not None:
+                assert shown[key] == setting.default, f"{section}.{key}"
+
+
+def test_the_sample_explains_every_key_and_its_mark() -> None:
+    """A paragraph of prose, then its keys: each stands in its own or a shared paragraph, with the right mark."""
+    paragraphs = SAMPLE.read_text(encoding="utf-8").split("\n\n")
+    section = ""
+    seen = 0
+    for paragraph in paragraphs:
+        prose = " ".join(line.lstrip("# ") for line in paragraph.splitlines() if line.startswith("# "))
+        for line in paragraph.splitlines():
+            if header := re.fullmatch(r"#?\[([\w.]+)\]", line):
+                section = header[1]
+            if key := re.match(r"#([a-z_]+) = ", line):
+                setting = TABLE[section][key[1]]
+                assert len(prose) > 20, setting
+                assert ("[reload]" in prose) == setting.reloadable, setting
+                if setting.default is None:
+                    assert re.search("[Uu]nset|Default:", prose), setting
+                seen += 1
+    assert seen == len(SETTINGS)
+
+
+def test_defaults_are_those_of_the_module_and_the_contract(tmp_path: Path) -> None:
+    config = load(environ={"HOME": str(tmp_path)})
+    assert isinstance(config, Config)
+    janus = config.janus
+    assert (janus.janus_send_timeout, janus.janus_cmd_timeout, janus.janus_cmd_polling_itv) == (1000, 5000, 1000)
+    assert (janus.janus_ping_interval, janus.janus_max_msg_chunks, janus.janus_db_table) == (5, None, "janus")
+    assert str(janus.janus_db_url) == f"sqlite://{tmp_path}/.local/state/janus-bridge/janus.db"
+    assert config.uses_default_table
+    assert (config.mi.http, config.mi.http_root, config.mi.max_body) == (("127.0.0.1:8889",), "mi", 1 << 20)
+    assert config.mi.unix_mode == 0o660
+    assert [str(network) for network in config.mi.allow] == ["127.0.0.0/8", "::1/128"]
+    assert (config.events.queue_events, config.events.queue_bytes, config.events.max_age) == (65536, 64 << 20, 30)
+    assert (config.log.level, config.log.format) == (3, "text")
+    assert config.warnings == ()
+    assert config.source is None

@@ -1,0 +1,178 @@
+"""Sources of settings: their precedence, what is read from them, and what they may show."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bridge.config import Config, Subscriber, load
+from bridge.errors import ConfigError
+from bridge.protocol.db_url import MysqlUrl, SqliteUrl
+from bridge.protocol.reply_socket import ReplySocket
+
+SECRET = "hunter2"
+ENVIRON = {"HOME": "/home/u"}
+
+
+def read(tmp_path: Path, text: str, *overrides: str, **environ: str) -> Config:
+    file = tmp_path / "janus-bridge.toml"
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    return load(file, overrides, ENVIRON | environ)
+
+
+def test_option_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    file = "[janus]\njanus_cmd_timeout = 1\njanus_send_timeout = 1\njanus_ping_interval = 1\n"
+    config = read(
+        tmp_path,
+        file,
+        "janus.janus_cmd_timeout=2",
+        "janus.janus_cmd_timeout=3",
+        JANUS_BRIDGE_JANUS__JANUS_CMD_TIMEOUT="9",
+        JANUS_BRIDGE_JANUS__JANUS_SEND_TIMEOUT="9",
+    )
+    janus = config.janus
+    assert (janus.janus_cmd_timeout, janus.janus_send_timeout, janus.janus_ping_interval) == (3, 9, 1)
+    assert janus.janus_cmd_polling_itv == 1000
+
+
+def test_every_kind_of_value(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        """
+        [janus]
+        janus_db_url = "mysql://u:p%40ss@db1/opensips"
+        janus_max_msg_chunks = 400
+        db_poll_interval = 2.5
+        reconnect_max = 20
+        integer_members = ["id"]
+        [janus.gateways."gw.1"]
+        api_secret = "s"
+        integer_members = []
+        [janus.gateways.gw2]
+        [mi]
+        http = ["127.0.0.1:0", "[::1]:8889", "localhost:1"]
+        allow = ["10.0.0.0/8"]
+        datagram = ["udp:[::1]:8080", "unix:/run/x"]
+        unix_mode = "640"
+        [events]
+        subscribers = [
+            {event = "E_JANUS_EVENT", socket = "tcp:127.0.0.1:1/m", reliable = true},
+            {event = "E_JANUS_STATUS", socket = "unix:/s"},
+        ]
+        [state]
+        dir = "/var/lib/x"
+        """,
+    )
+    assert config.janus.janus_db_url == MysqlUrl("db1", None, "opensips", "u", "p@ss")
+    assert config.janus.janus_max_msg_chunks == 400
+    assert config.janus.db_poll_interval == 2.5
+    assert type(config.janus.reconnect_max) is float
+    assert config.janus.integer_members == {"id"}
+    assert list(config.janus.gateways) == ["gw.1", "gw2"]
+    assert config.janus.gateways["gw.1"].api_secret == "s"
+    assert config.janus.gateways["gw.1"].integer_members == frozenset()
+    assert config.janus.gateways["gw2"].integer_members is None
+    assert config.mi.http == ("127.0.0.1:0", "[::1]:8889", "localhost:1")
+    assert [str(network) for network in config.mi.allow] == ["10.0.0.0/8"]
+    assert config.mi.datagram == ("udp:[::1]:8080", "unix:/run/x")
+    assert config.mi.unix_mode == 0o640
+    assert config.events.subscribers == (
+        Subscriber("E_JANUS_EVENT", ReplySocket.parse("tcp:127.0.0.1:1/m", reliable=True)),
+        Subscriber("E_JANUS_STATUS", ReplySocket.parse("unix:/s")),
+    )
+    assert config.state.dir == Path("/var/lib/x")
+    assert not config.uses_default_table
+    assert config.source == tmp_path / "janus-bridge.toml"
+
+
+def test_text_outside_a_file_needs_no_quotes(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        "",
+        "mi.token=12=34",
+        "janus.janus_db_url=sqlite:///x.db",
+        "janus.gateways.gw1.api_secret='quoted'",
+        'janus.gateways."gw.2".token=true',
+        "janus.gateways={gw3 = {token = 'x'}}",
+        "mi.unix_mode=0600",
+        'mi.http=["127.0.0.1:0"]',
+        JANUS_BRIDGE_JANUS__GATEWAYS__Gw__4__API_SECRET="a b",
+        JANUS_BRIDGE_EVENTS__SUBSCRIBERS='[{event="E_JANUS_EVENT", socket="udp:127.0.0.1:1"}]',
+    )
+    assert config.mi.token == "12=34"
+    assert config.janus.janus_db_url == SqliteUrl("/x.db")
+    gateways = config.janus.gateways
+    assert (gateways["gw1"].api_secret, gateways["gw.2"].token) == ("quoted", "true")
+    assert (gateways["gw3"].token, gateways["Gw__4"].api_secret) == ("x", "a b")
+    assert config.mi.unix_mode == 0o600
+    assert config.mi.http == ("127.0.0.1:0",)
+    assert len(config.events.subscribers) == 1
+
+
+def test_where_data_is_kept() -> None:
+    assert load(environ={"HOME": "/h"}).state.dir == Path("/h/.local/state/janus-bridge")
+    assert load(environ={"HOME": "/h", "STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}).state.dir == Path("/var/lib/a")
+    chosen = load(overrides=["state.dir=/d"], environ={"STATE_DIRECTORY": "/var/lib/a"})
+    assert chosen.state.dir == Path("/d")
+    assert chosen.janus.janus_db_url == SqliteUrl("/d/janus.db")
+    assert chosen.uses_default_table
+    assert load(overrides=["state.dir=here"]).state.dir == Path.cwd() / "here"
+    assert load(environ={}).state.dir.is_absolute()
+
+
+def test_the_default_file_may_be_missing_but_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.config.sources.DEFAULT_PATH", tmp_path / "default.toml")
+    assert load(environ=ENVIRON).source is None
+    (tmp_path / "default.toml").write_text("[log]\nlevel = 4\n")
+    assert load(environ=ENVIRON).log.level == 4
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "none.toml", environ=ENVIRON)
+    assert str(caught.value) == f"{tmp_path}/none.toml: no such file"
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load(tmp_path, environ=ENVIRON)
+
+
+def test_other_variables_are_none_of_ours(tmp_path: Path) -> None:
+    read(tmp_path, "", JANUS_BRIDGE_HOME="x", JANUS__LOG__LEVEL="9", XJANUS_BRIDGE_LOG__LEVEL="9")
+
+
+def test_a_token_opens_the_listener(tmp_path: Path) -> None:
+    config = read(tmp_path, "[mi]\nhttp = ['0.0.0.0:1']", JANUS_BRIDGE_MI__TOKEN="12345")
+    assert config.mi.token == "12345"
+
+
+def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        f"[janus]\njanus_db_url = 'mysql://u:{SECRET}@h/d'\n[mi]\ntoken = '{SECRET}'\n"
+        f"[janus.gateways.a]\napi_secret = '{SECRET}'\ntoken = '{SECRET}'\n"
+        f"[janus.gateways.b]\ntoken_secret = '{SECRET}'\n",
+    )
+    token = config.mi.token
+    assert token is not None
+    assert token == SECRET
+    assert token.encode() == SECRET.encode()
+    shown = [repr(config), str(config), f"{token}", f"{token:>3}", repr([token]), str(config.janus.janus_db_url)]
+    assert not [text for text in shown if SECRET in text]
+    assert "***" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("[mi]\ntoken = 'x'", "mi.token"),
+        ("[janus]\njanus_db_url = 'mysql://u:p@h/d'", "janus.janus_db_url"),
+        ("[janus.gateways.g]\napi_secret = 'x'\ntoken = 'x'", "janus.gateways.g.api_secret, janus.gateways.g.token"),
+        ("[janus]\njanus_db_url = 'mysql://u@h/d'", None),
+        ("[log]\nlevel = 3", None),
+    ],
+)
+def test_secrets_that_others_can_read_are_warned_of(tmp_path: Path, text: str, keys: str | None) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(text)
+    expected = f"{file}: everybody on this machine can read it, and {keys} in it (chmod o-r)"
+    for mode, readable in ((0o644, True), (0o640, False), (0o600, False)):
+        os.chmod(file, mode)
+        warned = load(file, environ=ENVIRON).warnings
+        assert warned == ((expected,) if readable and keys else ())
