@@ -80,7 +80,11 @@ class Janus:
         return f"<Janus {self.url} {'running' if self.running else 'stopped'}>"
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,0 +1,53 @@
+"""``make demo`` keeps its promises: the story, the exit code, what STAY leaves running, and a clear failure."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = [sys.executable, "-m", "tools.demo"]
+
+
+def environment(folder: Path, **changed: str) -> dict[str, str]:
+    """The demo makes its files in ``folder``, so that what it leaves behind can be seen."""
+    return {**os.environ, "TMPDIR": str(folder), "STAY": "0", **changed}
+
+
+def test_the_story(tmp_path: Path) -> None:
+    done = subprocess.run(
+        DEMO, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    steps = re.findall(r"^ *\d+ (\w+) +[0-9.]+ ms", done.stdout, re.MULTILINE)
+    assert steps[:5] == ["Janus", "table", "bridge", "session", "attach"]
+    assert {"videoroom", "event"} <= set(steps)
+    [event] = [json.loads(line) for line in done.stdout.splitlines() if "E_JANUS_EVENT" in line]
+    assert event["params"]["janus_id"] == "gw1"
+    assert not list(tmp_path.iterdir())
+
+
+def test_stay_leaves_it_running_until_it_is_interrupted(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        DEMO, cwd=ROOT, env=environment(tmp_path, STAY="1"), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        command = next(line for line in process.stdout if line.startswith("curl "))
+        answer = subprocess.run(["bash", "-c", command], capture_output=True, timeout=10, check=True)
+        assert json.loads(answer.stdout)["result"]["janus"] == "success"
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_names_the_step_and_the_reason(tmp_path: Path) -> None:
+    env = environment(tmp_path, PATH=str(tmp_path))
+    done = subprocess.run(DEMO, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("failed at step 1 (Janus): setpriv is not installed")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
