@@ -1,0 +1,154 @@
+"""``janus-bridge db init | list | add ID URL | set ID URL | remove ID``: look after the ``janus`` table.
+
+Owns the arguments, what is printed and the exit code: 0 done, 1 no such row or already there, 2 usage, configuration or
+a database that refuses, 3 a database that does not answer. Every answer names the table: there may be several.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TextIO
+
+import trio
+
+from bridge.cli.common import add_config_arguments, load_config
+from bridge.daemon.parts import database_of
+from bridge.errors import ConfigError, TableRefused, TableUnavailable
+from bridge.protocol.gateway import TableRow
+from bridge.protocol.janus_url import JanusUrl
+from bridge.transport.db import JanusTable
+
+_HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """``code`` is the exit code, ``text`` for a person, ``value`` for ``--json``."""
+
+    code: int
+    text: str
+    value: Any
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand ``db``; its ``run`` stands in the parsed arguments."""
+    parser = subparsers.add_parser(
+        "db",
+        help="create, show and change the table of Janus servers",
+        description="Looks after OpenSIPS's `janus` table, in the database that janus_db_url names.",
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _verb(verbs, "init", _init, "create what is missing: the table, its row in the version table, and that table")
+    _verb(verbs, "list", _list, "show the rows")
+    for name, act, text in (("add", _add, "add a Janus server"), ("set", _set, "change the URL of a Janus server")):
+        verb = _verb(verbs, name, act, text)
+        verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
+        verb.add_argument("janus_url", metavar="URL", help="janusws://HOST[:PORT][/PATH], or januswss:// for TLS")
+    _verb(verbs, "remove", _remove, "remove a Janus server").add_argument("janus_id", metavar="ID")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Act on the table and print the outcome."""
+    try:
+        _check(args)
+        config = load_config(args)
+        table = database_of(config)
+        outcome = trio.run(_visit, args.act, table, args, config.uses_default_table)
+    except ConfigError as exc:
+        return _fail(2, str(exc))
+    except TableUnavailable as exc:
+        return _fail(2 if isinstance(exc, TableRefused) else 3, str(exc))
+    if args.json:
+        _print(json.dumps(outcome.value), sys.stdout)
+    elif outcome.code:
+        return _fail(outcome.code, outcome.text)
+    elif outcome.text:
+        _print(outcome.text, sys.stdout)
+    return outcome.code
+
+
+async def _visit(
+    act: Callable[[JanusTable, argparse.Namespace], Coroutine[Any, Any, Outcome]],
+    table: JanusTable,
+    args: argparse.Namespace,
+    ours: bool,
+) -> Outcome:
+    if ours and act is not _init:
+        await table.create()  # the bridge's own table needs no `init`
+    return await act(table, args)
+
+
+async def _init(table: JanusTable, args: argparse.Namespace) -> Outcome:
+    created = await table.create()
+    return Outcome(0, f"{'created' if created else 'is there already'}: {table.name}", {"created": created})
+
+
+async def _list(table: JanusTable, args: argparse.Namespace) -> Outcome:
+    rows = await table.rows()
+    lines = [("id", "janus_id", "janus_url"), *((str(row.id), row.janus_id, row.janus_url) for row in rows)]
+    text = _columns(lines) if rows else f"no rows: {table.name}"
+    return Outcome(0, text, [dataclasses.asdict(row) for row in rows])
+
+
+async def _add(table: JanusTable, args: argparse.Namespace) -> Outcome:
+    key = await table.add(args.janus_id, args.janus_url)
+    if key is None:
+        return Outcome(1, f"{args.janus_id!r} is there already in {table.name}; `db set` changes its URL", None)
+    row = TableRow(key, args.janus_id, args.janus_url)
+    return Outcome(0, f"added {args.janus_id} (id {key}): {table.name}\n{_HINT}", dataclasses.asdict(row))
+
+
+async def _set(table: JanusTable, args: argparse.Namespace) -> Outcome:
+    return _done("changed", await table.change(args.janus_id, args.janus_url), table, args)
+
+
+async def _remove(table: JanusTable, args: argparse.Namespace) -> Outcome:
+    return _done("removed", await table.remove(args.janus_id), table, args)
+
+
+def _done(what: str, keys: Sequence[int], table: JanusTable, args: argparse.Namespace) -> Outcome:
+    value = {what: list(keys)}
+    if not keys:
+        return Outcome(1, f"there is no {args.janus_id!r} in {table.name}", value)
+    shown = ", ".join(map(str, keys))
+    return Outcome(0, f"{what} {args.janus_id} (id {shown}): {table.name}\n{_HINT}", value)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What the bridge would disable is not written in the first place. Raises ConfigError."""
+    if "janus_id" in args and args.act is not _remove and not (args.janus_id and args.janus_id.isprintable()):
+        raise ConfigError(f"ID {args.janus_id!r} is empty or unprintable")
+    if "janus_url" in args:
+        try:
+            JanusUrl.parse(args.janus_url)
+        except ValueError as exc:
+            raise ConfigError(f"URL: {exc}") from None
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, act: Any, text: str
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    add_config_arguments(verb)
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.set_defaults(run=run, act=act)
+    return verb
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _fail(code: int, text: str) -> int:
+    _print(f"janus-bridge db: {text}", sys.stderr)
+    return code
+
+
+def _print(text: str, stream: TextIO) -> None:
+    # Whoever may write to the table must not write to the terminal of who looks at it.
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    encoding = stream.encoding or "utf-8"
+    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
