@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from bridge import __version__
-from bridge.cli import mi, run
+from bridge.cli import check, events, mi, run, status, unit
 from bridge.errors import BridgeError, ConfigError, TableRefused
+from bridge.transport.mi_client import NothingAnswered
 
-SUBCOMMANDS = (run, mi)
+SUBCOMMANDS = (run, check, status, mi, events, unit)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, TableRefused) as exc:
         print(f"janus-bridge: {exc}", file=sys.stderr)
         return 2
-    except BridgeError as exc:
+    except NothingAnswered as exc:
         print(f"janus-bridge: {exc}", file=sys.stderr)
+        return 3
+    except BridgeError as exc:
+        print(f"janus-bridge: {exc.code} {exc.message}" + (f": {exc.data}" if exc.data else ""), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,0 +1,66 @@
+"""``janus-bridge status``: the gateways of a running bridge, as a table.
+
+Exit code 0 if every gateway is ready, 1 if one is not, 3 if no bridge answers.
+"""
+
+import argparse
+import json
+from typing import Any
+
+from bridge.cli.mi import add_connection_arguments, connect
+from bridge.cli.text import GREEN, RED, YELLOW, clean, colour, table
+
+_COLOURS = {"ready": GREEN, "connecting": YELLOW, "backoff": RED, "disabled": RED}
+_HEADER = ("JANUS_ID", "STATE", "SINCE", "SESSIONS", "HANDLES", "IN FLIGHT", "RTT", "RECONNECTS", "URL")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "status",
+        help="show the gateways of a running bridge",
+        description="Shows the gateways of a running bridge. Exit code 1 if one of them is not ready.",
+    )
+    add_connection_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print what janus_list answers")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and print. Raises NothingAnswered, RpcError, ConfigError."""
+    answer = connect(args).call("janus_list")
+    gateways: list[dict[str, Any]] = answer["Gateways"]
+    if args.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _print(gateways)
+    return 0 if all(gateway["state"] == "ready" for gateway in gateways) else 1
+
+
+def _print(gateways: list[dict[str, Any]]) -> None:
+    if not gateways:
+        print("no gateways: the janus table is empty (janus-bridge db add ID URL, then janus-bridge mi janus_reload)")
+        return
+    header, *lines = table(_HEADER, [_row(gateway) for gateway in gateways])
+    print(header)
+    for gateway, line in zip(gateways, lines, strict=True):
+        print(colour(line, _COLOURS.get(gateway["state"], RED)))
+    for gateway in gateways:
+        if gateway["state"] != "ready" and gateway["last_error"]:
+            print(clean(f"{gateway['janus_id']}: {gateway['last_error']}"))
+
+
+def _row(gateway: dict[str, Any]) -> tuple[str, ...]:
+    sessions = gateway["sessions"]
+    rtt = gateway["rtt_ms"]
+    return (
+        str(gateway["janus_id"]),
+        str(gateway["state"]),
+        str(gateway["since"]),
+        str(len(sessions)),
+        str(sum(len(session["handles"]) for session in sessions)),
+        str(gateway["in_flight"]),
+        "-" if rtt is None else f"{rtt:.2f} ms",
+        str(gateway["reconnects"]),
+        str(gateway["janus_url"]),
+    )

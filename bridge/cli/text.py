@@ -1,0 +1,29 @@
+"""Text for a terminal: tables, colours, and nothing that could command it.
+
+Owns how it looks. Must not know what it says. Colours only where stdout is a terminal and NO_COLOR is not set.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+GREEN, YELLOW, RED, DIM = "32", "33", "31", "2"
+
+
+def clean(text: str) -> str:
+    """Without control characters: texts of Janus and its users end up here."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def colour(text: str, code: str) -> str:
+    """The text in a colour, on a terminal."""
+    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with aligned columns; cells are cleaned."""
+    cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
