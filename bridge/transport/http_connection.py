@@ -4,7 +4,7 @@ Owns the conversation: keep-alive, answers in the order of the requests, ``100 C
 the close. Must not know routes, other connections or listeners. Authority: RFC 9112 (9.3 persistence, 9.6 close).
 
 One task, no nursery and no timer: the server looks at ``deadline`` now and then, which costs a request nothing
-(moving the deadline of a trio cancel scope three times costs it a third of its time). One cancel scope for all of it:
+(moving the deadline of a trio cancel scope three times costs it a quarter of its time). One cancel scope for all of it:
 a client that is too slow, or has gone, has nothing more to be told.
 """
 
@@ -31,7 +31,7 @@ class Limits:
     max_connections: int = 1024  # of a server, all its listeners together
     head: float = 10.0  # for a request's head, a TLS handshake, and the first bytes of a new connection
     body: float = 30.0
-    idle: float = 120.0  # between requests: longer than the gaps of a SIP server at night costs nothing
+    idle: float = 120.0  # between requests
     write: float = 10.0  # for the client to take an answer
     linger: float = 2.0  # for the client to close after us
 
@@ -97,10 +97,10 @@ class Connection:
             self._scope.cancel()
 
     def _on_hangup(self) -> None:
-        """The client has shut down its side. Whoever waits for a command nobody wants any more stops waiting.
+        """The client has shut down its side: stop waiting for an answer that nobody wants any more.
 
-        A client that half-closes and still reads (``nc -N``) cannot be told from one that is gone; it gets those
-        answers that need no waiting. Go's net/http and nginx do the same.
+        A client that half-closes and still reads (``nc -N``) cannot be told from one that is gone, as in Go's
+        net/http and nginx; it gets those answers that need no waiting.
         """
         self._gone = True
         if self._state is _State.RESPONDING:
@@ -131,6 +131,7 @@ class Connection:
         reply = request.refusal or await self._respond(request)
         if reply is None:
             return False
+        request.body = b""  # not to be kept while the connection is idle
         keep_alive = request.keep_alive and not reply.close and not self._last
         self._refused = request.refusal is not None
         self._state = _State.WRITING

@@ -156,7 +156,6 @@ class RequestParser:
         request.refusal = refusal
         self.phase = Phase.BODY
         self.continue_due = waits
-        self._body = []
         self._size = 0
 
     def on_body(self, data: bytes) -> None:
@@ -174,7 +173,8 @@ class RequestParser:
         self.phase = Phase.IDLE
         self.continue_due = False
         self.stopped = not self._request.keep_alive
-        self._request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        parts, self._body = self._body, []
+        self._request.body = parts[0] if len(parts) == 1 else b"".join(parts)
         self.ready.append(self._request)
 
 

@@ -25,7 +25,7 @@ class DirectStream(trio.abc.HalfCloseableStream):
     """A connected socket without the detours of trio.SocketStream: reading waits before it tries, and writing is no
     checkpoint where the kernel takes the bytes at once.
 
-    That saves a failing ``recv`` and a whole turn of the event loop per request, a quarter of its time. The price:
+    That saves a failing ``recv`` and a whole turn of the event loop per request, a fifth of its time. The price:
     who only ever writes would starve others; a server of requests reads between its writes.
     """
 

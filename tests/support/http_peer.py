@@ -3,7 +3,7 @@
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -116,6 +116,41 @@ class Client:
     async def closed(self, seconds: float = SECONDS) -> bool:
         """Whether the server closes without another byte."""
         return await self.rest(seconds) == b""
+
+
+class Slow:
+    """A dispatch that answers when told to. ``asked`` has the bodies in their order, ``left`` the cancelled ones."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self.left: list[bytes] = []
+        self._go = trio.Event()
+        self._news = trio.Event()
+
+    async def dispatch(self, body: bytes) -> bytes | None:
+        self.asked.append(body)
+        self._tell()
+        try:
+            await self._go.wait()
+        except trio.Cancelled:
+            self.left.append(body)
+            self._tell()
+            raise
+        return b"late " + body
+
+    def go(self) -> None:
+        """Answer what was asked, and everything from now on at once."""
+        self._go.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something true of ``asked`` or ``left``."""
+        with trio.fail_after(SECONDS):
+            while not condition():
+                await self._news.wait()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
 
 
 async def echo(body: bytes) -> bytes | None:

@@ -147,3 +147,5 @@ async def test_healthz_is_for_everybody_and_nothing_else_is(nursery: trio.Nurser
     assert await get("/metrics") == 403
     assert await get("/healthz/x") == 403
     assert await get("/mi") == 403
+    served = await serve(nursery, access=access)  # without such a page it is no way in
+    assert await get("/healthz") == 403

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from bridge.transport.http_connection import Limits
-from tests.support.http_peer import SECONDS, Client, Served, echo, post, serve
+from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve
 
 
 def crowd() -> int:
@@ -38,8 +38,9 @@ async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nurser
 
 
 async def test_slowloris_beside_a_working_one(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(head=0.3))
+    served = await serve(nursery, limits=Limits(head=0.5))
     worker = await served.connect()
+    await working(worker)
     slow = [await served.connect() for _ in range(50)]
 
     async def drip(client: Client) -> None:
@@ -74,25 +75,16 @@ async def test_the_one_whose_time_is_up_first_makes_room(nursery: trio.Nursery) 
 
 
 async def test_who_waits_for_an_answer_makes_no_room(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
-    asked = []
-    go = trio.Event()
-
-    async def dispatch(body: bytes) -> bytes | None:
-        asked.append(body)
-        await go.wait()
-        return body
-
-    served = await serve(nursery, dispatch, limits=Limits(max_connections=2))
+    slow = Slow()
+    served = await serve(nursery, slow.dispatch, limits=Limits(max_connections=2))
     waiting = [await served.connect() for _ in range(2)]
     for client in waiting:
         await client.send(post(b"1"))
-    with trio.fail_after(SECONDS):
-        while len(asked) < 2:
-            await trio.lowlevel.checkpoint()
+    await slow.until(lambda: len(slow.asked) == 2)
     for _ in range(5):
         assert await (await served.connect()).closed()
-    go.set()
-    assert [(await client.answer()).body for client in waiting] == [b"1", b"1"]
+    slow.go()
+    assert [(await client.answer()).body for client in waiting] == [b"late 1", b"late 1"]
     assert "no room for another connection beside 2" in caplog.text
     assert len(caplog.records) <= 2  # not one for each
 
@@ -144,45 +136,36 @@ async def test_accept_survives_a_shortage_of_descriptors(
 # Stopping
 
 
-async def serve_waiting(nursery: trio.Nursery) -> tuple[Served, trio.Event, list[bytes]]:
-    go, asked = trio.Event(), []
-
-    async def dispatch(body: bytes) -> bytes | None:
-        asked.append(body)
-        await go.wait()
-        return body
-
-    return await serve(nursery, dispatch), go, asked
-
-
 async def test_stop_answers_what_was_asked_and_drops_the_rest(nursery: trio.Nursery) -> None:
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as serving:  # ends when serve() returns
-            served, go, asked = await serve_waiting(serving)
+            slow = Slow()
+            served = await serve(serving, slow.dispatch)
             served.keep_in(nursery)
             busy, idle, half = [await served.connect() for _ in range(3)]
             await busy.send(post(b"1") + post(b"2"))
             await half.send(post(b"3")[:-1])
-            while not asked:
-                await trio.lowlevel.checkpoint()
+            await slow.until(lambda: slow.asked == [b"1"])
             served.http.stop()
             assert await idle.closed()
             assert await half.closed()
             with pytest.raises(OSError, match="connect"):
                 await served.connect()
-            go.set()
+            slow.go()
             answer = await busy.answer()
-            assert (answer.body, answer.header("Connection")) == (b"1", "close")
+            assert (answer.body, answer.header("Connection")) == (b"late 1", "close")
             assert await busy.closed()
             await busy.stream.aclose()
 
 
 async def test_cancelling_closes_everything(nursery: trio.Nursery) -> None:
     async with trio.open_nursery() as inner:
-        served, _, _ = await serve_waiting(inner)
+        slow = Slow()
+        served = await serve(inner, slow.dispatch)
         served.keep_in(nursery)
         client = await served.connect()
         await client.send(post())
+        await slow.until(lambda: len(slow.asked) == 1)
         inner.cancel_scope.cancel()
     assert await client.closed()
     with socket.socket() as again:  # the port is free

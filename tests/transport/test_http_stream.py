@@ -2,15 +2,17 @@
 
 import socket
 import ssl
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from bridge.errors import ConfigError
 from bridge.transport.http_connection import Limits
 from bridge.transport.http_stream import DirectStream, bound_address, open_listeners
 from tests.support.certs import Certificates
-from tests.support.http_peer import SECONDS, Client, Served, echo, post, serve
+from tests.support.http_peer import Client, Served, Slow, echo, post, serve
 
 
 def has_ipv6() -> bool:
@@ -76,6 +78,23 @@ async def test_a_port_that_is_taken() -> None:
         with pytest.raises(ConfigError) as raised:
             await open_listeners(address)
     assert str(raised.value) == f"{address}: Address already in use"
+
+
+class TwoAddresses(trio.abc.HostnameResolver):
+    """A name of this machine, and of one that is elsewhere."""
+
+    async def getaddrinfo(self, host: Any, port: Any, *_: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("192.0.2.1", "127.0.0.1")]
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> Any:
+        raise NotImplementedError
+
+
+async def test_an_address_that_this_machine_has_not_is_left_out() -> None:
+    trio.socket.set_custom_hostname_resolver(TwoAddresses())
+    [listener] = await open_listeners("here.example.org:0")
+    async with listener:
+        assert bound_address(listener).startswith("127.0.0.1:")
 
 
 # DirectStream
@@ -153,22 +172,13 @@ async def test_tls_large_bodies(nursery: trio.Nursery, certificates: Certificate
 async def test_a_tls_client_that_left_is_waited_for_no_longer(
     nursery: trio.Nursery, certificates: Certificates
 ) -> None:
-    asked, left = trio.Event(), trio.Event()
-
-    async def dispatch(body: bytes) -> bytes | None:
-        asked.set()
-        try:
-            await trio.sleep_forever()
-        finally:
-            left.set()
-
-    served = await serve(nursery, dispatch, tls=certificates.server_context())
+    slow = Slow()
+    served = await serve(nursery, slow.dispatch, tls=certificates.server_context())
     client = await tls_client(served, certificates.context())
-    await client.send(post())
-    with trio.fail_after(SECONDS):
-        await asked.wait()
-        await client.stream.aclose()
-        await left.wait()
+    await client.send(post(b"1"))
+    await slow.until(lambda: slow.asked == [b"1"])
+    await client.stream.aclose()
+    await slow.until(lambda: slow.left == [b"1"])
 
 
 async def test_who_never_shakes_hands_is_dropped(nursery: trio.Nursery, certificates: Certificates) -> None:
