@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from bridge import __version__
-from bridge.cli import check, events, mi, run, status, unit
+from bridge.cli import check, db, events, import_cfg, mi, run, status, unit
 from bridge.errors import BridgeError, ConfigError, TableRefused
 from bridge.transport.mi_client import NothingAnswered
 
-SUBCOMMANDS = (run, check, status, mi, events, unit)
+SUBCOMMANDS = (run, check, db, import_cfg, status, mi, events, unit)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

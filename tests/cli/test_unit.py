@@ -1,0 +1,47 @@
+"""The systemd unit, as systemd itself sees it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.__main__ import main
+
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+
+
+def printed_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = Path(sys.executable).with_name("janus-bridge")
+    monkeypatch.setattr(sys, "argv", [str(program), "unit"])
+    assert main(["unit"]) == 0
+    unit = tmp_path / "janus-bridge.service"
+    unit.write_text(capsys.readouterr().out)
+    assert f"ExecStart={program} run" in unit.read_text()
+    return unit
+
+
+@needs_systemd
+def test_unit_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = printed_unit(tmp_path, capsys, monkeypatch)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
+    assert [line for line in done.stderr.splitlines() if "janus-bridge" in line] == []
+
+
+@needs_systemd
+def test_unit_is_hardened(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = printed_unit(tmp_path, capsys, monkeypatch)
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", str(unit)], capture_output=True, text=True)
+    exposure = re.search(r"Overall exposure level for janus-bridge\.service: ([0-9.]+)", done.stdout)
+    assert exposure is not None, done.stdout + done.stderr
+    assert float(exposure[1]) <= 2.0
+    assert "PrivateTmp=" not in re.sub(r"#.*", "", unit.read_text())
+
+
+@pytest.mark.parametrize("option", ["--sysusers", "--tmpfiles"])
+def test_snippets_are_shipped(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["unit", option]) == 0
+    assert "janus-bridge" in capsys.readouterr().out
