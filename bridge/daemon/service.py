@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import trio
 
 from bridge.config import Config, difference, reloaded
+from bridge.config.rules import conflicts
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.parts import build, database_of
 from bridge.errors import BridgeError, TableRefused, TableUnavailable
@@ -114,10 +115,14 @@ class Service:
         except BridgeError as exc:
             log.error("reload: %s; everything stays as it is", exc)
             return
+        merged = reloaded(self._config, new)
+        for path, reason in conflicts(merged):  # e.g. no token any more, but the listeners of before
+            log.error("reload: %s %s until a restart; everything stays as it is", ".".join(path), reason)
+            return
         changes = difference(self._config, new)
         for key in changes.restart:
             log.warning("reload: %s was changed; it needs a restart", key)
-        self._config = config = reloaded(self._config, new)
+        self._config = config = merged
         parts = self._parts
         logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
         self._listeners.reload(config)
