@@ -9,10 +9,11 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import trio
 
+from bridge.cli import text
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
@@ -25,10 +26,10 @@ _HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """``code`` is the exit code, ``text`` for a person, ``value`` for ``--json``."""
+    """``code`` is the exit code, ``lines`` for a person, ``value`` for ``--json``."""
 
     code: int
-    text: str
+    lines: Sequence[str]
     value: Any
 
 
@@ -42,8 +43,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _verb(verbs, "init", _init, "create what is missing: the table, its row in the version table, and that table")
     _verb(verbs, "list", _list, "show the rows")
-    for name, act, text in (("add", _add, "add a Janus server"), ("set", _set, "change the URL of a Janus server")):
-        verb = _verb(verbs, name, act, text)
+    for name, act, words in (("add", _add, "add a Janus server"), ("set", _set, "change the URL of a Janus server")):
+        verb = _verb(verbs, name, act, words)
         verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
         verb.add_argument("janus_url", metavar="URL", help="janusws://HOST[:PORT][/PATH], or januswss:// for TLS")
     _verb(verbs, "remove", _remove, "remove a Janus server").add_argument("janus_id", metavar="ID")
@@ -61,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     except TableUnavailable as exc:
         return _fail(2 if isinstance(exc, TableRefused) else 3, str(exc))
     if args.json:
-        _print(json.dumps(outcome.value), sys.stdout)
+        print(json.dumps(outcome.value))
     elif outcome.code:
-        return _fail(outcome.code, outcome.text)
-    elif outcome.text:
-        _print(outcome.text, sys.stdout)
+        return _fail(outcome.code, *outcome.lines)
+    else:
+        print(*map(text.clean, outcome.lines), sep="\n")
     return outcome.code
 
 
@@ -82,22 +83,22 @@ async def _visit(
 
 async def _init(table: JanusTable, args: argparse.Namespace) -> Outcome:
     created = await table.create()
-    return Outcome(0, f"{'created' if created else 'is there already'}: {table.name}", {"created": created})
+    return Outcome(0, [f"{'created' if created else 'is there already'}: {table.name}"], {"created": created})
 
 
 async def _list(table: JanusTable, args: argparse.Namespace) -> Outcome:
     rows = await table.rows()
-    lines = [("id", "janus_id", "janus_url"), *((str(row.id), row.janus_id, row.janus_url) for row in rows)]
-    text = _columns(lines) if rows else f"no rows: {table.name}"
-    return Outcome(0, text, [dataclasses.asdict(row) for row in rows])
+    cells = [(str(row.id), row.janus_id, row.janus_url) for row in rows]
+    lines = text.table(("ID", "JANUS_ID", "JANUS_URL"), cells) if rows else [f"no rows: {table.name}"]
+    return Outcome(0, lines, [dataclasses.asdict(row) for row in rows])
 
 
 async def _add(table: JanusTable, args: argparse.Namespace) -> Outcome:
     key = await table.add(args.janus_id, args.janus_url)
     if key is None:
-        return Outcome(1, f"{args.janus_id!r} is there already in {table.name}; `db set` changes its URL", None)
+        return Outcome(1, [f"{args.janus_id!r} is there already in {table.name}; `db set` changes its URL"], None)
     row = TableRow(key, args.janus_id, args.janus_url)
-    return Outcome(0, f"added {args.janus_id} (id {key}): {table.name}\n{_HINT}", dataclasses.asdict(row))
+    return Outcome(0, [f"added {args.janus_id} (id {key}): {table.name}", _HINT], dataclasses.asdict(row))
 
 
 async def _set(table: JanusTable, args: argparse.Namespace) -> Outcome:
@@ -111,9 +112,9 @@ async def _remove(table: JanusTable, args: argparse.Namespace) -> Outcome:
 def _done(what: str, keys: Sequence[int], table: JanusTable, args: argparse.Namespace) -> Outcome:
     value = {what: list(keys)}
     if not keys:
-        return Outcome(1, f"there is no {args.janus_id!r} in {table.name}", value)
+        return Outcome(1, [f"there is no {args.janus_id!r} in {table.name}"], value)
     shown = ", ".join(map(str, keys))
-    return Outcome(0, f"{what} {args.janus_id} (id {shown}): {table.name}\n{_HINT}", value)
+    return Outcome(0, [f"{what} {args.janus_id} (id {shown}): {table.name}", _HINT], value)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -128,27 +129,15 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, act: Any, text: str
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, act: Any, words: str
 ) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb = verbs.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
     add_config_arguments(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run, act=act)
     return verb
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _fail(code: int, text: str) -> int:
-    _print(f"janus-bridge db: {text}", sys.stderr)
+def _fail(code: int, line: str) -> int:
+    print(text.clean(f"janus-bridge db: {line}"), file=sys.stderr)
     return code
-
-
-def _print(text: str, stream: TextIO) -> None:
-    # Whoever may write to the table must not write to the terminal of who looks at it.
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-    encoding = stream.encoding or "utf-8"
-    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")

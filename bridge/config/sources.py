@@ -202,8 +202,7 @@ def _leaves(values: Mapping[str, Any], path: _Path = ()) -> Iterator[_Path]:
 
 def _is_secret(path: _Path, value: Any) -> bool:
     _, setting = find(path)
-    if setting is None:
-        return False
+    assert setting is not None
     if setting.kind is DB_URL:
         url = setting.kind.read(value)
         return isinstance(url, MysqlUrl) and bool(url.password)

@@ -124,7 +124,8 @@ def _host(text: str) -> str:
             raise ValueError("the host in brackets is no IPv6 address")
         return host
     host = _decode("the host", text)
-    if host and not _HOST.fullmatch(host):
+    labels = host.removesuffix(".").split(".")
+    if host and not (_HOST.fullmatch(host) and all(1 <= len(label) <= 63 for label in labels)):
         raise ValueError("the host is no host name")
     return host
 

@@ -57,9 +57,6 @@ class JanusTable:
         self.thread = trio.CapacityLimiter(1)
         self.name = f"{url} {table}"
 
-    def __repr__(self) -> str:
-        return f"<JanusTable {self.name}>"
-
     async def rows(self) -> list[TableRow]:
         """Every row, by id, after the version was checked."""
         return await self._visit("read", self._statements.rows)

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, NoReturn
 import pymysql
 from pymysql.constants import CR, ER
 
-from bridge.errors import TableRefused, TableUnavailable
+from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
 from bridge.protocol.db_url import MysqlUrl
 from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
+from bridge.transport.tls import client_context
 
 # Where libmysqlclient, and so OpenSIPS, looks for the local server: Debian's place, Red Hat's. Not /tmp/mysql.sock:
 # there any user of the machine can listen.
@@ -37,7 +38,17 @@ _TEMPORARY = {
 # The client's own that do not.
 _REFUSALS = {CR.CR_AUTH_PLUGIN_ERR, CR.CR_AUTH_PLUGIN_CANNOT_LOAD, CR.CR_SSL_CONNECTION_ERROR}
 # What PyMySQL lets out when the peer's bytes are no MySQL at all, or an authentication needs a missing package.
-_NO_MYSQL = (struct.error, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
+_NO_MYSQL = (
+    OSError,
+    struct.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NameError,
+    AssertionError,
+    RuntimeError,
+)
 _PASSWORD_FILE_MAX = 4096
 
 
@@ -84,7 +95,7 @@ class MysqlEngine:
     def _connect(self) -> "pymysql.Connection[Any]":
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
-        context = None if path is not None else self._tls_context()
+        context = self._tls_context() if path is None else None
         # Without TLS that proves who the server is, no server gets the password in clear just by asking for it.
         refused: dict[str, Callable[[Any], Any]] = {}
         if path is None and context is None:
@@ -122,15 +133,10 @@ class MysqlEngine:
     def _tls_context(self) -> ssl.SSLContext | None:
         if self._tls is None:
             return None
-        name, file = "db_tls_ca", self._tls.ca
         try:
-            context = ssl.create_default_context(cafile=file)
-            if self._tls.cert is not None:
-                name, file = "db_tls_cert", self._tls.cert
-                context.load_cert_chain(file, self._tls.key)
-        except OSError as exc:  # ssl.SSLError too
-            raise TableRefused(f"{name} {file}: {one_line(exc.strerror or str(exc))}") from None
-        return context
+            return client_context(*(None if file is None else str(file) for file in self._tls))
+        except ConnectFailed as exc:
+            raise TableRefused(f"db_{exc}") from None
 
 
 class _NoClearText:
@@ -169,8 +175,6 @@ def _translated_errors() -> Iterator[None]:
         yield
     except pymysql.Error as exc:
         raise _translated(exc) from None
-    except OSError as exc:
-        raise TableUnavailable(one_line(str(exc))) from None
     except _NO_MYSQL as exc:
         raise TableUnavailable(f"the server's answer was not understood: {one_line(str(exc))}") from None
 

@@ -97,7 +97,7 @@ class Statements:
 
     def _select(self, execute: Execute) -> list[TableRow]:
         found = execute(f"SELECT id, janus_id, janus_url FROM `{self._table}` ORDER BY id")
-        return [TableRow(int(key), as_text(janus_id), as_text(janus_url)) for key, janus_id, janus_url in found]
+        return [TableRow(_as_id(key), as_text(janus_id), as_text(janus_url)) for key, janus_id, janus_url in found]
 
     def _versions(self, execute: Execute) -> list[tuple[Any, ...]]:
         return execute(f"SELECT table_version FROM `{self._version_table}` WHERE table_name = ?", self._table)
@@ -129,6 +129,12 @@ class Statements:
             text = re.sub(rf"'{word}'", f"'{replacement}'", text)
             text = re.sub(rf"(?<!')\b{word}\b(?!')", f"`{replacement}`", text)
         return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+def _as_id(value: Any) -> int:
+    if not isinstance(value, int):  # of a table that OpenSIPS's script did not make
+        raise TableRefused(f"the id {as_text(value)!r} of a row is no integer")
+    return value
 
 
 def as_text(value: Any) -> str:

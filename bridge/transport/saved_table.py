@@ -27,17 +27,17 @@ class SavedRows(NamedTuple):
 
 
 class SavedTable:
-    """``source`` says which table this is: JanusTable.name."""
+    """``source`` says which table this is, JanusTable.name; set it anew when a reload names another."""
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path
-        self._source = source
+        self.source = source
 
     async def save(self, rows: list[TableRow]) -> None:
         """Replace the file (0600: a URL's query may hold a secret). A failure is logged: nothing depends on it now."""
         content = {
             "format": FORMAT,
-            "source": self._source,
+            "source": self.source,
             "saved_at": time.time(),
             "rows": [[row.id, row.janus_id, row.janus_url] for row in rows],
         }
@@ -62,7 +62,7 @@ class SavedTable:
     def _read(self, content: Any) -> SavedRows | None:
         if content["format"] != FORMAT:
             raise ValueError
-        if content["source"] != self._source:
+        if content["source"] != self.source:
             log.warning("%s: the saved table is ignored: it is that of %r", self._path, content["source"])
             return None
         saved_at = content["saved_at"]

@@ -45,7 +45,7 @@ def test_from_nothing_to_a_table_with_a_gateway(run: Run, tmp_path: Path) -> Non
     assert run("add", "gateway-2", "januswss://h2")[0] == 0
     assert run("list") == (
         0,
-        "id  janus_id   janus_url\n1   gw1        janusws://h1:8188/janus\n2   gateway-2  januswss://h2\n",
+        "ID  JANUS_ID   JANUS_URL\n1   gw1        janusws://h1:8188/janus\n2   gateway-2  januswss://h2\n",
         "",
     )
     assert run("set", "gw1", "janusws://h3") == (0, f"changed gw1 (id 1): {name}\n{db._HINT}\n", "")
@@ -120,7 +120,7 @@ def test_no_row_controls_the_terminal(run: Run, tmp_path: Path) -> None:
     run("init")
     with closing(sqlite3.connect(tmp_path / "state" / "janus.db")) as connection, connection:
         connection.execute("INSERT INTO janus (janus_id, janus_url) VALUES (?, 'x')", ("\x1b[2J\n",))
-    assert run("list")[1].splitlines()[1] == "1   \\x1b[2J"
+    assert run("list")[1].splitlines()[1] == "1   \\x1b[2J\\n  x"
     assert json.loads(run("list", "--json")[1])[0]["janus_id"] == "\x1b[2J\n"
 
 

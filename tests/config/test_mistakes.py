@@ -51,6 +51,7 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         ("[mi]\nhttp_root = '/mi'", "must be letters, digits and _ in quotes"),
         ("[mi]\nallow = ['10.0.0.1/8']", "'10.0.0.1/8' is no network like"),
         ("[mi]\nunix_mode = '0999'", 'unix_mode = "0999": must be octal permissions in quotes like "0660"'),
+        ("[mi]\nunix_mode = \"0660\\n\"", "must be octal permissions in quotes"),
         ("[mi]\nunix_mode = 0o660", "unix_mode = 432: must be octal permissions in quotes"),
         ("[mi]\ndatagram = ['tcp:x:1']", "'tcp:x:1' is neither udp:HOST:PORT nor unix:PATH"),
         ("[mi]\ndatagram = ['udp:10.0.0.1:1']", "'udp:10.0.0.1:1' is not a loopback address"),

@@ -153,7 +153,15 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
     assert token is not None
     assert token == SECRET
     assert token.encode() == SECRET.encode()
-    shown = [repr(config), str(config), f"{token}", f"{token:>3}", repr([token]), str(config.janus.janus_db_url)]
+    shown = [
+        repr(config),
+        str(config),
+        str(token),
+        f"{token}",
+        f"{token:>3}",
+        repr([token]),
+        str(config.janus.janus_db_url),
+    ]
     assert not [text for text in shown if SECRET in text]
     assert "***" in shown[0]
 

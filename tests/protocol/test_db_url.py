@@ -64,6 +64,8 @@ def test_reads_what_opensips_reads(text: str, expected: MysqlUrl | SqliteUrl) ->
         (f"mysql://u:{PASSWORD}/d", "'@'"),  # read as host and port
         ("mysql://u:p@h_-/d", "host"),
         ("mysql://u:p@a b/d", "host"),
+        ("mysql://u:p@db..example.org/d", "host"),
+        (f"mysql://u:p@{'a' * 64}.org/d", "host"),
         ("mysql://[10.0.0.1]/d", "IPv6"),
         (f"mysql://u:{PASSWORD}%zz@h/d", "the password has a '%'"),
         (f"mysql://u:{PASSWORD}%ff@h/d", "the password is not UTF-8"),

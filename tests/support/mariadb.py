@@ -173,7 +173,7 @@ class MariaDb:
 
     def _install(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
-        command = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={folder / 'data'}", *_user(), *_SMALL]
+        command = [_program("mariadb-install-db"), "--no-defaults", *_folders(folder), *_user(), *_SMALL]
         command += ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -184,7 +184,7 @@ class MariaDb:
     def _spawn(self, folder: Path) -> ChildProcess:
         if not is_free(self.port):
             raise _PortTakenError
-        command = [_program("mariadbd"), "--no-defaults", f"--datadir={folder / 'data'}", *_user(), *_SMALL]
+        command = [_program("mariadbd"), "--no-defaults", *_folders(folder), *_user(), *_SMALL]
         command += [f"--bind-address={self.host}", f"--port={self.port}", f"--socket={folder / 's.sock'}"]
         command += [f"--pid-file={folder / 'pid'}", "--skip-name-resolve", f"--character-set-server={self._charset}"]
         if self._certificates is not None:
@@ -219,6 +219,11 @@ def _program(name: str) -> str:
     if found is None:
         raise MariaDbFailed(f"{name} is not installed (Debian package mariadb-server-core)")
     return found
+
+
+def _folders(folder: Path) -> list[str]:
+    """Its own folder for temporary tables too: at its start a server removes those of others that it finds in /tmp."""
+    return [f"--datadir={folder / 'data'}", f"--tmpdir={folder}"]
 
 
 def _user() -> list[str]:

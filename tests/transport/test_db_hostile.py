@@ -50,6 +50,7 @@ async def error_of(serve: Callable[[trio.SocketStream], Awaitable[None]], deadli
         packet(0, b"\x0a"),
         packet(0, b"\x0anot a number\0" + bytes(60)),
         packet(0, GREETING[:30]),
+        packet(0, GREETING[:25]),
         packet(0, b"\xff"),
         packet(0, b"\xff\x15\x04#28000Go\naway\x1b[31m"),
         packet(0, GREETING) + packet(2, b""),

@@ -9,6 +9,7 @@ import trio
 from bridge.errors import TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.protocol.gateway import TableRow
+from bridge.transport import db_mysql
 from bridge.transport.db import JanusTable, Tls
 from tests.support.certs import Certificates
 from tests.support.mariadb import MariaDb
@@ -159,6 +160,12 @@ async def test_the_local_server_is_reached_by_its_socket(
     assert await JanusTable(replace(url, host=host, port=None)).rows() == []
 
 
+def test_without_its_socket_the_local_server_is_reached_by_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYSQL_UNIX_PORT", str(tmp_path / "none.sock"))
+    monkeypatch.setattr(db_mysql, "_LOCAL_SOCKETS", (str(tmp_path),))
+    assert db_mysql._local_socket() is None
+
+
 async def test_a_server_that_is_not_there_may_come_back(url: MysqlUrl, mariadb: MariaDb) -> None:
     table = JanusTable(url)
     mariadb.stop()
@@ -235,7 +242,7 @@ async def test_tls_that_cannot_be_had_is_an_error(url: MysqlUrl, certificates: C
     error = await error_of(JanusTable(url, tls=Tls(ca=tmp_path / "none.pem")))
     assert str(error) == f"{url}: db_tls_ca {tmp_path}/none.pem: No such file or directory"
     error = await error_of(JanusTable(url, tls=Tls(certificates.ca, certificates.client_key)))
-    assert str(error).startswith(f"{url}: db_tls_cert {certificates.client_key}: ")
+    assert str(error).startswith(f"{url}: db_tls_cert {certificates.client_key}, tls_key ")
 
 
 async def test_no_tls_where_it_is_asked_for_is_an_error(certificates: Certificates) -> None:

@@ -85,11 +85,15 @@ async def test_two_version_rows_are_one_too_many(file: Path) -> None:
     ("statement", "text"),
     [
         ("DROP TABLE janus", "no such table: janus"),
+        (
+            "ALTER TABLE janus RENAME TO j; CREATE VIEW janus AS SELECT 'x' AS id, '' AS janus_id, '' AS janus_url",
+            "the id 'x' of a row is no integer",
+        ),
         ("ALTER TABLE janus DROP COLUMN janus_url", "no such column: janus_url"),
     ],
 )
 async def test_a_wrong_table_is_refused(file: Path, statement: str, text: str) -> None:
-    change(file, statement)
+    change(file, *statement.split("; "))
     with pytest.raises(TableRefused) as caught:
         await JanusTable(SqliteUrl(str(file))).rows()
     assert str(caught.value) == f"sqlite://{file}: {text}"
@@ -129,6 +133,8 @@ async def test_a_locked_file_is_not_a_refusal(file: Path) -> None:
         with pytest.raises(TableUnavailable, match="database is locked") as caught:
             await JanusTable(SqliteUrl(str(file)), deadline=0.2).rows()
         assert not isinstance(caught.value, TableRefused)
+        with pytest.raises(TableUnavailable, match="database is locked"):
+            await JanusTable(SqliteUrl(str(file)), deadline=0.2).add("gw1", "janusws://h")
 
 
 async def test_other_names_have_a_version_row_of_their_own(file: Path) -> None:
