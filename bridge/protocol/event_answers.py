@@ -62,11 +62,13 @@ class ObjectSplitter:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The objects that are complete now. Raises MalformedMessage for anything else between objects."""
+        """The objects that are complete now. Raises MalformedMessage for anything else, once they are handed out."""
         self._buffer = (self._buffer + data).lstrip()
         objects: list[bytes] = []
         while self._buffer:
             if not self._buffer.startswith(b"{"):
+                if objects:
+                    break
                 raise MalformedMessage(f"{_printable(self._buffer)} is no JSON object")
             end = _end(self._buffer)
             if end is None:

@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias, cast
 Kind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
 
 _SOCKET = re.compile(r"(?P<kind>mi:udp|mi:unix|udp|unix|tcp):(?P<rest>.*)", re.DOTALL)
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 _MAX_PATH = 107  # bytes; sun_path holds 108 with the NUL that ends it
 _MAX_METHOD = 64  # bytes; OpenSIPS's MAX_EVENT_NAME, which a method stands in for
 

@@ -104,7 +104,6 @@ class StreamSender:
 
     def _read(self, sock: sockets.socket) -> list[bytes]:
         """What came back: answers in reliable mode, else nothing of interest. Raises OSError when it has ended."""
-        answers: list[bytes] = []
         for _ in range(_MAX_READS):
             try:
                 data = sock.recv(_BUFFER)
@@ -112,9 +111,9 @@ class StreamSender:
                 break
             if not data:
                 raise ConnectionResetError("it closed the connection")
-            if self._socket.reliable:
-                answers += self._splitter.feed(data)
-        return answers
+            if self._socket.reliable:  # at once: an end that comes with an answer does not make it undone
+                return self._splitter.feed(data)
+        return []
 
     async def _answered(self, sock: sockets.socket, id: int) -> None:
         with trio.move_on_after(ANSWER_TIMEOUT):

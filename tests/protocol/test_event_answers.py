@@ -75,10 +75,14 @@ def test_any_split_of_the_bytes_gives_the_same_objects(sent: list[tuple[Any, str
     assert [json.loads(item) for item in got] == [value for value, _ in sent]
 
 
-@pytest.mark.parametrize("junk", [b"OK", b"[1]", b'{"id":1}x', b"}"])
-def test_what_is_no_object_is_an_error(junk: bytes) -> None:
+@pytest.mark.parametrize("junk", [b"OK", b"[1]", b"}"])
+def test_what_is_no_object_is_an_error_once_those_before_it_are_handed_out(junk: bytes) -> None:
     with pytest.raises(MalformedMessage, match="is no JSON object"):
         ObjectSplitter().feed(junk)
+    splitter = ObjectSplitter()
+    assert splitter.feed(b'{"id":1}' + junk) == [b'{"id":1}']
+    with pytest.raises(MalformedMessage, match="is no JSON object"):
+        splitter.feed(b"{}")
 
 
 def test_an_object_without_end_is_an_error() -> None:
