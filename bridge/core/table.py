@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import trio
 
 from bridge.core.registry import Difference, LinkRegistry
-from bridge.errors import TableRefused, TableUnavailable
+from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 
@@ -51,13 +51,13 @@ class Table:
         self._warned: set[str] = set()
 
     async def first(self, kept: Callable[[], tuple[list[TableRow], float] | None]) -> None:
-        """The first attempt, at start. Raises TableRefused if the database answered that it never will.
+        """The first attempt, at start. Raises WrongTableVersion: nothing but an upgrade of the table helps then.
 
         If it cannot be reached, what the last process kept is used meanwhile.
         """
         try:
             await self.reload()
-        except TableRefused:
+        except WrongTableVersion:
             raise
         except TableUnavailable as exc:
             saved = kept()

@@ -15,7 +15,7 @@ from bridge.config import Config, difference, reloaded
 from bridge.config.rules import conflicts
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.parts import build, database_of
-from bridge.errors import BridgeError, TableRefused, TableUnavailable
+from bridge.errors import BridgeError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
@@ -29,7 +29,7 @@ DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 async def serve(config: Config, load: Callable[[], Config]) -> None:
     """Run the bridge until SIGTERM or SIGINT. ``load`` reads the configuration again, for SIGHUP.
 
-    Raises ConfigError, or TableRefused where the database answered that it never will.
+    Raises ConfigError, or WrongTableVersion if the first attempt reached the database and found that.
     """
     state = StateDir(config.state.dir)
     state.take()
@@ -62,7 +62,7 @@ class Service:
             raise refusal
         log.info("stopped")
 
-    async def _live(self, signals: AsyncIterator[int]) -> TableRefused | None:
+    async def _live(self, signals: AsyncIterator[int]) -> WrongTableVersion | None:
         """Everything runs in here. Returns why the table cannot be used, if that is how it ended."""
         parts = self._parts
         async with trio.open_nursery() as outer:
@@ -73,7 +73,7 @@ class Service:
             parts.evi.configure(self._config.events.subscribers)
             try:
                 await self._first_table()
-            except TableRefused as exc:
+            except WrongTableVersion as exc:
                 outer.cancel_scope.cancel()
                 return exc
             async with trio.open_nursery() as doors:
@@ -90,7 +90,7 @@ class Service:
         if self._config.uses_default_table:
             try:
                 await database_of(self._config).create()
-            except TableRefused:
+            except WrongTableVersion:
                 raise
             except TableUnavailable as exc:
                 log.error("the default table could not be made: %s", exc)
@@ -128,7 +128,8 @@ class Service:
         self._listeners.reload(config)
         parts.evi.configure(config.events.subscribers)
         parts.links.credentials_changed(parts.gateways.changed(config))
-        parts.table.rows = database_of(config).rows
+        database = database_of(config)
+        parts.table.rows, parts.saved_table.source = database.rows, database.name
         try:
             result, _ = await parts.table.reload()
         except TableUnavailable as exc:

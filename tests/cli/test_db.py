@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import db
-from tests.support.mariadb import MariaDb, mariadb
-
-__all__ = ["mariadb"]
+from tests.support.mariadb import MariaDb
 
 Run = Callable[..., tuple[int, str, str]]
 
