@@ -15,10 +15,10 @@ from typing import Protocol, TypeAlias
 
 import trio
 
+from bridge.transport.direct_stream import DirectStream
 from bridge.transport.http_hangup import HangupWatch
 from bridge.transport.http_messages import CONTINUE, Reply, Request, render
 from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
-from bridge.transport.http_stream import DirectStream
 
 Stream: TypeAlias = DirectStream | trio.SSLStream[trio.SocketStream]
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import trio
 
+from bridge.transport.direct_stream import direct
 from bridge.transport.http_connection import Connection, Limits, Service, Stream
 from bridge.transport.http_hangup import HangupWatch
-from bridge.transport.http_stream import Listener, bound_address, direct, listening_socket
+from bridge.transport.http_stream import Listener, bound_address, listening_socket
 
 log = logging.getLogger("bridge.mi")
 

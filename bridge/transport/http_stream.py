@@ -1,7 +1,6 @@
-"""The byte stream of one accepted socket, and the sockets that are listened on.
+"""The sockets that HTTP is listened for on.
 
-Owns ``HOST:PORT`` of a listener, and reading and writing with as few turns of the event loop as there can be. Must not
-know HTTP. Authority: trio's contract for streams.
+Owns ``HOST:PORT`` of a listener. Must not know HTTP.
 """
 
 import errno
@@ -16,80 +15,8 @@ from bridge.errors import ConfigError
 
 Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
-_DEFAULT_READ: Final = 65536
 # A host name may have addresses that this machine has not: "localhost" without IPv6.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-
-
-class DirectStream(trio.abc.HalfCloseableStream):
-    """A connected socket without the detours of trio.SocketStream: reading waits before it tries, and writing is no
-    checkpoint where the kernel takes the bytes at once.
-
-    That saves a failing ``recv`` and a whole turn of the event loop per request, a fifth of its time. The price:
-    who only ever writes would starve others; a server of requests reads between its writes.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        """Takes over the socket."""
-        sock.setblocking(False)
-        self._sock = sock
-
-    def fileno(self) -> int:
-        """The descriptor, -1 once it is closed."""
-        return self._sock.fileno()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes, none at the end. Raises trio.BrokenResourceError."""
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                return self._sock.recv(max_bytes or _DEFAULT_READ)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise trio.BrokenResourceError(str(error)) from error
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand everything to the kernel. Raises trio.BrokenResourceError."""
-        sent = self._send(data)
-        if sent == len(data):
-            return
-        with memoryview(data) as rest:
-            while sent < len(rest):
-                await self.wait_send_all_might_not_block()
-                sent += self._send(rest[sent:])
-
-    def _send(self, data: bytes | bytearray | memoryview) -> int:
-        try:
-            return self._sock.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait for room in the kernel's buffer."""
-        await trio.lowlevel.wait_writable(self._sock)
-
-    async def send_eof(self) -> None:
-        """Say that nothing more will come. Raises trio.BrokenResourceError."""
-        await trio.lowlevel.checkpoint()
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
-
-    async def aclose(self) -> None:
-        """Close the socket."""
-        if self._sock.fileno() != -1:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
-        await trio.lowlevel.checkpoint()
-
-
-def direct(stream: trio.SocketStream) -> DirectStream:
-    """The same connection as a DirectStream; the stream given is of no use any more."""
-    return DirectStream(socket.socket(fileno=stream.socket.detach()))
 
 
 async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None) -> Sequence[Listener]:

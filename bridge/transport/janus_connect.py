@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from bridge.errors import ConnectFailed
+from bridge.transport.direct_stream import direct
 from bridge.transport.janus_ws import JanusWebSocket, Reports, WebSocketOptions
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None) -> trio.abc.
         except OSError as exc:
             raise _connect_failure(url, exc) from None
     if tls is None:
-        return stream
+        return direct(stream)
     # https_compatible: a Janus that dies sends no close_notify; that is an end of the connection like any other.
     return trio.SSLStream(stream, tls, server_hostname=url.host, https_compatible=True)
 

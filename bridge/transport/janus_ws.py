@@ -4,9 +4,10 @@ Owns reading and writing one connection, and the limits of contract 5.8 and 5.9.
 library; must not know what a message means, nor how the stream was opened. Authority: RFC 6455; Janus as observed.
 
 trio-websocket keeps the handshake and the protocol engine (wsproto). Two of its habits are replaced, because they halve
-the speed: its send lock lets one writer go per turn of the event loop (here writes are appended to an outbox that one
-task flushes in a single ``send_all``), and it hands every message to a second task (here the reader reports it where it
-decodes it). A third is replaced because it would kill calls: a message over its limit closes the connection.
+the speed: its send lock lets one writer go per turn of the event loop (here the first write after a read goes at once,
+and what follows into an outbox that one task flushes in a single ``send_all``), and it hands every message to a second
+task (here the reader reports it where it decodes it, and does not ask the engine about whole text frames). A third is
+replaced because it would kill calls: a message over its limit closes the connection.
 What this relies on inside the library is guarded by tests/transport/test_janus_ws.py.
 """
 
@@ -22,6 +23,8 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from bridge.errors import ConnectFailed
 from bridge.protocol.janus import SUBPROTOCOL
+from bridge.protocol.text_frames import text_frames
+from bridge.transport.direct_stream import DirectStream
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -75,12 +78,16 @@ class JanusWebSocket(WebSocketConnection):
         self._options = options
         self._outbox = bytearray()
         self._outbox_filled = trio.Event()
+        self._flushing = False
+        self._direct = stream if isinstance(stream, DirectStream) else None
+        self._wrote = False  # since the last read
         self._stalled = False
         self.closing = trio.Event()
         self._parts: list[str] = []
         self._size = 0
         self._frames = 0
         self._refusal: str | None = None
+        self._between_messages = False  # then whole text frames need no engine
         self.last_received = trio.current_time()
 
     # Writing
@@ -102,9 +109,19 @@ class JanusWebSocket(WebSocketConnection):
         if self._stalled or (isinstance(event, Pong) and len(self._outbox) > MAX_UNSENT_PONGS):
             return
         try:
-            self._outbox += self._wsproto.send(event)
+            data = self._wsproto.send(event)
         except LocalProtocolError:  # closing or closed
             return
+        if not self._wrote and self._direct is not None and not self._outbox and not self._flushing:
+            # A lone caller should not wait for a turn of the event loop; of many, the others' writes go together.
+            self._wrote = True
+            try:
+                data = data[self._direct.try_send(data) :]
+            except trio.BrokenResourceError:
+                return  # the reader sees the end, too
+            if not data:
+                return
+        self._outbox += data
         self._outbox_filled.set()
 
     async def flush_forever(self) -> None:
@@ -113,10 +130,12 @@ class JanusWebSocket(WebSocketConnection):
             await self._outbox_filled.wait()
             self._outbox_filled = trio.Event()
             outbox, self._outbox = self._outbox, bytearray()
+            self._flushing = True
             with memoryview(outbox) as view:
                 for start in range(0, len(outbox), WRITE_SIZE):
                     if not await self._write(view[start : start + WRITE_SIZE]):
                         return
+            self._flushing = False
 
     async def _write(self, data: memoryview) -> bool:
         with trio.move_on_after(self._options.send_timeout) as scope:
@@ -140,7 +159,7 @@ class JanusWebSocket(WebSocketConnection):
             assert self._initial_request is not None
             await self._send(self._initial_request)
             while not self._open_handshake.is_set():
-                await self._receive()
+                self._wsproto.receive_data(await self._receive())
                 for event in self._wsproto.events():
                     if isinstance(event, AcceptConnection):
                         await self._handle_accept_connection_event(event)
@@ -159,20 +178,51 @@ class JanusWebSocket(WebSocketConnection):
     async def read_forever(self) -> str:
         """Report messages until the connection ends; returns why it ended."""
         try:
+            self._handle_events()  # frames that came with the handshake's answer
+            self._between_messages = self._engine_is_idle()
             while True:
-                self._handle_events()
-                await self._receive()  # always a checkpoint: a flood does not starve others
+                data = await self._receive()  # always a checkpoint: a flood does not starve others
+                self._wrote = False
+                if self._between_messages:
+                    data = self._handle_whole_frames(data)
+                if data:
+                    self._wsproto.receive_data(data)
+                    self._handle_events()
+                    self._between_messages = self._engine_is_idle()
         except (_Ended, RemoteProtocolError) as exc:
             return str(exc)
 
-    async def _receive(self) -> None:
+    async def _receive(self) -> bytes:
         try:
             data = await self._stream.receive_some(READ_SIZE)
         except trio.BrokenResourceError as exc:
             raise _Ended(f"connection lost: {exc.__cause__ or 'reset'}") from None
         if not data:
             raise _Ended("Janus closed the connection")
-        self._wsproto.receive_data(bytes(data))  # bytes already; the type of a stream is wider
+        return bytes(data)  # bytes already; the type of a stream is wider
+
+    def _handle_whole_frames(self, data: bytes) -> bytes:
+        """Report the messages that need no engine; returns the rest."""
+        payloads, rest = text_frames(data)
+        if payloads:
+            self.last_received = trio.current_time()
+            for payload in payloads:
+                try:
+                    text = payload.decode()
+                except UnicodeDecodeError:
+                    raise _Ended("Janus sent invalid UTF-8") from None
+                if len(text) <= self._options.max_message_size:
+                    self._reports.on_text(text)
+                else:
+                    self._reports.on_refused(self._too_long(), text[:HEAD], too_large=True)
+            self._reports.on_frames()
+        return data[rest:] if rest else data
+
+    def _engine_is_idle(self) -> bool:
+        """Whether wsproto stands between two messages, with nothing of a frame in its buffer."""
+        frames = self._wsproto._connection._proto
+        decoder = frames._frame_decoder
+        return frames._message_decoder.opcode is None and decoder.header is None and not len(decoder.buffer)
 
     def _handle_events(self) -> None:
         any_frame = False
@@ -217,10 +267,13 @@ class JanusWebSocket(WebSocketConnection):
         if not isinstance(data, str):
             return BINARY
         if self._size > self._options.max_message_size:
-            return f"is over max_message_size ({self._options.max_message_size})"
+            return self._too_long()
         if self._options.max_frames is not None and self._frames > self._options.max_frames:
             return f"is over janus_max_msg_chunks ({self._options.max_frames})"
         return None
+
+    def _too_long(self) -> str:
+        return f"is over max_message_size ({self._options.max_message_size})"
 
 
 class _Ended(Exception):

@@ -1,0 +1,53 @@
+"""Whole text frames are recognised, and nothing else: compared with the protocol engine."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import Ping, TextMessage
+
+from bridge.protocol.text_frames import text_frames
+
+
+def engine(data: bytes) -> list[str]:
+    """What wsproto makes of whole messages."""
+    client = Connection(ConnectionType.CLIENT)
+    client.receive_data(data)
+    parts, messages = "", []
+    for event in client.events():
+        if isinstance(event, TextMessage):
+            parts += event.data
+            if event.message_finished:
+                messages.append(parts)
+                parts = ""
+    return messages
+
+
+texts = st.lists(st.text(max_size=200) | st.integers(0, 70_000).map(lambda n: "x" * n), max_size=5)
+
+
+@given(texts, st.integers(0, 10))
+def test_whole_frames_are_what_the_engine_reads(messages: list[str], cut: int) -> None:
+    server = Connection(ConnectionType.SERVER)
+    wire = b"".join(server.send(TextMessage(data=text)) for text in messages)
+    wire = wire[: len(wire) - cut] if cut else wire
+    payloads, rest = text_frames(wire)
+    taken = [payload.decode() for payload in payloads]
+    assert taken == messages[: len(taken)]
+    # What is left is for the engine, and it finds everything else there.
+    assert taken + engine(wire[rest:]) == engine(wire)
+
+
+def test_a_fragment_a_ping_and_a_masked_frame_are_left_to_the_engine() -> None:
+    server, client = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
+    whole = server.send(TextMessage(data="a"))
+    fragment = server.send(TextMessage(data="b", message_finished=False))
+    for other in (fragment, server.send(Ping()), client.send(TextMessage(data="c")), b"\x81\x7e\x00\x01d"):
+        assert text_frames(other) == ([], 0)
+        assert text_frames(whole + other) == ([b"a"], len(whole))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_have_an_answer(data: bytes) -> None:
+    payloads, rest = text_frames(b"\x81" + data)
+    assert rest <= len(data) + 1
+    assert sum(map(len, payloads)) < rest or not payloads
