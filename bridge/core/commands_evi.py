@@ -58,7 +58,7 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
         if text is None:
             return {"Event": _listed(evi, event)}
         for subscription, ttl in evi.subscribers(event):
-            if str(subscription.socket) == text:
+            if str(subscription.socket) == _canonical(text):
                 return {"Event": {**_head(evi, event), "Subscriber": _subscriber(subscription, ttl)}}
         raise RpcError(404, "Subscriber does not exist")
 
@@ -105,6 +105,13 @@ def _filled(call: Call, name: str) -> str:
     if not value:
         raise bad_type(name)
     return value
+
+
+def _canonical(socket: str) -> str | None:
+    try:
+        return str(ReplySocket.parse(socket))
+    except ValueError:
+        return None
 
 
 def _head(evi: EventInterface, event: str) -> dict[str, Any]:

@@ -42,15 +42,18 @@ class Drops:
     def close(self) -> None:
         """Log what is left to be said."""
         for reason in self._unlogged:
-            self._log(reason, float("inf"))
+            self._write(reason)
 
     def snapshot(self) -> dict[str, int]:
         """Drops by reason, so far."""
         return dict(self._counts)
 
     def _log(self, reason: str, now: float) -> None:
-        dropped = self._unlogged[reason]
-        if dropped and now - self._logged.get(reason, float("-inf")) >= LOG_INTERVAL:
+        if self._unlogged[reason] and now - self._logged.get(reason, float("-inf")) >= LOG_INTERVAL:
             self._logged[reason] = now
-            self._unlogged[reason] = 0
+            self._write(reason)
+
+    def _write(self, reason: str) -> None:
+        dropped, self._unlogged[reason] = self._unlogged[reason], 0
+        if dropped:
             log.warning("%s: %d event(s) dropped (%s): %s", self._subscriber, dropped, reason, DROP_REASONS[reason])

@@ -7,6 +7,7 @@ An event is written whole or its connection is closed: half an object would spoi
 """
 
 import socket as sockets
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -17,7 +18,7 @@ from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 
 CONNECT_TIMEOUT = 3.0  # seconds
-STALL_TIMEOUT = 5.0  # seconds without a byte taken, in the middle of an event
+STALL_TIMEOUT = 30.0  # seconds without a byte taken, in the middle of an event: as long as one may wait
 ANSWER_TIMEOUT = 5.0  # seconds, in reliable mode; OpenSIPS gives up after 1
 _BUFFER = 65536
 _MAX_READS = 16  # of what a listener talks back, for one event
@@ -48,14 +49,7 @@ class StreamSender:
         """Connect, write, in reliable mode await the answer. Raises NotSent, Refused."""
         try:
             sock = await self._open()
-            while not self._write(sock, parcel.payload):
-                with trio.move_on_after(STALL_TIMEOUT if self._written else patience) as stalled:
-                    await trio.lowlevel.wait_writable(sock)
-                if stalled.cancelled_caught:
-                    if self._written:
-                        self.close()
-                    raise NotSent("is too slow: it does not read")
-                self._read(sock)
+            await self._write_all(sock, parcel.payload, patience)
             if self._socket.reliable:
                 parcel.sent = True
                 await self._answered(sock, parcel.event.reliable_id)
@@ -90,6 +84,20 @@ class StreamSender:
             self._sock = sockets.socket(fileno=sock.detach())
             return self._sock
         raise NotSent(f"cannot be reached: no connection within {CONNECT_TIMEOUT:g} s")
+
+    async def _write_all(self, sock: sockets.socket, payload: bytes, patience: float) -> None:
+        written = -1
+        while not self._write(sock, payload):
+            if self._written > written:
+                written = self._written
+                deadline = trio.current_time() + (STALL_TIMEOUT if written else patience)
+            with trio.move_on_at(deadline) as stalled:
+                await _readable_or_writable(sock)
+            if stalled.cancelled_caught:
+                if written:
+                    self.close()
+                raise NotSent("is too slow: it does not read")
+            self._read(sock)
 
     def _write(self, sock: sockets.socket, payload: bytes) -> bool:
         """Write on. Whether all of it is written now."""
@@ -128,3 +136,15 @@ class StreamSender:
                         return
         self.close()
         raise NotSent(f"did not answer within {ANSWER_TIMEOUT:g} s")
+
+
+async def _readable_or_writable(sock: sockets.socket) -> None:
+    """Both: a listener that talks back may not read on before it was read, and one that has left says so at once."""
+
+    async def one(wait: Callable[[sockets.socket], Awaitable[None]]) -> None:
+        await wait(sock)
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one, trio.lowlevel.wait_readable)
+        nursery.start_soon(one, trio.lowlevel.wait_writable)

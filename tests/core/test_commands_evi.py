@@ -98,6 +98,7 @@ async def test_subscribe_and_list_as_in_opensips(mi: Mi) -> None:
     assert await mi.call("subscribers_list", [E_JANUS_STATUS]) == {"result": {"Event": {}}}
     one = {"name": E_JANUS_EVENT, "id": 0, "Subscriber": listed[1]}
     assert await mi.call("subscribers_list", [E_JANUS_EVENT, A]) == {"result": {"Event": one}}
+    assert await mi.call("subscribers_list", [E_JANUS_EVENT, A.replace("5001", "05001")]) == {"result": {"Event": one}}
 
 
 async def test_expire_0_shows_expired_until_the_second_is_over(mi: Mi) -> None:
@@ -158,6 +159,7 @@ async def test_subscribers_of_an_event_that_is_none(mi: Mi) -> None:
     assert await mi.call("subscribers_list", ["E_NONE"]) == error(404, "Event not published")
     assert await mi.call("subscribers_list", ["E_NONE", A]) == error(404, "Event not published")
     assert await mi.call("subscribers_list", [E_JANUS_EVENT, A]) == error(404, "Subscriber does not exist")
+    assert await mi.call("subscribers_list", [E_JANUS_EVENT, "x"]) == error(404, "Subscriber does not exist")
 
 
 @pytest.mark.parametrize(

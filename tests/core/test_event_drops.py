@@ -34,6 +34,8 @@ def test_what_is_left_is_said_at_the_end(caplog: pytest.LogCaptureFixture) -> No
     drops.close()
     drops.close()
     assert logged(caplog) == [("full", 1), ("full", 5)]
+    drops.add("full", 60.0)  # its task was started anew
+    assert logged(caplog)[2:] == [("full", 1)]
 
 
 def test_counted_for_the_socket_and_for_the_process() -> None:

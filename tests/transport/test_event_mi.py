@@ -13,11 +13,12 @@ import trio
 from bridge.protocol.event_delivery import NotSent, Parcel, Refused
 from bridge.protocol.event_payload import E_JANUS_EVENT, Encoding, Event, janus_event
 from bridge.protocol.reply_socket import ReplySocket
-from bridge.transport.event_address import Addresses
+from bridge.transport.event_address import Addresses, SocketAddress
 from bridge.transport.event_mi import MiSender
 from tests.support.opensips_mi import Act, OpenSipsMi
 
-ADDRESSES = Addresses([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")], lambda socket: False)
+LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
+ADDRESSES = Addresses(LOOPBACK, lambda socket: False)
 SHORT, LONG = 0.02, 5.0  # patience, seconds
 
 
@@ -189,6 +190,24 @@ async def test_a_name_is_looked_up_again_for_each_further_copy(nursery: trio.Nur
     before: Any = sender._sock
     await sender.send(sent, LONG)
     assert sender._sock is before  # it has not moved, so an answer to the first copy would still be heard
+    sender.close()
+
+
+async def test_a_name_that_has_moved_is_found_with_the_next_copy(nursery: trio.Nursery) -> None:
+    old, new = OpenSipsMi(), OpenSipsMi()
+    await nursery.start(old.run)
+    await nursery.start(new.run)
+    old.always = "lost"
+
+    class Moving(Addresses):
+        async def resolve(self, socket: ReplySocket) -> tuple[int, SocketAddress]:
+            return await super().resolve(ReplySocket.parse((new if old.ids else old).name))
+
+    sender, sent = MiSender(ReplySocket("mi:udp", "opensips.example", 8080), Moving(LOOPBACK, lambda _: True)), parcel()
+    with pytest.raises(NotSent):
+        await sender.send(sent, SHORT)
+    await sender.send(sent, LONG)
+    assert (old.ids, new.ids) == (["p-1"], ["p-1"])
     sender.close()
 
 

@@ -1,42 +1,21 @@
-"""tcp: senders against real listeners: framing, ends, slow readers, and reliable mode."""
+"""tcp: senders against real listeners: framing, ends and slow readers."""
 
-import ipaddress
 import json
 import os
 import socket as sockets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
 
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
-from bridge.protocol.event_payload import E_JANUS_EVENT, Event, encoding_of, janus_event
+from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport import event_stream
-from bridge.transport.event_address import Addresses
 from bridge.transport.event_stream import StreamSender
 from tests.support.ports import free_port
-
-ADDRESSES = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda socket: False)
-
-
-class Listener:
-    """Accepts one connection after the other, when asked."""
-
-    def __init__(self, listener: trio.SocketListener) -> None:
-        self._listener = listener
-        self.port: int = listener.socket.getsockname()[1]
-
-    async def accept(self) -> trio.SocketStream:
-        return await self._listener.accept()
-
-    def sender(self, method: str = "", reliable: bool = False) -> StreamSender:
-        return StreamSender(self.socket(method, reliable), ADDRESSES)
-
-    def socket(self, method: str = "", reliable: bool = False) -> ReplySocket:
-        return ReplySocket("tcp", "127.0.0.1", self.port, method=method, reliable=reliable)
+from tests.support.tcp_listener import ADDRESSES, Listener, parcel, read
 
 
 @pytest.fixture
@@ -44,20 +23,6 @@ async def listener() -> AsyncIterator[Listener]:
     (made,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with made:
         yield Listener(made)
-
-
-def parcel(number: int = 1, body: str = "{}", *, reliable: bool = False) -> Parcel:
-    event = Event(E_JANUS_EVENT, janus_event("g1", "janusws://h", body), f"p-{number}", number, "g1")
-    socket = ReplySocket("tcp", "h", 1, reliable=reliable)
-    return Parcel(event, event.encoded(encoding_of(socket)), float("inf"))
-
-
-async def read(stream: trio.SocketStream, size: int) -> bytes:
-    data = bytearray()
-    with trio.fail_after(10):
-        while len(data) < size:
-            data += await stream.receive_some()
-    return bytes(data)
 
 
 async def test_objects_follow_each_other_on_one_connection(listener: Listener) -> None:
@@ -182,6 +147,21 @@ async def test_a_reader_that_stops_between_events_keeps_it(listener: Listener) -
     sender.close()
 
 
+async def test_a_listener_that_says_everything_back_does_not_block_us(
+    listener: Listener, nursery: trio.Nursery
+) -> None:
+    async def echo() -> None:
+        async with await listener.accept() as stream:
+            async for data in stream:
+                await stream.send_all(data)
+
+    nursery.start_soon(echo)
+    sender = listener.sender()
+    with trio.fail_after(10):
+        await sender.send(parcel(1, json.dumps({"pad": "x" * 20_000_000})), 1)
+    sender.close()
+
+
 async def test_a_reader_that_is_gone_ends_the_wait_for_room(listener: Listener, nursery: trio.Nursery) -> None:
     sender = listener.sender()
     count = await fill(sender)
@@ -203,94 +183,3 @@ async def test_no_descriptor_stays_open(listener: Listener) -> None:
     sender.close()
     sender.close()
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-# Reliable mode
-
-Serve = Callable[[trio.SocketStream], Awaitable[None]]
-
-
-def answer(id: Any, **more: Any) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": id, **(more or {"result": "OK"})}).encode()
-
-
-async def reliably(
-    listener: Listener, nursery: trio.Nursery, serve: Serve, number: int = 7
-) -> tuple[StreamSender, Parcel]:
-    """A sender whose next event is served so."""
-    sender, sent = listener.sender(reliable=True), parcel(number, reliable=True)
-
-    async def once() -> None:
-        async with await listener.accept() as stream:
-            assert await read(stream, len(sent.payload)) == sent.payload
-            await serve(stream)
-
-    nursery.start_soon(once)
-    return sender, sent
-
-
-async def test_an_answer_delivers(listener: Listener, nursery: trio.Nursery) -> None:
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.send_all(answer(3) + answer(6, error={"code": 1}))  # late ones, to other events
-        for byte in answer(7):
-            await stream.send_all(bytes([byte]))
-        await read(stream, len(parcel(8, reliable=True).payload))
-        await stream.send_all(answer(8))
-
-    sender, sent = await reliably(listener, nursery, serve)
-    assert not sender.try_send(sent)
-    await sender.send(sent, 0.001)
-    assert sent.sent
-    assert not sender.try_send(parcel(8, reliable=True))
-    await sender.send(parcel(8, reliable=True), 0.001)
-    sender.close()
-
-
-async def test_an_error_is_final(listener: Listener, nursery: trio.Nursery) -> None:
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.send_all(answer(7, error={"code": 500, "message": "full"}))
-
-    sender, sent = await reliably(listener, nursery, serve)
-    with pytest.raises(Refused, match="answers full") as caught:
-        await sender.send(sent, 1)
-    assert caught.value.reason == "refused"
-    sender.close()
-
-
-@pytest.mark.parametrize("text", [b"OK", answer("7"), answer(None), b"[]"])
-async def test_what_is_no_answer_ends_the_connection(listener: Listener, nursery: trio.Nursery, text: bytes) -> None:
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.send_all(text)
-
-    sender, sent = await reliably(listener, nursery, serve)
-    with pytest.raises(NotSent, match="answered what is no answer"):
-        await sender.send(sent, 1)
-
-
-async def test_closed_before_the_answer_it_is_sent_again(listener: Listener, nursery: trio.Nursery) -> None:
-    async def close(stream: trio.SocketStream) -> None:
-        pass
-
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.send_all(answer(7))
-
-    sender, sent = await reliably(listener, nursery, close)
-    with pytest.raises(NotSent, match="it closed the connection"):
-        await sender.send(sent, 1)
-    assert sent.sent
-    await reliably(listener, nursery, serve)
-    await sender.send(sent, 1)
-    sender.close()
-
-
-async def test_silence_ends_the_connection(
-    listener: Listener, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_stream, "ANSWER_TIMEOUT", 0.05)
-
-    async def silent(stream: trio.SocketStream) -> None:
-        assert await stream.receive_some() == b""
-
-    sender, sent = await reliably(listener, nursery, silent)
-    with pytest.raises(NotSent, match=r"did not answer within 0\.05 s"):
-        await sender.send(sent, 1)
