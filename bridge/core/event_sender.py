@@ -168,6 +168,7 @@ class Outlet:
             except NotSent as exc:
                 self._failures += 1
                 self._say("reach", str(exc))
+                await trio.sleep_until(self._not_before)  # then look again: something may be too old by now
                 continue
             except Refused as exc:
                 self._queue.refuse(parcel, exc.reason, trio.current_time())
@@ -183,8 +184,6 @@ class Outlet:
                 await trio.lowlevel.checkpoint()
 
     async def _attempt(self, parcel: Parcel) -> None:
-        if self._failures:
-            await trio.sleep_until(self._not_before)
         pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._not_before = trio.current_time() + pause
         await self._sender.send(parcel, pause)

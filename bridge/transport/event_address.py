@@ -9,7 +9,7 @@ import functools
 import ipaddress
 import socket as sockets
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import trio
 
@@ -61,5 +61,5 @@ class Addresses:
                 raise NotSent(f"host {socket.host!r} is not found: {exc.strerror}") from None
             except trio.TooSlowError:
                 raise NotSent(f"host {socket.host!r} is not found within {LOOKUP_TIMEOUT:g} s") from None
-        pairs = [(item[0], item[4]) for item in found]
+        pairs = [(int(item[0]), cast("SocketAddress", item[4])) for item in found]
         return sorted(pairs, key=lambda pair: pair[0] != sockets.AF_INET)
