@@ -1,10 +1,11 @@
 """JSON text <-> values.
 
-Owns: size of nesting, wide integers (contract 5.6), compact rendering. The only file that knows the JSON library.
-Must not know: Janus or JSON-RPC. Authority: RFC 8259; jansson (Janus) and OpenSIPS's ``$json()`` for the integers.
+Owns depth of nesting, wide integers (contract 5.6), compact rendering. Must not know Janus or JSON-RPC.
+Authority: RFC 8259; jansson (Janus) for what no peer can mean, and OpenSIPS's ``$json()`` for the integers.
 """
 
 import json
+import math
 import re
 from collections.abc import Collection
 from typing import Any, TypeAlias
@@ -27,26 +28,34 @@ def _refuse(name: str) -> Any:
     raise MalformedMessage(f"{name} is no JSON number")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse)
+def _real(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):  # 1e999 is JSON, but Infinity is not: what parse returns, render can write
+        raise MalformedMessage("a number is too large for a real")
+    return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_real)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
-_MAX_DIGITS = 4300  # Python's own limit for int(text); named here so that the error is ours
 
 
-def parse(text: str, max_depth: int = MAX_DEPTH) -> Any:
+def parse(text: str) -> Any:
     """The value of a JSON text.
 
-    Raises MalformedMessage for anything that is no JSON (NaN and Infinity included) or is nested deeper than
-    ``max_depth``. Of duplicate keys the last wins, as in Janus.
+    Raises MalformedMessage for anything that is no JSON (NaN and Infinity included), for numbers too large for a real,
+    as jansson does, and for nesting deeper than 100. Of duplicate keys the last wins, as in Janus.
     """
     try:
         value = _decoder.decode(text)
     except RecursionError:
-        raise MalformedMessage(f"nested deeper than {max_depth}") from None
-    except ValueError as exc:  # JSONDecodeError, or an integer of more than 4,300 digits
+        raise MalformedMessage(f"nested deeper than {MAX_DEPTH}") from None
+    except json.JSONDecodeError as exc:
         raise MalformedMessage(str(exc)) from None
+    except ValueError:  # Python's own limit for int(text): 4,300 digits
+        raise MalformedMessage("an integer has thousands of digits") from None
     # Fewer brackets than the limit cannot be nested deeper than it: true of nearly every message, and cheap.
-    if text.count("[") + text.count("{") > max_depth and depth(value) > max_depth:
-        raise MalformedMessage(f"nested deeper than {max_depth}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
+        raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
     return value
 
 

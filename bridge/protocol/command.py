@@ -5,6 +5,7 @@ sessions or connections. Authority: Janus's own checks, observed: what it would 
 could not be matched with its caller) is refused here.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.codec import INT64_MAX, INT64_MIN, INTEGER_MEMBERS, MAX_DEPTH, JsonObject
-from bridge.protocol.janus import Kind, Verb, verb_of
+from bridge.protocol.janus import Kind, Verb, member_id, verb_of
+
+MAX_KEY = 64  # characters of a member's name that an error repeats
 
 
 @dataclass(slots=True)
@@ -39,9 +42,9 @@ def read_command(value: Any, members: Collection[str] = INTEGER_MEMBERS) -> Janu
     """Check a ``janus_command`` parameter: an object or its text. Raises InvalidCommand; ``data`` is the reason."""
     if isinstance(value, str):
         try:
-            value = codec.parse(value, MAX_DEPTH)
+            value = codec.parse(value)
         except MalformedMessage as exc:
-            raise InvalidCommand(f"janus_command is not JSON: {exc}") from None
+            raise InvalidCommand(f"janus_command cannot be read: {exc}") from None
     if not isinstance(value, dict):
         raise InvalidCommand("janus_command is not a JSON object")
     fault = find_fault(value)
@@ -66,20 +69,16 @@ def _rewrite(request: JsonObject, name: str, caller: str | None, members: Collec
                 request[key] = number
     if verb.server:
         request.pop("session_id", None)  # Janus answers 453 or 458 to a server-level verb that carries one
-    if verb.kind == "create" and "id" in request:
-        number = codec.integer(request["id"])
-        if number is None or number < 0:
-            raise InvalidCommand("member 'id' of create is not an integer >= 0")
+    if "id" in request:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction
+        number = codec.integer(request["id"]) if verb.kind == "create" else request["id"]
+        if type(number) is not int or number < 0:
+            raise InvalidCommand("member 'id' is not an integer >= 0")
         request["id"] = number
     if "body" in request:
         request["body"] = codec.narrow_body(request["body"], members)
     return JanusCommand(
-        request, name, verb, _positive(request.get("session_id")), _positive(request.get("handle_id")), caller
+        request, name, verb, member_id(request.get("session_id")), member_id(request.get("handle_id")), caller
     )
-
-
-def _positive(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
 
 
 def find_fault(value: Any) -> str | None:
@@ -89,39 +88,42 @@ def find_fault(value: Any) -> str | None:
     """
     if codec.depth(value) > MAX_DEPTH:  # first: the walk below recurses
         return f"janus_command is nested deeper than {MAX_DEPTH}"
-    return _fault(value, "janus_command")
+    return _fault(value, None)
 
 
-def _fault(value: Any, name: str) -> str | None:
+def _fault(value: Any, key: str | None) -> str | None:
+    """``key`` is the member that has the value, or the array with it; None at the top."""
+    what: str | None = None
     if isinstance(value, str):
-        return _text_fault(value, name)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            fault = _text_fault(key, "a key") or _fault(item, f"member '{key}'")
+        what = _text_fault(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            what = _text_fault(name)
+            if what is not None:
+                return f"the name of a member has {what}"
+            fault = _fault(item, name)
             if fault is not None:
                 return fault
     elif isinstance(value, list):
         for item in value:
-            fault = _fault(item, name)
+            fault = _fault(item, key)
             if fault is not None:
                 return fault
     elif isinstance(value, int):
-        if not INT64_MIN <= value <= INT64_MAX:
-            return f"{name} has an integer beyond 64 bits"
-    elif isinstance(value, float) and not -_LARGEST <= value <= _LARGEST:
-        return f"{name} has a number that is NaN or too large for a real"
-    return None
+        what = None if INT64_MIN <= value <= INT64_MAX else "an integer beyond 64 bits"
+    elif isinstance(value, float):
+        what = None if math.isfinite(value) else "a number that is NaN or too large for a real"
+    if what is None:
+        return None
+    return f"janus_command has {what}" if key is None else f"member {key[:MAX_KEY]!r} has {what}"
 
 
-_LARGEST = 1.7976931348623157e308
-
-
-def _text_fault(text: str, name: str) -> str | None:
+def _text_fault(text: str) -> str | None:
     if "\0" in text:
-        return f"{name} has a NUL character"
+        return "a NUL character"
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            return f"{name} has a lone surrogate"
+            return "a lone surrogate"
     return None

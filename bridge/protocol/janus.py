@@ -7,21 +7,24 @@ connections or callers. Authority: Janus manual, "Plain WebSockets interface" an
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from bridge.protocol.codec import JsonObject
+from bridge.protocol.codec import INT64_MAX, JsonObject
 
 SESSION_NOT_FOUND = 458
 HANDLE_NOT_FOUND = 459
-UNAUTHORIZED = 403
 
-# The plugin answers a `message` either at once (`success`) or by an `event` with the same transaction; the `ack` in
-# between (or behind: Janus's thread pool reorders them) only says that the plugin has it.
 SUBPROTOCOL = "janus-protocol"
+
+MAX_REASON = 500  # characters of an error's reason that are kept for logs and lists; its caller gets the whole answer
 
 Kind: TypeAlias = Literal["own", "create", "claim", "attach", "detach", "destroy", "message", "other"]
 
 
 class Verb(NamedTuple):
-    """How Janus treats a request: ``server`` ones are refused with a session_id; ``ack_is_final``: no more comes."""
+    """How Janus treats a request: ``server`` ones are refused with a session_id; ``ack_is_final``: no more comes.
+
+    A plugin answers a `message` either at once (`success`) or by an `event` with the same transaction; the `ack` in
+    between (or behind: Janus's thread pool reorders them) only says that the plugin has it.
+    """
 
     kind: Kind
     server: bool = False
@@ -60,7 +63,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``error``. Janus leaves the transaction out where it could not read the request."""
+    """``error``. Janus leaves the transaction out where it could not read the request; ``code`` is 0 without one."""
 
     transaction: str | None
     code: int
@@ -120,10 +123,10 @@ def _failure(transaction: str | None, message: JsonObject) -> Failure:
     return Failure(
         transaction,
         code if isinstance(code, int) and not isinstance(code, bool) else 0,
-        reason if isinstance(reason, str) else "no reason given",
+        reason[:MAX_REASON] if isinstance(reason, str) else "no reason given",
     )
 
 
 def member_id(value: Any) -> int | None:
-    """An id as Janus writes it: a JSON integer; None for anything else."""
-    return value if type(value) is int else None
+    """A session's or handle's id: a JSON integer from 1 to 2**63 - 1 (``true`` is none); None for anything else."""
+    return value if type(value) is int and 0 < value <= INT64_MAX else None

@@ -1,0 +1,191 @@
+"""JSON text <-> values (contract 5.6, 5.8, 6.3)."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bridge.errors import MalformedMessage
+from bridge.protocol import codec
+from bridge.protocol.codec import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INTEGER_MEMBERS, MAX_DEPTH
+from tests.support import json_values
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+# parse and render
+
+
+@given(json_values.json_texts)
+def test_parse_gives_what_render_can_write_or_says_that_it_is_no_json(text: str) -> None:
+    try:
+        value = codec.parse(text)
+    except MalformedMessage:
+        return
+    assert json_values.depth(value) <= MAX_DEPTH
+    assert codec.parse(codec.render(value)) == value
+
+
+@given(json_values.values)
+def test_render_then_parse_is_identity(value: Any) -> None:
+    assert codec.parse(codec.render(value)) == value
+
+
+@given(json_values.values)
+def test_render_is_compact_and_leaves_other_scripts_as_they_are(value: Any) -> None:
+    assert codec.render(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a":-Infinity}', "1e999", "[-1e999]"])
+def test_number_that_janus_could_not_send_is_malformed(text: str) -> None:
+    with pytest.raises(MalformedMessage):
+        codec.parse(text)
+
+
+def test_real_too_small_to_tell_from_zero_is_zero_as_in_jansson() -> None:
+    assert codec.parse("1e-999") == 0.0
+
+
+def test_integer_of_thousands_of_digits_is_named_so() -> None:
+    with pytest.raises(MalformedMessage, match="thousands of digits"):
+        codec.parse("9" * 5000)
+
+
+@pytest.mark.parametrize("prefix", ["", '{"a":[1,2,3],"b":'])
+def test_nesting_is_limited_exactly(prefix: str) -> None:
+    suffix = "}" if prefix else ""
+    levels = MAX_DEPTH - len(suffix)
+    codec.parse(prefix + nested(levels) + suffix)
+    with pytest.raises(MalformedMessage, match="nested deeper than 100"):
+        codec.parse(prefix + nested(levels + 1) + suffix)
+
+
+@pytest.mark.parametrize("levels", [900, 100_000])
+def test_nesting_that_would_end_the_stack_is_malformed(levels: int) -> None:
+    with pytest.raises(MalformedMessage, match="nested deeper than 100"):
+        codec.parse('{"a":' * levels + "1" + "}" * levels)
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    assert codec.parse("[" + ",".join(["{}"] * 500) + "]") == [{}] * 500
+
+
+def test_last_of_duplicate_keys_wins() -> None:
+    assert codec.parse('{"a":1,"a":2}') == {"a": 2}
+
+
+@given(json_values.values)
+def test_depth_is_that_of_the_definition(value: Any) -> None:
+    assert codec.depth(value) == json_values.depth(value)
+
+
+def test_render_refuses_what_is_no_number() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        codec.render({"a": [float("nan")]})
+
+
+# widen
+
+
+def is_wide(value: Any) -> bool:
+    return isinstance(value, int) and not INT32_MIN <= value <= INT32_MAX
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether ``after`` is ``before`` but for wide integers, which are their digits. Types count: True is not 1."""
+    if isinstance(before, dict):
+        return list(before) == list(after) and all(same(before[key], after[key]) for key in before)
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(same, before, after))
+    return bool(after == str(before) if is_wide(before) else type(after) is type(before) and after == before)
+
+
+@given(json_values.values)
+def test_widen_makes_wide_integers_strings_and_changes_nothing_else(value: Any) -> None:
+    wide = codec.widen(value)
+    assert same(value, wide)
+    assert not any(is_wide(leaf) for leaf in json_values.leaves(wide))
+    assert codec.widen(wide) == wide
+
+
+def test_widen_leaves_its_argument_alone() -> None:
+    value = {"a": [2**40]}
+    codec.widen(value)
+    assert value == {"a": [2**40]}
+
+
+@pytest.mark.parametrize(
+    ("value", "wide"),
+    [(2**31 - 1, 2**31 - 1), (2**31, "2147483648"), (-(2**31), -(2**31)), (-(2**31) - 1, "-2147483649"), (True, True)],
+)
+def test_widen_at_the_edges(value: Any, wide: Any) -> None:
+    assert repr(codec.widen(value)) == repr(wide)
+
+
+# integer
+
+
+@given(st.integers(INT64_MIN, INT64_MAX))
+def test_integer_reads_what_widen_wrote(number: int) -> None:
+    assert codec.integer(number) == codec.integer(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "-", "-0", "+1", "01", " 1", "1 ", "1\n", "1_0", "1.0", "1e3", "٣", "0x1", str(2**63), "9" * 40),
+        *(None, True, 1.0, [], {}, [1]),
+    ],
+)
+def test_integer_takes_nothing_but_canonical_decimals_within_64_bits(value: Any) -> None:
+    assert codec.integer(value) is None
+
+
+# narrow_body
+
+
+def narrowed(value: Any, members: frozenset[str], name: str | None = None) -> Any:
+    """Contract 5.6 once more, said in another way: what becomes of a value that stands under ``name``."""
+    if name in ("metadata", "headers"):
+        return value
+    if isinstance(value, dict):
+        return {key: narrowed(item, members, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [narrowed(item, members) for item in value]
+    if name in members and isinstance(value, str):
+        try:
+            number = int(value)
+        except ValueError:
+            return value
+        if str(number) == value and INT64_MIN <= number <= INT64_MAX and not INT32_MIN <= number <= INT32_MAX:
+            return number
+    return value
+
+
+@given(json_values.values, st.frozensets(st.sampled_from(json_values.WORDS)))
+@example({"room": "4294967296", "headers": {"room": "4294967296"}}, frozenset({"room", "headers"}))
+@example({"room": ["4294967296"]}, frozenset({"room"}))
+@example([{"streams": [{"feed": "4294967296", "mid": "4294967296"}]}], frozenset({"feed"}))
+def test_narrow_body_touches_the_named_members_alone(body: Any, members: frozenset[str]) -> None:
+    before = codec.render(body)
+    assert codec.render(codec.narrow_body(body, members)) == codec.render(narrowed(body, members))
+    assert codec.render(body) == before
+
+
+@given(st.dictionaries(st.sampled_from(sorted(INTEGER_MEMBERS)), st.integers(INT64_MIN, INT64_MAX)))
+def test_ids_of_a_body_survive_the_way_through_opensips(body: dict[str, int]) -> None:
+    assert codec.narrow_body(codec.widen(body)) == body
+
+
+@pytest.mark.parametrize("text", ["1234", "0", "2147483647", "-2147483648", str(2**63), "04294967296"])
+def test_string_within_32_or_beyond_64_bits_may_be_a_name(text: str) -> None:
+    assert codec.narrow_body({"room": text}) == {"room": text}
+
+
+def test_telephone_number_as_a_display_stays_a_string() -> None:
+    body = {"request": "join", "room": "4294967296", "display": "4915112345678"}
+    assert codec.narrow_body(body) == {"request": "join", "room": 4294967296, "display": "4915112345678"}
