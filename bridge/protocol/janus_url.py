@@ -14,11 +14,15 @@ DEFAULT_PATH = "/janus"
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]@]*)"
-    r"(?::(?P<port>[^/?#]*))?"
+    r"(?::(?P<port>[^/?#@]*))?"
     r"(?P<path>/[^?#]*)?"
     r"(?:\?(?P<query>[^#]*))?"
 )
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+# What getaddrinfo and TLS take without an exception: labels of 1 to 63 characters, 253 in all. An underscore is in no
+# host name (RFC 952), but names in container networks have it.
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
+_ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # an interface's name or number
 # Janus drops a request head of 4 KiB without a word (libwebsockets); leave room for the other headers.
 _MAX_TARGET = 2048
 
@@ -35,8 +39,8 @@ class JanusUrl:
     @classmethod
     def parse(cls, text: str) -> "JanusUrl":
         """Read a URL. Raises ValueError with one line that names the part at fault."""
-        # Before anything else: the text is written into a request line and into logs. Query strings may hold secrets,
-        # so no error below repeats the text behind the host.
+        # Before anything else: the text is written into a request line and into logs. Path and query may hold secrets,
+        # and so may a user:password@, which is no part of the form: no error repeats anything but scheme, host or port.
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("has a blank, a control or a non-ASCII character")
         match = _URL.fullmatch(text)
@@ -65,9 +69,12 @@ class JanusUrl:
 def _host(text: str) -> str:
     if text.startswith("["):
         try:
-            return str(ipaddress.IPv6Address(text[1:-1]))
+            address = ipaddress.IPv6Address(text[1:-1].replace("%25", "%", 1))  # RFC 6874 writes a zone so
         except ValueError:
-            raise ValueError(f"host {text!r} is no IPv6 address in brackets") from None
+            address = None
+        if address is None or not _ZONE.fullmatch(address.scope_id or "none"):
+            raise ValueError(f"host {text!r} is no IPv6 address in brackets")
+        return str(address)
     if not _HOST.fullmatch(text):
         raise ValueError(f"host {text!r} is empty or no host name")
     return text

@@ -1,0 +1,157 @@
+"""The grammar of janus_url (contract 5.1)."""
+
+import re
+import socket
+import ssl
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.protocol.janus_url import DEFAULT_PORTS, SCHEMES, JanusUrl
+
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+PIECES = [
+    "janusws",
+    "wss",
+    "WS",
+    "http",
+    "://",
+    ":",
+    "/",
+    "?",
+    "#",
+    "@",
+    "[",
+    "]",
+    "::1",
+    "%25lo",
+    "host",
+    "a..b",
+    "-",
+    "_",
+]
+nearly = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=12).map("".join)
+labels = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,20}[a-z0-9_])?", fullmatch=True)
+hosts = st.lists(labels, min_size=1, max_size=4).map(".".join) | st.ip_addresses(v=4).map(str)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("janusws://10.0.0.1", JanusUrl(False, "10.0.0.1", 8188, "/janus")),
+        ("januswss://janus.example.org", JanusUrl(True, "janus.example.org", 8989, "/janus")),
+        ("ws://h", JanusUrl(False, "h", 8188, "/janus")),
+        ("WSS://H:443", JanusUrl(True, "H", 443, "/janus")),
+        ("janusws://h:1/", JanusUrl(False, "h", 1, "/")),
+        ("janusws://h/a/b?c=/?d", JanusUrl(False, "h", 8188, "/a/b?c=/?d")),
+        ("janusws://h?token=x", JanusUrl(False, "h", 8188, "/janus?token=x")),
+        ("janusws://h:65535?", JanusUrl(False, "h", 65535, "/janus?")),
+        ("januswss://[::1]", JanusUrl(True, "::1", 8989, "/janus")),
+        ("janusws://[2001:DB8:0::1]:8000/x", JanusUrl(False, "2001:db8::1", 8000, "/x")),
+        ("janusws://[fe80::1%eth0]", JanusUrl(False, "fe80::1%eth0", 8188, "/janus")),
+        ("janusws://[fe80::1%25eth0]", JanusUrl(False, "fe80::1%eth0", 8188, "/janus")),
+        ("janusws://my_janus.internal.", JanusUrl(False, "my_janus.internal.", 8188, "/janus")),
+    ],
+)
+def test_urls(text: str, url: JanusUrl) -> None:
+    assert JanusUrl.parse(text) == url
+
+
+FORM = "is not of the form janusws://host[:port][/path][?query]"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", FORM),
+        ("h:8188", FORM),
+        ("janusws:/h", FORM),
+        ("janusws://h#f", FORM),
+        ("janusws://[::1", FORM),
+        ("janusws://::1/", "host '' is empty or no host name"),
+        ("http://h", "scheme 'http' is not one of janusws, januswss, ws, wss"),
+        ("janusws://", "host '' is empty or no host name"),
+        ("janusws://:8188", "host '' is empty or no host name"),
+        ("janusws://-h", "host '-h' is empty or no host name"),
+        ("janusws://a..b", "host 'a..b' is empty or no host name"),
+        ("janusws://" + "a" * 64, f"host '{'a' * 64}' is empty or no host name"),
+        ("janusws://a,b", "host 'a,b' is empty or no host name"),
+        ("janusws://[127.0.0.1]", "host '[127.0.0.1]' is no IPv6 address in brackets"),
+        ("janusws://[::1%]", "host '[::1%]' is no IPv6 address in brackets"),
+        ("janusws://[::1%" + "z" * 16 + "]", f"host '[::1%{'z' * 16}]' is no IPv6 address in brackets"),
+        ("janusws://h:", "port '' is not a number from 1 to 65535"),
+        ("janusws://h:0", "port '0' is not a number from 1 to 65535"),
+        ("janusws://h:65536", "port '65536' is not a number from 1 to 65535"),
+        ("janusws://h:+80", "port '+80' is not a number from 1 to 65535"),
+        ("janusws://h:000080", "port '000080' is not a number from 1 to 65535"),
+        ("janusws://h/ x", "has a blank, a control or a non-ASCII character"),
+        ("janusws://h/\r\nX: y", "has a blank, a control or a non-ASCII character"),
+        ("janusws://müller", "has a blank, a control or a non-ASCII character"),
+        ("janusws://h:\u0663", "has a blank, a control or a non-ASCII character"),
+        ("janusws://h/" + "x" * 2048, "path and query have 2049 characters, at most 2048 work with Janus"),
+    ],
+)
+def test_fault_is_named(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(fault)}$"):
+        JanusUrl.parse(text)
+
+
+def parsed(text: str) -> JanusUrl | ValueError:
+    """The URL, or the error."""
+    try:
+        return JanusUrl.parse(text)
+    except ValueError as exc:
+        return exc
+
+
+@given(st.text() | nearly)
+def test_parse_raises_nothing_but_value_error_and_one_line(text: str) -> None:
+    url = parsed(text)
+    if isinstance(url, ValueError):
+        assert type(url) is ValueError
+        assert str(url).isprintable()
+        return
+    # Nothing that the rest of the program does with a URL fails in another way than by a connect that fails.
+    assert url.netloc.isascii()
+    assert url.target.startswith("/")
+    with suppress(socket.gaierror):
+        socket.getaddrinfo(url.host, url.port, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+    TLS.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=url.host)
+
+
+SECRET = "S3CR3T"
+
+
+@given(st.sampled_from(["", "janusws://", "http://", "janusws://h:99999", "januswss://[x]", "://"]), nearly, nearly)
+def test_no_error_repeats_the_query(before: str, path: str, query: str) -> None:
+    """Nor what stands behind a user name: both may hold secrets."""
+    for text in (f"{before}{path}?{query}{SECRET}", f"{before}user:{SECRET}@h{path}"):
+        assert SECRET not in str(parsed(text))
+
+
+@given(
+    st.sampled_from(sorted(SCHEMES)),
+    hosts,
+    st.none() | st.integers(1, 65535),
+    st.from_regex(r"/[a-z/]{0,9}", fullmatch=True),
+)
+def test_what_is_printed_is_read_again(scheme: str, host: str, port: int | None, path: str) -> None:
+    url = JanusUrl.parse(f"{scheme}://{host}{'' if port is None else f':{port}'}{path}")
+    assert url == JanusUrl(SCHEMES[scheme], host, port or DEFAULT_PORTS[SCHEMES[scheme]], path)
+    assert JanusUrl.parse(str(url)) == url
+
+
+@given(st.ip_addresses(v=6))
+def test_ipv6_is_in_brackets_where_a_port_follows(address: object) -> None:
+    url = JanusUrl.parse(f"ws://[{address}]:8000")
+    assert url.host == str(address)
+    assert url.netloc == f"[{address}]:8000"
+    assert JanusUrl.parse(str(url)) == url
+
+
+def test_printed_without_its_query() -> None:
+    url = JanusUrl.parse("wss://janus.example.org/janus?token=secret")
+    assert str(url) == "januswss://janus.example.org:8989/janus"
+    assert url.target == "/janus?token=secret"
