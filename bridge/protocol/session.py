@@ -23,28 +23,22 @@ class SessionStep(Enum):
     GRANT = "Janus said success"
     REFUSE = "Janus refused, or did not answer: nothing is known"
     CUT = "the connection that carried it ended"
-    KEEP = "the connection that carried it is good again"
+    KEEP = "a caller's own create or claim of it succeeded"
     GONE = "458, timeout or destroy: it is over"
 
 
 SESSION_TABLE: dict[tuple[SessionState, SessionStep], SessionState] = {
     (SessionState.WANTED, SessionStep.ASK): SessionState.CREATING,
-    (SessionState.WANTED, SessionStep.CUT): SessionState.WANTED,
-    (SessionState.WANTED, SessionStep.KEEP): SessionState.WANTED,
     (SessionState.CREATING, SessionStep.GRANT): SessionState.LIVE,
     (SessionState.CREATING, SessionStep.REFUSE): SessionState.WANTED,
-    (SessionState.CREATING, SessionStep.CUT): SessionState.WANTED,
     (SessionState.LIVE, SessionStep.ASK): SessionState.CLAIMING,
     (SessionState.LIVE, SessionStep.CUT): SessionState.ADRIFT,
-    (SessionState.LIVE, SessionStep.KEEP): SessionState.LIVE,
     (SessionState.LIVE, SessionStep.GONE): SessionState.ENDED,
     (SessionState.ADRIFT, SessionStep.ASK): SessionState.CLAIMING,
-    (SessionState.ADRIFT, SessionStep.CUT): SessionState.ADRIFT,
     (SessionState.ADRIFT, SessionStep.KEEP): SessionState.LIVE,
     (SessionState.ADRIFT, SessionStep.GONE): SessionState.ENDED,
     (SessionState.CLAIMING, SessionStep.GRANT): SessionState.LIVE,
     (SessionState.CLAIMING, SessionStep.REFUSE): SessionState.ADRIFT,
-    (SessionState.CLAIMING, SessionStep.CUT): SessionState.ADRIFT,
     (SessionState.CLAIMING, SessionStep.KEEP): SessionState.LIVE,
     (SessionState.CLAIMING, SessionStep.GONE): SessionState.ENDED,
 }

@@ -16,7 +16,10 @@ from bridge.protocol.session import JanusSession, SavedSession, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
 
-MAX_HEARD = 65_536  # a Janus gone mad could name a new sender in each event
+# A Janus gone mad could grant a new session, or name a new handle, in each message.
+MAX_FURTHER = 65_536
+MAX_HANDLES = 65_536  # of all sessions together
+MAX_PLUGIN = 128  # characters of a plugin's name
 
 Save = Callable[[SavedSession], None]
 
@@ -29,6 +32,7 @@ class SessionBook:
         self._save = save
         self._further: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
+        self._handles = 0  # of all sessions
         self.managed = JanusSession(managed=True)
         for record in saved:
             self._restore(record)
@@ -104,9 +108,11 @@ class SessionBook:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
         if session_id == self.managed.session_id or session_id in self._managed_ids:
             return
-        self._ended.pop(session_id, None)
         session = self._further.get(session_id)
         if session is None:
+            if len(self._further) >= MAX_FURTHER:
+                return
+            self._ended.pop(session_id, None)
             session = self._further[session_id] = JanusSession.adrift(session_id, managed=False)
             session.step(SessionStep.KEEP)
             self._save(SavedSession(session_id, managed=False))
@@ -119,6 +125,7 @@ class SessionBook:
         if session.session_id is None:
             return
         session.step(SessionStep.GONE)
+        self._handles -= len(session.handles)
         self._save(SavedSession(session.session_id, session.managed, ended=True))
         if session is self.managed:
             self._managed_ids.discard(session.session_id)
@@ -142,26 +149,31 @@ class SessionBook:
 
     def attached(self, session_id: int | None, message: JsonObject, plugin: str | None) -> None:
         """An attach succeeded: ``data.id`` of the message is the handle."""
-        session = self.find(session_id)
         data = message.get("data")
-        handle_id = member_id(data.get("id")) if isinstance(data, dict) else None
-        if session is not None and handle_id is not None:
-            session.handles[handle_id] = plugin
+        handle_id = data.get("id") if isinstance(data, dict) else None
+        self._learn(self.find(session_id), member_id(handle_id), plugin)
+
+    def heard(self, message: JsonObject) -> None:
+        """A message came from a handle: after a restart this is how the bridge learns of those it had before."""
+        session, handle_id = self.find(member_id(message.get("session_id"))), member_id(message.get("sender"))
+        if session is None or handle_id is None or session.handles.get(handle_id) is not None:
+            return  # known, as nearly always
+        plugindata = message.get("plugindata")
+        plugin = plugindata.get("plugin") if isinstance(plugindata, dict) else None
+        self._learn(session, handle_id, plugin if isinstance(plugin, str) else None)
+
+    def _learn(self, session: JanusSession | None, handle_id: int | None, plugin: str | None) -> None:
+        if session is None or handle_id is None:
+            return
+        if handle_id not in session.handles:
+            if self._handles >= MAX_HANDLES:
+                return
+            self._handles += 1
+        session.handles[handle_id] = None if plugin is None else plugin[:MAX_PLUGIN]
 
     def detached(self, session_id: int | None, handle_id: int | None) -> None:
         """A handle is gone."""
         session = self.find(session_id)
-        if session is not None and handle_id is not None:
-            session.handles.pop(handle_id, None)
-
-    def heard(self, message: JsonObject) -> None:
-        """A message came from a handle: after a restart this is how the bridge learns of those it had before."""
-        handle_id = message.get("sender")
-        session = self.find(member_id(message.get("session_id")))
-        if session is None or type(handle_id) is not int or session.handles.get(handle_id) is not None:
-            return
-        if len(session.handles) >= MAX_HEARD:
-            return
-        plugindata = message.get("plugindata")
-        plugin = plugindata.get("plugin") if isinstance(plugindata, dict) else None
-        session.handles[handle_id] = plugin if isinstance(plugin, str) else None
+        if session is not None and handle_id in session.handles:
+            del session.handles[handle_id]
+            self._handles -= 1

@@ -1,0 +1,91 @@
+"""What a gateway's book knows of handles, and that no Janus can fill it (contract 5.8, 6.4)."""
+
+from typing import Any
+
+import pytest
+
+from bridge.protocol.session_book import MAX_HANDLES, MAX_PLUGIN
+from tests.support.session_bed import FURTHER, MANAGED, STRANGE, Bed
+
+
+@pytest.fixture
+def bed() -> Bed:
+    return Bed()
+
+
+def attached(bed: Bed, handle_id: Any, plugin: str | None = "p", session_id: int = MANAGED) -> None:
+    bed.book.attached(session_id, {"janus": "success", "data": {"id": handle_id}}, plugin)
+
+
+def event(sender: Any, plugin: Any = "p", session_id: Any = MANAGED) -> dict[str, Any]:
+    return {"janus": "event", "session_id": session_id, "sender": sender, "plugindata": {"plugin": plugin}}
+
+
+def test_handles_come_and_go(bed: Bed) -> None:
+    handles = bed.book.managed.handles
+    attached(bed, 1, "janus.plugin.echotest")
+    bed.book.heard(event(2, "janus.plugin.sip"))
+    assert handles == {1: "janus.plugin.echotest", 2: "janus.plugin.sip"}
+    bed.book.heard(event(1, "another"))
+    bed.book.detached(MANAGED, 2)
+    bed.book.detached(MANAGED, 2)
+    assert handles == {1: "janus.plugin.echotest"}
+
+
+def test_plugin_is_learnt_later(bed: Bed) -> None:
+    attached(bed, 1, None)
+    bed.book.heard(event(1, "janus.plugin.sip"))
+    assert bed.book.managed.handles == {1: "janus.plugin.sip"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        event("1"),
+        event(True),
+        event(0),
+        event(None),
+        event(1, session_id="111"),
+        event(1, session_id=STRANGE),
+        event(1, session_id=None),
+    ],
+)
+def test_message_that_names_no_handle_of_ours_teaches_nothing(bed: Bed, message: dict[str, Any]) -> None:
+    bed.book.heard(message)
+    assert bed.book.managed.handles == {}
+
+
+@pytest.mark.parametrize("plugindata", [None, [], "x", {}, {"plugin": 5}])
+def test_message_without_a_plugin_teaches_the_handle(bed: Bed, plugindata: Any) -> None:
+    bed.book.heard(event(1) | {"plugindata": plugindata})
+    assert bed.book.managed.handles == {1: None}
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"id": "1"}, {"id": 2**63}])
+def test_success_without_a_handle_teaches_nothing(bed: Bed, data: Any) -> None:
+    bed.book.attached(MANAGED, {"janus": "success", "data": data}, "p")
+    assert bed.book.managed.handles == {}
+
+
+def test_number_of_handles_is_bounded_over_all_sessions(bed: Bed) -> None:
+    bed.book.adopt(FURTHER, 1)
+    for n in range(MAX_HANDLES // 2):
+        bed.book.heard(event(n + 1))
+        attached(bed, n + 1, session_id=FURTHER)
+    for session_id in (MANAGED, FURTHER):
+        bed.book.heard(event(10**9, session_id=session_id))
+        attached(bed, 10**9, session_id=session_id)
+    assert sum(len(session.handles) for session in bed.book) == MAX_HANDLES
+    bed.book.detached(MANAGED, 1)
+    attached(bed, 10**9)
+    assert 10**9 in bed.book.managed.handles
+    bed.end(FURTHER)
+    attached(bed, 10**9 + 1)
+    assert len(bed.book.managed.handles) == MAX_HANDLES // 2 + 1
+
+
+def test_name_of_a_plugin_is_cut(bed: Bed) -> None:
+    attached(bed, 1, "x" * 10**6)
+    bed.book.heard(event(2, "y" * 10**6))
+    assert bed.book.managed.handles == {1: "x" * MAX_PLUGIN, 2: "y" * MAX_PLUGIN}

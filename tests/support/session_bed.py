@@ -1,0 +1,41 @@
+"""A SessionBook without a Janus, for tests."""
+
+from typing import Any
+
+import pytest
+
+from bridge.errors import InvalidCommand
+from bridge.protocol.command import read_command
+from bridge.protocol.session import SavedSession, SessionStep
+from bridge.protocol.session_book import SessionBook
+
+MANAGED, FURTHER, STRANGE = 111, 222, 333
+
+
+class Bed:
+    """A book with a managed session, and what it saved."""
+
+    def __init__(self, *saved: SavedSession, live: bool = True) -> None:
+        self.saves: list[SavedSession] = []
+        self.managed_ids: set[int] = set()
+        self.book = SessionBook(self.managed_ids, self.saves.append, saved)
+        if live:
+            self.book.managed.step(SessionStep.ASK)
+            self.book.managed_created(MANAGED, 1)
+
+    def sent_as(self, **members: Any) -> int | None:
+        """The session_id that a command goes out with."""
+        command = read_command(members)
+        self.book.check(command)
+        return self.book.address(command)
+
+    def end(self, session_id: int) -> None:
+        """The session with this id is over."""
+        session = self.book.find(session_id)
+        assert session is not None
+        self.book.ended(session)
+
+    def refusal(self, **members: Any) -> str:
+        with pytest.raises(InvalidCommand) as caught:
+            self.book.check(read_command(members))
+        return str(caught.value)
