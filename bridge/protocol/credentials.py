@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from bridge.protocol.codec import JsonObject
 
 REALM = "janus"
-SECRET_MEMBERS = ("apisecret", "token", "admin_secret")
 
 
 def signed_token(secret: str, expiry: int, plugins: Sequence[str]) -> str:

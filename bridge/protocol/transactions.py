@@ -11,7 +11,6 @@ this bridge's request 7. KIND is a letter (what the request was, for answers tha
 CALLER is the caller's own transaction percent-encoded behind an ``=``, or nothing if the caller sent none.
 """
 
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
@@ -40,7 +39,7 @@ class WireTransaction(NamedTuple):
 
 
 def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
-    """The text that goes to Janus. Pure ASCII. ``caller`` must be encodable as UTF-8."""
+    """The text that goes to Janus. Pure ASCII. ``start`` has no dot; ``caller`` has no lone surrogate (ValueError)."""
     tail = "" if caller is None else "=" + quote(caller, safe="")
     return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
 
@@ -79,12 +78,6 @@ class TransactionTable(Generic[W]):
         self._start = start
         self._next = 0
         self._waiting: dict[str, W] = {}
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def __iter__(self) -> Iterator[W]:
-        return iter(list(self._waiting.values()))
 
     def open(self, waiting: W) -> str:
         """A new transaction; returns its text on the wire."""
