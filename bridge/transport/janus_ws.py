@@ -220,7 +220,7 @@ class JanusWebSocket(WebSocketConnection):
 
     def _engine_is_idle(self) -> bool:
         """Whether wsproto stands between two messages, with nothing of a frame in its buffer."""
-        frames = self._wsproto._connection._proto
+        frames = self._wsproto.connection._proto
         decoder = frames._frame_decoder
         return frames._message_decoder.opcode is None and decoder.header is None and not len(decoder.buffer)
 
