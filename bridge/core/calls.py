@@ -4,7 +4,7 @@ Owns its progress and its outcome (contract 5.5). Must not know how it is sent. 
 """
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -15,6 +15,7 @@ from bridge.protocol.janus import Kind
 
 if TYPE_CHECKING:
     from bridge.core.connection import Connection
+    from bridge.core.timers import Timer
 
 
 class Progress(Enum):
@@ -23,6 +24,15 @@ class Progress(Enum):
     WAITING = "not sent"  # in its lane, or for a new connection
     SENT = "no answer"
     ACKED = "acknowledged, no event came"
+
+
+class Asked(NamedTuple):
+    """What a request was about: enough to see in its answer what became of sessions and handles."""
+
+    kind: Kind
+    session_id: int | None
+    handle_id: int | None
+    plugin: str | None  # that an attach named
 
 
 class Call:
@@ -35,10 +45,12 @@ class Call:
         "deadline",
         "error",
         "event",
+        "forsaken",
         "kind",
         "notification",
         "progress",
         "session_id",
+        "timer",
         "wire",
     )
 
@@ -53,6 +65,8 @@ class Call:
         self.progress = Progress.WAITING
         self.wire: str | None = None  # its transaction, once it was sent
         self.connection: Connection | None = None  # what it was sent on
+        self.forsaken = False  # its caller left
+        self.timer: Timer | None = None  # its time limit, where nobody waits for it
         self.answer: JsonObject | None = None
         self.error: BridgeError | None = None
         self.event = trio.Event()
@@ -68,6 +82,11 @@ class Call:
     @property
     def closes_session(self) -> bool:
         return self.kind == "destroy"
+
+    @property
+    def asked(self) -> Asked:
+        plugin = self.command.request.get("plugin")
+        return Asked(self.kind, self.session_id, self.handle_id, plugin if isinstance(plugin, str) else None)
 
     @property
     def finished(self) -> bool:

@@ -1,11 +1,11 @@
 """One TCP life of a gateway's WebSocket, as the link sees it.
 
 Owns what is known of one connection: when it last spoke, what is in flight on it, how it ended. Decides nothing: every
-report goes to the link. Must not know sockets; ``connect`` is passed in.
+report goes to its owner. Must not know sockets; ``connect`` is passed in.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import trio
 
@@ -14,7 +14,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 
 if TYPE_CHECKING:
-    from bridge.core.link import JanusLink
+    from bridge.core.hearing import Hearing
     from bridge.protocol.codec import JsonObject
 
 
@@ -50,21 +50,43 @@ class Reports(Protocol):
 # why it ended; raises ConnectFailed before it was open.
 Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None]], Awaitable[str]]
 
+# Why a connection was left. By choice: janus_reconnect, or the row, its secrets or TLS files changed.
+Cause: TypeAlias = Literal["silence", "stall", "choice"]
+
+
+class Owner(Protocol):
+    """Who decides what follows from what becomes of a connection."""
+
+    def on_frames(self, connection: "Connection") -> None: ...
+
+    def on_stalled(self, connection: "Connection") -> None: ...
+
+    def on_ended(self, connection: "Connection", reason: str) -> None: ...
+
 
 class Connection:
     """A WebSocket with its number. ``usable``: it may be written to."""
 
-    def __init__(self, link: "JanusLink", number: int, gateway: Gateway, credentials: Credentials) -> None:
-        self._link = link
+    def __init__(
+        self, hearing: "Hearing", owner: Owner, number: int, gateway: Gateway, credentials: Credentials
+    ) -> None:
+        self._hearing = hearing
+        self._owner = owner
         self.number = number
         # What it was opened for and with: the row and its secrets may have changed since.
         self.gateway = gateway
         self.credentials = credentials
+        self.unwanted = False  # janus_reconnect: another one is wanted in its place
         self.ws: WebSocket | None = None
+        self.good_since = 0.0  # when it was opened, or ready for the last time
         self.usable = True
+        self.beating = False  # a heart looks after it
+        self.left_for: Cause | None = None
+        self.left_at = 0.0
         self.calls: set[Call] = set()
         self.info: JsonObject = {}
-        self.joined = False  # Janus's info was asked for, and the heart beats
+        self.joined = False  # Janus answered on it
+        self.claimed = False  # claims went out on it: it may have sessions
         self._keepalive_at: tuple[int, float] = (0, 0.0)
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()
@@ -76,6 +98,7 @@ class Connection:
 
         def opened(ws: WebSocket) -> None:
             self.ws = ws
+            self.good_since = trio.current_time()
             task_status.started()
 
         reason: str | None = None
@@ -86,22 +109,22 @@ class Connection:
             if self.ws is not None:
                 self.end_reason = reason or "the bridge closed it"
                 self.ended.set()
-                self._link.on_ended(self, self.end_reason)
+                self._owner.on_ended(self, self.end_reason)
 
     # Reports
 
     def on_text(self, text: str) -> None:
-        self._link.hearing.text(self, text)
+        self._hearing.text(self, text)
 
     def on_frames(self) -> None:
-        self._link.on_frames(self)
+        self._owner.on_frames(self)
 
     def on_refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        self._link.hearing.refused(reason, head, too_large=too_large)
+        self._hearing.refused(reason, head, too_large=too_large)
 
     def on_stalled(self) -> None:
         self.usable = False
-        self._link.on_stalled(self)
+        self._owner.on_stalled(self)
 
     # Sending
 
@@ -110,10 +133,23 @@ class Connection:
         if self.usable and self.ws is not None:
             self.ws.send_text(text)
 
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if self.usable and self.ws is not None:
+            self.ws.send_ping()
+
     def close(self) -> None:
         """Let it end."""
         if self.ws is not None:
             self.ws.close()
+
+    def fits(self, gateway: Gateway, credentials: Credentials) -> bool:
+        """Whether it was opened for this row and with these secrets."""
+        return self.gateway.janus_url == gateway.janus_url and self.credentials is credentials
+
+    def leave(self, cause: Cause) -> None:
+        """Another one is wanted, for this reason."""
+        self.left_for, self.left_at = cause, trio.current_time()
 
     def keepalive_sent(self, number: int) -> None:
         """The keepalive with that number went out now."""

@@ -6,8 +6,11 @@ Owns that decision and its bookkeeping. Must not know how connections are made o
 import logging
 import re
 from collections.abc import Callable
+from typing import TypeAlias
 
-from bridge.core.calls import Call
+import trio
+
+from bridge.core.calls import Asked, Call
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.traffic import Traffic
@@ -20,8 +23,6 @@ from bridge.protocol.janus import (
     Ack,
     CoreEvent,
     Failure,
-    Incoming,
-    Kind,
     Malformed,
     PluginEvent,
     Success,
@@ -32,10 +33,14 @@ from bridge.protocol.session import JanusSession
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import decode
 
+Heard: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent
+
 log = logging.getLogger("bridge.link")
 
 _TRANSACTION = re.compile(r'"transaction"\s*:\s*"(jb\.[^"]*)"')
 TOO_LARGE = "Janus answer too large"
+HEAD = 4096  # characters of a message that is no JSON in which its transaction is looked for
+LOG_EVERY = 1.0  # seconds between lines about messages that were dropped
 
 
 class Hearing:
@@ -56,6 +61,8 @@ class Hearing:
         self._traffic = traffic
         self._session_over = session_over
         self._raise_event = raise_event
+        self._log_again_at = 0.0
+        self._unlogged = 0
 
     @property
     def _book(self) -> SessionBook:
@@ -66,11 +73,14 @@ class Hearing:
         try:
             message = codec.parse(text)
         except MalformedMessage as exc:
-            self.refused(f"is no JSON: {exc}", text[:4096], too_large=False)
+            self.refused(f"is no JSON: {exc}", text[:HEAD], too_large=False)
             return
         incoming = classify(message)
         if isinstance(incoming, Malformed):
-            self.refused(incoming.reason, text[:4096], too_large=False)
+            self.refused(incoming.reason, text[:HEAD], too_large=False)
+            return
+        if "\\u" in text and _has_lone_surrogate(message):
+            self.refused("has a lone surrogate", text[:HEAD], too_large=False)
             return
         call = self._traffic.find(incoming.transaction)
         if call is not None:
@@ -81,53 +91,74 @@ class Hearing:
     def refused(self, reason: str, head: str, *, too_large: bool) -> None:
         """A message that is not kept: counted and logged. If its head names a call, that caller is told."""
         self._stats.add("oversized" if too_large else "malformed")
-        log.warning("%s: a message of Janus %s; it is dropped", self._janus_id, reason)
+        self._log_refusal(reason)
         match = _TRANSACTION.search(head)
         call = self._traffic.find(match[1]) if match is not None else None
         if call is not None:
             self._traffic.fail(call, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
 
-    def _answer(self, call: Call, incoming: Incoming, message: JsonObject, connection: Connection) -> None:
+    def _log_refusal(self, reason: str) -> None:
+        """Once in a while: there may be fifty thousand a second."""
+        now = trio.current_time()
+        if now < self._log_again_at:
+            self._unlogged += 1
+            return
+        more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
+        log.warning("%s: a message of Janus %s; it is dropped%s", self._janus_id, reason, more)
+        self._log_again_at, self._unlogged = now + LOG_EVERY, 0
+
+    def _answer(self, call: Call, incoming: Heard, message: JsonObject, connection: Connection) -> None:
         if isinstance(incoming, Ack) and not call.command.verb.ack_is_final:
             self._traffic.acknowledge(call)
             return
         if call.kind == "own":
             self._traffic.settle(call, message)
             return
-        handle_plugin = call.command.request.get("plugin")
         self._restore(message, call.caller)
-        self._note(call.kind, incoming, message, connection, call.session_id, call.handle_id, handle_plugin)
-        event_wanted = call.notification and isinstance(incoming, PluginEvent | Failure)
-        if call.notification and not event_wanted:
-            self._stats.add("notifications_done")
+        self._note(call.asked, incoming, message, connection)
+        if call.notification:
+            is_event = isinstance(incoming, PluginEvent | Failure)
+            if not is_event:
+                self._stats.add("notifications_done")
+        else:
+            is_event = call.forsaken and not isinstance(incoming, Ack)
         self._traffic.settle(call, codec.widen(message) if self._wide_strings else message)
-        if event_wanted:
+        if is_event:
             self._event(message)
-        # Last, because it may end what the call was in.
-        if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
-            self._gone(call.session_id)
+        self._end_if_unknown(incoming, call.session_id)
 
-    def _unasked(self, incoming: Incoming, message: JsonObject, connection: Connection) -> None:
-        wire = decode(incoming.transaction) if not isinstance(incoming, Malformed) and incoming.transaction else None
-        session_id = member_id(message.get("session_id"))
-        if wire is not None:
-            if wire.kind == "own":
-                self._keepalive_answered(wire.caller, incoming, wire.number, connection)
-                return
-            # An answer that came after its caller's time: it still says what became of sessions and handles.
-            self._note(wire.kind, incoming, message, connection, session_id, None, None)
-            self._restore(message, wire.caller)
+    def _unasked(self, incoming: Heard, message: JsonObject, connection: Connection) -> None:
+        wire = decode(incoming.transaction) if incoming.transaction is not None else None
+        if wire is not None and wire.kind == "own":
+            self._keepalive_answered(wire.caller, incoming, wire.number, connection)
+            return
         if isinstance(incoming, Ack):
             return
+        asked: Asked | None = None
+        if wire is not None:
+            # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
+            # what nobody asked for must not fill the book.
+            asked = self._traffic.late(incoming.transaction)
+            if asked is not None:
+                self._note(asked, incoming, message, connection)
+            self._restore(message, wire.caller)
+        session_id = member_id(message.get("session_id"))
         if isinstance(incoming, PluginEvent):
             self._book.heard(message)
         elif isinstance(incoming, CoreEvent) and incoming.name == "detached":
             self._book.detached(session_id, member_id(message.get("sender")))
         self._event(message)
+        if asked is not None:
+            self._end_if_unknown(incoming, asked.session_id)
         if isinstance(incoming, CoreEvent) and incoming.name == "timeout":
             self._gone(session_id)
 
-    def _keepalive_answered(self, session: str | None, incoming: Incoming, number: int, connection: Connection) -> None:
+    def _end_if_unknown(self, incoming: Heard, session_id: int | None) -> None:
+        """Last of all, because it may end what the call was in."""
+        if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
+            self._gone(session_id)
+
+    def _keepalive_answered(self, session: str | None, incoming: Heard, number: int, connection: Connection) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
         if session is None or not session.isdecimal():
             return
@@ -136,34 +167,25 @@ class Hearing:
         elif isinstance(incoming, Ack):
             connection.keepalive_answered(number)
 
-    def _note(
-        self,
-        kind: Kind,
-        incoming: Incoming,
-        message: JsonObject,
-        connection: Connection,
-        session_id: int | None,
-        handle_id: int | None,
-        plugin: object,
-    ) -> None:
+    def _note(self, asked: Asked, incoming: Heard, message: JsonObject, connection: Connection) -> None:
         """What the answer to a command says about sessions and handles."""
         if isinstance(incoming, Failure) and incoming.code == HANDLE_NOT_FOUND:
-            self._book.detached(session_id, handle_id)
+            self._book.detached(asked.session_id, asked.handle_id)
         if not isinstance(incoming, Success):
             return
-        if kind == "create":
+        if asked.kind == "create":
             data = message.get("data")
             created = member_id(data.get("id")) if isinstance(data, dict) else None
             if created is not None:
                 self._book.adopt(created, connection.number)
-        elif kind == "claim" and session_id is not None:
-            self._book.adopt(session_id, connection.number)
-        elif kind == "attach":
-            self._book.attached(session_id, message, plugin if isinstance(plugin, str) else None)
-        elif kind == "detach":
-            self._book.detached(session_id, handle_id)
-        elif kind == "destroy":
-            session = self._book.find(session_id)
+        elif asked.kind == "claim" and asked.session_id is not None:
+            self._book.adopt(asked.session_id, connection.number)
+        elif asked.kind == "attach":
+            self._book.attached(asked.session_id, message, asked.plugin)
+        elif asked.kind == "detach":
+            self._book.detached(asked.session_id, asked.handle_id)
+        elif asked.kind == "destroy":
+            session = self._book.find(asked.session_id)
             if session is not None and not session.managed:
                 self._book.ended(session)
 
@@ -183,3 +205,12 @@ class Hearing:
     def _event(self, message: JsonObject) -> None:
         if self._wanted():
             self._raise_event(codec.render(codec.widen(message) if self._wide_strings else message))
+
+
+def _has_lone_surrogate(message: JsonObject) -> bool:
+    r"""Whether an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
+    try:
+        codec.render(message).encode()
+    except UnicodeEncodeError:
+        return True
+    return False

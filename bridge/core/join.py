@@ -4,7 +4,7 @@ Owns the exchange that makes a connection useful (contract 5.3, "Claim"). Must n
 Only error 458 on a claim means that a session is lost; a refusal or silence leaves it to be claimed again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -15,9 +15,15 @@ from bridge.errors import BridgeError
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.janus import SESSION_NOT_FOUND, Failure, Success, classify, member_id
 from bridge.protocol.session import JanusSession, SessionState, SessionStep
+from bridge.protocol.session_book import SessionBook
+
+SessionOver = Callable[[JanusSession], None]
 
 DESTROY_DEADLINE = 2.0
-ANSWER_DEADLINE = 5.0  # seconds without any frame while an answer is awaited
+# Seconds for the first answer on a connection; later ones may stand behind thousands of events, so for them it is
+# seconds without any frame, though not for ever: a Janus that talks and never answers is none.
+ANSWER_DEADLINE = 5.0
+LONGEST_WAIT = 30.0
 
 
 class JoinFailed(Exception):
@@ -28,7 +34,27 @@ class JoinRefused(Exception):
     """Janus answered, but will not give or hand over a session (403, 472 ...). To be asked again."""
 
 
-async def join(connection: Connection, traffic: Traffic, session_over: Callable[[JanusSession], None]) -> None:
+async def greet(connection: Connection, traffic: Traffic) -> None:
+    """Hear the first answer on a connection: Janus's time-outs, and the plugins that a signed token may name.
+
+    Nothing has moved if that fails. Raises JoinFailed.
+    """
+    if connection.ended.is_set():
+        raise JoinFailed(connection.end_reason or "the connection ended")
+    call = traffic.own(connection, {"janus": "info"})
+    try:
+        connection.info = await _answer(connection, call)
+    except JoinFailed:
+        if not call.finished or not connection.usable:
+            raise
+        # It came, but over a limit that is configured small: the bridge can do without.
+    plugins = connection.info.get("plugins")
+    if isinstance(plugins, dict):
+        connection.credentials.grant(sorted(plugins))
+    connection.joined = True
+
+
+async def join(connection: Connection, traffic: Traffic, session_over: SessionOver) -> None:
     """Claim and create until every session lives on ``connection``.
 
     ``session_over`` is told of each session that Janus did not know any more. Raises JoinRefused or JoinFailed;
@@ -36,11 +62,9 @@ async def join(connection: Connection, traffic: Traffic, session_over: Callable[
     """
     if connection.ended.is_set():
         raise JoinFailed(connection.end_reason or "the connection ended")
-    info = None if connection.joined else traffic.own(connection, {"janus": "info"})
     try:
-        await _claim(connection, traffic, session_over)
-        if info is not None:
-            await _learn(connection, info)
+        while claims := _send_claims(connection, traffic):  # again: a caller's create may make another one meanwhile
+            await _hear_claims(connection, claims, session_over)
         while not traffic.book.managed.carried_by(connection.number):
             await _create(connection, traffic)
     finally:
@@ -49,12 +73,27 @@ async def join(connection: Connection, traffic: Traffic, session_over: Callable[
                 session.step(SessionStep.REFUSE)
 
 
-async def _claim(connection: Connection, traffic: Traffic, session_over: Callable[[JanusSession], None]) -> None:
+def has_all(connection: Connection, book: SessionBook) -> bool:
+    """Whether every session that has an id lives on ``connection``."""
+    return not any(True for _ in _elsewhere(connection, book))
+
+
+def _elsewhere(connection: Connection, book: SessionBook) -> Iterable[JanusSession]:
+    return (s for s in book if s.session_id is not None and not s.carried_by(connection.number))
+
+
+def _send_claims(connection: Connection, traffic: Traffic) -> list[tuple[JanusSession, Call]]:
     claims: list[tuple[JanusSession, Call]] = []
-    for session in traffic.book:
-        if session.session_id is not None and not session.carried_by(connection.number):
-            session.step(SessionStep.ASK)
-            claims.append((session, traffic.own(connection, {"janus": "claim", "session_id": session.session_id})))
+    for session in _elsewhere(connection, traffic.book):
+        session.step(SessionStep.ASK)
+        connection.claimed = True
+        claims.append((session, traffic.own(connection, {"janus": "claim", "session_id": session.session_id})))
+    return claims
+
+
+async def _hear_claims(
+    connection: Connection, claims: list[tuple[JanusSession, Call]], session_over: SessionOver
+) -> None:
     refusal: str | None = None
     for session, call in claims:
         answer = classify(await _answer(connection, call))
@@ -72,15 +111,6 @@ async def _claim(connection: Connection, traffic: Traffic, session_over: Callabl
         raise JoinRefused(refusal)
 
 
-async def _learn(connection: Connection, call: Call) -> None:
-    """Janus's time-outs, and the plugins that a signed token may name."""
-    connection.info = await _answer(connection, call)
-    plugins = connection.info.get("plugins")
-    if isinstance(plugins, dict):
-        connection.credentials.grant(sorted(plugins))
-    connection.joined = True
-
-
 async def _create(connection: Connection, traffic: Traffic) -> None:
     managed = traffic.book.managed
     managed.step(SessionStep.ASK)
@@ -95,12 +125,12 @@ async def _create(connection: Connection, traffic: Traffic) -> None:
 
 
 async def _answer(connection: Connection, call: Call) -> JsonObject:
-    """Wait as long as Janus says anything at all: an answer may stand behind thousands of events."""
     started = trio.current_time()
     while not call.finished:
-        deadline = max(started, connection.last_received) + ANSWER_DEADLINE
+        spoke = max(started, connection.last_received) if connection.joined else started
+        deadline = min(spoke + ANSWER_DEADLINE, started + LONGEST_WAIT)
         if trio.current_time() >= deadline:
-            raise JoinFailed(f"no answer to {call.command.name} within {ANSWER_DEADLINE:g} s")
+            raise JoinFailed(f"no answer to {call.command.name} within {trio.current_time() - started:.0f} s")
         with trio.move_on_at(deadline):
             await call.event.wait()
     try:
@@ -115,13 +145,14 @@ def _text(what: str, answer: object) -> str:
     return f"Janus answered {what} with something else than success"
 
 
-async def destroy_sessions(connection: Connection, traffic: Traffic) -> None:
-    """End every session that lives on ``connection``; waits for Janus's answers, not longer than two seconds."""
+async def destroy_sessions(connections: Iterable[Connection], traffic: Traffic) -> None:
+    """End every session that lives on these connections; waits for Janus's answers, not longer than two seconds."""
     calls: list[Call] = []
-    for session in traffic.book:
-        if session.session_id is not None and session.carried_by(connection.number):
-            calls.append(traffic.own(connection, {"janus": "destroy", "session_id": session.session_id}))
-            traffic.book.ended(session)
+    for connection in connections:
+        for session in traffic.book:
+            if session.session_id is not None and session.carried_by(connection.number):
+                calls.append(traffic.own(connection, {"janus": "destroy", "session_id": session.session_id}))
+                traffic.book.ended(session)
     with trio.move_on_after(DESTROY_DEADLINE):
         for call in calls:
             await call.event.wait()

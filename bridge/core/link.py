@@ -1,41 +1,34 @@
 """A link: what keeps one gateway connected, through any number of connections and sessions.
 
-Owns the life of a gateway (contract 5.3; its states are the table in ``protocol/life.py``). Must not know sockets,
-files or other gateways. One task per gateway walks the table; reports of connections (end, silence, stall) arrive
-synchronously.
-
-The rule behind leaving: Janus gives a session's events to the socket that claimed it last, and where it does not
-reclaim, it kills the sessions of a socket that closes. So a connection is only closed when another one has its
-sessions, and an attempt is only dropped for the old connection before the first claim went out on the new one.
+Owns the task that opens connections and brings the sessions onto them, and what the outside sees of a gateway. Which
+connection counts, and what follows when one fails, is decided in ``core/succession.py``. Must not know sockets, files
+or other gateways.
 """
 
 import logging
-from typing import Literal, TypeAlias
 
 import trio
 
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.hearing import Hearing
-from bridge.core.heart import Heart
-from bridge.core.join import JoinFailed, JoinRefused, destroy_sessions, join
-from bridge.core.pace import Pace
+from bridge.core.join import JoinFailed, JoinRefused, destroy_sessions, greet, join
+from bridge.core.keeper import Keeper
 from bridge.core.status import Status
+from bridge.core.succession import Succession
 from bridge.core.supervise import supervise
 from bridge.core.traffic import Traffic
 from bridge.errors import BridgeError, ConnectFailed
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.life import State, Step, follow, visible
-from bridge.protocol.session import JanusSession, SavedSession, SessionStep
+from bridge.protocol.life import State, visible
+from bridge.protocol.session import JanusSession, SavedSession
 from bridge.protocol.session_book import SessionBook
 
 log = logging.getLogger("bridge.link")
 
 GOODBYE = 1.0  # seconds that a Janus has to answer a polite close
-RETIRE = 2.0  # seconds in which the answers of a connection left by choice may still come
-Cause: TypeAlias = Literal["silence", "stalled", "asked", "changed"]
-BY_CHOICE = ("asked", "changed")
+PAUSING = (State.DOWN, State.OPENING, State.LEAVING, State.RESTING, State.REFUSED)  # what follows is an attempt
 
 
 class JanusLink:
@@ -49,63 +42,61 @@ class JanusLink:
         saved: tuple[SavedSession, ...] = (),
     ) -> None:
         self.gateway = gateway
-        self.credentials = credentials
         self._env = environment
-        self._saved_as = gateway
-        self.book = SessionBook(environment.managed_ids, self._save, saved)
-        self.traffic = Traffic(environment, self.book)
+        self._keeper = Keeper(environment.save, gateway)
+        self.book = SessionBook(environment.managed_ids, self._keeper.keep, saved)
+        self.traffic = Traffic(environment, self.book, gateway.fault or "not connected yet")
         self.hearing = Hearing(gateway.janus_id, environment, self.traffic, self._session_over, self._raise_event)
         self.status = Status(environment, gateway)
-        self.state = State.DOWN
-        self.since = environment.wall()
+        self.reconnects = 0
         self.last_error: str | None = gateway.fault
-        self.reconnects = -1  # the first connection is none
-        self._pace = Pace(environment)
-        self._connection: Connection | None = None  # the one that has the sessions, or is getting them
-        self._left: Connection | None = None  # the one that had them, while another is tried
-        self._cause: Cause | None = None  # why it was left
-        self._attempt = trio.CancelScope()
+        self._last_ready: Connection | None = None
         self._numbers = 0
-        self._nursery: trio.Nursery | None = None
-        self._stopping = False
+        self.succession = Succession(environment, self.traffic, self, gateway, credentials)
+        self.since = environment.wall()
+        self._shown = self.shown_state
 
     def __repr__(self) -> str:
-        return f"<link {self.gateway.janus_id} {self.state.name} sessions={len(self.book)} {self._connection!r}>"
+        connection = self.succession.connection
+        return f"<link {self.gateway.janus_id} {self.state.name} sessions={len(self.book)} {connection!r}>"
 
     # For callers
 
     @property
-    def rtt(self) -> float | None:
-        """Seconds that the last keepalive took, on the present connection."""
-        return None if self._connection is None else self._connection.rtt
+    def state(self) -> State:
+        return self.succession.state
 
     @property
     def shown_state(self) -> str:
         """What ``janus_list`` calls the state."""
         if self.gateway.fault is not None:
             return "disabled"
-        first = self.state is State.DOWN and not self._pace.failing  # the first attempt is about to be made
+        # A connection that was left by choice serves until another one is open; then commands wait for the claims.
+        if self.traffic.connection is not None and self.book.managed.session_id is not None:
+            return "ready"
+        first = self.state is State.DOWN and not self.succession.pace.failing  # the first attempt is about to be made
         return "connecting" if first else visible(self.state)
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds that the last keepalive took, on the connection in service."""
+        connection = self.traffic.connection
+        return None if connection is None else connection.rtt
 
     @property
     def reclaims(self) -> bool:
         """Whether this Janus keeps sessions whose connection is lost, so that they can be claimed later."""
-        seconds = self._connection.info.get("reclaim-session-timeout") if self._connection is not None else None
-        return type(seconds) is int and seconds > 0
+        times = [connection.info.get("reclaim-session-timeout") for connection in self._open_connections()]
+        return any(type(seconds) is int and seconds > 0 for seconds in times)
 
     def reconnect(self) -> None:
         """Leave the present connection for a new one; or try again at once, if there is none."""
-        self._leave("asked", "janus_reconnect")
+        self.succession.reconnect()
 
     def retarget(self, gateway: Gateway, credentials: Credentials) -> None:
         """The row, its secrets or its TLS files changed: leave for what they say now."""
         self.gateway = self.status.gateway = gateway
-        self.credentials = credentials
-        if self.state in (State.OPENING, State.LEAVING):
-            self._attempt.cancel()
-        elif self.state is State.REFUSED and self._connection is not None:
-            self._connection.close()
-        self._leave("changed", "the row or its settings changed")
+        self.succession.want(gateway, credentials)
 
     # The task
 
@@ -116,264 +107,127 @@ class JanusLink:
 
     async def _live(self) -> None:
         try:
-            async with trio.open_nursery() as self._nursery:
+            async with trio.open_nursery() as self.succession.nursery:
                 while True:
                     await self._walk()
         finally:
-            self.state, self._connection, self._left = State.DOWN, None, None
-            self.traffic.disconnect("the link is being restarted")
+            self.succession.reset("the link is being restarted")
 
     async def _walk(self) -> None:
-        if self._stopping:
-            await trio.sleep_forever()
-        elif self._connection is None:
+        succession = self.succession
+        if succession.stopping or succession.state is State.READY:
+            await succession.pace.roused()
+        elif succession.state in PAUSING and not succession.pace.due:
+            await succession.pace.due_or_roused()
+        elif succession.connection is None:
             await self._open()
-        elif self.state is State.READY:
-            await self._pace.roused()
         else:
-            await self._join(self._connection)
+            await self._join(succession.connection)
 
     async def _open(self) -> None:
-        """Wait for the time of the next attempt, and make it."""
+        succession = self.succession
+        succession.begin()
         self._numbers += 1
-        connection = Connection(self, self._numbers, self.gateway, self.credentials)
-        with trio.CancelScope() as self._attempt:
-            await self._pace.pause()
-            self._step_to_opening()
-            assert self._nursery is not None
+        connection = Connection(self.hearing, succession, self._numbers, *succession.wanted)
+        failure: ConnectFailed | None = None
+        assert succession.nursery is not None
+        with trio.CancelScope() as succession.attempt:
             try:
-                await self._nursery.start(connection.run, self._env.connect)
+                await succession.nursery.start(connection.run, self._env.connect)
             except ConnectFailed as exc:
-                self._failed(exc.reason, refused=exc.refused)
-                return
-        if self._connection is not None:  # the connection that was left spoke again meanwhile
+                failure = exc
+        if succession.stopping or succession.connection is not None:  # the one that was left is good again
             connection.close()
-        elif connection.ws is None or self._outdated(connection):  # cancelled: the row changed meanwhile
+        elif failure is not None:
+            succession.failed(failure.reason, refused=failure.refused)
+        elif connection.ws is None or succession.outdated(connection):  # the row changed meanwhile
             connection.close()
-            if self.state in (State.OPENING, State.LEAVING):
-                self._step(Step.FAILED)
+            succession.dropped()
         else:
-            self._connection = connection
-            self._step(Step.OPENED)
-            self._beat(connection)
-
-    def _step_to_opening(self) -> None:
-        if self.state is State.DOWN:
-            self._step(Step.CONNECT)
-        elif self.state is State.RESTING:
-            self._step(Step.RETRY)
-
-    def _beat(self, connection: Connection) -> None:
-        settings = self._env.settings
-        Heart(connection, self.traffic, self._env.timers, settings.ping_interval, self._on_silence).start()
+            succession.opened(connection)
 
     async def _join(self, connection: Connection) -> None:
-        """Bring the sessions onto the connection; READY if that is done."""
+        """Bring the sessions onto the connection."""
+        succession = self.succession
+        succession.begin()
+        trouble: JoinFailed | JoinRefused | None = None
         try:
+            if not connection.joined:
+                await greet(connection, self.traffic)
+            succession.claiming(connection)
             await join(connection, self.traffic, self._session_over)
-        except JoinRefused as exc:
-            self._note(str(exc))
-            rejoining = self.state is State.REJOINING
-            self._step(Step.REFUSE)
-            self._pace.failed()
-            if rejoining:
-                self._dismiss(connection, str(exc))
-                self._keep_left()
-                return
-            await self._pace.pause()
-            self._step(Step.RETRY)
-        except JoinFailed as exc:
-            self._dismiss(connection, str(exc))
-            self._failed(str(exc))
+        except (JoinFailed, JoinRefused) as exc:
+            trouble = exc
+        if succession.stopping:
+            return
+        if trouble is None:
+            succession.joined(connection)
+        elif isinstance(trouble, JoinRefused):
+            succession.refused(connection, str(trouble))
         else:
-            self._ready(connection)
+            succession.not_joined(connection, str(trouble))
 
-    def _ready(self, connection: Connection) -> None:
-        self._step(Step.JOINED)
-        self._pace.ready()
-        self.reconnects += 1
-        if self.reconnects:
-            self._env.stats.add("reconnects")
-        left, self._left, self._cause = self._left, None, None
-        self._save_as(self.gateway if connection.gateway is self.gateway else connection.gateway)
-        self.traffic.release(connection)
-        log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
-        self.status.connected("ready", {"sessions": len(self.book)})
-        if left is not None and self._nursery is not None:
-            self._nursery.start_soon(self._retire, left)
-        if self._outdated(connection):  # changed meanwhile; or the change could not be followed yet: in its time
-            self._env.timers.call_at(self._pace.not_before, self._follow_change)
+    # What happens to it
 
-    def _outdated(self, connection: Connection) -> bool:
-        return connection.gateway is not self.gateway or connection.credentials is not self.credentials
-
-    def _follow_change(self) -> None:
-        if self._connection is not None and self.state is State.READY and self._outdated(self._connection):
-            self._leave("changed", "the row or its settings changed")
-
-    async def _retire(self, connection: Connection) -> None:
-        """Read a connection that has no sessions any more until its answers have come, then close it."""
-        with trio.move_on_after(RETIRE):
-            await connection.idle()
-        self.traffic.lose(connection, "its connection was left and gave no answer")
-        connection.close()
-
-    # What ends a connection, and what only leaves it
-
-    def on_ended(self, connection: Connection, reason: str) -> None:
-        """A connection ended by itself, or as it was told to."""
-        self._cut(connection)
-        if self._stopping:
-            self.traffic.lose(connection, reason)
-            return
-        if connection is self._left:
-            self._left = None
-            if self.state in (State.LEAVING, State.RESTING, State.REJOINING):
-                self._step(Step.ENDED)
-            self.traffic.disconnect(reason)
-        elif connection is self._connection:
-            self.traffic.disconnect(reason)
-            if self.state is State.READY:
-                self._note(reason)
-                self._connection = None
-                self._step(Step.ENDED)
-                self.status.disconnected(reason)
-                self._pace.ended()
-        self.traffic.lose(connection, reason)
-        self._pace.rouse()
-
-    def on_frames(self, connection: Connection) -> None:
-        """It spoke. If it was left for its silence, and nothing was claimed elsewhere yet, it is good again."""
-        if connection is self._left and self._cause == "silence" and self.state in (State.LEAVING, State.RESTING):
-            log.info("%s: Janus speaks again", self.gateway.janus_id)
-            self._keep_left()
-            self._beat(connection)
-
-    def on_stalled(self, connection: Connection) -> None:
-        """A write did not complete: it is not written to any more, but still read."""
-        self._give_up(connection, "stalled", "a write to Janus could not complete in janus_send_timeout")
-
-    def _on_silence(self, connection: Connection) -> None:
-        self._give_up(connection, "silence", "Janus is silent")
-
-    def _give_up(self, connection: Connection, cause: Cause, reason: str) -> None:
-        if connection is self._left and self._cause in BY_CHOICE:
-            self._cause = cause
-            self._out_of_service(connection, reason)
-        elif connection is self._connection:
-            if self.state is State.READY:
-                self._leave(cause, reason)
-            else:
-                connection.close()
-
-    def _leave(self, cause: Cause, reason: str) -> None:
-        if cause in BY_CHOICE:
-            self._pace.at_once()
-        if self.state is not State.READY:
-            return
-        connection = self._connection
-        assert connection is not None
-        log.info("%s: leaving the connection: %s", self.gateway.janus_id, reason)
-        self._step(Step.LEAVE)
-        self._connection, self._left, self._cause = None, connection, cause
-        self._pace.rouse()
-        if cause in BY_CHOICE:
-            self.traffic.hold()
-        else:
-            self._out_of_service(connection, reason)
-
-    def _out_of_service(self, connection: Connection, reason: str) -> None:
-        """It is still read, but no command goes out on it, and nobody waits for its answers any more."""
-        self._note(reason)
-        self.traffic.disconnect(reason)
-        self.traffic.lose(connection, reason)
-        self.status.disconnected(reason)
-
-    def _keep_left(self) -> None:
-        """The connection that was left is good after all: drop the attempt."""
-        if self._left is None or (self._cause not in BY_CHOICE and self._cause != "silence"):
-            return
-        self._step(Step.BACK)
-        self._connection, self._left, self._cause = self._left, None, None
-        self._attempt.cancel()
-        self._pace.rouse()
-
-    def _failed(self, reason: str, *, refused: bool = False) -> None:
-        """An attempt failed. A connection that was left by choice is as good as ever; else wait and try again."""
-        self._note(reason)
-        self._env.stats.add("connect_failures")
-        self._step(Step.FAILED)
-        self._pace.failed(refused=refused)
-        if self._cause in BY_CHOICE:
-            self._keep_left()
-
-    def _dismiss(self, connection: Connection, reason: str) -> None:
-        """Close a connection that did not get the sessions."""
-        self._connection = None
-        self.traffic.lose(connection, reason)
-        self._cut(connection)
-        connection.close()
-
-    def _cut(self, connection: Connection) -> None:
-        for session in self.book:
-            if session.carried_by(connection.number):
-                session.step(SessionStep.CUT)
-
-    def _step(self, step: Step) -> None:
-        before = visible(self.state)
-        self.state = follow(self.state, step)
-        if visible(self.state) != before:
-            self.since = self._env.wall()
-
-    def _note(self, reason: str) -> None:
-        if reason != self.last_error or self.state is State.READY:
+    def note(self, reason: str) -> None:
+        """Why something is not as it should be."""
+        if reason != self.last_error or self.shown_state == "ready":
             log.warning("%s: %s", self.gateway.janus_id, reason)
         self.last_error = reason
 
-    # Sessions and events
+    def on_ready(self, connection: Connection) -> None:
+        """Every session lives on this connection."""
+        if self._last_ready not in (None, connection):
+            self.reconnects += 1
+            self._env.stats.add("reconnects")
+        self._last_ready = connection
+        self._keeper.move(connection.gateway, self.book)
+        log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
+        self.status.connected("ready", {"sessions": len(self.book)})
+        self.on_step()
+
+    def on_not_ready(self, reason: str) -> None:
+        """No command for the managed session can be sent now."""
+        self.status.disconnected(reason)
+        self.on_step()
+
+    def on_step(self) -> None:
+        """The state may have changed."""
+        shown = self.shown_state
+        if shown != self._shown:
+            self._shown, self.since = shown, self._env.wall()
 
     def _session_over(self, session: JanusSession) -> None:
         """Janus does not know the session any more. That ends it alone; the managed one is made anew."""
-        left = self._left
-        if left is not None and self._cause == "changed" and session.carrier == left.number:
-            # Another Janus stands behind the new URL: the old one would keep the session until its time-out.
-            self.traffic.own(left, {"janus": "destroy", "session_id": session.session_id})
+        connection = self.succession.connection
+        if connection is not None:
+            self.succession.left.unknown(session, connection.gateway)
         self.book.ended(session)
         self._env.stats.add("sessions_lost")
         self.status.session_lost(session, "Janus does not know it any more")
-        if session.managed and self.state is State.READY:
-            self._step(Step.SESSION_ENDED)
-            self._pace.rouse()
-
-    def _save(self, session: SavedSession) -> None:
-        self._env.save(self._saved_as, session)
-
-    def _save_as(self, gateway: Gateway) -> None:
-        """Sessions are kept under their gateway's janus_id and URL; when the URL changes, they move."""
-        if gateway.janus_url == self._saved_as.janus_url:
-            return
-        records = [SavedSession(s.session_id, s.managed) for s in self.book if s.session_id is not None]
-        for record in records:
-            self._env.save(self._saved_as, record._replace(ended=True))
-        self._saved_as = gateway
-        for record in records:
-            self._env.save(gateway, record)
+        self.succession.session_ended(session)
 
     def _raise_event(self, body: str) -> None:
         self._env.raise_event(self.gateway, body)
 
     # The end
 
+    def _open_connections(self) -> list[Connection]:
+        connections = [self.succession.connection, *self.succession.left]
+        return [c for c in connections if c is not None and not c.ended.is_set()]
+
     async def stop(self, error: BridgeError, *, destroy: bool) -> None:
         """Before the task is cancelled: fail what is in flight, destroy the sessions if told to, close politely."""
-        self._stopping = True
-        self.traffic.fail_all(error)
+        self.succession.stopping = True
+        self.traffic.close(error)
+        self.status.disconnected(str(error))
         self.status.stop()
-        connection = self._connection or self._left
-        if connection is not None and connection.usable:
-            if destroy:
-                await destroy_sessions(connection, self.traffic)
+        connections = self._open_connections()
+        if destroy:
+            await destroy_sessions([c for c in connections if c.usable], self.traffic)
+        for connection in connections:
             connection.close()
-            with trio.move_on_after(GOODBYE):
+        with trio.move_on_after(GOODBYE):
+            for connection in connections:
                 await connection.ended.wait()
         self.book.close()

@@ -8,7 +8,7 @@ import trio
 from bridge.core.environment import LinkEnvironment
 from bridge.protocol.backoff import Backoff
 
-TRUSTED_AFTER = 10.0  # seconds of being ready after which the back-off starts from the beginning again
+TRUSTED_AFTER = 10.0  # seconds that something has to last so that the back-off starts from the beginning again
 
 
 class Pace:
@@ -18,25 +18,25 @@ class Pace:
         settings = environment.settings
         self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, environment.uniform)
         self._roused = trio.Event()
-        self._ready_at = 0.0
-        self.not_before = 0.0  # when the next attempt may be made, trio's clock
+        self._not_before = 0.0  # when the next attempt may be made, trio's clock
 
     @property
     def failing(self) -> bool:
-        """Whether the last attempt failed."""
+        """Whether an attempt failed, and nothing lasted since."""
         return self._backoff.failures > 0
+
+    @property
+    def due(self) -> bool:
+        """Whether the next attempt may be made."""
+        return trio.current_time() >= self._not_before
 
     def failed(self, *, refused: bool = False) -> None:
         """An attempt failed: the next one waits."""
         self._at_in(self._backoff.failed(trio.current_time(), refused=refused))
 
-    def ready(self) -> None:
-        """An attempt succeeded."""
-        self._ready_at = trio.current_time()
-
-    def ended(self) -> None:
-        """A connection that was ready ended. One that did not last counts as failed: its peer may go on like that."""
-        if trio.current_time() - self._ready_at >= TRUSTED_AFTER:
+    def ended(self, since: float) -> None:
+        """What was good since then is over. If it did not last, that counts as failed: it may go on like that."""
+        if trio.current_time() - since >= TRUSTED_AFTER:
             self.at_once()
         else:
             self.failed()
@@ -47,14 +47,8 @@ class Pace:
         self._at_in(0)
 
     def _at_in(self, seconds: float) -> None:
-        self.not_before = trio.current_time() + seconds
+        self._not_before = trio.current_time() + seconds
         self.rouse()
-
-    async def pause(self) -> None:
-        """Wait for the time of the next attempt, which may be changed meanwhile."""
-        while (deadline := self.not_before) > trio.current_time():
-            with trio.move_on_at(deadline):
-                await self.roused()
 
     def rouse(self) -> None:
         """There is something to look at."""
@@ -64,3 +58,8 @@ class Pace:
         """Wait until there is something to look at."""
         await self._roused.wait()
         self._roused = trio.Event()
+
+    async def due_or_roused(self) -> None:
+        """Wait until the next attempt may be made, or there is something to look at."""
+        with trio.move_on_at(self._not_before):
+            await self.roused()

@@ -4,12 +4,12 @@ Owns their transactions, lanes and outcomes (contract 5.4, 5.5). Must not know h
 what messages mean: ``core/hearing.py`` says which call a message answers.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 import trio
 
-from bridge.core.calls import Call, Progress
+from bridge.core.calls import Asked, Call, Progress
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.lanes import Lanes
@@ -21,11 +21,13 @@ from bridge.protocol.janus import verb_of
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import TransactionTable
 
+MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
+
 
 class Traffic:
-    """``connection`` is the one that commands go out on, None while there is none."""
+    """``connection`` is the one in service, None while there is none. ``closed_because`` is what callers hear then."""
 
-    def __init__(self, environment: LinkEnvironment, book: SessionBook) -> None:
+    def __init__(self, environment: LinkEnvironment, book: SessionBook, closed_because: str) -> None:
         self.book = book
         self.connection: Connection | None = None
         self._env = environment
@@ -34,10 +36,12 @@ class Traffic:
         self._lanes: Lanes[Call] = Lanes()
         self._calls: set[Call] = set()  # those of callers, waiting and sent
         self._emptied = trio.Event()
-        self._closed_because = "not connected yet"
-        # While a connection is left by choice: commands that came since, and those whose lane became free since.
+        self.closed_because = closed_because
+        # While the sessions are on their way to another connection: commands that came since, and those whose lane
+        # became free since.
         self._held: deque[Call] | None = None
         self._parked: deque[Call] = deque()
+        self._late: OrderedDict[str, Asked] = OrderedDict()
 
     @property
     def in_flight(self) -> int:
@@ -73,9 +77,9 @@ class Traffic:
         self._expire_later(call)
 
     def _accept(self, call: Call) -> None:
-        if self.connection is None and self._held is None:
+        if self.connection is None:
             self._stats.add("commands_unsent")
-            raise LinkDown(self._closed_because)
+            raise LinkDown(self.closed_because)
         if len(self._calls) >= self._env.settings.max_in_flight:
             raise TooManyInFlight(f"{len(self._calls)} commands are in flight, as many as max_in_flight allows")
         self.book.check(call.command)
@@ -88,10 +92,12 @@ class Traffic:
         elif self._lanes.enter(call):
             self._transmit(call)
 
+    # Which connection is in service
+
     def hold(self) -> None:
-        """The connection is being left by choice: what comes from now on waits until ``release``."""
-        self.connection = None
-        self._held = deque()
+        """The sessions are about to move to another connection: what comes from now on waits until ``release``."""
+        if self._held is None:
+            self._held = deque()
 
     def release(self, connection: Connection) -> None:
         """The sessions are on this connection: what waited goes out in the order in which it came."""
@@ -111,10 +117,47 @@ class Traffic:
             if self._lanes.enter(call):
                 self._transmit(call)
 
+    def out_of_service(self, reason: str) -> None:
+        """No command can be sent: what waits was never sent, what was sent has no known outcome."""
+        connection = self.connection
+        self._shut(LinkDown(reason))
+        if connection is not None:
+            self.lose(connection, reason)
+
+    def close(self, error: BridgeError) -> None:
+        """The gateway goes away. An error that says "nothing was sent" is only for what was not."""
+        self._shut(error)
+        for call in list(self._calls):
+            self.fail(call, TransactionLost(error.data) if isinstance(error, LinkDown) else error)
+
+    def _shut(self, error: BridgeError) -> None:
+        self.closed_because = str(error)
+        self.connection = None
+        self._held = None
+        for call in [call for call in self._calls if call.progress is Progress.WAITING]:
+            self.fail(call, error)
+        self._parked.clear()
+
+    def move(self, old: Connection, new: Connection) -> None:
+        """Wait on another connection for the events of what was acknowledged: they follow their session there."""
+        for call in [call for call in old.calls if call.progress is Progress.ACKED]:
+            session = self.book.find(call.session_id)
+            if session is not None and session.carried_by(new.number):
+                old.forget(call)
+                call.connection = new
+                new.calls.add(call)
+
+    def lose(self, connection: Connection, reason: str) -> None:
+        """A connection ended or was given up: what is in flight on it has no known outcome."""
+        for call in list(connection.calls):
+            self.fail(call, TransactionLost(reason))
+
+    # Sending
+
     def _transmit(self, call: Call) -> None:
         if call.finished:
             return
-        if self.connection is None:
+        if self.connection is None or self._held is not None:
             self._parked.append(call)
             return
         request = call.command.request
@@ -124,10 +167,10 @@ class Traffic:
 
     def own(self, connection: Connection, request: JsonObject) -> Call:
         """Send a request of the bridge's own; its answer is nobody's event."""
-        command = JanusCommand(
-            request, request["janus"], verb_of(request["janus"]), request.get("session_id"), None, None
+        name = request["janus"]
+        call = Call(
+            JanusCommand(request, name, verb_of(name), request.get("session_id"), None, None), float("inf"), kind="own"
         )
-        call = Call(command, float("inf"), kind="own")
         self._send(connection, call, request)
         return call
 
@@ -137,7 +180,10 @@ class Traffic:
         call.connection = connection
         connection.calls.add(call)
         connection.credentials.apply(request)
-        connection.send(codec.render(request))
+        if connection.usable:
+            connection.send(codec.render(request))
+        else:
+            self.fail(call, TransactionLost(connection.end_reason or "the connection cannot be written to"))
 
     def keepalive(self, connection: Connection, session_id: int) -> None:
         """Keep a session alive. Its transaction names the session, so that nothing has to be remembered."""
@@ -152,6 +198,10 @@ class Traffic:
     def find(self, transaction: str | None) -> Call | None:
         """The call that waits under this transaction."""
         return self._table.find(transaction)
+
+    def late(self, transaction: str | None) -> Asked | None:
+        """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
+        return None if transaction is None else self._late.pop(transaction, None)
 
     def acknowledge(self, call: Call) -> None:
         """The plugin has it: the next command of its handle may go."""
@@ -170,6 +220,10 @@ class Traffic:
         if call.finished:
             return
         call.fail(error)
+        if call.wire is not None and call.kind != "own":
+            self._late[call.wire] = call.asked
+            if len(self._late) > MAX_LATE:
+                self._late.popitem(last=False)
         if call.kind != "own":
             self._stats.add("commands_lost" if isinstance(error, TransactionLost) else "commands_failed")
         self._over(call)
@@ -184,35 +238,16 @@ class Traffic:
         elif call.progress is Progress.WAITING:
             self.fail(call, LinkDown("its caller left"))
         else:
+            call.forsaken = True
             self._expire_later(call)
 
     def _expire_later(self, call: Call) -> None:
         """Nobody waits for it: let its time limit end it."""
-        self._env.timers.call_at(call.deadline, lambda: self._forsake(call, call.deadline))
-
-    def lose(self, connection: Connection, reason: str) -> None:
-        """A connection ended or was given up: what is in flight on it has no known outcome."""
-        for call in list(connection.calls):
-            self.fail(call, TransactionLost(reason))
-
-    def disconnect(self, reason: str) -> None:
-        """There is no connection to send on: what waits was never sent, and what comes now is told why."""
-        self._closed_because = reason
-        self.connection = None
-        self._held = None
-        for call in [call for call in self._calls if call.progress is Progress.WAITING]:
-            self.fail(call, LinkDown(reason))
-        self._parked.clear()
-
-    def fail_all(self, error: BridgeError) -> None:
-        """The gateway goes away."""
-        self.connection = None
-        self._held = None
-        for call in list(self._calls):
-            self.fail(call, error)
-        self._parked.clear()
+        call.timer = self._env.timers.call_at(call.deadline, lambda: self._forsake(call, call.deadline))
 
     def _over(self, call: Call) -> None:
+        if call.timer is not None:
+            call.timer.cancel()
         if call.wire is not None:
             self._table.close(call.wire)
         if call.connection is not None:

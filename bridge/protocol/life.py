@@ -1,7 +1,7 @@
 """The life of a gateway, as a table.
 
 Owns which state follows which (contract 5.3) and what each is called in ``janus_list``. Must not know how anything is
-done: ``core/link.py`` does it and steps here. A pair that is not in the table is a fault of the program, not of Janus.
+done: ``core/succession.py`` steps here. A pair that is not in the table is a fault of the program, not of Janus.
 
     DOWN ──connect──> OPENING ──opened──> JOINING ──joined──> READY
      ^                   │ failed            │ failed, ended     │ ended: DOWN     session ended: JOINING
@@ -14,7 +14,8 @@ done: ``core/link.py`` does it and steps here. A pair that is not in the table i
 While a connection is being left, the old one stays open and is read. ``ended`` in the second row is the old one's end;
 ``back`` says that it is good again, and the attempt is dropped: JOINING then only claims what was claimed elsewhere.
 
-``REFUSED``: Janus answered, but will not give a session (403, 472): tried again on the same connection.
+``REFUSED``: Janus answered, but will not give a session (403, 472): tried again on the same connection. JOINING and
+REFUSED are left like READY (left: LEAVING) where the connection may have sessions, which its end would kill.
 """
 
 from enum import Enum
@@ -54,8 +55,10 @@ TABLE: dict[tuple[State, Step], State] = {
     (State.JOINING, Step.JOINED): State.READY,
     (State.JOINING, Step.REFUSE): State.REFUSED,
     (State.JOINING, Step.FAILED): State.DOWN,
+    (State.JOINING, Step.LEAVE): State.LEAVING,
     (State.REFUSED, Step.RETRY): State.JOINING,
     (State.REFUSED, Step.FAILED): State.DOWN,
+    (State.REFUSED, Step.LEAVE): State.LEAVING,
     (State.READY, Step.ENDED): State.DOWN,
     (State.READY, Step.SESSION_ENDED): State.JOINING,
     (State.READY, Step.LEAVE): State.LEAVING,

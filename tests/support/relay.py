@@ -31,6 +31,7 @@ class _Connection:
     over: trio.Event = field(default_factory=trio.Event)
     end: _End = _End.ITSELF
     keep_server_side: bool = False
+    forgotten: bool = False
 
 
 class _Gate:
@@ -95,6 +96,11 @@ class Relay:
         if down:
             self._down.close()
 
+    def forget(self) -> None:
+        """Forward nothing more on the connections that are open, as a middlebox that lost them; new ones work."""
+        for connection in self._connections:
+            connection.forgotten = True
+
     def resume(self) -> None:
         """Forward again, first what was held back."""
         self._up.open()
@@ -157,8 +163,8 @@ class Relay:
             with connection.scope:
                 server = await trio.open_tcp_stream("127.0.0.1", self._target)
                 async with trio.open_nursery() as pumps:
-                    pumps.start_soon(self._pump, client, server, self._up)
-                    pumps.start_soon(self._pump, server, client, self._down)
+                    pumps.start_soon(self._pump, connection, client, server, self._up)
+                    pumps.start_soon(self._pump, connection, server, client, self._down)
         except* (OSError, trio.BrokenResourceError):
             connection.end = _End.RST  # one end broke, or the server refused: so shall the other see it
         finally:
@@ -167,11 +173,15 @@ class Relay:
             self._connections.discard(connection)
             connection.over.set()
 
-    async def _pump(self, source: trio.SocketStream, destination: trio.SocketStream, gate: _Gate) -> None:
+    async def _pump(
+        self, connection: _Connection, source: trio.SocketStream, destination: trio.SocketStream, gate: _Gate
+    ) -> None:
         while True:
             await gate.passage()
             chunk = await source.receive_some(_CHUNK)
             await gate.passage()  # it may have been closed while we waited
+            if connection.forgotten:
+                await trio.sleep_forever()
             if self.delay:
                 await trio.sleep(self.delay)
             if not chunk:

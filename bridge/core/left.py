@@ -1,0 +1,119 @@
+"""The connections of a gateway that were left, while another one is tried.
+
+Owns what becomes of them (contract 5.3). Where Janus does not reclaim, it kills the sessions of a socket that closes:
+so none is closed before another connection has every session, unless it ends by itself. One that was left for its
+silence may be good again; one that was left by choice always is. Must not know when a connection is left, nor how
+another one is opened.
+"""
+
+from collections.abc import Callable, Iterator
+
+import trio
+
+from bridge.core.connection import Cause, Connection
+from bridge.core.traffic import Traffic
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import JanusSession
+
+RETIRE = 2.0  # seconds in which the answers of a connection that was left may still come
+MOST = 4  # at once; each is a socket, and more than one only where attempts fail after claims went out
+
+
+class Left:
+    """Those that may still have sessions, the oldest first.
+
+    ``stranded()`` is told when a session turned up on one of them after the others were claimed.
+    """
+
+    def __init__(self, traffic: Traffic, stranded: Callable[[], None]) -> None:
+        self._traffic = traffic
+        self._stranded = stranded
+        self._connections: list[Connection] = []
+        self._unknown_elsewhere: dict[Connection, list[int]] = {}
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._connections))
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._connections
+
+    def add(self, connection: Connection, cause: Cause) -> None:
+        """Keep it open and read. It is asked for a sign of life, which may bring it back."""
+        connection.leave(cause)
+        connection.ping()
+        self._connections.append(connection)
+        silent = [old for old in self._connections if old.left_for != "choice"]
+        if len(silent) > MOST:
+            self.remove(silent[0]).close()
+
+    def carries(self, connection: Connection) -> bool:
+        """Whether a session is known to live on it."""
+        return any(session.carried_by(connection.number) for session in self._traffic.book)
+
+    def keep_or_close(self, connection: Connection) -> None:
+        """It could not be joined. Where claims went out it may have sessions: it is left like one that had them all."""
+        if not connection.ended.is_set() and (connection.claimed or self.carries(connection)):
+            self.add(connection, "silence" if connection.usable else "stall")
+        else:
+            connection.close()
+
+    def remove(self, connection: Connection) -> Connection:
+        """It ended, or is good again."""
+        connection.left_for = None
+        self._connections.remove(connection)
+        self._unknown_elsewhere.pop(connection, None)
+        return connection
+
+    def clear(self) -> None:
+        """The link starts from the beginning."""
+        self._connections.clear()
+        self._unknown_elsewhere.clear()
+
+    def good_again(self) -> Connection | None:
+        """One that could take its place again: left by choice, or else the newest that spoke since."""
+        usable = [connection for connection in reversed(self._connections) if connection.usable]
+        chosen = (c for c in usable if c.left_for == "choice")
+        spoke = (c for c in usable if c.left_for == "silence" and c.last_received > c.left_at)
+        return next(chosen, None) or next(spoke, None)
+
+    def unknown(self, session: JanusSession, to: Gateway) -> None:
+        """Janus at that gateway's URL does not know the session.
+
+        Where one of ours was opened for another URL, another Janus stands behind it, which would keep the session.
+        """
+        for connection in self._connections:
+            if (
+                session.session_id is not None
+                and session.carrier == connection.number
+                and connection.gateway.janus_url != to.janus_url
+            ):
+                self._unknown_elsewhere.setdefault(connection, []).append(session.session_id)
+
+    def retire(self, nursery: trio.Nursery, heir: Connection) -> None:
+        """``heir`` has every session: read the others until their answers have come, then close them."""
+        for connection in self:
+            nursery.start_soon(self._retire, connection, heir, self._unknown_elsewhere.get(connection, []))
+        self.clear()
+
+    async def _retire(self, connection: Connection, heir: Connection, unknown: list[int]) -> None:
+        traffic = self._traffic
+        traffic.move(connection, heir)
+        with trio.move_on_after(RETIRE):
+            # Janus answers in turn: with this answer everything has come that it had queued for this connection.
+            await traffic.own(connection, {"janus": "ping"}).event.wait()
+            await connection.idle()
+        with trio.move_on_after(RETIRE):
+            for session_id in unknown:
+                traffic.own(connection, {"janus": "destroy", "session_id": session_id})
+            await connection.idle()
+        traffic.move(connection, heir)
+        traffic.lose(connection, "its connection was left and gave no answer")
+        if self.carries(connection):
+            # A caller's create was on its way when the others were claimed.
+            self.add(connection, "choice")
+            self._stranded()
+        else:
+            connection.close()
