@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, RejectConnection, TextMessage
+from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from bridge.errors import ConnectFailed
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 READ_SIZE = 65_536
 WRITE_SIZE = 262_144  # a longer outbox is written in portions, each with its own deadline
 MAX_UNSENT_PONGS = 65_536  # bytes in the outbox from which pings of a peer that does not read are not answered
+BATCH = 64  # frames that are handled in one turn of the event loop: a read may hold thousands of tiny ones
 HEAD = 4096  # characters of a refused message that are kept to find its transaction
 # trio-websocket closes a connection for a longer message; ours are read to their end (contract 5.8).
 OUT_OF_REACH = 2**62
@@ -178,16 +181,16 @@ class JanusWebSocket(WebSocketConnection):
     async def read_forever(self) -> str:
         """Report messages until the connection ends; returns why it ended."""
         try:
-            self._handle_events()  # frames that came with the handshake's answer
+            await self._handle_events()  # frames that came with the handshake's answer
             self._between_messages = self._engine_is_idle()
             while True:
                 data = await self._receive()  # always a checkpoint: a flood does not starve others
                 self._wrote = False
                 if self._between_messages:
-                    data = self._handle_whole_frames(data)
+                    data = await self._handle_whole_frames(data)
                 if data:
                     self._wsproto.receive_data(data)
-                    self._handle_events()
+                    await self._handle_events()
                     self._between_messages = self._engine_is_idle()
         except (_Ended, RemoteProtocolError) as exc:
             return str(exc)
@@ -201,44 +204,59 @@ class JanusWebSocket(WebSocketConnection):
             raise _Ended("Janus closed the connection")
         return bytes(data)  # bytes already; the type of a stream is wider
 
-    def _handle_whole_frames(self, data: bytes) -> bytes:
+    async def _handle_whole_frames(self, data: bytes) -> bytes:
         """Report the messages that need no engine; returns the rest."""
         payloads, rest = text_frames(data)
-        if payloads:
-            self.last_received = trio.current_time()
-            for payload in payloads:
-                try:
-                    text = payload.decode()
-                except UnicodeDecodeError:
-                    raise _Ended("Janus sent invalid UTF-8") from None
-                if len(text) <= self._options.max_message_size:
-                    self._reports.on_text(text)
-                else:
-                    self._reports.on_refused(self._too_long(), text[:HEAD], too_large=True)
-            self._reports.on_frames()
-        return data[rest:] if rest else data
+        if not payloads:
+            return data
+        self.last_received = trio.current_time()
+        for number, payload in enumerate(payloads, 1):
+            try:
+                text = payload.decode()
+            except UnicodeDecodeError:
+                raise _Ended("Janus sent invalid UTF-8") from None
+            if len(text) <= self._options.max_message_size:
+                self._reports.on_text(text)
+            else:
+                self._reports.on_refused(self._too_long(), text[:HEAD], too_large=True)
+            if not number % BATCH:
+                await trio.lowlevel.checkpoint()
+        self._reports.on_frames()
+        return data[rest:]
 
     def _engine_is_idle(self) -> bool:
         """Whether wsproto stands between two messages, with nothing of a frame in its buffer."""
-        frames = self._wsproto.connection._proto
+        connection = self._wsproto.connection
+        assert connection is not None
+        frames = connection._proto
         decoder = frames._frame_decoder
         return frames._message_decoder.opcode is None and decoder.header is None and not len(decoder.buffer)
 
-    def _handle_events(self) -> None:
-        any_frame = False
-        for event in self._wsproto.events():
-            if not any_frame:
-                any_frame = True
+    async def _handle_events(self) -> None:
+        number = 0
+        for number, event in enumerate(self._wsproto.events(), 1):
+            if number == 1:
                 self.last_received = trio.current_time()
             if isinstance(event, TextMessage | BytesMessage):
                 self._handle_message(event)
             elif isinstance(event, Ping):
                 self._append(event.response())
             elif isinstance(event, CloseConnection):
-                self._append(event.response())
-                raise _Ended(f"Janus closed the WebSocket with code {event.code}")
-        if any_frame:
+                raise _Ended(self._why_closed(event))
+            if not number % BATCH:
+                await trio.lowlevel.checkpoint()
+        if number:
             self._reports.on_frames()
+
+    def _why_closed(self, event: CloseConnection) -> str:
+        """wsproto has one event for a close frame and for what it cannot read (RFC 6455, 7.1.7)."""
+        broken = self._wsproto.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING)
+        self._append(event.response())
+        if not broken:
+            return f"Janus closed the WebSocket with code {event.code}"
+        if event.code == CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+            return "Janus sent invalid UTF-8"
+        return f"Janus broke the WebSocket protocol: {event.reason}"
 
     def _handle_message(self, event: TextMessage | BytesMessage) -> None:
         """Put a message together; one that is over a limit is read to its end without being kept."""
@@ -251,7 +269,7 @@ class JanusWebSocket(WebSocketConnection):
         self._frames += event.frame_finished
         if self._refusal is None:
             self._refusal = self._over_limit(data)
-            if isinstance(data, str) and (self._refusal is None or not self._parts):
+            if data and isinstance(data, str) and (self._refusal is None or not self._parts):
                 self._parts.append(data if self._refusal is None else data[:HEAD])
         if self._refusal is not None and len(self._parts) > 1:
             self._parts = ["".join(self._parts)[:HEAD]]
@@ -263,7 +281,7 @@ class JanusWebSocket(WebSocketConnection):
             else:
                 self._reports.on_refused(refusal, "".join(parts)[:HEAD], too_large=refusal != BINARY)
 
-    def _over_limit(self, data: str | bytes) -> str | None:
+    def _over_limit(self, data: str | bytes | bytearray) -> str | None:
         if not isinstance(data, str):
             return BINARY
         if self._size > self._options.max_message_size:
