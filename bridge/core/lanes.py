@@ -5,8 +5,8 @@ and lets a detach overtake a message. A lane is (session, handle); different lan
 ``destroy`` waits for every lane of its session, and what comes after waits for it. Must not know connections or time.
 """
 
-from collections import deque
-from typing import Generic, Protocol, TypeVar
+from collections import OrderedDict
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 
 class Passenger(Protocol):
@@ -23,15 +23,17 @@ class Passenger(Protocol):
 
 
 P = TypeVar("P", bound=Passenger)
+# An ordered set: whoever gives up leaves from any place, and who was acknowledged leaves twice, without a search.
+_Queue: TypeAlias = OrderedDict[P, None]
 
 
 class _SessionLanes(Generic[P]):
     __slots__ = ("behind", "closing", "lanes")
 
     def __init__(self) -> None:
-        self.lanes: dict[int, deque[P]] = {}  # the first of each goes, the others wait
+        self.lanes: dict[int, _Queue[P]] = {}  # the first of each goes, the others wait
         self.closing: P | None = None  # the destroy that goes
-        self.behind: deque[P] = deque()  # a destroy that waits for the lanes, and everything after it
+        self.behind: _Queue[P] = OrderedDict()  # a destroy that waits for the lanes, and everything after it
 
 
 class Lanes(Generic[P]):
@@ -48,26 +50,21 @@ class Lanes(Generic[P]):
         lanes = self._sessions.get(session_id)
         if lanes is None:
             lanes = self._sessions[session_id] = _SessionLanes()
-        if lanes.behind or lanes.closing is not None:
-            lanes.behind.append(passenger)
+        if lanes.behind or lanes.closing is not None or (passenger.closes_session and lanes.lanes):
+            lanes.behind[passenger] = None
             return False
         return self._admit(lanes, passenger)
 
     def _admit(self, lanes: _SessionLanes[P], passenger: P) -> bool:
+        """Nothing is in front of it but its own lane."""
         if passenger.closes_session:
-            if lanes.lanes:
-                lanes.behind.appendleft(passenger)
-                return False
             lanes.closing = passenger
             return True
         handle_id = passenger.handle_id
         assert handle_id is not None
-        lane = lanes.lanes.get(handle_id)
-        if lane is None:
-            lanes.lanes[handle_id] = deque((passenger,))
-            return True
-        lane.append(passenger)
-        return False
+        lane = lanes.lanes.setdefault(handle_id, OrderedDict())
+        lane[passenger] = None
+        return len(lane) == 1
 
     def leave(self, passenger: P) -> list[P]:
         """It was answered, or given up: in its lane or waiting for it. Returns those that may go now."""
@@ -78,7 +75,7 @@ class Lanes(Generic[P]):
         if passenger is lanes.closing:
             lanes.closing = None
         elif passenger in lanes.behind:
-            lanes.behind.remove(passenger)
+            del lanes.behind[passenger]
         elif passenger.handle_id is not None:
             going = self._leave_lane(lanes, passenger.handle_id, passenger)
         going += self._advance(lanes)
@@ -90,20 +87,21 @@ class Lanes(Generic[P]):
         lane = lanes.lanes.get(handle_id)
         if lane is None or passenger not in lane:
             return []
-        first = lane[0] is passenger
-        lane.remove(passenger)
+        first = next(iter(lane)) is passenger
+        del lane[passenger]
         if not lane:
             del lanes.lanes[handle_id]
             return []
-        return [lane[0]] if first else []
+        return [next(iter(lane))] if first else []
 
     def _advance(self, lanes: _SessionLanes[P]) -> list[P]:
         """Let those behind a destroy move up, until the next destroy has to wait."""
         going: list[P] = []
         while lanes.behind and lanes.closing is None:
-            if lanes.behind[0].closes_session and lanes.lanes:
+            passenger = next(iter(lanes.behind))
+            if passenger.closes_session and lanes.lanes:
                 break
-            passenger = lanes.behind.popleft()
+            del lanes.behind[passenger]
             if self._admit(lanes, passenger):
                 going.append(passenger)
         return going

@@ -1,0 +1,95 @@
+"""The commands of one handle, one at a time (contract 5.4), against a model that is trivial and slow."""
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from bridge.core.lanes import Lanes
+
+
+@dataclass(eq=False)
+class Passenger:
+    session_id: int | None = 1
+    handle_id: int | None = None
+    closes_session: bool = False
+
+
+def may_go(passenger: Passenger, before: list[Passenger]) -> bool:
+    """The rule itself. ``before``: who entered earlier and has not left."""
+    if passenger.session_id is None or (passenger.handle_id is None and not passenger.closes_session):
+        return True
+    here = [
+        other
+        for other in before
+        if other.session_id == passenger.session_id and (other.handle_id is not None or other.closes_session)
+    ]
+    if passenger.closes_session:
+        return not here
+    return not any(other.closes_session or other.handle_id == passenger.handle_id for other in here)
+
+
+class LanesAgainstModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lanes: Lanes[Passenger] = Lanes()
+        self.present: list[Passenger] = []  # in the order in which they entered
+        self.going: list[Passenger] = []
+        self.left: list[Passenger] = []
+
+    @rule(
+        session_id=st.sampled_from([1, 1, 1, 2, None]),
+        handle_id=st.sampled_from([1, 1, 2, 3, None]),
+        closes_session=st.integers(0, 4).map(lambda n: n == 0),
+    )
+    def enter(self, session_id: int | None, handle_id: int | None, closes_session: bool) -> None:
+        passenger = Passenger(session_id, handle_id, closes_session)
+        goes = self.lanes.enter(passenger)
+        assert goes is may_go(passenger, self.present)
+        self.present.append(passenger)
+        if goes:
+            self.going.append(passenger)
+
+    @precondition(lambda self: self.present)
+    @rule(place=st.integers(0, 100))
+    def leave(self, place: int) -> None:
+        """From any place: answered, or given up while it waits."""
+        passenger = self.present.pop(place % len(self.present))
+        self.left.append(passenger)
+        released = self.lanes.leave(passenger)
+        expected = [
+            other for n, other in enumerate(self.present) if other not in self.going and may_go(other, self.present[:n])
+        ]
+        assert len(released) == len(expected), "somebody goes twice, or is lost"
+        assert set(released) == set(expected)
+        self.going += released
+
+    @precondition(lambda self: self.left)
+    @rule(place=st.integers(0, 100))
+    def leave_again(self, place: int) -> None:
+        """Acknowledged first, answered later."""
+        assert self.lanes.leave(self.left[place % len(self.left)]) == []
+
+    def teardown(self) -> None:
+        while self.present:
+            self.leave(0)
+        assert not self.lanes._sessions, "something is kept for sessions that nobody is in"
+
+
+TestLanes = LanesAgainstModel.TestCase
+TestLanes.settings = settings(max_examples=80, stateful_step_count=50)
+
+
+def test_deep_lane_is_left_in_the_time_that_its_length_asks_for() -> None:
+    """Not in its square."""
+    lanes: Lanes[Passenger] = Lanes()
+    passengers = [Passenger(1, 1) for _ in range(30_000)]
+    began = time.process_time()
+    assert [lanes.enter(passenger) for passenger in passengers] == [True] + [False] * 29_999
+    for passenger, following in pairwise(passengers):
+        assert lanes.leave(passenger) == [following]
+        assert lanes.leave(passenger) == []
+    assert time.process_time() - began < 5
