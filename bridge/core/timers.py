@@ -6,6 +6,7 @@ entries in a list, not a thousand sleeping tasks. Must not know what its callbac
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -26,10 +27,11 @@ class Timer:
 
 
 class Timers:
-    """``run`` must be running for callbacks to happen."""
+    """``run`` must be running for callbacks to happen. After a callback that raised it can be run again."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
+        self._due: deque[Timer] = deque()
         self._order = itertools.count()
         self._changed = trio.Event()
 
@@ -51,9 +53,12 @@ class Timers:
                 await self._changed.wait()
 
     def _run_due(self) -> None:
+        # Only what is due now: a callback that asks to run at once again does so in the next turn of the event loop.
         now = trio.current_time()
         while self._heap and self._heap[0][0] <= now:
-            timer = heapq.heappop(self._heap)[2]
+            self._due.append(heapq.heappop(self._heap)[2])
+        while self._due:
+            timer = self._due.popleft()
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()

@@ -1,0 +1,156 @@
+"""One task for every timer of the process. On the autojump clock."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from bridge.core.timers import Timers
+
+
+class Record:
+    """When what ran."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[float, Any]] = []
+
+    def __call__(self, name: Any) -> Callable[[], None]:
+        return lambda: self.rows.append((trio.current_time(), name))
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record()
+
+
+@pytest.fixture
+def timers(nursery: trio.Nursery) -> Timers:
+    timers = Timers()
+    nursery.start_soon(timers.run)
+    return timers
+
+
+async def test_callbacks_run_at_their_time_whatever_the_order_of_asking(
+    autojump_clock: MockClock, timers: Timers, record: Record
+) -> None:
+    for deadline in (3.0, 1.0, 2.0):
+        timers.call_at(deadline, record(deadline))
+    await trio.sleep(5)
+    assert record.rows == [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]
+
+
+async def test_earlier_deadline_wakes_a_task_that_sleeps_for_a_later_one(
+    autojump_clock: MockClock, timers: Timers, record: Record
+) -> None:
+    timers.call_at(100.0, record("late"))
+    await wait_all_tasks_blocked()
+    timers.call_at(1.0, record("early"))
+    await trio.sleep(2)
+    assert record.rows == [(1.0, "early")]
+
+
+async def test_same_deadline_runs_in_the_order_of_asking(
+    autojump_clock: MockClock, timers: Timers, record: Record
+) -> None:
+    for name in range(10):
+        timers.call_at(1.0, record(name))
+    await trio.sleep(2)
+    assert [name for _, name in record.rows] == list(range(10))
+
+
+async def test_deadline_in_the_past_runs_at_once(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
+    await trio.sleep(10)
+    timers.call_at(1.0, record("past"))
+    await wait_all_tasks_blocked()
+    assert record.rows == [(10.0, "past")]
+
+
+async def test_cancelled_timer_does_not_run(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
+    timer = timers.call_at(1.0, record("cancelled"))
+    timers.call_at(2.0, record("other"))
+    timer.cancel()
+    await trio.sleep(3)
+    assert record.rows == [(2.0, "other")]
+    timer.cancel()
+
+
+async def test_callback_may_cancel_another_that_is_due_with_it(
+    autojump_clock: MockClock, timers: Timers, record: Record
+) -> None:
+    timers.call_at(1.0, lambda: other.cancel())
+    other = timers.call_at(1.0, record("cancelled"))
+    await trio.sleep(2)
+    assert record.rows == []
+
+
+async def test_callback_may_ask_for_another(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
+    def first() -> None:
+        timers.call_at(2.5, record("second"))
+
+    timers.call_at(1.0, first)
+    await trio.sleep(3)
+    assert [time for time, _ in record.rows] == [2.5]
+
+
+async def test_callback_that_asks_for_itself_at_once_does_not_stop_the_event_loop(
+    autojump_clock: MockClock, timers: Timers
+) -> None:
+    runs = 0
+
+    def again() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 1_000_000:
+            timers.call_at(trio.current_time(), again)
+
+    timers.call_at(0.0, again)
+    for _ in range(50):
+        await trio.lowlevel.checkpoint()
+    assert 1 < runs < 1000
+
+
+async def test_callback_that_raises_costs_the_others_nothing(autojump_clock: MockClock, record: Record) -> None:
+    timers = Timers()
+
+    def fail() -> None:
+        raise RuntimeError("a fault of ours")
+
+    timers.call_at(1.0, record("before"))
+    timers.call_at(1.0, fail)
+    timers.call_at(1.0, record("behind"))
+    timers.call_at(2.0, record("later"))
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await timers.run()
+    with trio.move_on_at(3.0):  # as supervise() does
+        await timers.run()
+    assert [name for _, name in record.rows] == ["before", "behind", "later"]
+
+
+async def test_deadlines_set_before_the_start_count(autojump_clock: MockClock, record: Record) -> None:
+    timers = Timers()
+    timers.call_at(1.0, record("early"))
+    with trio.move_on_at(2.0):
+        await timers.run()
+    assert record.rows == [(1.0, "early")]
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=30))
+def test_each_runs_once_unless_it_is_cancelled(asked: list[tuple[float, bool]]) -> None:
+    record = Record()
+
+    async def main() -> None:
+        timers = Timers()
+        made = [timers.call_at(deadline, record(n)) for n, (deadline, _) in enumerate(asked)]
+        for timer, (_, cancelled) in zip(made, asked, strict=True):
+            if cancelled:
+                timer.cancel()
+        with trio.move_on_at(101.0):
+            await timers.run()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    kept = [(deadline, n) for n, (deadline, cancelled) in enumerate(asked) if not cancelled]
+    assert record.rows == sorted(kept)
