@@ -17,8 +17,7 @@ async def supervise(run: Callable[[], Awaitable[None]], name: str, log: logging.
     while True:
         try:
             await run()
-        except Exception:
-            log.exception("%s failed; it starts again in %g s", name, PAUSE)
-        else:
             return
+        except* Exception:  # a fault that shows while the task is cancelled, too: it comes grouped with the Cancelled
+            log.exception("%s failed; it starts again in %g s", name, PAUSE)
         await trio.sleep(PAUSE)
