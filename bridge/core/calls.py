@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 from bridge.protocol.janus import Kind
@@ -35,11 +35,16 @@ class Asked(NamedTuple):
     plugin: str | None  # that an attach named
 
 
+class CallerLeft(LinkDown):
+    """Nobody waits for it any more, and it was not sent yet."""
+
+
 class Call:
-    """``session_id`` is what it goes out with; ``deadline`` is trio's clock."""
+    """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock."""
 
     __slots__ = (
         "answer",
+        "began",
         "command",
         "connection",
         "deadline",
@@ -55,9 +60,16 @@ class Call:
     )
 
     def __init__(
-        self, command: JanusCommand, deadline: float, *, kind: Kind | None = None, notification: bool = False
+        self,
+        command: JanusCommand,
+        deadline: float,
+        *,
+        began: float = 0.0,
+        kind: Kind | None = None,
+        notification: bool = False,
     ) -> None:
         self.command = command
+        self.began = began
         self.kind: Kind = command.verb.kind if kind is None else kind
         self.deadline = deadline
         self.notification = notification

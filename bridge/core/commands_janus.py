@@ -112,7 +112,7 @@ def describe(link: JanusLink) -> codec.JsonObject:
     gateway = link.gateway
     row: codec.JsonObject = {
         "janus_id": gateway.janus_id,
-        "janus_url": gateway.janus_url.partition("?")[0] if gateway.url is None else str(gateway.url),
+        "janus_url": gateway.shown_url,
         "state": link.shown_state,
         "since": datetime.fromtimestamp(link.since, UTC).isoformat(timespec="seconds"),
         "sessions": [

@@ -93,7 +93,6 @@ class EventInterface:
 
     def gateway_event(self, janus_id: str, janus_url: str, body_text: str) -> None:
         """Raise E_JANUS_EVENT. ``body_text`` is the compact JSON text of Janus's message."""
-        self._stats.add("events")
         self.raise_event(E_JANUS_EVENT, janus_event(janus_id, janus_url, body_text), janus_id)
 
     def gateway_status(self, janus_id: str, janus_url: str, status: str, reason: str, detail: str) -> None:

@@ -203,6 +203,7 @@ class Hearing:
                 message["transaction"] = caller
 
     def _event(self, message: JsonObject) -> None:
+        self._traffic.tally.event()
         if self._wanted():
             self._raise_event(codec.render(codec.widen(message) if self._wide_strings else message))
 

@@ -7,16 +7,15 @@ Authority: OpenSIPS statistics are integers reported as ``group:name`` (core/sta
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from bridge.protocol.figures import OUTCOMES
+
 # name -> help text; the only place where a counter's name is written down. Incremental ones can be reset by MI.
 COUNTERS: dict[str, str] = {
-    "commands": "Janus commands accepted",
-    "commands_answered": "commands that Janus answered, errors of Janus included",
-    "commands_failed": "commands that ended in an MI error after acceptance",
-    "commands_unsent": "commands refused because the gateway was not connected",
-    "commands_timeout": "commands that hit their time limit",
-    "commands_lost": "commands in flight when their connection was lost",
+    "commands": "commands accepted",
+    **{f"commands_{outcome}": f"commands: {words}" for outcome, words in OUTCOMES.items()},
+    "command_us": "microseconds that answered commands took, all together",
     "notifications_done": "commands sent as notifications whose ack or success was dropped",
-    "events": "E_JANUS_EVENT raised",
+    "events": "messages of Janus that answer no command: E_JANUS_EVENT, where anybody is subscribed",
     "status_events": "E_JANUS_STATUS raised",
     "event_drops": "events that a subscriber did not get",
     "malformed": "messages of Janus that were no JSON object, too deep, or binary",
@@ -34,6 +33,7 @@ class Stats:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._resets: Counter[str] = Counter()  # what a counter had when it was reset
         self._gauges: dict[str, Callable[[], int]] = {}
 
     def add(self, name: str, n: int = 1) -> None:
@@ -49,7 +49,7 @@ class Stats:
     def get(self, name: str) -> int | None:
         """The value of one statistic, None if there is none of that name."""
         if name in COUNTERS:
-            return self._counts[name]
+            return self._counts[name] - self._resets[name]
         gauge = self._gauges.get(name)
         return None if gauge is None else gauge()
 
@@ -60,7 +60,7 @@ class Stats:
     def reset(self, name: str) -> bool:
         """Set a counter back to 0; False if there is no statistic of that name. A gauge stays, as in OpenSIPS."""
         if name in COUNTERS:
-            self._counts[name] = 0
+            self._resets[name] = self._counts[name]
             return True
         return name in self._gauges
 
@@ -68,6 +68,10 @@ class Stats:
         """All names: counters in the order of their table, then gauges."""
         yield from COUNTERS
         yield from self._gauges
+
+    def totals(self) -> dict[str, int]:
+        """All counters since the start, whatever was reset: the metrics never go back."""
+        return {name: self._counts[name] for name in COUNTERS}
 
     def snapshot(self) -> dict[str, int]:
         """All values at this moment."""

@@ -6,7 +6,7 @@ files: both are passed in.
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
@@ -15,9 +15,11 @@ from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 
+if TYPE_CHECKING:
+    from bridge.protocol.figures import Freshness
+
 log = logging.getLogger("bridge.db")
 
-Freshness: TypeAlias = Literal["none", "stale", "fresh"]
 Rows: TypeAlias = Callable[[], Awaitable[list[TableRow]]]
 Keep: TypeAlias = Callable[[list[TableRow]], Awaitable[None]]
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 import trio
 
-from bridge.core.calls import Asked, Call, Progress
+from bridge.core.calls import Asked, Call, CallerLeft, Progress
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.lanes import Lanes
+from bridge.core.tally import Tally
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
 from bridge.protocol import codec
 from bridge.protocol.codec import JsonObject
@@ -29,6 +30,7 @@ class Traffic:
 
     def __init__(self, environment: LinkEnvironment, book: SessionBook, closed_because: str) -> None:
         self.book = book
+        self.tally = Tally(environment.stats, trio.current_time())
         self.connection: Connection | None = None
         self._env = environment
         self._stats = environment.stats
@@ -61,7 +63,8 @@ class Traffic:
 
         Raises InvalidCommand, LinkDown, TooManyInFlight (nothing was sent), TransactionLost or TransactionTimeout.
         """
-        call = Call(command, trio.current_time() + timeout)
+        began = trio.current_time()
+        call = Call(command, began + timeout, began=began)
         self._accept(call)
         with trio.move_on_at(call.deadline):
             try:
@@ -72,25 +75,32 @@ class Traffic:
 
     def post(self, command: JanusCommand, timeout: float) -> None:
         """Send a command for which nobody waits. Raises as ``request`` where it is not accepted."""
-        call = Call(command, trio.current_time() + timeout, notification=True)
+        began = trio.current_time()
+        call = Call(command, began + timeout, began=began, notification=True)
         self._accept(call)
         self._expire_later(call)
 
     def _accept(self, call: Call) -> None:
-        if self.connection is None:
-            self._stats.add("commands_unsent")
-            raise LinkDown(self.closed_because)
-        if len(self._calls) >= self._env.settings.max_in_flight:
-            raise TooManyInFlight(f"{len(self._calls)} commands are in flight, as many as max_in_flight allows")
-        self.book.check(call.command)
-        if self._held is None:
-            call.session_id = self.book.address(call.command)
+        try:
+            self._admit(call)
+        except BridgeError as exc:
+            self.tally.failed(exc)
+            raise
         self._stats.add("commands")
         self._calls.add(call)
         if self._held is not None:
             self._held.append(call)
         elif self._lanes.enter(call):
             self._transmit(call)
+
+    def _admit(self, call: Call) -> None:
+        if self.connection is None:
+            raise LinkDown(self.closed_because)
+        if len(self._calls) >= self._env.settings.max_in_flight:
+            raise TooManyInFlight(f"{len(self._calls)} commands are in flight, as many as max_in_flight allows")
+        self.book.check(call.command)
+        if self._held is None:
+            call.session_id = self.book.address(call.command)
 
     # Which connection is in service
 
@@ -212,7 +222,7 @@ class Traffic:
         """Janus answered it."""
         self._over(call)
         if call.kind != "own":
-            self._stats.add("commands_answered")
+            self.tally.answered(trio.current_time() - call.began, error=answer.get("janus") == "error")
         call.settle(answer)
 
     def fail(self, call: Call, error: BridgeError) -> None:
@@ -225,7 +235,7 @@ class Traffic:
             if len(self._late) > MAX_LATE:
                 self._late.popitem(last=False)
         if call.kind != "own":
-            self._stats.add("commands_lost" if isinstance(error, TransactionLost) else "commands_failed")
+            self.tally.failed(error)
         self._over(call)
 
     def _forsake(self, call: Call, now: float) -> None:
@@ -233,10 +243,9 @@ class Traffic:
         if call.finished:
             return
         if now >= call.deadline:
-            self._stats.add("commands_timeout")
             self.fail(call, TransactionTimeout(call.progress.value))
         elif call.progress is Progress.WAITING:
-            self.fail(call, LinkDown("its caller left"))
+            self.fail(call, CallerLeft("its caller left"))
         else:
             call.forsaken = True
             self._expire_later(call)

@@ -4,6 +4,7 @@ Owns what a row means and which of them are usable (contract 4.5). Must not know
 Authority: OpenSIPS ``scripts/*/janus-create.sql`` and the C module's reading of it (the last row of a janus_id wins).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,13 @@ class Gateway:
     janus_url: str
     url: JanusUrl | None
     fault: str | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as it may be shown: without its query (contract 6.4), and without what looks like a password."""
+        if self.url is not None:
+            return str(self.url)
+        return re.sub(r"//[^/]*@", "//***@", self.janus_url.partition("?")[0])
 
 
 def read_rows(rows: Iterable[TableRow]) -> tuple[dict[str, Gateway], list[str]]:

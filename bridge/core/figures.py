@@ -1,0 +1,129 @@
+"""The figures of the bridge, gathered from its parts when somebody asks.
+
+Owns which part knows which figure, and the gauges of the MI's statistics. Must not know who shows them. Authority:
+contract 8.2 (metrics and statistics are the same figures), 6.4 (what of a gateway may be shown).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from bridge.core.commands_core import Process
+from bridge.core.evi import EventInterface
+from bridge.core.link import JanusLink
+from bridge.core.pulse import Pulse
+from bridge.core.registry import LinkRegistry
+from bridge.core.stats import Stats
+from bridge.core.table import Table
+from bridge.protocol.figures import Figures, GatewayFigures, SessionFigures, SubscriberFigures, TableFigures
+from bridge.protocol.session import JanusSession, shorten
+
+
+class Ledger:
+    """``figures()`` is a moment's view. ``run`` must be running for rates and the loop's lag."""
+
+    def __init__(self, process: Process, stats: Stats, links: LinkRegistry, evi: EventInterface, table: Table) -> None:
+        self._process = process
+        self._stats = stats
+        self._links = links
+        self._evi = evi
+        self._table = table
+        self._pulse = Pulse(self._sample)
+        self.run = self._pulse.run
+        for name, read in {
+            "gateways": lambda: len(links),
+            "gateways_ready": lambda: sum(link.shown_state == "ready" for link in links),
+            "sessions": lambda: sum(1 for link in links for _ in _sessions(link)),
+            "handles": lambda: sum(len(session.handles) for link in links for session in _sessions(link)),
+            "in_flight": lambda: sum(link.traffic.in_flight for link in links),
+            "queue_events": lambda: sum(item.queued for item in evi.figures()),
+            "queue_bytes": lambda: sum(item.queued_bytes for item in evi.figures()),
+            "events_sent": lambda: sum(item.sent for item in evi.figures()),
+            "table_fresh": lambda: int(self._table_figures().current),
+            "table_age": self._table_age,
+            "loop_lag_us": lambda: round(self._pulse.lag * 1e6),
+        }.items():
+            stats.gauge(name, read)
+
+    def figures(self) -> Figures:
+        """Everything that metrics and status page say, now."""
+        process = self._process
+        return Figures(
+            version=process.version,
+            now=process.now(),
+            started=process.started,
+            loop_lag=self._pulse.lag,
+            table=self._table_figures(),
+            counters=self._stats.totals(),
+            subscribers=self._subscribers(),
+            gateways=map(_gateway, self._links),
+        )
+
+    def _sample(self, now: float) -> None:
+        for link in self._links:
+            link.traffic.tally.sample(now)
+
+    def _table_figures(self) -> TableFigures:
+        table = self._table
+        age = None if table.read_at is None else max(0.0, self._process.now() - table.read_at)
+        return TableFigures(table.freshness, age, table.error, table.freshness != "none" or table.error is not None)
+
+    def _table_age(self) -> int:
+        age = self._table_figures().age
+        return -1 if age is None else int(age)
+
+    def _subscribers(self) -> list[SubscriberFigures]:
+        """By the socket's text: a reliable one and a plain one of the same text are one to the reader."""
+        found: dict[str, SubscriberFigures] = {}
+        for name, queued, queued_bytes, sent, drops in self._evi.figures():
+            events, ttl = self._subscribed(name)
+            twin = found.get(name, SubscriberFigures(name, events, ttl, 0, 0, 0, {}))
+            found[name] = twin._replace(
+                queued=twin.queued + queued,
+                queued_bytes=twin.queued_bytes + queued_bytes,
+                sent=twin.sent + sent,
+                drops=Counter(twin.drops) + Counter(drops),
+            )
+        return list(found.values())
+
+    def _subscribed(self, name: str) -> tuple[list[str], int | None]:
+        """The events that a socket gets, and the seconds that its longest subscription has left; None: for ever."""
+        events: list[str] = []
+        left: list[int | None] = []
+        for event in self._evi.events():
+            for subscription, ttl in self._evi.subscribers(event):
+                if str(subscription.socket) == name:
+                    events.append(event)
+                    left.append(ttl)
+        return list(dict.fromkeys(events)), None if None in left else max((ttl for ttl in left if ttl), default=0)
+
+
+def _sessions(link: JanusLink) -> Iterator[JanusSession]:
+    return (session for session in link.book if session.session_id is not None)
+
+
+def _gateway(link: JanusLink) -> GatewayFigures:
+    gateway, tally = link.gateway, link.traffic.tally
+    return GatewayFigures(
+        janus_id=gateway.janus_id,
+        janus_url=gateway.shown_url,
+        state=link.shown_state,
+        since=link.since,
+        rtt=link.rtt,
+        sessions=[
+            SessionFigures(
+                shorten(session.session_id),
+                session.managed,
+                Counter(plugin or "" for plugin in session.handles.values()),
+            )
+            for session in _sessions(link)
+        ],
+        in_flight=link.traffic.in_flight,
+        reconnects=max(link.reconnects, 0),
+        last_error=link.last_error,
+        outcomes=tally.outcomes,
+        buckets=tally.buckets,
+        seconds=tally.seconds,
+        events=tally.events,
+        command_rate=tally.command_rate,
+        event_rate=tally.event_rate,
+    )

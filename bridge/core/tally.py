@@ -1,0 +1,78 @@
+"""What one gateway did: its commands by outcome, how long answers took, its events, and how fast they come.
+
+Owns these counts; adds them to the totals of the process as well. Must not know who reads them. On the way of every
+command: no look-up by label, no object for a figure.
+"""
+
+from bisect import bisect_left
+
+from bridge.core.calls import CallerLeft
+from bridge.core.stats import Stats
+from bridge.errors import (
+    BridgeError,
+    InvalidCommand,
+    LinkDown,
+    TooManyInFlight,
+    TransactionLost,
+    TransactionTimeout,
+    UnknownJanusId,
+)
+from bridge.protocol.figures import BUCKETS, OUTCOMES
+
+# The first that fits.
+_FAILURES: tuple[tuple[type[BridgeError], str], ...] = (
+    (CallerLeft, "left"),
+    (LinkDown, "unsent"),
+    (TransactionTimeout, "timeout"),
+    (TransactionLost, "lost"),
+    (TooManyInFlight, "busy"),
+    (InvalidCommand, "invalid"),
+    (UnknownJanusId, "removed"),
+)
+
+
+class Tally:
+    """Counts since the gateway came into the table. ``command_rate`` and ``event_rate`` are as of the last ``sample``,
+    a second.
+    """
+
+    __slots__ = ("_sampled", "_stats", "buckets", "command_rate", "event_rate", "events", "outcomes", "seconds")
+
+    def __init__(self, stats: Stats, now: float) -> None:
+        """``now`` is the loop's clock."""
+        self._stats = stats
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self.events = 0
+        self.command_rate = self.event_rate = 0.0
+        self._sampled = (now, 0, 0)
+
+    def answered(self, seconds: float, *, error: bool) -> None:
+        """Janus answered a command so many seconds after it was accepted."""
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+        self._stats.add("command_us", round(seconds * 1e6))
+        self._over("error" if error else "answered")
+
+    def failed(self, error: BridgeError) -> None:
+        """A command was not accepted, or ended without an answer."""
+        self._over(next(outcome for kind, outcome in _FAILURES if isinstance(error, kind)))
+
+    def event(self) -> None:
+        """Janus said something that answers no command."""
+        self.events += 1
+        self._stats.add("events")
+
+    def sample(self, now: float) -> None:
+        """Make the rates those of the time since the last call."""
+        before, commands_before, events_before = self._sampled
+        commands, seconds = sum(self.outcomes.values()), now - before
+        if seconds > 0:
+            self.command_rate = (commands - commands_before) / seconds
+            self.event_rate = (self.events - events_before) / seconds
+            self._sampled = (now, commands, self.events)
+
+    def _over(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+        self._stats.add(f"commands_{outcome}")

@@ -1,0 +1,114 @@
+"""What can be told of the bridge at one moment, as plain values.
+
+Owns the words for it: outcomes of a command, the steps of the histogram, and the records that metrics, status page and
+statistics are made of. Must not know who counts (``core/figures.py`` gathers) or who shows (``transport/pages``).
+Authority: contract 8.2; nothing in here is secret: session ids are shortened, URLs have no query (contract 6.4).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+
+from bridge.protocol.life import Visible
+
+Freshness: TypeAlias = Literal["none", "stale", "fresh"]
+
+STATES: Final[Sequence[str]] = get_args(Visible)  # of a gateway
+
+# outcome -> what it says; the only place where these names are written down. A label of the metrics, and the end of
+# the name of a statistic. Every command that reached a gateway has exactly one.
+OUTCOMES: Final[Mapping[str, str]] = {
+    "answered": "Janus answered",
+    "error": "Janus answered with an error",
+    "timeout": "no answer within its time limit (408)",
+    "lost": "sent, then the connection was lost (502)",
+    "unsent": "not sent: the gateway was not connected (503)",
+    "busy": "not sent: as many were in flight as max_in_flight allows (503)",
+    "invalid": "not sent: it would have harmed a session that the bridge keeps (400)",
+    "removed": "its gateway was taken out of the table (404)",
+    "left": "not sent: its caller went away first",
+}
+
+# Upper ends of the histogram's steps, in seconds; one more step has no end. A Janus nearby answers in under 1 ms, a
+# plugin that asks others in tens, and 5 s is the default time limit.
+BUCKETS: Final[Sequence[float]] = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class SessionFigures(NamedTuple):
+    """``session`` is shortened; ``plugins`` says how many handles each plugin has, "" for those not known."""
+
+    session: str
+    managed: bool
+    plugins: Mapping[str, int]
+
+
+class GatewayFigures(NamedTuple):
+    """One gateway. ``state`` is one of STATES, ``since`` in unix seconds, ``rtt`` (of the last keepalive) in seconds.
+
+    Rates are a second. ``buckets`` are the answers by BUCKETS, not summed up, and one more for those that took longer;
+    ``seconds`` is the time that all these answers took. ``last_error`` may hold any text that Janus sent.
+    """
+
+    janus_id: str
+    janus_url: str
+    state: str
+    since: float
+    rtt: float | None
+    sessions: Sequence[SessionFigures]
+    in_flight: int
+    reconnects: int
+    last_error: str | None
+    outcomes: Mapping[str, int]
+    buckets: Sequence[int]
+    seconds: float
+    events: int
+    command_rate: float
+    event_rate: float
+
+
+class SubscriberFigures(NamedTuple):
+    """One socket that events go to. ``events`` are those it is subscribed to, none while only its queue is left.
+
+    ``ttl``: seconds that its subscription by MI has left, None for a configured one. ``drops`` by reason.
+    """
+
+    subscriber: str
+    events: Sequence[str]
+    ttl: int | None
+    queued: int
+    queued_bytes: int
+    sent: int
+    drops: Mapping[str, int]
+
+
+class TableFigures(NamedTuple):
+    """The janus table. ``age``: seconds since the database gave it, None if it never did.
+
+    ``error``: why the last attempt to read it failed; ``attempted``: whether there was one yet.
+    """
+
+    freshness: Freshness
+    age: float | None
+    error: str | None
+    attempted: bool
+
+    @property
+    def current(self) -> bool:
+        """Whether the gateways are what the database said when it was last asked."""
+        return self.freshness == "fresh" and self.error is None
+
+
+class Figures(NamedTuple):
+    """The whole bridge. ``now`` and ``started`` in unix seconds, ``loop_lag`` in seconds (the worst of a minute).
+
+    ``counters`` are the totals since the start by statistic. ``gateways`` are read one by one as they are asked for,
+    so that whoever shows a thousand of them can let other tasks run in between.
+    """
+
+    version: str
+    now: float
+    started: float
+    loop_lag: float
+    table: TableFigures
+    counters: Mapping[str, int]
+    subscribers: Sequence[SubscriberFigures]
+    gateways: Iterator[GatewayFigures]
