@@ -19,6 +19,7 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.event_sender import Limits
 from bridge.core.evi import EventInterface
+from bridge.core.figures import Ledger
 from bridge.core.mi import Registry
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
@@ -48,6 +49,7 @@ class Parts:
     table: Table
     saved_table: SavedTable
     mi: Registry
+    ledger: Ledger
 
 
 def build(config: Config) -> Parts:
@@ -82,10 +84,8 @@ def build(config: Config) -> Parts:
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.members),
         *commands_evi.commands(evi, addresses.admit),
     )
-    stats.gauge("gateways", lambda: len(links))
-    stats.gauge("gateways_ready", lambda: sum(link.shown_state == "ready" for link in links))
-    stats.gauge("in_flight", lambda: sum(link.traffic.in_flight for link in links))
-    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi)
+    ledger = Ledger(process, stats, links, evi, table)
+    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, ledger)
 
 
 def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:

@@ -14,6 +14,7 @@ import trio
 from bridge.config import Config, difference, reloaded
 from bridge.config.rules import conflicts
 from bridge.daemon.listeners import Listeners
+from bridge.daemon.pages import pages_of
 from bridge.daemon.parts import build, database_of
 from bridge.errors import BridgeError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
@@ -47,7 +48,7 @@ class Service:
         self._load = load
         self._notifier = Notifier(os.environ)
         self._parts = build(config)
-        self._listeners = Listeners(self._parts.mi.dispatch, {})
+        self._listeners = Listeners(self._parts.mi.dispatch, pages_of(self._parts.ledger))
 
     async def run(self) -> None:
         """Until a signal ends it."""
@@ -67,6 +68,7 @@ class Service:
         parts = self._parts
         async with trio.open_nursery() as outer:
             outer.start_soon(parts.timers.run)
+            outer.start_soon(parts.ledger.run)
             outer.start_soon(parts.journal.run)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)

@@ -1,0 +1,16 @@
+"""The pages of the HTTP listeners, over the figures of the core.
+
+Owns that wiring alone.
+"""
+
+from collections.abc import Mapping
+
+from bridge.core.figures import Ledger
+from bridge.transport.mi_http import Page
+
+
+def pages_of(ledger: Ledger) -> Mapping[str, Page]:
+    """The pages by their paths."""
+    from bridge.transport.pages import pages  # prometheus_client takes 0.2 s to load, which no other command needs
+
+    return pages(ledger.figures)

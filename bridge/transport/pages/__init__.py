@@ -1,0 +1,20 @@
+"""The pages beside the MI: what a browser, Prometheus and a load balancer see (contract 8.2).
+
+``status`` is the page at ``/``, ``metrics`` what Prometheus reads, ``probes`` the two for supervisors. All of them show
+``protocol.figures`` that they are given; none knows where these come from. Who may see them is ``http_access``'s.
+"""
+
+from collections.abc import Callable, Mapping
+
+from bridge.protocol.figures import Figures
+from bridge.transport.mi_http import Page
+from bridge.transport.pages.metrics import Metrics
+from bridge.transport.pages.probes import Ready, healthz
+from bridge.transport.pages.status import Status
+
+__all__ = ["pages"]
+
+
+def pages(figures: Callable[[], Figures]) -> Mapping[str, Page]:
+    """The pages by their paths. ``figures`` is asked at each request."""
+    return {"/": Status(figures), "/metrics": Metrics(figures), "/healthz": healthz, "/readyz": Ready(figures)}

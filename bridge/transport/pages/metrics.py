@@ -1,0 +1,173 @@
+"""``/metrics``: the figures of the bridge as Prometheus reads them.
+
+Owns the names of the metrics: the tables below are the only place where they are written down; changing one breaks
+somebody's dashboard. The only file that knows prometheus_client, of which it uses neither the global registry nor the
+instruments: the bridge has counted already. Authority: contract 8.2; Prometheus's text format 0.0.4.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+import trio
+from prometheus_client import ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.utils import floatToGoString
+
+from bridge.protocol.event_delivery import DROP_REASONS
+from bridge.protocol.figures import BUCKETS, STATES, Figures, GatewayFigures, SubscriberFigures
+from bridge.transport.http_messages import Reply
+from bridge.transport.pages.turns import TURN, in_turns
+
+CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+PREFIX: Final = "janus_bridge_"
+
+T = TypeVar("T")
+Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
+Samples: TypeAlias = Iterable[tuple[Sequence[str], float]]
+
+
+class Row(NamedTuple, Generic[T]):
+    """A metric. ``statistic`` is the one of MI that has its sum, ``*`` in it the value of the last label.
+
+    ``read`` gives the values of one gateway, subscriber or bridge: label values, number.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    statistic: str
+    help: str
+    read: Callable[[T], Samples]
+
+
+COMMAND_SECONDS: Final = Row[GatewayFigures](
+    "command_seconds", "histogram", ("janus_id",), "command_us",
+    "Time from a command's acceptance to Janus's answer, where one came", lambda g: [((g.janus_id,), g.seconds)],
+)  # fmt: skip
+
+GATEWAY: Final[Sequence[Row[GatewayFigures]]] = (
+    Row("gateway_up", "gauge", ("janus_id",), "gateways_ready",
+        "1 while commands can be sent to the gateway", lambda g: [((g.janus_id,), g.state == "ready")]),
+    Row("gateway_state", "gauge", ("janus_id", "state"), "",
+        "1 for the state that the gateway is in", lambda g: [((g.janus_id, s), s == g.state) for s in STATES]),
+    Row("gateway_rtt_seconds", "gauge", ("janus_id",), "",
+        "Round trip of the last keepalive on the present connection",
+        lambda g: [] if g.rtt is None else [((g.janus_id,), g.rtt)]),
+    Row("gateway_sessions", "gauge", ("janus_id",), "sessions",
+        "Janus sessions kept, the managed one and those of callers", lambda g: [((g.janus_id,), len(g.sessions))]),
+    Row("gateway_handles", "gauge", ("janus_id",), "handles",
+        "Plugin handles known",
+        lambda g: [((g.janus_id,), sum(sum(session.plugins.values()) for session in g.sessions))]),
+    Row("in_flight", "gauge", ("janus_id",), "in_flight",
+        "Commands accepted and not answered yet", lambda g: [((g.janus_id,), g.in_flight)]),
+    Row("commands_total", "counter", ("janus_id", "outcome"), "commands_*",
+        "Commands by what became of them", lambda g: [((g.janus_id, one), n) for one, n in g.outcomes.items()]),
+    Row("reconnects_total", "counter", ("janus_id",), "reconnects",
+        "Connections re-established", lambda g: [((g.janus_id,), g.reconnects)]),
+    Row("events_total", "counter", ("janus_id",), "events",
+        "Messages of Janus that answer no command", lambda g: [((g.janus_id,), g.events)]),
+)  # fmt: skip
+
+SUBSCRIBER: Final[Sequence[Row[SubscriberFigures]]] = (
+    Row("queue_events", "gauge", ("subscriber",), "queue_events",
+        "Events that wait to be delivered", lambda s: [((s.subscriber,), s.queued)]),
+    Row("queue_bytes", "gauge", ("subscriber",), "queue_bytes",
+        "Bytes of the events that wait", lambda s: [((s.subscriber,), s.queued_bytes)]),
+    Row("events_sent_total", "counter", ("subscriber",), "events_sent",
+        "Events delivered", lambda s: [((s.subscriber,), s.sent)]),
+    Row("event_drops_total", "counter", ("subscriber", "reason"), "event_drops",
+        "Events not delivered", lambda s: [((s.subscriber, one), s.drops.get(one, 0)) for one in DROP_REASONS]),
+)  # fmt: skip
+
+
+def _total(name: str, statistic: str, help: str) -> Row[Figures]:
+    return Row(f"{name}_total", "counter", (), statistic, help, lambda b: [((), b.counters[statistic])])
+
+
+BRIDGE: Final[Sequence[Row[Figures]]] = (
+    Row("build_info", "gauge", ("version", "python"), "",
+        "1; the labels tell the version", lambda b: [((b.version, platform.python_version()), 1)]),
+    Row("table_fresh", "gauge", (), "table_fresh",
+        "1 if the gateways are what the database said when it was last asked", lambda b: [((), b.table.current)]),
+    Row("table_age_seconds", "gauge", (), "table_age",
+        "Time since the janus table was read from the database; absent if it never was",
+        lambda b: [] if b.table.age is None else [((), b.table.age)]),
+    Row("loop_lag_seconds", "gauge", (), "loop_lag_us",
+        "The longest that the event loop ran late in the last minute", lambda b: [((), b.loop_lag)]),
+    _total("commands_accepted", "commands", "Commands accepted"),
+    _total("notifications_done", "notifications_done", "Commands without an id whose ack or success was dropped"),
+    _total("status_events", "status_events", "E_JANUS_STATUS raised"),
+    _total("malformed_messages", "malformed", "Messages of Janus that were no JSON object, too deep, or binary"),
+    _total("oversized_messages", "oversized", "Messages of Janus over a size limit"),
+    _total("connect_failures", "connect_failures", "Attempts to connect to a Janus that failed"),
+    _total("sessions_lost", "sessions_lost", "Sessions that Janus no longer knew"),
+    _total("mi_requests", "mi_requests", "MI requests"),
+    _total("mi_errors", "mi_errors", "MI requests answered with an error"),
+)  # fmt: skip
+
+ROWS: Final[Sequence[Row[Any]]] = (*BRIDGE, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)
+
+_PLAIN: Final[Mapping[str, type[GaugeMetricFamily | CounterMetricFamily]]] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+}
+_ENDS: Final = [*map(floatToGoString, BUCKETS), "+Inf"]
+
+
+class Metrics:
+    """The page. ``figures`` is asked at each request."""
+
+    def __init__(self, figures: Callable[[], Figures]) -> None:
+        self._figures = figures
+        self._process = ProcessCollector(registry=None)
+
+    async def __call__(self) -> Reply:
+        """All metrics, those of the process last."""
+        figures = self._figures()
+        gateways = await in_turns(lambda gateway: gateway, figures.gateways)
+        text = [_rendered(_family(row, [figures])) for row in BRIDGE]
+        text += [_rendered(_family(row, figures.subscribers)) for row in SUBSCRIBER]
+        families: list[Callable[[Sequence[GatewayFigures]], Family]] = [partial(_family, row) for row in GATEWAY]
+        for family_of in (*families, _histogram):
+            for start in range(0, max(len(gateways), 1), TURN):
+                lines = _rendered(family_of(gateways[start : start + TURN]))
+                text.append(lines.split(b"\n", 2)[2] if start else lines)  # HELP and TYPE stand once
+                await trio.lowlevel.checkpoint()
+        text += [_rendered(family) for family in self._process.collect()]
+        return Reply(200, CONTENT_TYPE, b"".join(text), headers=b"Cache-Control: no-store\r\n")
+
+
+def _family(row: Row[T], items: Iterable[T]) -> Family:
+    family = _PLAIN[row.kind](PREFIX + row.name, row.help, labels=row.labels)
+    for item in items:
+        for labels, value in row.read(item):
+            family.add_metric(labels, value)
+    return family
+
+
+def _histogram(gateways: Iterable[GatewayFigures]) -> Family:
+    """Without those that never answered: a thousand idle gateways would have 16,000 lines of zeros."""
+    family = HistogramMetricFamily(PREFIX + COMMAND_SECONDS.name, COMMAND_SECONDS.help, labels=COMMAND_SECONDS.labels)
+    for gateway in gateways:
+        if any(gateway.buckets):
+            steps = zip(_ENDS, accumulate(gateway.buckets), strict=True)
+            family.add_metric([gateway.janus_id], list(steps), gateway.seconds)
+    return family
+
+
+class _Only(NamedTuple):
+    """What generate_latest takes for a registry."""
+
+    family: Family
+
+    def collect(self) -> Iterable[Family]:
+        return [self.family]
+
+
+def _rendered(family: Family) -> bytes:
+    text: bytes = generate_latest(_Only(family))
+    return text

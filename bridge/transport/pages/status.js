@@ -1,0 +1,66 @@
+"use strict";
+// Puts a fresh copy of the parts marked data-live in place of the old ones. What a person has opened, focused or
+// filtered stays so; while text is selected, nothing moves.
+(() => {
+  const PERIOD = 2000; // ms; longer where the page is so large that fetching it takes a while
+  const MANY = 8; // rows from which on a filter is worth its place
+
+  const live = document.getElementById("live");
+  const filter = document.getElementById("filter");
+  let lost = null; // since when the bridge has not answered
+
+  const key = (node) => node.closest("tr").dataset.key;
+  const details = (part) => [...part.querySelectorAll("details")];
+
+  function say(text, isBad) {
+    if (live.textContent !== text) live.textContent = text;
+    live.classList.toggle("bad", isBad);
+  }
+
+  function sift() {
+    const rows = [...document.querySelectorAll("#gateways tbody tr")];
+    const wanted = filter.value.trim().toLowerCase();
+    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    filter.hidden = rows.length < MANY && wanted === "";
+  }
+
+  function replace(old, fresh) {
+    const opened = new Set(details(old).filter((one) => one.open).map(key));
+    const focus = old.contains(document.activeElement) ? key(document.activeElement) : null;
+    for (const one of details(fresh)) one.open = opened.has(key(one));
+    old.replaceWith(fresh);
+    if (focus !== null) details(fresh).find((one) => key(one) === focus)?.firstElementChild.focus();
+  }
+
+  async function refresh() {
+    const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    if (!answer.ok) throw new Error(`it answered ${answer.status}`);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!getSelection().isCollapsed) return;
+    for (const old of document.querySelectorAll("[data-live]")) replace(old, page.getElementById(old.id));
+    document.title = page.title;
+    sift();
+  }
+
+  async function beat() {
+    const begun = performance.now();
+    if (!document.hidden) {
+      try {
+        await refresh();
+        lost = null;
+        say("Live", false);
+      } catch {
+        lost ??= new Date();
+        document.title = "? – janus-bridge";
+        say(`No answer since ${lost.toLocaleTimeString()}; the figures are old`, true);
+      }
+    }
+    setTimeout(beat, Math.max(PERIOD, 20 * (performance.now() - begun)));
+  }
+
+  filter.addEventListener("input", sift);
+  document.addEventListener("visibilitychange", () => document.hidden || refresh().catch(() => {}));
+  sift();
+  say("Live", false);
+  setTimeout(beat, PERIOD);
+})();

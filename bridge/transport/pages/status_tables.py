@@ -1,0 +1,141 @@
+"""The two tables of the status page: gateways and subscribers.
+
+Owns their columns and their order: trouble first. Below a certain width each row becomes a card, for which every cell
+has its column's name in ``data-label``, and every part its role (CSS that lays a table out anew takes them away).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from bridge.protocol.figures import GatewayFigures, SessionFigures, SubscriberFigures
+from bridge.transport.pages.html import Html, breakable, element, joined, visible
+from bridge.transport.pages.turns import in_turns
+from bridge.transport.pages.words import count, duration, iso, plural, rate, short_time, size
+
+_ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
+_MOST_SESSIONS: Final = 20  # listed of one gateway
+
+_NO_GATEWAY: Final = joined(
+    "There is no gateway. Add one to the table: ",
+    element("code", "janus-bridge db add gw1 janusws://127.0.0.1:8188/janus"),
+    ", and have it read: ",
+    element("code", "janus-bridge mi janus_reload"),
+)
+_NO_SUBSCRIBER: Final = joined(
+    "Nobody is subscribed: what Janus says by itself goes nowhere. To watch it: ",
+    element("code", "janus-bridge events"),
+)
+
+
+async def gateway_table(gateways: Sequence[GatewayFigures], now: float) -> Html:
+    """All gateways. ``now`` in unix seconds."""
+    if not gateways:
+        return element("p", _NO_GATEWAY, class_="empty")
+    ordered = sorted(gateways, key=lambda gateway: (_ORDER[gateway.state], gateway.janus_id))
+    rows = await in_turns(lambda gateway: _gateway(gateway, now), ordered)
+    return _table(
+        ("Gateway", "State", "Round trip", "Sessions", "In flight", "Commands", "Events", "Reconnects", "Last error"),
+        rows,
+        "gateways",
+    )
+
+
+def subscriber_table(subscribers: Sequence[SubscriberFigures]) -> Html:
+    """All sockets that events go to."""
+    if not subscribers:
+        return element("p", _NO_SUBSCRIBER, class_="empty")
+    return _table(
+        ("Socket", "Subscribed to", "Expires", "Waiting", "Sent", "Dropped"),
+        map(_subscriber, subscribers),
+        "subscribers",
+    )
+
+
+def _table(columns: Iterable[str], rows: Iterable[Html], name: str) -> Html:
+    heads = [element("th", column, scope="col", role="columnheader") for column in columns]
+    return element(
+        "table",
+        element("thead", element("tr", *heads, role="row"), role="rowgroup"),
+        element("tbody", *rows, role="rowgroup"),
+        role="table",
+        aria_labelledby=f"{name}-title",
+    )
+
+
+def _gateway(gateway: GatewayFigures, now: float) -> Html:
+    answers = sum(gateway.buckets)
+    mean = f"answers {short_time(gateway.seconds / answers)}" if answers else ""
+    others = ", ".join(f"{count(n)} {one}" for one, n in gateway.outcomes.items() if n and one != "answered")
+    return _row(
+        visible(gateway.janus_id),
+        breakable(gateway.janus_url),
+        _cell(
+            "State",
+            element("span", gateway.state, class_=f"state {gateway.state}"),
+            _since(gateway, now),
+            class_="mark",
+        ),
+        _cell("Round trip", short_time(gateway.rtt), mean),
+        _cell("Sessions", _sessions(gateway.sessions)),
+        _cell("In flight", count(gateway.in_flight)),
+        _cell("Commands", f"{rate(gateway.command_rate)}/s", f"{count(gateway.outcomes['answered'])} answered", others),
+        _cell("Events", f"{rate(gateway.event_rate)}/s", f"{count(gateway.events)} in all"),
+        _cell("Reconnects", count(gateway.reconnects)),
+        _cell("Last error", visible(gateway.last_error or ""), class_="past" if gateway.state == "ready" else "words"),
+        key=gateway.janus_id,
+    )
+
+
+def _since(gateway: GatewayFigures, now: float) -> Html:
+    return element(
+        "time", f"for {duration(now - gateway.since)}", datetime=iso(gateway.since), title=iso(gateway.since)
+    )
+
+
+def _sessions(sessions: Sequence[SessionFigures]) -> Html:
+    """How many; the rest on demand."""
+    if not sessions:
+        return joined("0")
+    handles = sum(sum(session.plugins.values()) for session in sessions)
+    lines = [element("li", _session(session)) for session in sessions[:_MOST_SESSIONS]]
+    if len(sessions) > _MOST_SESSIONS:
+        lines.append(element("li", f"and {count(len(sessions) - _MOST_SESSIONS)} more"))
+    summary = element("summary", count(len(sessions)), " ", element("small", plural(handles, "handle")))
+    return element("details", summary, element("ul", *lines))
+
+
+def _session(session: SessionFigures) -> str:
+    plugins = [f"{count(n)} {_plugin(name)}" for name, n in sorted(session.plugins.items())]
+    return f"{session.session} {'managed' if session.managed else 'of a caller'}: {', '.join(plugins) or 'no handle'}"
+
+
+def _plugin(name: str) -> str:
+    return visible(name.removeprefix("janus.plugin.")) or "unknown"
+
+
+def _subscriber(subscriber: SubscriberFigures) -> Html:
+    drops = ", ".join(f"{count(n)} {reason}" for reason, n in subscriber.drops.items())
+    return _row(
+        visible(subscriber.subscriber),
+        "",
+        _cell("Subscribed to", ", ".join(subscriber.events) or "nothing any more"),
+        _cell("Expires", "never" if subscriber.ttl is None else f"in {duration(subscriber.ttl)}"),
+        _cell("Waiting", count(subscriber.queued), size(subscriber.queued_bytes) if subscriber.queued else ""),
+        _cell("Sent", count(subscriber.sent)),
+        _cell("Dropped", count(sum(subscriber.drops.values())), drops),
+        key=subscriber.subscriber,
+    )
+
+
+def _row(title: str, subtitle: str, *cells: Html, key: str) -> Html:
+    head = element(
+        "th", element("b", title), *([element("small", subtitle)] if subtitle else []), scope="row", role="rowheader"
+    )
+    return element("tr", head, *cells, role="row", data_key=key)
+
+
+def _cell(label: str, words: str, *lines: str, class_: str = "figure") -> Html:
+    """What a cell says, and smaller what else there is to it."""
+    return element(
+        "td", words, *(element("small", line) for line in lines if line), role="cell", data_label=label, class_=class_
+    )
