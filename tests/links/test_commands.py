@@ -10,13 +10,6 @@ from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
 VIDEOROOM = "janus.plugin.videoroom"
-GEN = "janus.plugin.gen"
-
-
-async def attach(bed: LinkBed, plugin: str, **members: Any) -> str:
-    answer = await bed.ask({"janus": "attach", "plugin": plugin, **members})
-    assert answer["janus"] == "success", answer
-    return str(answer["data"]["id"])
 
 
 async def test_seed_example_gets_its_own_transaction_back(janus: Janus) -> None:
@@ -48,7 +41,7 @@ async def test_error_of_janus_is_an_answer_at_once(janus: Janus) -> None:
 async def test_asynchronous_message_is_answered_by_its_event(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         message = {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 20}, "transaction": "late"}
         answer = await bed.ask(message)
         assert answer["janus"] == "event"
@@ -59,7 +52,7 @@ async def test_asynchronous_message_is_answered_by_its_event(janus: Janus) -> No
 async def test_unasked_message_is_an_event_with_wide_integers_as_strings(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         await bed.ask({"janus": "message", "handle_id": handle, "body": {"do": "burst", "n": 3, "size": 1}})
         await bed.until(lambda: len(bed.events) == 3)
         assert [event["plugindata"]["data"]["i"] for event in bed.events] == [0, 1, 2]
@@ -70,7 +63,7 @@ async def test_unasked_message_is_an_event_with_wide_integers_as_strings(janus: 
 async def test_hundred_commands_in_flight_each_answer_to_its_caller(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         await bed.ready()
-        handles = [await attach(bed, GEN) for _ in range(10)]
+        handles = [await bed.attach() for _ in range(10)]
         answers: dict[int, Any] = {}
 
         async def ask(n: int) -> None:

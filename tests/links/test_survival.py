@@ -9,8 +9,7 @@ import trio
 from bridge.core.environment import LinkSettings
 from bridge.errors import LinkDown, TransactionLost
 from bridge.protocol.life import State
-from tests.links.test_commands import GEN, attach
-from tests.support.janus import Janus
+from tests.support.janus import GEN, Janus
 from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.linkbed import LinkBed, running
 from tests.support.relay import open_relay
@@ -19,17 +18,11 @@ Factory = Callable[..., Janus]
 QUICK = LinkSettings(ping_interval=1.0)
 
 
-async def echo(bed: LinkBed, handle: str, n: int = 1) -> None:
-    answer = await bed.ask({"janus": "message", "handle_id": handle, "body": {"n": n}})
-    assert answer["janus"] == "success", answer
-    assert answer["plugindata"]["data"]["echo"]["n"] == n
-
-
 async def test_killed_and_restarted_janus_is_used_again(janus_factory: Factory) -> None:
     server = janus_factory()
     async with running(LinkBed(), {"gw": server.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         session = link.book.managed.session_id
         late = {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 5000}}
         async with trio.open_nursery() as nursery:
@@ -62,10 +55,10 @@ async def test_claim_after_a_cut_keeps_handles(janus_factory: Factory) -> None:
     server = janus_factory(reclaim_session_timeout=30)
     async with open_relay(server.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         await relay.cut()
         await bed.until(lambda: link.reconnects == 1)
-        await echo(bed, handle)
+        await bed.echo(handle)
         assert "session_lost" not in bed.names()
 
 
@@ -73,10 +66,10 @@ async def test_reset_connection_is_claimed_too(janus_factory: Factory) -> None:
     server = janus_factory(reclaim_session_timeout=30)
     async with open_relay(server.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         await relay.reset()
         await bed.until(lambda: link.reconnects == 1)
-        await echo(bed, handle)
+        await bed.echo(handle)
 
 
 async def test_frozen_janus_is_left_and_good_again_when_it_speaks(janus_factory: Factory) -> None:
@@ -84,7 +77,7 @@ async def test_frozen_janus_is_left_and_good_again_when_it_speaks(janus_factory:
     server = janus_factory()
     async with running(LinkBed(settings=QUICK), {"gw": server.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         server.freeze()
         async with trio.open_nursery() as nursery:
 
@@ -98,7 +91,7 @@ async def test_frozen_janus_is_left_and_good_again_when_it_speaks(janus_factory:
             await bed.ask({"janus": "ping"})
         server.thaw()
         await bed.ready()
-        await echo(bed, handle, 2)
+        await bed.echo(handle, 2)
         assert "session_lost" not in bed.names()
 
 
@@ -107,17 +100,17 @@ async def test_half_open_connection_is_replaced(janus_factory: Factory) -> None:
     server = janus_factory()
     async with open_relay(server.port) as relay, running(LinkBed(settings=QUICK), {"gw": relay.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         relay.forget()
         await bed.until(lambda: link.reconnects == 1)
-        await echo(bed, handle)
+        await bed.echo(handle)
         assert "session_lost" not in bed.names()
 
 
 async def test_reconnect_by_choice_keeps_handles_and_answers(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         answers: list[Any] = []
 
         async def ask(body: dict[str, Any]) -> None:
@@ -130,18 +123,18 @@ async def test_reconnect_by_choice_keeps_handles_and_answers(janus: Janus) -> No
             nursery.start_soon(ask, {"n": 1})
         assert {answer["janus"] for answer in answers} == {"event", "success"}
         await bed.until(lambda: link.reconnects == 1)
-        await echo(bed, handle, 3)
+        await bed.echo(handle, 3)
         assert bed.names() == ["connected"]
 
 
 async def test_reconnect_that_fails_stays_on_the_old_connection(janus: Janus) -> None:
     async with open_relay(janus.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
         link = await bed.ready()
-        handle = await attach(bed, GEN)
+        handle = await bed.attach()
         await relay.refuse()
         link.reconnect()
         await bed.until(lambda: link.last_error is not None)
-        await echo(bed, handle)
+        await bed.echo(handle)
         assert link.shown_state == "ready"
         assert link.last_error is not None
         assert "refused" in link.last_error
@@ -151,7 +144,7 @@ async def test_session_destroyed_from_outside_is_made_anew_on_the_same_connectio
     server = janus_factory()
     async with running(LinkBed(settings=QUICK), {"gw": server.url}) as bed, AdminClient.open(server) as admin:
         link = await bed.ready()
-        await attach(bed, GEN)
+        await bed.attach()
         old = link.book.managed.session_id
         assert old is not None
         await admin.destroy_session(old)
@@ -194,14 +187,14 @@ async def test_next_process_claims_what_the_last_one_had(janus_factory: Factory)
     async with running(first, {"gw": server.url}):
         link = await first.ready()
         session = link.book.managed.session_id
-        handle = await attach(first, GEN)
+        handle = await first.attach()
         further = (await first.ask({"janus": "create"}))["data"]["id"]
-        other = await attach(first, GEN, session_id=further)
+        other = await first.attach(session_id=further)
     second = LinkBed(start="two", saved=first.saved)
     async with running(second, {"gw": server.url}):
         link = await second.ready()
         assert link.book.managed.session_id == session
-        await echo(second, handle)
+        await second.echo(handle)
         answer = await second.ask({"janus": "message", "session_id": further, "handle_id": other, "body": {}})
         assert answer["janus"] == "success"
         assert second.names() == ["connected"]
@@ -212,7 +205,7 @@ async def test_late_answer_of_the_last_process_still_has_its_callers_transaction
     first = LinkBed(start="one")
     async with running(first, {"gw": server.url}):
         await first.ready()
-        handle = await attach(first, GEN)
+        handle = await first.attach()
         message = {"janus": "message", "handle_id": handle, "transaction": "call 7", "body": {"do": "late", "ms": 700}}
         with trio.move_on_after(0.2):
             await first.ask(message)
@@ -227,7 +220,7 @@ async def test_further_session_lost_is_reported_alone(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed, JanusClient.open(janus.url) as outsider:
         link = await bed.ready()
         further = (await bed.ask({"janus": "create"}))["data"]["id"]
-        handle = await attach(bed, GEN, session_id=further)
+        handle = await bed.attach(session_id=further)
         await outsider.destroy(int(further))
         answer = await bed.ask({"janus": "message", "session_id": further, "handle_id": handle, "body": {}})
         assert answer["error"]["code"] == 458

@@ -22,6 +22,7 @@ from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.session import SavedSession
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_ws import WebSocketOptions
+from tests.support.janus import GEN
 
 
 @dataclass
@@ -101,6 +102,22 @@ class LinkBed:
     async def ask(self, command: Mapping[str, Any], timeout: float = 5.0, janus_id: str = "gw") -> dict[str, Any]:
         """Send a command as a caller does."""
         return await self.registry.find(janus_id).traffic.request(read_command(dict(command)), timeout)
+
+    async def attach(self, plugin: str = GEN, **members: Any) -> str:
+        """A new handle, of the managed session unless ``session_id`` names another one."""
+        answer = await self.ask({"janus": "attach", "plugin": plugin, **members})
+        assert answer["janus"] == "success", answer
+        return str(answer["data"]["id"])
+
+    async def message(self, handle: str, body: Mapping[str, Any], timeout: float = 5.0, **members: Any) -> Any:
+        """Send a plugin message; returns the whole answer."""
+        return await self.ask({"janus": "message", "handle_id": handle, "body": dict(body), **members}, timeout)
+
+    async def echo(self, handle: str, n: int = 1, **members: Any) -> None:
+        """Show that a handle of janus.plugin.gen is alive."""
+        answer = await self.message(handle, {"n": n}, **members)
+        assert answer["janus"] == "success", answer
+        assert answer["plugindata"]["data"]["echo"]["n"] == n
 
     def set_options(self, **changes: Any) -> None:
         """Change what the next connect uses."""
