@@ -93,10 +93,13 @@ class JanusLink:
         """Leave the present connection for a new one; or try again at once, if there is none."""
         self.succession.reconnect()
 
-    def retarget(self, gateway: Gateway, credentials: Credentials) -> None:
-        """The row, its secrets or its TLS files changed: leave for what they say now."""
+    def retarget(self, gateway: Gateway, credentials: Credentials | None = None) -> None:
+        """The row changed, or its secrets or TLS files did: leave for what they say now.
+
+        ``credentials``: None for those it has. The same secrets in another object stand for other TLS files.
+        """
         self.gateway = self.status.gateway = gateway
-        self.succession.want(gateway, credentials)
+        self.succession.want(gateway, credentials or self.succession.wanted[1])
 
     # The task
 

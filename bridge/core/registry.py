@@ -93,7 +93,7 @@ class LinkRegistry:
 
     def _change(self, link: JanusLink, gateway: Gateway) -> None:
         if link.gateway.fault is None and gateway.fault is None:
-            link.retarget(gateway, self._credentials_of(gateway.janus_id))
+            link.retarget(gateway)
             return
         self._remove(gateway.janus_id, LinkDown(gateway.fault or "the row changed"))
         self._add(gateway)

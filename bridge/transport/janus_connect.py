@@ -17,6 +17,7 @@ import trio
 from bridge.errors import ConnectFailed
 from bridge.transport.direct_stream import direct
 from bridge.transport.janus_ws import JanusWebSocket, Reports, WebSocketOptions
+from bridge.transport.tls import system_context
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -33,7 +34,8 @@ async def open_and_run(
 
     Raises ConnectFailed before it was open. Every step has its own deadline: 3 s for TCP, 5 s for TLS and upgrade.
     """
-    stream = await _open_stream(url, options.tls)
+    # Verification is no option: a januswss URL is never opened without.
+    stream = await _open_stream(url, (options.tls or system_context()) if url.tls else None)
     try:
         websocket = JanusWebSocket(stream, url, options, reports)
         with _deadline(UPGRADE_DEADLINE, "the WebSocket upgrade was not answered"):
@@ -67,6 +69,8 @@ async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None) -> trio.abc.
             stream = await trio.open_tcp_stream(url.host, url.port)
         except OSError as exc:
             raise _connect_failure(url, exc) from None
+        except UnicodeError as exc:  # IDNA: a label that is empty or too long
+            raise ConnectFailed(f"host {url.host!r} is no host name: {exc}") from None
     if tls is None:
         return direct(stream)
     # https_compatible: a Janus that dies sends no close_notify; that is an end of the connection like any other.
