@@ -1,0 +1,178 @@
+"""The examples that call Janus, in a real OpenSIPS beside the installed bridge and a real Janus."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.e2e.conftest import BridgeFactory
+from tests.e2e.test_main_job import ready
+from tests.support.bridge import Bridge
+from tests.support.janus import Janus
+from tests.support.opensips import EXAMPLES, NEEDS_OPENSIPS, OpenSips, check, needs_modules, write_examples
+from tests.support.ports import free_port
+from tests.support.sip import SipCaller
+from tests.support.tables import sqlite_table
+
+pytestmark = NEEDS_OPENSIPS
+
+VIDEOROOM = "janus.plugin.videoroom"
+BEFORE, AFTER = "module_before.cfg", "module_after.cfg"
+EXAMPLE_NAMES = sorted({path.name for path in EXAMPLES.glob("*.cfg")} - {BEFORE})
+MODULE_TIMEOUT = "3000"  # ms, of module_before.cfg
+MYSQL = 'loadmodule "db_mysql.so"'
+MYSQL_URL = '"mysql://opensips:opensipsrw@localhost/opensips"'
+
+OFFER = """v=0
+o=- 1 1 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=mid:0
+a=ice-ufrag:abcd
+a=ice-pwd:abcdefghijklmnopqrstuvwx
+a=fingerprint:sha-256 {}
+a=setup:actpass
+a=sendrecv
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+""".replace("\n", "\r\n").format(":".join(["AB"] * 32))
+
+
+@pytest.fixture
+def own(bridge_factory: BridgeFactory, janus_factory: Callable[[], Janus]) -> Bridge:
+    """A bridge whose "gw1" is a Janus of this test alone: rooms are made there."""
+    return bridge_factory({"gw1": janus_factory().url})
+
+
+@pytest.mark.parametrize("example", [*EXAMPLE_NAMES, pytest.param(BEFORE, marks=needs_modules("janus", "db_mysql"))])
+def test_opensips_accepts(example: str, tmp_path: Path) -> None:
+    write_examples(tmp_path / "opensips", {})
+    exit_code, said = check(tmp_path / "opensips" / example)
+    assert exit_code == 0, said
+    assert "CRITICAL" not in said
+    assert "ERROR" not in said
+
+
+@pytest.mark.parametrize("example", ["sync.cfg", "async.cfg"])
+async def test_a_sip_request_is_answered_with_what_janus_said(example: str, bridge: Bridge, tmp_path: Path) -> None:
+    await ready(bridge)
+    with OpenSips(tmp_path / "opensips", example, bridge=bridge.mi_url) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            reply = await caller.request("OPTIONS", "gw1")
+            assert reply.status == 200
+            assert reply.headers["x-janus"].startswith("Janus WebRTC Server ")
+            reply = await caller.request("OPTIONS", "nobody")
+            assert (reply.status, reply.reason) == (404, "No Such Janus")
+            bridge.stop()
+            reply = await caller.request("OPTIONS", "gw1")
+            assert (reply.status, reply.reason) == (503, "Janus Unavailable")
+            await opensips.until_logged("Janus gw1: no answer from janus-bridge")
+
+
+async def test_why_there_is_no_answer_is_said(bridge_factory: BridgeFactory, tmp_path: Path) -> None:
+    dead = f"janusws://127.0.0.1:{free_port()}/janus"
+    bridge = bridge_factory({"dead": dead}, **{"mi.token": "s3cret"})
+    header = '#rest_append_hf("Authorization: Bearer SECRET")'
+    without, withal = tmp_path / "without", tmp_path / "with"
+    with OpenSips(without, "sync.cfg", bridge=bridge.mi_url) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            assert (await caller.request("OPTIONS", "dead")).status == 503
+            await opensips.until_logged("Janus dead: janus-bridge refuses: HTTP 401")
+    token = {header: header[1:].replace("SECRET", "s3cret")}
+    with OpenSips(withal, "sync.cfg", bridge=bridge.mi_url, replace=token) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            assert (await caller.request("OPTIONS", "dead")).status == 503
+            await opensips.until_logged("Janus dead: 503 Janus not connected: ")
+
+
+async def test_a_command_is_built_from_hostile_text(own: Bridge, tmp_path: Path) -> None:
+    await ready(own)
+    text = 'Zoë\'s "room"\r\n\\ </script> \t", "secret": "x", "permanent": true, "a": "€ 😀'
+    with OpenSips(tmp_path / "opensips", "build_command.cfg", bridge=own.mi_url) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            for description, done in ((text, "created"), (text * 100, "edited")):
+                reply = await caller.request("MESSAGE", "4711", description)
+                assert reply.status == 200
+                assert re.fullmatch(rf"4711 {done} by handle [1-9]\d{{9,}}", reply.headers["x-room"])
+                assert (await room(own, 4711))["description"] == description
+            for user in ("0", "12345678901", "x"):
+                assert (await caller.request("MESSAGE", user, text)).status == 404
+    await all_detached(own)
+
+
+@pytest.mark.parametrize("example", [pytest.param(BEFORE, marks=needs_modules("janus", "db_sqlite")), AFTER])
+async def test_the_script_works_alike_with_the_module_and_with_the_bridge(
+    example: str, bridge_factory: BridgeFactory, janus_factory: Callable[[], Janus], tmp_path: Path
+) -> None:
+    janus = janus_factory()  # of our own, for a room of our own
+    table = sqlite_table(tmp_path / "janus.db", {"gw1": janus.url})
+    database = {MYSQL: MYSQL.replace("mysql", "sqlite"), MYSQL_URL: json.dumps(table), MODULE_TIMEOUT: "100"}
+    bridge = bridge_factory({"gw1": janus.url})
+    await ready(bridge)
+    await create_room(bridge, 815)
+    with OpenSips(tmp_path / "opensips", example, bridge=bridge.mi_url, replace=database) as opensips:
+        socket = f"mi:udp:127.0.0.1:{opensips.mi_port}"
+        await bridge.ami("event_subscribe", ["E_JANUS_EVENT", socket])
+        async with SipCaller(opensips.sip_port) as caller:
+            for user, status, reason in (("815", 200, "OK"), ("816", 404, "No Such Room")):
+                while (reply := await caller.request("OPTIONS", user)).status == 503:
+                    pass  # the module takes commands before it has a session, and waits in vain for their answers
+                assert (reply.status, reply.reason) == (status, reason)
+        await opensips.until_logged("NOTICE:gw1: detached from handle ")
+
+
+async def test_a_conference(own: Bridge, tmp_path: Path) -> None:
+    await ready(own)
+    with OpenSips(tmp_path / "opensips", "videoroom.cfg", bridge=own.mi_url) as opensips:
+        for event in ("E_JANUS_EVENT", "E_JANUS_STATUS"):
+            await own.ami("event_subscribe", [event, f"mi:udp:127.0.0.1:{opensips.mi_port}"])
+        async with SipCaller(opensips.sip_port) as first, SipCaller(opensips.sip_port) as second:
+            assert (await first.request("INVITE", "2024")).status == 488
+            for caller in (first, second):
+                reply = await caller.request("INVITE", "2024", OFFER, "application/sdp")
+                assert reply.status == 200
+                assert reply.headers["content-type"] == "application/sdp"
+                assert f"sip:2024@127.0.0.1:{opensips.sip_port}" in reply.headers["contact"]
+                assert "a=ice-ufrag:" in reply.body
+                assert "a=fingerprint:sha-256 " in reply.body
+            assert (await room(own, 2024))["num_participants"] == 2
+
+            assert (await first.request("BYE", "2024")).status == 200
+            await opensips.until_logged(f"call {second.call_id}: ", '"leaving":')
+            assert (await first.request("BYE", "2024")).status == 481
+            assert (await second.request("BYE", "2024")).status == 200
+        assert (await room(own, 2024))["num_participants"] == 0
+
+
+async def all_detached(bridge: Bridge) -> None:
+    """Wait for the end of all handles: where nobody waits for the answer of a detach, it may still be under way."""
+    while True:
+        [gateway] = (await bridge.ami("janus_list", ["gw1"]))["Gateways"]
+        if not any(session["handles"] for session in gateway["sessions"]):
+            return
+        await trio.sleep(0.005)
+
+
+async def ask(bridge: Bridge, body: dict[str, Any]) -> Any:
+    """The videoroom plugin's answer to a request, by way of MI."""
+    handle = (await bridge.send("gw1", {"janus": "attach", "plugin": VIDEOROOM}))["data"]["id"]
+    answer = await bridge.send("gw1", {"janus": "message", "handle_id": handle, "body": body})
+    await bridge.send("gw1", {"janus": "detach", "handle_id": handle})
+    return answer["plugindata"]["data"]
+
+
+async def create_room(bridge: Bridge, number: int) -> None:
+    answer = await ask(bridge, {"request": "create", "room": number})
+    assert answer["videoroom"] == "created"
+
+
+async def room(bridge: Bridge, number: int) -> Any:
+    [found] = [room for room in (await ask(bridge, {"request": "list"}))["list"] if room["room"] == number]
+    return found
