@@ -86,7 +86,7 @@ class Connection:
         self.calls: set[Call] = set()
         self.info: JsonObject = {}
         self.joined = False  # Janus answered on it
-        self.claimed = False  # claims went out on it: it may have sessions
+        self.claims_out = False  # without an answer: it may have sessions
         self._keepalive_at: tuple[int, float] = (0, 0.0)
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()

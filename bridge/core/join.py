@@ -39,8 +39,7 @@ async def greet(connection: Connection, traffic: Traffic) -> None:
 
     Nothing has moved if that fails. Raises JoinFailed.
     """
-    if connection.ended.is_set():
-        raise JoinFailed(connection.end_reason or "the connection ended")
+    _check(connection)
     call = traffic.own(connection, {"janus": "info"})
     try:
         connection.info = await _answer(connection, call)
@@ -54,23 +53,45 @@ async def greet(connection: Connection, traffic: Traffic) -> None:
     connection.joined = True
 
 
-async def join(connection: Connection, traffic: Traffic, session_over: SessionOver) -> None:
-    """Claim and create until every session lives on ``connection``.
+async def claim(connection: Connection, traffic: Traffic, session_over: SessionOver) -> None:
+    """Claim until every session that has an id lives on ``connection``.
 
-    ``session_over`` is told of each session that Janus did not know any more. Raises JoinRefused or JoinFailed;
-    sessions that were claimed stay claimed then.
+    ``session_over`` is told of each that Janus did not know any more. Raises JoinRefused or JoinFailed; sessions that
+    were claimed stay claimed then.
     """
-    if connection.ended.is_set():
-        raise JoinFailed(connection.end_reason or "the connection ended")
+    _check(connection)
     try:
         while claims := _send_claims(connection, traffic):  # again: a caller's create may make another one meanwhile
             await _hear_claims(connection, claims, session_over)
-        while not traffic.book.managed.carried_by(connection.number):
-            await _create(connection, traffic)
     finally:
         for session in traffic.book:
-            if session.state in (SessionState.CLAIMING, SessionState.CREATING):
+            if session.state is SessionState.CLAIMING:
                 session.step(SessionStep.REFUSE)
+
+
+async def create(connection: Connection, traffic: Traffic) -> None:
+    """Create the managed session, if there is none. Raises JoinRefused or JoinFailed."""
+    managed = traffic.book.managed
+    if managed.session_id is not None:
+        return
+    _check(connection)
+    managed.step(SessionStep.ASK)
+    try:
+        message = await _answer(connection, traffic.own(connection, {"janus": "create"}))
+        answer = classify(message)
+        data = message.get("data")
+        session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
+        if session_id is None:
+            raise JoinRefused(_text("create", answer))
+        traffic.book.managed_created(session_id, connection.number)
+    finally:
+        if managed.state is SessionState.CREATING:
+            managed.step(SessionStep.REFUSE)
+
+
+def _check(connection: Connection) -> None:
+    if connection.ended.is_set():
+        raise JoinFailed(connection.end_reason or "the connection ended")
 
 
 def has_all(connection: Connection, book: SessionBook) -> bool:
@@ -86,7 +107,7 @@ def _send_claims(connection: Connection, traffic: Traffic) -> list[tuple[JanusSe
     claims: list[tuple[JanusSession, Call]] = []
     for session in _elsewhere(connection, traffic.book):
         session.step(SessionStep.ASK)
-        connection.claimed = True
+        connection.claims_out = True
         claims.append((session, traffic.own(connection, {"janus": "claim", "session_id": session.session_id})))
     return claims
 
@@ -107,21 +128,9 @@ async def _hear_claims(
         else:
             session.step(SessionStep.REFUSE)
             refusal = _text("hand over", answer)
+    connection.claims_out = False
     if refusal is not None:
         raise JoinRefused(refusal)
-
-
-async def _create(connection: Connection, traffic: Traffic) -> None:
-    managed = traffic.book.managed
-    managed.step(SessionStep.ASK)
-    message = await _answer(connection, traffic.own(connection, {"janus": "create"}))
-    answer = classify(message)
-    data = message.get("data")
-    session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
-    if session_id is None:
-        managed.step(SessionStep.REFUSE)
-        raise JoinRefused(_text("create", answer))
-    traffic.book.managed_created(session_id, connection.number)
 
 
 async def _answer(connection: Connection, call: Call) -> JsonObject:

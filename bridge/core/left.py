@@ -54,8 +54,8 @@ class Left:
         return any(session.carried_by(connection.number) for session in self._traffic.book)
 
     def keep_or_close(self, connection: Connection) -> None:
-        """It could not be joined. Where claims went out it may have sessions: it is left like one that had them all."""
-        if not connection.ended.is_set() and (connection.claimed or self.carries(connection)):
+        """It could not be joined. Where a claim has no answer it may have sessions: it is left like one that has."""
+        if not connection.ended.is_set() and (connection.claims_out or self.carries(connection)):
             self.add(connection, "silence" if connection.usable else "stall")
         else:
             connection.close()
@@ -68,9 +68,9 @@ class Left:
         return connection
 
     def clear(self) -> None:
-        """The link starts from the beginning."""
-        self._connections.clear()
-        self._unknown_elsewhere.clear()
+        """None of them has any session."""
+        for connection in self:
+            self.remove(connection)
 
     def good_again(self) -> Connection | None:
         """One that could take its place again: left by choice, or else the newest that spoke since."""

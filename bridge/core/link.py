@@ -12,7 +12,7 @@ import trio
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.hearing import Hearing
-from bridge.core.join import JoinFailed, JoinRefused, destroy_sessions, greet, join
+from bridge.core.join import JoinFailed, JoinRefused, claim, create, destroy_sessions, greet
 from bridge.core.keeper import Keeper
 from bridge.core.status import Status
 from bridge.core.succession import Succession
@@ -145,7 +145,7 @@ class JanusLink:
             succession.failed(failure.reason, refused=failure.refused)
         elif connection.ws is None or succession.outdated(connection):  # the row changed meanwhile
             connection.close()
-            succession.dropped()
+            succession.failed(None)
         else:
             succession.opened(connection)
 
@@ -154,21 +154,26 @@ class JanusLink:
         succession = self.succession
         succession.begin()
         trouble: JoinFailed | JoinRefused | None = None
-        try:
-            if not connection.joined:
-                await greet(connection, self.traffic)
-            succession.claiming(connection)
-            await join(connection, self.traffic, self._session_over)
-        except (JoinFailed, JoinRefused) as exc:
-            trouble = exc
+        with trio.CancelScope() as succession.attempt:
+            try:
+                if not connection.joined:
+                    await greet(connection, self.traffic)
+                succession.claiming(connection)
+                await claim(connection, self.traffic, self._session_over)
+                self._keeper.move(connection.gateway, self.book)
+                await create(connection, self.traffic)
+            except (JoinFailed, JoinRefused) as exc:
+                trouble = exc
         if succession.stopping:
             return
-        if trouble is None:
-            succession.joined(connection)
+        if succession.attempt.cancelled_caught:
+            succession.not_joined(connection, None)
         elif isinstance(trouble, JoinRefused):
             succession.refused(connection, str(trouble))
-        else:
+        elif trouble is not None:
             succession.not_joined(connection, str(trouble))
+        else:
+            succession.joined(connection)
 
     # What happens to it
 
@@ -184,7 +189,6 @@ class JanusLink:
             self.reconnects += 1
             self._env.stats.add("reconnects")
         self._last_ready = connection
-        self._keeper.move(connection.gateway, self.book)
         log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
         self.status.connected("ready", {"sessions": len(self.book)})
         self.on_step()

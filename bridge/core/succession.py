@@ -110,17 +110,17 @@ class Succession:
         self.connection = connection
         self._step(Step.OPENED)
 
-    def dropped(self) -> None:
-        """The attempt was not for what is wanted now."""
-        self._step(Step.FAILED)
+    def failed(self, reason: str | None, *, refused: bool = False) -> None:
+        """The attempt failed: wait and try again. None: it was not for what is wanted now.
 
-    def failed(self, reason: str, *, refused: bool = False) -> None:
-        """The attempt failed: wait and try again. A connection that was left by choice serves on."""
-        self._told.note(reason)
-        self._env.stats.add("connect_failures")
+        A connection that was left by choice serves on.
+        """
         self._step(Step.FAILED)
-        self.pace.failed(refused=refused)
-        self._traffic.closed_because = reason
+        if reason is not None:
+            self._told.note(reason)
+            self._env.stats.add("connect_failures")
+            self.pace.failed(refused=refused)
+            self._traffic.closed_because = reason
 
     def claiming(self, connection: Connection) -> None:
         """Janus answered on it: the sessions are about to move there."""
@@ -135,17 +135,18 @@ class Succession:
         self._told.on_ready(connection)
         self._follow_wishes()
 
-    def not_joined(self, connection: Connection, reason: str) -> None:
-        """Nothing more is to be had from the connection."""
+    def not_joined(self, connection: Connection, reason: str | None) -> None:
+        """Nothing more is to be had from the connection. None: it is not for what is wanted now."""
+        why = reason or "the row changed"
         self.connection = None
-        self._traffic.lose(connection, reason)
+        self._traffic.lose(connection, why)
         self.left.keep_or_close(connection)
         if self.state is State.JOINING and self.left:
             self._step(Step.LEAVE)
         if self._traffic.connection is connection:
-            self._out_of_service(reason)
+            self._out_of_service(why)
         self.failed(reason)
-        self._resume(reason)
+        self._resume(why)
 
     def refused(self, connection: Connection, reason: str) -> None:
         """Janus will not give or hand over a session: to be asked again in its time, on the same connection.

@@ -50,6 +50,11 @@ class Traffic:
         """Commands of callers that were accepted and have no outcome yet."""
         return len(self._calls)
 
+    @property
+    def holding(self) -> bool:
+        """Whether commands wait for the sessions to be on another connection."""
+        return self._held is not None
+
     async def drained(self) -> None:
         """Wait until nothing of callers is in flight."""
         while self._calls:

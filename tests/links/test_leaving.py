@@ -1,0 +1,321 @@
+"""A connection that is left by choice: reconnect, another URL, other secrets, in every state (contract 4.4, 5.3)."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import trio
+
+from bridge.core.environment import LinkSettings
+from bridge.core.link import JanusLink
+from bridge.errors import LinkDown, TransactionLost
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.life import State
+from tests.support.fake_janus import SILENCE, Greeting, Message, Reply, error, open_fake_janus
+from tests.support.janus import Janus
+from tests.support.janus_client import AdminClient
+from tests.support.linkbed import LinkBed, running
+from tests.support.ports import free_port
+from tests.support.relay import open_relay
+
+Factory = Callable[..., Janus]
+QUICK = LinkSettings(ping_interval=1.0, reconnect_min=0.1, reconnect_max=0.4)
+
+
+def managed(link: JanusLink) -> int:
+    session_id = link.book.managed.session_id
+    assert session_id is not None
+    return session_id
+
+
+async def until_no_session(admin: AdminClient) -> None:
+    with trio.fail_after(5):
+        while await admin.list_sessions():  # noqa: ASYNC110 - Janus tells nobody
+            await trio.sleep(0.01)
+
+
+# Another URL
+
+
+async def test_other_name_of_the_same_janus_keeps_every_session(janus: Janus) -> None:
+    bed = LinkBed()
+    async with open_relay(janus.port) as relay, running(bed, {"gw": janus.url}):
+        link = await bed.ready()
+        session, handle = managed(link), await bed.attach()
+        further = (await bed.ask({"janus": "create"}))["data"]["id"]
+        other = await bed.attach(session_id=further)
+        assert bed.reconcile({"gw": relay.url}).changed == ["gw"]
+        await bed.until(lambda: link.reconnects == 1)
+        await bed.echo(handle)
+        await bed.echo(other, session_id=further)
+        assert managed(link) == session
+        assert bed.names() == ["connected"]
+        # Kept for the next process under the URL where they can be claimed now, and only there.
+        assert [record.ended for record in bed.saved["gw", janus.url].values()] == [True, True]
+        assert [record.ended for record in bed.saved["gw", relay.url].values()] == [False, False]
+
+
+async def test_another_janus_gets_new_sessions_and_the_old_one_is_cleared(janus_factory: Factory) -> None:
+    """The old one reclaims: what were not destroyed there would live on."""
+    old, new = janus_factory(reclaim_session_timeout=60), janus_factory()
+    async with running(LinkBed(), {"gw": old.url}) as bed, AdminClient.open(old) as admin:
+        link = await bed.ready()
+        session, handle = managed(link), await bed.attach()
+        further = int((await bed.ask({"janus": "create"}))["data"]["id"])
+        in_flight: list[Any] = []
+
+        async def ask() -> None:
+            in_flight.append(await bed.message(handle, {"do": "late", "ms": 300}))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await bed.until(lambda: link.traffic.in_flight == 1)
+            bed.reconcile({"gw": new.url})
+        assert in_flight[0]["janus"] == "event"  # only then were its sessions destroyed
+        await bed.until(lambda: link.reconnects == 1)
+        assert managed(link) != session
+        lost = [detail for _, name, _, detail in bed.statuses if name == "session_lost"]
+        assert {int(detail["session"]): detail["managed"] for detail in lost} == {session: True, further: False}
+        await until_no_session(admin)
+        assert [record.ended for record in bed.saved["gw", old.url].values()] == [True, True]
+
+
+async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(janus: Janus) -> None:
+    """For as long as it takes: nobody's command waits for it, and the attempts back off."""
+    bed = LinkBed(settings=QUICK)
+    async with open_fake_janus() as fake, running(bed, {"gw": janus.url}):
+        link = await bed.ready()
+        since, handle = link.since, await bed.attach()
+        fake.greeting = Greeting.CLOSE
+        bed.reconcile({"gw": fake.url})
+        for attempts in (1, 2, 3):
+            await fake.wait_until(lambda attempts=attempts: fake.connects >= attempts)  # type: ignore[misc]
+            await bed.echo(handle, attempts)
+            assert link.shown_state == "ready"
+        assert link.since == since
+        assert link.last_error == "closed the connection instead of upgrading to WebSocket"
+        assert bed.names() == ["connected"]
+        assert link.reconnects == 0
+        # And back: nothing had to be opened for that.
+        connects = len(bed.connects)
+        bed.reconcile({"gw": janus.url})
+        await bed.until(lambda: link.state is State.READY)
+        await bed.echo(handle)
+        assert len(bed.connects) == connects
+
+
+async def test_url_that_upgrades_but_never_answers_holds_nobody_up(janus: Janus) -> None:
+    async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": janus.url}) as bed:
+        link = await bed.ready()
+        handle = await bed.attach()
+        fake.script["info"] = lambda request: SILENCE
+        bed.reconcile({"gw": fake.url})
+        await fake.wait_request("info")
+        assert link.state is State.REJOINING
+        await bed.echo(handle)
+        assert link.shown_state == "ready"
+
+
+async def test_refused_claims_lead_back_to_the_old_connection(janus: Janus) -> None:
+    """403 on a claim means nothing: the session is still the old connection's."""
+    async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": janus.url}) as bed:
+        link = await bed.ready()
+        handle = await bed.attach()
+        fake.script["claim"] = lambda request: [error(request, 403, "Unauthorized request")]
+        bed.reconcile({"gw": fake.url})
+        await fake.wait_request("claim", 2)  # it goes on trying
+        await bed.echo(handle)
+        assert link.last_error == "Janus refused to hand over a session: 403 Unauthorized request"
+        assert bed.names() == ["connected"]
+
+
+async def test_claims_without_an_answer_lead_back_with_what_waited(janus: Janus) -> None:
+    async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": janus.url}) as bed:
+        await bed.ready()
+        handle = await bed.attach()
+        fake.script["claim"] = lambda request: SILENCE
+        bed.reconcile({"gw": fake.url})
+        await fake.wait_request("claim")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bed.echo, handle)  # waits for the claims
+            with pytest.raises(Exception, match="not sent"):
+                await bed.message(handle, {"n": 0}, 0.1)
+            await fake.peer.drop()
+        assert bed.names() == ["connected"]
+
+
+async def test_old_connection_that_ends_while_claims_are_out_is_a_lost_connection(janus_factory: Factory) -> None:
+    server = janus_factory(reclaim_session_timeout=30)
+    async with (
+        open_relay(server.port) as old,
+        open_relay(server.port) as new,
+        running(LinkBed(settings=QUICK), {"gw": old.url}) as bed,
+    ):
+        link = await bed.ready()
+        handle = await bed.attach()
+        new.delay = 0.3
+        errors: list[BaseException] = []
+
+        async def ask(body: dict[str, Any]) -> None:
+            with pytest.raises((LinkDown, TransactionLost)) as caught:
+                await bed.message(handle, body)
+            errors.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, {"do": "mute"})
+            await bed.until(lambda: link.traffic.in_flight == 1)
+            bed.reconcile({"gw": new.url})
+            await bed.until(lambda: link.traffic.holding)
+            nursery.start_soon(ask, {"n": 1})
+            await bed.until(lambda: link.traffic.in_flight == 2)
+            await old.cut()
+        assert sorted(type(exc).__name__ for exc in errors) == ["LinkDown", "TransactionLost"]
+        await bed.ready()
+        await bed.echo(handle)
+        assert bed.names() == ["connected", "disconnected", "connected"]
+
+
+# What is on its way
+
+
+async def test_event_of_an_acknowledged_command_arrives_on_the_new_connection(janus: Janus) -> None:
+    """Longer than the old connection is read: the event follows its session."""
+    async with running(LinkBed(), {"gw": janus.url}) as bed:
+        link = await bed.ready()
+        handle = await bed.attach()
+        answers: list[Any] = []
+
+        async def ask() -> None:
+            answers.append(await bed.message(handle, {"do": "late", "ms": 2500}))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await bed.until(lambda: link.traffic.in_flight == 1)
+            link.reconnect()
+            await bed.until(lambda: link.reconnects == 1)
+        assert answers[0]["janus"] == "event"
+
+
+async def test_nothing_is_lost_of_what_janus_had_queued_for_the_old_connection(janus: Janus) -> None:
+    async with open_relay(janus.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
+        link = await bed.ready()
+        handle = await bed.attach()
+        relay.black_hole(up=False)
+        with pytest.raises(Exception, match="no answer"):
+            await bed.message(handle, {"do": "burst", "n": 3000, "size": 500}, 0.1)
+        bed.reconcile({"gw": janus.url})
+        await bed.until(lambda: link.reconnects == 1)
+        relay.resume()
+        await bed.until(lambda: len(bed.events) >= 3001)  # the late answer is one
+        assert sorted(event["plugindata"]["data"].get("i", -1) for event in bed.events) == [-1, *range(3000)]
+
+
+async def test_session_that_is_made_while_the_others_move_is_claimed_too() -> None:
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
+        link = await bed.ready()
+        requests: list[Message] = []
+
+        def later(request: Message) -> Iterable[Reply]:
+            requests.append(request)
+            return SILENCE
+
+        fake.script["create"] = later
+        old = fake.peer
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bed.ask, {"janus": "create"})
+            await fake.wait_request("create", 2)
+            link.reconnect()
+            await bed.until(lambda: link.reconnects == 1)
+            await old.send(*fake.answer(requests[0]))
+        further = next(session for session in link.book if not session.managed)
+        await fake.wait_until(lambda: any(r.get("session_id") == further.session_id for r in fake.received))
+        await bed.until(lambda: link.state is State.READY)
+        with trio.fail_after(5):
+            await old.closed.wait()
+        assert further.live
+        assert {r["session_id"] for r in fake.received if r["janus"] == "claim"} >= {further.session_id}
+
+
+# In every state
+
+
+async def test_reconnect_and_another_row_count_in_every_state(janus: Janus) -> None:
+    """Wherever it hangs, the other row is followed, with one attempt after the other."""
+    async with (
+        open_fake_janus() as silent,  # OPENING
+        open_fake_janus() as joining,  # JOINING
+        open_fake_janus() as refusing,  # REFUSED
+        open_fake_janus() as closing,  # DOWN
+    ):
+        silent.greeting = Greeting.SILENCE
+        joining.script["create"] = lambda request: SILENCE
+        refusing.script["create"] = lambda request: [error(request, 472, "Not accepting new sessions")]
+        closing.greeting = Greeting.CLOSE
+        fakes = {"silent": silent, "joining": joining, "refusing": refusing, "closing": closing}
+        bed = LinkBed(settings=LinkSettings(reconnect_min=20, reconnect_max=20))
+        async with running(bed, {name: fake.url for name, fake in fakes.items()}):
+            states = {"silent": State.OPENING, "joining": State.JOINING}
+            states |= {"refusing": State.REFUSED, "closing": State.DOWN}
+            await bed.until(
+                lambda: (
+                    all(
+                        bed.registry.find(name).state is state and fakes[name].connects
+                        for name, state in states.items()
+                    )
+                    and bed.registry.find("closing").last_error
+                )
+            )
+            for name in fakes:
+                bed.registry.find(name).reconnect()
+            await bed.until(lambda: closing.connects == 2 and refusing.connects == 2)  # at once, not after 20 s
+            assert silent.connects == joining.connects == 1  # one is being made
+            bed.reconcile({name: janus.url for name in fakes})
+            for name in fakes:
+                await bed.ready(name)
+
+
+async def test_retarget_while_resting_goes_straight_to_the_new_url(janus: Janus) -> None:
+    settings = LinkSettings(reconnect_min=20, reconnect_max=20)
+    async with running(LinkBed(settings=settings), {"gw": f"ws://127.0.0.1:{free_port()}"}) as bed:
+        link = bed.registry.find("gw")
+        await bed.until(lambda: link.last_error is not None)
+        connects = len(bed.connects)
+        bed.reconcile({"gw": janus.url})
+        await bed.ready()
+        assert [gateway.janus_url for gateway in bed.connects[connects:]] == [janus.url]
+
+
+async def test_frozen_janus_with_another_row_meanwhile(janus_factory: Factory) -> None:
+    """LEAVING for silence: the new URL's sessions are made, and the frozen Janus hears of it when it is back."""
+    old, new = janus_factory(reclaim_session_timeout=60), janus_factory()
+    async with running(LinkBed(settings=QUICK), {"gw": old.url}) as bed, AdminClient.open(old) as admin:
+        link = await bed.ready()
+        old.freeze()
+        await bed.until(lambda: link.state is State.LEAVING)
+        bed.reconcile({"gw": new.url})
+        await bed.ready()
+        old.thaw()
+        await until_no_session(admin)
+
+
+# Secrets
+
+
+async def test_changed_secret_opens_a_new_connection_and_keeps_the_sessions(janus_factory: Factory) -> None:
+    server = janus_factory(api_secret="right")
+    bed = LinkBed(settings=QUICK)
+    bed.credentials["gw"] = Credentials(api_secret="right")
+    async with running(bed, {"gw": server.url}):
+        link = await bed.ready()
+        handle = await bed.attach()
+        bed.credentials["gw"] = Credentials(api_secret="wrong")
+        bed.registry.credentials_changed({"gw"})
+        await bed.until(lambda: link.last_error is not None)
+        assert link.last_error is not None
+        assert "403" in link.last_error
+        await bed.echo(handle)  # on the old connection, with the old secret
+        bed.credentials["gw"] = Credentials(api_secret="right", token="and more")
+        bed.registry.credentials_changed({"gw"})
+        await bed.until(lambda: link.reconnects == 1)
+        await bed.echo(handle)
+        assert bed.names() == ["connected"]
