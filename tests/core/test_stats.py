@@ -61,3 +61,11 @@ def test_every_counter_says_what_it_counts() -> None:
         assert name == name.lower()
         assert help_text
         assert help_text.isprintable()
+
+
+def test_totals_do_not_go_back(stats: Stats) -> None:
+    stats.add("events", 4)
+    stats.reset("events")
+    stats.add("events")
+    assert (stats.get("events"), stats.totals()["events"]) == (1, 5)
+    assert list(stats.totals()) == list(COUNTERS)

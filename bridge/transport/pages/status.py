@@ -128,7 +128,11 @@ def _age(table: TableFigures) -> str:
 def _notices(table: TableFigures) -> list[Html]:
     if table.error is None:
         return []
-    left = {"fresh": "the gateways stay as they are", "stale": "the last good table is used", "none": "no gateway yet"}
+    left = {
+        "fresh": "the gateways stay as they are",
+        "stale": "the last good table is used",
+        "none": "there is no gateway until it can",
+    }
     words = f"The janus table cannot be read, {left[table.freshness]}: {visible(table.error)}"
     return [element("p", words, class_="notice")]
 

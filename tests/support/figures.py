@@ -1,0 +1,65 @@
+"""Figures as the core would give them, made up: for pages without a bridge behind them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.protocol.figures import (
+    BUCKETS,
+    OUTCOMES,
+    Figures,
+    GatewayFigures,
+    SessionFigures,
+    SubscriberFigures,
+    TableFigures,
+)
+from bridge.transport.pages.metrics import BRIDGE
+
+NOW = 1_795_363_200.0  # 2026-11-22 16:00:00 UTC
+COUNTERS = {row.statistic: 0 for row in BRIDGE} | dict.fromkeys(("commands_timeout", "commands_lost", "event_drops"), 0)
+
+
+def gateway(janus_id: str = "gw1", **changes: Any) -> GatewayFigures:
+    """A gateway that is ready and has answered ten commands, but for ``changes``. ``outcomes``: those not 0."""
+    buckets = [0] * (len(BUCKETS) + 1)
+    buckets[1] = 10
+    outcomes = {**dict.fromkeys(OUTCOMES, 0), **changes.pop("outcomes", {"answered": 10})}
+    made = GatewayFigures(
+        janus_id=janus_id,
+        janus_url=f"janusws://{janus_id}.example.org:8188/janus",
+        state="ready",
+        since=NOW - 7500,
+        rtt=0.00042,
+        sessions=[SessionFigures("7351...", True, {"janus.plugin.videoroom": 12, "janus.plugin.sip": 2})],
+        in_flight=0,
+        reconnects=0,
+        last_error=None,
+        outcomes=outcomes,
+        buckets=buckets,
+        seconds=0.0085,
+        events=40,
+        command_rate=0.0,
+        event_rate=0.0,
+    )
+    return made._replace(**changes)
+
+
+def subscriber(name: str = "udp:127.0.0.1:8888", **changes: Any) -> SubscriberFigures:
+    """A configured subscriber that has got a hundred events."""
+    return SubscriberFigures(name, ["E_JANUS_EVENT"], None, 0, 0, 100, {})._replace(**changes)
+
+
+def figures(
+    gateways: Iterable[GatewayFigures] = (), subscribers: Iterable[SubscriberFigures] = (), **changes: Any
+) -> Figures:
+    """A bridge with these. ``counters``: those not 0."""
+    made = Figures(
+        version="1.2.3",
+        now=NOW,
+        started=NOW - 90_000,
+        loop_lag=0.0011,
+        table=TableFigures("fresh", 12.0, None, True),
+        counters={**COUNTERS, **changes.pop("counters", {})},
+        subscribers=list(subscribers),
+        gateways=iter(list(gateways)),
+    )
+    return made._replace(**changes)
