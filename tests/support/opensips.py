@@ -118,7 +118,7 @@ class OpenSips:
         command = [_BINARY, "-F", "-m", "64", "-M", "8", "-f", str(self.config)]
         self._process = ChildProcess(command, self.config.parent / "opensips.log")
         deadline = time.monotonic() + _START_SECONDS
-        while _is_free_udp(self.sip_port):
+        while not _is_bound(self.sip_port):
             ended = self._process.exit_code is not None
             if ended or time.monotonic() > deadline:
                 self._process.kill()
@@ -163,18 +163,15 @@ class OpenSips:
                     await trio.sleep(_POLL_SECONDS)
 
 
-def _is_free_udp(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def _is_bound(port: int) -> bool:
+    """Whether somebody has this UDP port, looked up without touching it: a bind to try would be in OpenSIPS's way."""
+    lines = Path("/proc/net/udp").read_text(encoding="ascii").splitlines()[1:]
+    return any(line.split()[1].endswith(f":{port:04X}") for line in lines)
 
 
 def free_udp_port() -> int:
     """A port of 127.0.0.1 that nothing uses at this moment, for UDP or TCP."""
     while True:
         port = free_port()
-        if _is_free_udp(port):
+        if not _is_bound(port):
             return port
