@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from bridge.core.connection import Reports, WebSocket
+from bridge.core.connection import Connect, Reports, WebSocket
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.link import JanusLink
 from bridge.core.registry import LinkRegistry
@@ -37,6 +37,8 @@ class LinkBed:
     events: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[tuple[str, str, str, dict[str, Any]]] = field(default_factory=list)
     connects: list[Gateway] = field(default_factory=list)
+    connector: Connect | None = None  # in place of the real network
+    look_every: float = 0.001  # seconds between looks at what is waited for
 
     def __post_init__(self) -> None:
         self.stats = Stats()
@@ -63,6 +65,8 @@ class LinkBed:
 
     async def _connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
         self.connects.append(gateway)
+        if self.connector is not None:
+            return await self.connector(gateway, reports, opened)
         assert gateway.url is not None
         return await open_and_run(gateway.url, self.options, reports, opened)
 
@@ -81,11 +85,11 @@ class LinkBed:
         self._changed.set()
 
     async def until(self, condition: Callable[[], Any], seconds: float = 10) -> None:
-        """Wait until something is true: looked at after every event, and each millisecond."""
+        """Wait until something is true: looked at after every event, and every ``look_every``."""
         with trio.fail_after(seconds):
             while not condition():
                 self._changed = trio.Event()
-                with trio.move_on_after(0.001):
+                with trio.move_on_after(self.look_every):
                     await self._changed.wait()
 
     def reconcile(self, rows: Mapping[str, str]) -> Any:
