@@ -1,0 +1,48 @@
+"""requirements.lock is whole: what pyproject.toml asks for, and what that asks for, each by version and hash."""
+
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+_ENTRY = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
+
+
+def locked() -> dict[str, str]:
+    """name -> version"""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    rest = _ENTRY.sub("", text)
+    assert all(line.startswith("#") for line in rest.splitlines()), rest
+    return {name: version for name, version, _ in _ENTRY.findall(text)}
+
+
+def wanted() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [Requirement(text) for text in project["dependencies"]]
+
+
+def test_every_dependency_is_locked_within_its_range() -> None:
+    pins = locked()
+    for requirement in wanted():
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_what_dependencies_ask_for_is_locked_too() -> None:
+    pins = locked()
+    extras = {canonicalize_name(requirement.name): requirement.extras for requirement in wanted()}
+    seen: set[str] = set()
+    for name in pins:
+        try:
+            texts = requires(name) or []
+        except PackageNotFoundError:  # one that only another version of Python needs
+            continue
+        for requirement in map(Requirement, texts):
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras.get(name, ())}):
+                seen.add(canonicalize_name(requirement.name))
+    assert len(seen) > 5
+    assert seen <= pins.keys()
