@@ -33,7 +33,7 @@ def test_every_dependency_is_locked_within_its_range() -> None:
 
 def test_what_dependencies_ask_for_is_locked_too() -> None:
     pins = locked()
-    extras = {canonicalize_name(requirement.name): requirement.extras for requirement in wanted()}
+    extras: dict[str, set[str]] = {canonicalize_name(requirement.name): requirement.extras for requirement in wanted()}
     seen: set[str] = set()
     for name in pins:
         try:
