@@ -2,12 +2,15 @@
 // Puts a fresh copy of the parts marked data-live in place of the old ones. What a person has opened, focused or
 // filtered stays so; while text is selected, nothing moves.
 (() => {
-  const PERIOD = 2000; // ms; longer where the page is so large that fetching it takes a while
+  const PERIOD = 2000; // ms
+  const LONGEST = 15000; // ms, where the page is so large that fetching it takes a while
   const MANY = 8; // rows from which on a filter is worth its place
 
   const live = document.getElementById("live");
   const filter = document.getElementById("filter");
   let lost = null; // since when the bridge has not answered
+  let timer = 0; // stands still while nobody looks
+  let busy = false;
 
   const key = (node) => node.closest("tr").dataset.key;
   const details = (part) => [...part.querySelectorAll("details")];
@@ -43,24 +46,26 @@
   }
 
   async function beat() {
+    if (document.hidden || busy) return;
+    busy = true;
+    clearTimeout(timer);
     const begun = performance.now();
-    if (!document.hidden) {
-      try {
-        await refresh();
-        lost = null;
-        say("Live", false);
-      } catch {
-        lost ??= new Date();
-        document.title = "? – janus-bridge";
-        say(`No answer since ${lost.toLocaleTimeString()}; the figures are old`, true);
-      }
+    try {
+      await refresh();
+      lost = null;
+      say("Live", false);
+    } catch {
+      lost ??= new Date();
+      document.title = "? – janus-bridge";
+      say(`No answer since ${lost.toLocaleTimeString()}; the figures are old`, true);
     }
-    setTimeout(beat, Math.max(PERIOD, 20 * (performance.now() - begun)));
+    busy = false;
+    timer = setTimeout(beat, Math.min(Math.max(PERIOD, 20 * (performance.now() - begun)), LONGEST));
   }
 
   filter.addEventListener("input", sift);
-  document.addEventListener("visibilitychange", () => document.hidden || refresh().catch(() => {}));
+  document.addEventListener("visibilitychange", beat);
   sift();
   say("Live", false);
-  setTimeout(beat, PERIOD);
+  timer = setTimeout(beat, PERIOD);
 })();

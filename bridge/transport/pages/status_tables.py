@@ -46,7 +46,7 @@ def subscriber_table(subscribers: Sequence[SubscriberFigures]) -> Html:
         return element("p", _NO_SUBSCRIBER, class_="empty")
     return _table(
         ("Socket", "Subscribed to", "Expires", "Waiting", "Sent", "Dropped"),
-        map(_subscriber, subscribers),
+        map(_subscriber, sorted(subscribers)),
         "subscribers",
     )
 
