@@ -171,6 +171,7 @@ class Succession:
 
     def _refuse(self, reason: str) -> None:
         self._step(Step.REFUSE)
+        self._traffic.closed_because = reason
         self._told.on_not_ready(reason)
 
     def _serve(self, connection: Connection) -> None:
