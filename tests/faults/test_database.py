@@ -1,0 +1,130 @@
+"""What happens to the database, beside the installed program with a real MariaDB and a real Janus."""
+
+from pathlib import Path
+
+import pymysql
+import pytest
+import trio
+
+from tests.e2e.conftest import BridgeFactory
+from tests.support.bridge import Bridge, BridgeFailed
+from tests.support.janus import Janus
+from tests.support.mariadb import MariaDb
+from tests.support.mi_client import MiError
+from tests.support.tables import mariadb_table
+
+PING = {"janus": "ping"}
+WAITING = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
+
+
+async def serving(bridge: Bridge) -> None:
+    """Show that commands are answered."""
+    while (await bridge.ami("janus_list"))["Gateways"][0]["state"] != "ready":  # noqa: ASYNC110 - it is asked over MI
+        await trio.sleep(0.01)
+    assert (await bridge.send("gw1", PING))["janus"] == "pong"
+
+
+async def refused(bridge: Bridge) -> str:
+    """Show that the table cannot be loaded, while gateways work on; returns why."""
+    with pytest.raises(MiError) as caught:
+        await bridge.ami("janus_reload")
+    assert (caught.value.code, caught.value.message) == (500, "Janus table not loaded")
+    await serving(bridge)
+    return str(caught.value.data)
+
+
+async def normal(bridge: Bridge, seconds: float) -> None:
+    """Show that the table can be read again within so many seconds."""
+    with trio.fail_after(seconds):
+        assert (await bridge.ami("janus_reload"))["unchanged"] == ["gw1"]
+
+
+async def test_refused(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
+    await serving(bridge)
+    own_mariadb.kill()
+    try:
+        assert "refused" in (await refused(bridge)).lower()
+        # And at the next start: the last good table is used, and the database asked again and again.
+        bridge.stop()
+        bridge.start()
+        await serving(bridge)
+        assert "ready: table stale, 1 gateways" in bridge.log
+    finally:
+        own_mariadb.start()
+    with trio.fail_after(within):
+        while "janus table can be read again" not in bridge.log:  # noqa: ASYNC110 - a file
+            await trio.sleep(0.01)
+    await normal(bridge, 1)
+
+
+async def test_slow(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
+    await serving(bridge)
+    own_mariadb.freeze()
+    try:
+        reasons: list[str] = []
+        async with trio.open_nursery() as nursery:
+
+            async def reload() -> None:
+                reasons.append(await refused(bridge))
+
+            nursery.start_soon(reload)
+            while not reasons:
+                await serving(bridge)  # nobody else waits
+                await trio.sleep(0.05)
+        assert "timed out" in reasons[0]
+    finally:
+        own_mariadb.thaw()
+    await normal(bridge, within)
+
+
+async def test_gone_in_the_middle_of_a_query(
+    own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float
+) -> None:
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
+    await serving(bridge)
+    database = url.rpartition("/")[2]
+    locker = pymysql.connect(unix_socket=str(own_mariadb.socket), user="root", database=database)
+    try:
+        locker.cursor().execute("LOCK TABLES janus WRITE")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused, bridge)
+            while own_mariadb.execute(WAITING) == [(0,)]:  # noqa: ASYNC110 - it is asked over SQL
+                await trio.sleep(0.01)
+            own_mariadb.kill()
+    finally:
+        locker.close()
+        own_mariadb.start()
+    await normal(bridge, within)
+
+
+async def test_wrong_schema(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    database = url.rpartition("/")[2]
+    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
+    await serving(bridge)
+    own_mariadb.execute("ALTER TABLE janus CHANGE janus_url url VARCHAR(255)", database=database)
+    assert "janus_url" in await refused(bridge)
+    own_mariadb.execute("ALTER TABLE janus CHANGE url janus_url VARCHAR(255)", database=database)
+    await normal(bridge, within)
+
+
+async def test_wrong_version(
+    own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, tmp_path: Path, within: float
+) -> None:
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    database = url.rpartition("/")[2]
+    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
+    await serving(bridge)
+    own_mariadb.execute("UPDATE version SET table_version = 2 WHERE table_name = 'janus'", database=database)
+    reason = await refused(bridge)
+    assert "version 2" in reason
+    # A start with it is refused: nothing but an upgrade helps.
+    with pytest.raises(BridgeFailed, match="ended with code 2"):
+        Bridge(tmp_path, {"janus.janus_db_url": url}).start()
+    own_mariadb.execute("UPDATE version SET table_version = 1 WHERE table_name = 'janus'", database=database)
+    await normal(bridge, within)

@@ -1,0 +1,44 @@
+"""The matrix, its tests and the document say the same."""
+
+import ast
+from pathlib import Path
+
+from tests.faults import matrix
+from tests.faults.matrix import ROOT
+
+
+def tests_of(file: Path) -> set[str]:
+    """The node ids of a file's tests."""
+    name = file.relative_to(ROOT).as_posix()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return {f"{name}::{node.name}" for node in body if isinstance(node, functions) and node.name.startswith("test_")}
+
+
+def test_each_row_has_its_own_test() -> None:
+    tests = [row.test for row in matrix.load()]
+    assert len(tests) == len(set(tests))
+    for test in tests:
+        assert test in tests_of(ROOT / test.partition("::")[0]), f"there is no {test}"
+
+
+def test_each_test_of_a_fault_has_its_row() -> None:
+    here = Path(__file__)
+    found = {test for file in here.parent.glob("test_*.py") if file != here for test in tests_of(file)}
+    assert found <= {row.test for row in matrix.load()}
+
+
+def test_a_time_is_only_promised_where_a_test_measures_it() -> None:
+    for row in matrix.load():
+        file, _, name = row.test.partition("::")
+        (test,) = (
+            node
+            for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+        )
+        assert (row.within is not None) == ("within" in {argument.arg for argument in test.args.args}), row.test
+
+
+def test_the_document_has_the_table_of_the_matrix() -> None:
+    document = matrix.GUARANTEES.read_text(encoding="utf-8")
+    assert matrix.included(document).strip() == matrix.render(matrix.load()).strip(), "python -m tests.faults.matrix"
