@@ -45,12 +45,15 @@ class Call:
     __slots__ = (
         "answer",
         "began",
+        "caller",
+        "closes_session",
         "command",
         "connection",
         "deadline",
         "error",
         "event",
         "forsaken",
+        "handle_id",
         "kind",
         "notification",
         "progress",
@@ -74,6 +77,9 @@ class Call:
         self.deadline = deadline
         self.notification = notification
         self.session_id = command.session_id
+        self.handle_id = command.handle_id
+        self.caller = command.caller
+        self.closes_session = self.kind == "destroy"
         self.progress = Progress.WAITING
         self.wire: str | None = None  # its transaction, once it was sent
         self.connection: Connection | None = None  # what it was sent on
@@ -82,18 +88,6 @@ class Call:
         self.answer: JsonObject | None = None
         self.error: BridgeError | None = None
         self.event = trio.Event()
-
-    @property
-    def caller(self) -> str | None:
-        return self.command.caller
-
-    @property
-    def handle_id(self) -> int | None:
-        return self.command.handle_id
-
-    @property
-    def closes_session(self) -> bool:
-        return self.kind == "destroy"
 
     @property
     def asked(self) -> Asked:

@@ -20,6 +20,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 # The members whose canonical decimal strings become integers again inside `body` (contract 5.6).
 INTEGER_MEMBERS = frozenset({"id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id"})
+_SCALARS = frozenset({str, bool, float, type(None)})  # what widen leaves alone
 _OPAQUE = frozenset({"metadata", "headers"})  # members whose content belongs to the user
 _CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")
 
@@ -85,7 +86,8 @@ def depth(value: Any) -> int:
 def widen(value: Any) -> Any:
     """A copy in which every integer outside the signed 32-bit range is its decimal string (contract 5.6)."""
     if isinstance(value, dict):
-        return {key: widen(item) for key, item in value.items()}
+        # Every answer and event passes here: a call for each scalar would be most of the work.
+        return {key: item if type(item) in _SCALARS else widen(item) for key, item in value.items()}
     if isinstance(value, list):
         return [widen(item) for item in value]
     if isinstance(value, int) and not INT32_MIN <= value <= INT32_MAX:

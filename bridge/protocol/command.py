@@ -98,9 +98,10 @@ def _fault(value: Any, key: str | None) -> str | None:
         what = _text_fault(value)
     elif isinstance(value, dict):
         for name, item in value.items():
-            what = _text_fault(name)
-            if what is not None:
+            if not (name.isascii() and "\0" not in name) and (what := _text_fault(name)) is not None:
                 return f"the name of a member has {what}"
+            if type(item) is str and item.isascii() and "\0" not in item:
+                continue
             fault = _fault(item, name)
             if fault is not None:
                 return fault

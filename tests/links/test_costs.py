@@ -1,0 +1,115 @@
+"""What one command and one event cost, in turns of the event loop and in Python calls: a guard that needs no clock.
+
+The ceilings are what was counted when they were written, and a margin of a sixth. Whoever makes a command dearer sees
+it here; whoever makes it cheaper lowers them.
+"""
+
+import json
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import bridge
+from bridge.core.commands_janus import janus_commands
+from bridge.core.mi import Registry
+from bridge.protocol.codec import INTEGER_MEMBERS
+from bridge.transport.http_access import Access
+from bridge.transport.http_stream import bound_address, open_listeners
+from bridge.transport.mi_http import serve_mi_http
+from tests.support.janus import GEN, Janus
+from tests.support.linkbed import LinkBed, running
+
+PACKAGE = str(Path(bridge.__file__).parent)
+COMMANDS, EVENTS = 300, 2000
+# Counted: 3.0 turns and 149 calls a command, 29 calls an event.
+TURNS_PER_COMMAND = 3.5
+CALLS_PER_COMMAND = 174
+CALLS_PER_EVENT = 34
+
+
+class Turns(trio.abc.Instrument):
+    """Counts the turns of the event loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+class Calls:
+    """Counts the calls of this program's own functions in this thread; those of libraries vary with their versions."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> "Calls":
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        sys.setprofile(None)
+
+    def _note(self, frame: Any, event: str, _argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            self.count += 1
+
+
+def ask_many(port: int, handle: str, count: int) -> None:
+    """A caller with one kept-alive connection, in a thread of its own."""
+    command = {"janus": "message", "handle_id": handle, "body": {"request": "exists", "room": 1}, "transaction": "t"}
+    body = json.dumps({"jsonrpc": "2.0", "id": "1", "method": "janus_send_request", "params": ["gw", command]}).encode()
+    head = (
+        f"POST /mi HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.settimeout(10)
+        for _ in range(count):
+            sock.sendall(head.encode() + body)
+            assert b'"result"' in sock.recv(65_536)
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage and debuggers add calls of their own")
+async def test_a_command_through_http(janus: Janus) -> None:
+    async with running(LinkBed(), {"gw": janus.url}) as bed, trio.open_nursery() as nursery:
+        await bed.ready()
+        registry = Registry(bed.stats)
+
+        async def no_reload() -> Any:
+            raise AssertionError
+
+        registry.add(*janus_commands(bed.registry, no_reload, 5.0, lambda _: INTEGER_MEMBERS))
+        listeners = await open_listeners("127.0.0.1:0")
+        await nursery.start(serve_mi_http, listeners, registry.dispatch, Access())
+        port = int(bound_address(listeners[0]).rpartition(":")[2])
+        handle = await bed.attach("janus.plugin.videoroom")
+        run = partial(trio.to_thread.run_sync, ask_many, port, handle)
+        await run(20)  # the first of everything is dearer
+        turns = Turns()
+        trio.lowlevel.add_instrument(turns)
+        await run(COMMANDS)
+        trio.lowlevel.remove_instrument(turns)
+        with Calls() as calls:
+            await run(COMMANDS)
+        print(f"{turns.count / COMMANDS:.2f} turns, {calls.count / COMMANDS:.0f} calls a command")
+        assert turns.count / COMMANDS <= TURNS_PER_COMMAND
+        assert calls.count / COMMANDS <= CALLS_PER_COMMAND
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage and debuggers add calls of their own")
+async def test_an_event(janus: Janus) -> None:
+    async with running(LinkBed(), {"gw": janus.url}) as bed:
+        await bed.ready()
+        handle = await bed.attach(GEN)
+        body = {"do": "burst", "n": EVENTS, "size": 100}
+        with Calls() as calls:
+            await bed.ask({"janus": "message", "handle_id": handle, "body": body})
+            await bed.until(lambda: len(bed.events) == EVENTS)
+        print(f"{calls.count / EVENTS:.0f} calls an event")
+        assert calls.count / EVENTS <= CALLS_PER_EVENT
