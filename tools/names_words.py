@@ -1,0 +1,102 @@
+"""What the names mean that have no words in the program: for docs/names.md.
+
+Owns these words. ``tools/names`` refuses to work where they name something else than the program does.
+"""
+
+HEAD = """\
+# Names
+
+Everything that a user of janus-bridge types or reads and a script may depend on. A change to a name in this file is a
+breaking change. The file is made from the program by `python -m tools.names`; a test compares the two.
+
+The command line has its names in `janus-bridge COMMAND --help`; the members of a Janus answer are Janus's own.
+
+"""
+
+ENVIRONMENT = {
+    "JANUS_BRIDGE_<SECTION>__<KEY>": "a configuration key, e.g. `JANUS_BRIDGE_MI__TOKEN`; its value as in TOML",
+    "JANUS_BRIDGE_JANUS__GATEWAYS__<ID>__<KEY>": "a key of `[janus.gateways.ID]`",
+    "JANUS_BRIDGE_MI__TOKEN": "also the token that `mi`, `status` and `events` show",
+    "STATE_DIRECTORY": "the state directory, from systemd; unless `state.dir` is set",
+    "HOME": "where `~/.local/state/janus-bridge` is, without `STATE_DIRECTORY`",
+    "NOTIFY_SOCKET": "where systemd hears that the bridge is ready, reloads and stops",
+    "WATCHDOG_USEC": "how often systemd wants a sign of life",
+    "WATCHDOG_PID": "from which process",
+    "JOURNAL_STREAM": "whether logs go to the journal, and so with priorities instead of times",
+    "MYSQL_UNIX_PORT": "the local MySQL server's socket, as for MySQL's own clients",
+    "NO_COLOR": "no colours, even on a terminal",
+}
+
+EXIT_CODES = {
+    "0": "fine",
+    "1": "a finding (`check`, `status`), or an MI error",
+    "2": "usage or configuration; or a table of another version than ours",
+    "3": "nothing answered: no bridge, no database",
+    "130": "ended by Ctrl-C",
+}
+
+# code and message -> when
+ERRORS = {
+    "-32700 Parse error": "bytes that are no JSON",
+    "-32602 Invalid params": "parameters that fit no recipe of the method; `data` says why",
+    "-32601 Method not found": "no such MI method",
+    "-32600 Invalid Request": "JSON, but no request; a batch",
+    "-32001 Method ambiguous": "the part behind the colon stands for several methods",
+    "-32000 Server error": "a fault of the bridge; its log has the details",
+    "400 Invalid Janus command": "Janus could not answer it, or it would harm a managed session; nothing was sent",
+    "400 Bad parameter value": "`event_subscribe`: no such event, no such socket, or not allowed",
+    "400 Bad Params": "`raise_event`: parameters that are no list",
+    "400 No Params": "`raise_event`: an object; OpenSIPS takes only its text",
+    "404 Unknown Janus ID": "no such row; or the row was removed while the command was in flight",
+    "404 Event not published": "`subscribers_list`: no such event",
+    "404 Event not registered": "`raise_event`: no such event",
+    "404 Subscriber does not exist": "`subscribers_list`: no such socket",
+    "404 Statistics Not Found": "no such statistic",
+    "404 unknown MI command": "`which`, `help`: no such method",
+    "408 Janus command timed out": '`data`: "not sent", "no answer" or "acknowledged, no event came"',
+    "480 Temporarily Unavailable": "`raise_event`: nobody is subscribed who could get it",
+    "500 Internal error": "any other failure; `data` says which",
+    "500 Janus table not loaded": "`janus_reload`: the table cannot be read; `data` says why",
+    "502 Janus connection lost": "sent, the connection was lost: the outcome is unknown",
+    "503 Janus not connected": "nothing was sent: safe to repeat",
+    "503 Too many commands in flight": "nothing was sent: safe to repeat",
+}
+
+STATES = {
+    "connecting": "a connection is being opened, or sessions are being claimed or created on it",
+    "ready": "commands are sent",
+    "backoff": "the last attempt failed; the next one is waited for",
+    "disabled": "its row cannot be used; `last_error` says why",
+}
+
+GAUGES = {
+    "gateways": "rows of the table",
+    "gateways_ready": "gateways to which commands can be sent",
+    "sessions": "Janus sessions kept, managed ones and those of callers",
+    "handles": "plugin handles known",
+    "in_flight": "commands accepted and not answered yet",
+    "queue_events": "events that wait for subscribers",
+    "queue_bytes": "bytes of these",
+    "events_sent": "events delivered to the present subscribers",
+    "table_fresh": "1 if the gateways are what the database said when it was last asked, else 0",
+    "table_age": "seconds since the table was read from the database; -1 if it never was",
+    "loop_lag_us": "microseconds that the event loop ran late at most, in the last minute",
+}
+
+TIMESTAMP = ("core:timestamp", "non-incremental", "seconds since the start, as in OpenSIPS")
+
+JANUS_SEQ = "`mi:` sockets only: START-N, the same for every copy of one event, N from 1 for each gateway"
+
+STATUSES = {
+    "connected": "commands are sent from now on",
+    "disconnected": "they get 503 from now on",
+    "session_lost": "Janus does not know this session any more, nor its handles",
+    "events_lost": "this subscriber did not get so many events, at this place; `reason` is one of those above",
+}
+
+PAGES = {
+    "/": "status page, for a person",
+    "/metrics": "the metrics above and those of the process (`process_...`), for Prometheus",
+    "/readyz": "200 once the table was asked for, and why it is fresh, stale or none; else 503",
+    "/healthz": "200 while the event loop answers; for everybody, without token",
+}
