@@ -1,49 +1,88 @@
 """``janus-bridge``: arguments to subcommand to exit code, nothing else.
 
-Exit codes (contract 2): 0 fine, 1 a finding or an MI error, 2 usage or configuration, 3 nothing answered.
+Exit codes (contract 2): 0 fine, 1 a finding or an MI error, 2 usage or configuration, 3 nothing answered; 130 for
+Ctrl-C, as shells have it. Every error is one line on stderr.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from bridge import __version__
-from bridge.cli import check, db, events, import_cfg, mi, run, status, unit
-from bridge.errors import BridgeError, ConfigError, TableRefused
-from bridge.transport.mi_client import NothingAnswered
-
-SUBCOMMANDS = (run, check, db, import_cfg, status, mi, events, unit)
+from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code. Every error is one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="janus-bridge",
-        description="Keeps a managed session to every Janus WebRTC server in OpenSIPS's `janus` table, for an OpenSIPS "
-        "without the janus module.",
-    )
+    """Run the program; returns its exit code. Raises SystemExit for usage, --help and --version."""
+    try:
+        return _obey(argv)
+    except (KeyboardInterrupt, BridgeError) as exc:
+        return _end(exc)
+    except BaseExceptionGroup as group:  # of a nursery
+        if group.split((KeyboardInterrupt, BridgeError))[1] is not None:
+            raise
+        return _end(group)
+
+
+def _obey(argv: Sequence[str] | None) -> int:
+    # Loaded here, because it takes a while, and Ctrl-C in that while is no reason for a traceback either.
+    from bridge import __version__
+    from bridge.cli import check, db, events, import_cfg, mi, run, status, unit
+    from bridge.cli.parser import Parser
+
+    parser = Parser(prog="janus-bridge", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"janus-bridge {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for subcommand in SUBCOMMANDS:
+    for subcommand in (run, check, db, import_cfg, status, mi, events, unit):
         subcommand.add_parser(subparsers)
     args = parser.parse_args(argv)
-    try:
-        code: int = args.run(args)
-    except (ConfigError, TableRefused) as exc:
-        print(f"janus-bridge: {exc}", file=sys.stderr)
-        return 2
-    except NothingAnswered as exc:
-        print(f"janus-bridge: {exc}", file=sys.stderr)
-        return 3
-    except BridgeError as exc:
-        print(f"janus-bridge: {exc.code} {exc.message}" + (f": {exc.data}" if exc.data else ""), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    code: int = args.run(args)
     return code
+
+
+def _end(exc: BaseException) -> int:
+    """Say why it ended; the exit code."""
+    from bridge.cli.output import OutputLost, complain
+    from bridge.transport.mi_client import NothingAnswered
+
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    match exc:
+        case KeyboardInterrupt():
+            return 130
+        case OutputLost(data=None):
+            return 1
+        case OutputLost():
+            code, text = 1, str(exc)
+        case ConfigError() | TableRefused():
+            code, text = 2, str(exc)
+        case NothingAnswered() | TableUnavailable():
+            code, text = 3, str(exc)
+        case BridgeError():
+            code, text = 1, f"{exc.code} {exc.message}" + ("" if exc.data is None else f": {exc.data}")
+        case _:
+            raise exc
+    complain(f"janus-bridge: {text}")
+    return code
+
+
+DESCRIPTION = """
+Keeps a managed session to every Janus WebRTC server in OpenSIPS's `janus` table, for an OpenSIPS without the janus
+module: it answers janus_send_request as an MI method, and sends what Janus says by itself as E_JANUS_EVENT.
+"""
+EPILOG = """
+First steps, on the machine of a Janus:
+
+  janus-bridge db add gw1 janusws://127.0.0.1:8188/janus
+  janus-bridge check --connect
+  janus-bridge run
+
+and in a second terminal:
+
+  janus-bridge status
+  janus-bridge mi janus_send_request gw1 '{"janus": "info"}'
+
+Exit codes: 0 fine, 1 a finding or an MI error, 2 usage or configuration, 3 nothing answered. `janus-bridge COMMAND
+--help` has the details.
+"""
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ a database that refuses, 3 a database that does not answer. Every answer names t
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import trio
 
 from bridge.cli import text
 from bridge.cli.common import add_config_arguments, load_config
+from bridge.cli.output import complain, put, waiting
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import TableRow
@@ -39,6 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "db",
         help="create, show and change the table of Janus servers",
         description="Looks after OpenSIPS's `janus` table, in the database that janus_db_url names.",
+        epilog=EPILOG,
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _verb(verbs, "init", _init, "create what is missing: the table, its row in the version table, and that table")
@@ -56,17 +57,18 @@ def run(args: argparse.Namespace) -> int:
         _check(args)
         config = load_config(args)
         table = database_of(config)
-        outcome = trio.run(_visit, args.act, table, args, config.uses_default_table)
+        with waiting(lambda: table.name):
+            outcome = trio.run(_visit, args.act, table, args, config.uses_default_table)
     except ConfigError as exc:
         return _fail(2, str(exc))
     except TableUnavailable as exc:
         return _fail(2 if isinstance(exc, TableRefused) else 3, str(exc))
     if args.json:
-        print(json.dumps(outcome.value))
+        put(json.dumps(outcome.value))
     elif outcome.code:
         return _fail(outcome.code, *outcome.lines)
     else:
-        print(*map(text.clean, outcome.lines), sep="\n")
+        put(*map(text.clean, outcome.lines))
     return outcome.code
 
 
@@ -139,5 +141,16 @@ def _verb(
 
 
 def _fail(code: int, line: str) -> int:
-    print(text.clean(f"janus-bridge db: {line}"), file=sys.stderr)
+    complain(f"janus-bridge db: {line}")
     return code
+
+
+EPILOG = """
+  janus-bridge db init                                             where the table is missing
+  janus-bridge db add gw1 janusws://127.0.0.1:8188/janus
+  janus-bridge db set gw1 januswss://janus1.example.org/janus      with TLS, port 8989
+  janus-bridge db list --json
+  janus-bridge db list -o janus.janus_db_url=mysql://opensips:secret@db/opensips
+
+A running bridge learns of a change by `janus-bridge mi janus_reload` or SIGHUP.
+"""

@@ -6,19 +6,20 @@ Owns the subscription: made on a free loopback UDP port, renewed before it expir
 import argparse
 import signal
 import socket
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from bridge.cli.mi import add_connection_arguments, connect
+from bridge.cli.mi import add_connection_arguments, connect, explained
+from bridge.cli.output import complain, put
 from bridge.cli.text import DIM, clean, colour
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
-from bridge.transport.mi_client import MiClient
+from bridge.transport.mi_client import MiClient, NothingAnswered
 
-EXPIRE = 120  # seconds; renewed at half of that
+EXPIRE = 30  # seconds
+RENEWAL = 10.0  # seconds: a bridge that was restarted knows of no subscription from before
 DEFAULT_EVENTS = ("E_JANUS_EVENT", "E_JANUS_STATUS")
 
 
@@ -28,6 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "events",
         help="subscribe to a running bridge and print its events",
         description="Subscribes to events of a bridge on this machine and prints them as they come, until Ctrl-C.",
+        epilog=EPILOG,
     )
     parser.add_argument("events", metavar="EVENT", nargs="*", help=f"default: {' '.join(DEFAULT_EVENTS)}")
     add_connection_arguments(parser)
@@ -43,34 +45,41 @@ def run(args: argparse.Namespace) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, _sigterm_as_interrupt():
         receiver.bind(("127.0.0.1", 0))
         address = f"udp:127.0.0.1:{receiver.getsockname()[1]}"
-        for name in names:
-            client.call("event_subscribe", [name, address, EXPIRE])
-        print(f"subscribed to {', '.join(names)} as {address}; Ctrl-C ends", file=sys.stderr)
+        with explained(client.url):
+            _subscribe(client, names, address, EXPIRE)
+        complain(f"subscribed to {', '.join(names)} as {address}; Ctrl-C ends")
         try:
             with suppress(KeyboardInterrupt):
                 _print_events(receiver, client, names, address, args)
         finally:
-            for name in names:
-                client.call("event_subscribe", [name, address, 0])
+            with suppress(NothingAnswered):  # then it expires by itself
+                _subscribe(client, names, address, 0)
     return 0
 
 
+def _subscribe(client: MiClient, names: Sequence[str], address: str, expire: int) -> None:
+    for name in names:
+        client.call("event_subscribe", [name, address, expire])
+
+
 def _print_events(
-    receiver: socket.socket, client: MiClient, names: tuple[str, ...], address: str, args: argparse.Namespace
+    receiver: socket.socket, client: MiClient, names: Sequence[str], address: str, args: argparse.Namespace
 ) -> None:
     left = args.count
-    renew_at = time.monotonic() + EXPIRE / 2
+    renew_at = time.monotonic() + RENEWAL
     while left is None or left > 0:
-        receiver.settimeout(max(0.01, renew_at - time.monotonic()))
+        rest = renew_at - time.monotonic()
+        if rest <= 0:
+            _subscribe(client, names, address, EXPIRE)
+            renew_at = time.monotonic() + RENEWAL
+            continue
+        receiver.settimeout(rest)
         try:
             payload = receiver.recv(65_535)
         except TimeoutError:
-            for name in names:
-                client.call("event_subscribe", [name, address, EXPIRE])
-            renew_at = time.monotonic() + EXPIRE / 2
             continue
         text = payload.decode("utf-8", "backslashreplace")
-        print(clean(text) if args.json else _shown(text), flush=True)
+        put(clean(text) if args.json else _shown(text))
         left = None if left is None else left - 1
 
 
@@ -96,3 +105,12 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+EPILOG = """
+  janus-bridge events
+  janus-bridge events E_JANUS_STATUS --count 1
+  janus-bridge events --json | jq -r '.params.janus_body'
+
+Exit codes: 0 ended by Ctrl-C, SIGTERM or --count, 1 an MI error, 2 usage, 3 the bridge does not answer (any more).
+"""

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 
+from bridge.cli.output import put
 from bridge.config import SETTINGS, load
 from bridge.errors import ConfigError
 from bridge.protocol.opensips_cfg import JanusUse, Modparam, read
@@ -29,6 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="make a configuration from an opensips.cfg that uses the janus module",
         description='Prints a configuration made from the modparam("janus", ...) lines and db_default_url of an '
         "opensips.cfg, names what cannot be carried over, and lists the script lines to change.",
+        epilog=EPILOG,
     )
     parser.add_argument("opensips_cfg", metavar="OPENSIPS_CFG")
     parser.set_defaults(run=run)
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as exc:
         raise ConfigError(f"{args.opensips_cfg}: {exc.strerror}") from None
     lines, complete = convert(args.opensips_cfg, use)
-    print("\n".join(lines))
+    put(*lines)
     return 0 if complete else 1
 
 
@@ -105,3 +107,12 @@ def _script(name: str, use: JanusUse) -> Iterator[str]:
         yield '    [events]  subscribers = [{event = "E_JANUS_EVENT", socket = "mi:udp:127.0.0.1:8080"}]'
     for line in use.event_routes:
         yield f"{name}:{line}: event_route[E_JANUS_EVENT] stays as it is; wide integers in janus_body are strings now"
+
+
+EPILOG = """
+  janus-bridge import /etc/opensips/opensips.cfg > janus-bridge.toml
+  janus-bridge check -c janus-bridge.toml --connect
+
+Everything but settings stands in comments. The script itself is not changed. Exit codes: 0 everything found its place,
+1 something could not be carried over, 2 the file cannot be read.
+"""

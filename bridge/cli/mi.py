@@ -4,13 +4,15 @@ Owns the arguments, what is printed and the exit code: 0 a result, 1 an MI error
 """
 
 import argparse
+import http
 import json
 import os
 import re
-import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
+from bridge.cli.output import complain, put, waiting
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError
@@ -31,7 +33,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "mi",
         help="call an MI method of a running bridge",
-        description="Call an MI method. PARAMs are given by position, or all as NAME=VALUE.",
+        description=DESCRIPTION,
+        epilog=EPILOG,
     )
     parser.add_argument("method", metavar="METHOD", help="e.g. janus_list; `which` lists them")
     parser.add_argument("params", metavar="PARAM", nargs="*")
@@ -61,17 +64,35 @@ def connect(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
     return MiClient(args.url, token=token, ca=args.ca, timeout=args.timeout)
 
 
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Around a call: says what is waited for, and what to do where the answer alone does not say it."""
+    try:
+        with waiting(lambda: url):
+            yield
+    except RpcError as exc:
+        if exc.code != http.HTTPStatus.UNAUTHORIZED:
+            raise
+        hint = f"{url} wants a token, or another one (--token, or better {TOKEN_VARIABLE})"
+        raise RpcError(exc.code, exc.message, hint) from None
+    except NothingAnswered as exc:
+        if "CERTIFICATE_VERIFY_FAILED" not in str(exc):
+            raise
+        raise NothingAnswered(f"{exc}; --ca FILE names the CA to trust") from None
+
+
 def run(args: argparse.Namespace) -> int:
     """Call, print, and return the exit code (contract 2)."""
     try:
         params = parameters(args.method, args.params, args.json_params)
         client = connect(args)
-        if args.json:
-            answer = client.ask(args.method, params)
-            _print(answer)
-            answered = codec.parse(answer)
-            return 0 if isinstance(answered, dict) and "result" in answered else 1
-        result = client.call(args.method, params)
+        with explained(client.url):
+            if args.json:
+                answer = client.ask(args.method, params)
+                put(_shown(answer))
+                answered = codec.parse(answer)
+                return 0 if isinstance(answered, dict) and "result" in answered else 1
+            result = client.call(args.method, params)
     except ConfigError as exc:
         return _fail(2, str(exc))
     except NothingAnswered as exc:
@@ -80,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         return _fail(1, f"{exc.code} {exc.message}" + ("" if exc.data is None else f": {exc.data}"))
     except MalformedMessage as exc:
         return _fail(1, f"{args.url} answered with something else than JSON-RPC: {exc}")
-    _print(result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False))
+    put(_shown(result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)))
     return 0
 
 
@@ -103,14 +124,30 @@ def parameters(method: str, words: list[str], json_text: str | None) -> list[Any
 
 
 def _fail(code: int, text: str) -> int:
-    _print(f"janus-bridge mi: {text}".replace("\n", " "), sys.stderr)
+    complain(f"janus-bridge mi: {_shown(text)}".replace("\n", " "))
     return code
 
 
-def _print(text: str, stream: TextIO | None = None) -> None:
-    # Texts of Janus and its users end up in a terminal: no control character of theirs may. What is escaped stands
-    # inside a JSON string, where the escape means the same.
-    stream = stream or sys.stdout
-    shown = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    encoding = stream.encoding or "utf-8"
-    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+def _shown(text: str) -> str:
+    """Texts of Janus and its users end up in a terminal: no control character of theirs may. What is escaped stands
+    inside a JSON string, where the escape means the same.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+DESCRIPTION = """
+Calls an MI method of a running bridge, or of an OpenSIPS, and prints its result. PARAMs are given by position, or all
+as NAME=VALUE.
+"""
+EPILOG = """
+  janus-bridge mi which                                   the methods
+  janus-bridge mi which janus_send_request                their parameters
+  janus-bridge mi janus_reload                            read the table again
+  janus-bridge mi janus_send_request gw1 '{"janus": "info"}'
+  janus-bridge mi event_subscribe event=E_JANUS_EVENT socket=udp:127.0.0.1:9999 expire=600
+  janus-bridge mi get_statistics janus:
+  janus-bridge mi --url unix:/run/janus-bridge/mi.sock uptime
+  JANUS_BRIDGE_MI__TOKEN=secret janus-bridge mi --url https://sip1.example.org:8889/mi janus_list
+
+Exit codes: 0 a result, 1 an MI error, 2 usage, 3 nothing answered.
+"""

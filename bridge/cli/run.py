@@ -10,36 +10,59 @@ import trio
 from bridge import logs
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.daemon import serve
+from bridge.errors import ConfigError, TableRefused
+
+log = logging.getLogger("bridge")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
-        "run",
-        help="run the bridge in the foreground",
-        description="Runs the bridge in the foreground. SIGTERM and SIGINT stop it, SIGHUP reloads table, secrets, TLS "
-        "files, subscribers and log level. Without a configuration file every default works: gateways are then added "
-        "with `janus-bridge db add ID URL`.",
+        "run", help="run the bridge in the foreground", description=DESCRIPTION, epilog=EPILOG
     )
     add_config_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns when the bridge was stopped."""
+    """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError for what cannot be read."""
     config = load_config(args)
     logs.set_up(config.log.level, config.log.format, journal=_on_journal())
     for warning in config.warnings:
-        logging.getLogger("bridge").warning("%s", warning)
-    trio.run(serve, config, lambda: load_config(args))
+        log.warning("%s", warning)
+    try:
+        trio.run(serve, config, lambda: load_config(args))
+    except (ConfigError, TableRefused) as exc:  # into the log, in its format: nobody may be there to read a terminal
+        log.critical("%s; the bridge does not start", exc)
+        return 2
     return 0
 
 
 def _on_journal() -> bool:
     """Whether stderr is systemd's journal, which says so by device and inode."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    if sys.stderr is None:
+        return False
     try:
         status = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
         return False
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+DESCRIPTION = """
+Runs the bridge in the foreground and logs to stderr. SIGTERM and SIGINT stop it: commands in flight get their answer or
+an error, and sessions are left for the next start to claim where that Janus can reclaim them. SIGHUP reloads table,
+secrets, TLS files, subscribers and log level; what else was changed is named in the log as needing a restart. Without a
+configuration file every default works.
+"""
+EPILOG = """
+  janus-bridge run
+  janus-bridge run -c /etc/janus-bridge/janus-bridge.toml
+  janus-bridge run -o log.level=4 -o 'mi.datagram=["unix:/run/janus-bridge/mi.sock"]'
+  JANUS_BRIDGE_JANUS__JANUS_DB_URL=mysql://opensips:secret@db/opensips janus-bridge run
+
+Every setting is explained in opensips-examples/janus-bridge.toml. `janus-bridge unit` prints a systemd unit.
+
+Exit codes: 0 stopped, 2 the configuration, an address or the version of the table cannot be used.
+"""

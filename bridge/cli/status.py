@@ -7,7 +7,8 @@ import argparse
 import json
 from typing import Any
 
-from bridge.cli.mi import add_connection_arguments, connect
+from bridge.cli.mi import add_connection_arguments, connect, explained
+from bridge.cli.output import put
 from bridge.cli.text import GREEN, RED, YELLOW, clean, colour, table
 
 _COLOURS = {"ready": GREEN, "connecting": YELLOW, "backoff": RED, "disabled": RED}
@@ -19,7 +20,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "status",
         help="show the gateways of a running bridge",
-        description="Shows the gateways of a running bridge. Exit code 1 if one of them is not ready.",
+        description="Shows the gateways of a running bridge, and what is wrong with those that are not ready.",
+        epilog=EPILOG,
     )
     add_connection_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print what janus_list answers")
@@ -28,10 +30,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Ask and print. Raises NothingAnswered, RpcError, ConfigError."""
-    answer = connect(args).call("janus_list")
+    client = connect(args)
+    with explained(client.url):
+        answer = client.call("janus_list")
     gateways: list[dict[str, Any]] = answer["Gateways"]
     if args.json:
-        print(json.dumps(answer, indent=2))
+        put(json.dumps(answer, indent=2))
     else:
         _print(gateways)
     return 0 if all(gateway["state"] == "ready" for gateway in gateways) else 1
@@ -39,15 +43,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(gateways: list[dict[str, Any]]) -> None:
     if not gateways:
-        print("no gateways: the janus table is empty (janus-bridge db add ID URL, then janus-bridge mi janus_reload)")
+        put("no gateways: the janus table is empty (janus-bridge db add ID URL, then janus-bridge mi janus_reload)")
         return
     header, *lines = table(_HEADER, [_row(gateway) for gateway in gateways])
-    print(header)
+    put(header)
     for gateway, line in zip(gateways, lines, strict=True):
-        print(colour(line, _COLOURS.get(gateway["state"], RED)))
+        put(colour(line, _COLOURS.get(gateway["state"], RED)))
     for gateway in gateways:
         if gateway["state"] != "ready" and gateway["last_error"]:
-            print(clean(f"{gateway['janus_id']}: {gateway['last_error']}"))
+            put(clean(f"{gateway['janus_id']}: {gateway['last_error']}"))
 
 
 def _row(gateway: dict[str, Any]) -> tuple[str, ...]:
@@ -64,3 +68,13 @@ def _row(gateway: dict[str, Any]) -> tuple[str, ...]:
         str(gateway["reconnects"]),
         str(gateway["janus_url"]),
     )
+
+
+EPILOG = """
+  janus-bridge status
+  janus-bridge status --url https://sip1.example.org:8889/mi --ca /etc/janus-bridge/ca.pem
+  janus-bridge status --json | jq -r '.Gateways[] | select(.state != "ready") | .janus_id'
+  watch -n 1 janus-bridge status
+
+Exit codes: 0 every gateway is ready, 1 one is not, or an MI error, 2 usage, 3 no bridge answers.
+"""

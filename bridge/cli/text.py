@@ -17,7 +17,7 @@ def clean(text: str) -> str:
 
 def colour(text: str, code: str) -> str:
     """The text in a colour, on a terminal."""
-    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+    if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):  # https://no-color.org
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 
 from bridge import resources
+from bridge.cli.output import put
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -12,7 +13,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "unit",
         help="print the systemd unit",
-        description="Prints the systemd unit: janus-bridge unit > /etc/systemd/system/janus-bridge.service",
+        description="Prints the systemd unit for this installation, or one of the snippets it needs.",
+        epilog=EPILOG,
     )
     parser.add_argument(
         "--sysusers", action="store_const", const="janus-bridge.sysusers", dest="file", help="the sysusers.d snippet"
@@ -27,5 +29,16 @@ def run(args: argparse.Namespace) -> int:
     """The unit, with this installation's program in ExecStart."""
     text = resources.path(f"opensips-examples/systemd/{args.file}").read_text(encoding="utf-8")
     program = shutil.which(sys.argv[0]) or sys.argv[0]
-    print(text.replace("/usr/bin/janus-bridge", program), end="")
+    put(text.replace("/usr/bin/janus-bridge", program).rstrip("\n"))
     return 0
+
+
+EPILOG = """
+As root:
+
+  janus-bridge unit --sysusers > /etc/sysusers.d/janus-bridge.conf && systemd-sysusers
+  janus-bridge unit > /etc/systemd/system/janus-bridge.service
+  systemctl daemon-reload && systemctl enable --now janus-bridge
+  systemctl reload janus-bridge     table, secrets, TLS files, subscribers, log level
+  journalctl -u janus-bridge -f -p warning
+"""

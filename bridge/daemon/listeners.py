@@ -5,7 +5,8 @@ Owns which listeners there are. Must not know methods: all lead to one ``dispatc
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import trio
@@ -41,18 +42,19 @@ class Listeners:
         self._stops: list[Callable[[], None]] = []
 
     async def bind(self, config: Config) -> None:
-        """Bind everything. Raises ConfigError that names the address at fault."""
+        """Bind everything. Raises ConfigError that names key and address at fault."""
         mi = config.mi
-        if mi.http_tls_cert is not None:
-            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            _load_certificate(self._tls, mi)
-        self.reload(config)
+        self._tls = server_context(mi)
+        self._access.replace(mi.allow, mi.token)
         for address in mi.http:
-            self._http += await open_listeners(address, self._tls)
+            with _blamed("http"):
+                self._http += await open_listeners(address, self._tls)
         for address in mi.datagram:
-            self._datagram.append(open_datagram(address, mi.unix_mode, mi.unix_group))
+            with _blamed("datagram"):
+                self._datagram.append(open_datagram(address, mi.unix_mode, mi.unix_group))
         if mi.fifo is not None:
-            self._fifo = MiFifo(mi.fifo, mi.fifo_mode, mi.fifo_reply_dir)
+            with _blamed("fifo"):
+                self._fifo = MiFifo(mi.fifo, mi.fifo_mode, mi.fifo_reply_dir)
 
     async def serve(self, config: Config, nursery: trio.Nursery) -> None:
         """Answer from now on."""
@@ -102,10 +104,39 @@ class Listeners:
             stop()
 
 
+def server_context(mi: MiSettings) -> ssl.SSLContext | None:
+    """For HTTPS listeners; None where no certificate is configured. Raises ConfigError that names the files."""
+    if mi.http_tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load_certificate(context, mi)
+    return context
+
+
 def _load_certificate(context: ssl.SSLContext, mi: MiSettings) -> None:
     assert mi.http_tls_cert is not None
     try:
-        context.load_cert_chain(mi.http_tls_cert, mi.http_tls_key)
-    except (OSError, ssl.SSLError) as exc:
-        reason = exc.strerror or str(exc) if not isinstance(exc, ssl.SSLError) else exc.reason or "is no PEM file"
-        raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}, http_tls_key {mi.http_tls_key}: {reason}") from None
+        # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
+        context.load_cert_chain(mi.http_tls_cert, mi.http_tls_key, password=_no_password)
+    except OSError as exc:
+        key = "" if mi.http_tls_key is None else f", http_tls_key {mi.http_tls_key}"
+        raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}{key}: {_words(exc)}") from None
+
+
+def _words(exc: OSError) -> str:
+    if isinstance(exc, ssl.SSLError):
+        return (exc.reason or "is no PEM file of that kind").replace("_", " ").lower()
+    return exc.strerror or str(exc)
+
+
+def _no_password() -> str:
+    raise OSError("the key is encrypted, and there is no way to give its password")
+
+
+@contextmanager
+def _blamed(key: str) -> Iterator[None]:
+    """Transports know addresses, but not which setting they came from."""
+    try:
+        yield
+    except ConfigError as exc:
+        raise ConfigError(f"[mi] {key} {exc}") from None

@@ -48,6 +48,8 @@ class Service:
         self._load = load
         self._notifier = Notifier(os.environ)
         self._parts = build(config)
+        self._opening = trio.CancelScope()
+        self._refusal: WrongTableVersion | None = None
         self._listeners = Listeners(self._parts.mi.dispatch, pages_of(self._parts.ledger))
 
     async def run(self) -> None:
@@ -56,15 +58,15 @@ class Service:
         try:
             await self._listeners.bind(self._config)
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-                refusal = await self._live(signals)
+                await self._live(signals)
         finally:
             self._listeners.close()
-        if refusal is not None:
-            raise refusal
+        if self._refusal is not None:
+            raise self._refusal
         log.info("stopped")
 
-    async def _live(self, signals: AsyncIterator[int]) -> WrongTableVersion | None:
-        """Everything runs in here. Returns why the table cannot be used, if that is how it ended."""
+    async def _live(self, signals: AsyncIterator[int]) -> None:
+        """Everything runs in here."""
         parts = self._parts
         async with trio.open_nursery() as outer:
             outer.start_soon(parts.timers.run)
@@ -73,20 +75,25 @@ class Service:
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)
             parts.evi.configure(self._config.events.subscribers)
-            try:
-                await self._first_table()
-            except WrongTableVersion as exc:
-                outer.cancel_scope.cancel()
-                return exc
             async with trio.open_nursery() as doors:
-                await self._listeners.serve(self._config, doors)
-                outer.start_soon(parts.table.run)
-                outer.start_soon(self._watchdog)
-                self._say_ready()
+                doors.start_soon(self._open, outer, doors)
                 await self._obey(signals)
                 await self._stop(doors)
             outer.cancel_scope.cancel()
-        return None
+
+    async def _open(self, outer: trio.Nursery, doors: trio.Nursery) -> None:
+        """The first table, and then the doors. Beside the signals: a database that hangs must not delay an end."""
+        with self._opening:
+            try:
+                await self._first_table()
+            except WrongTableVersion as exc:
+                self._refusal = exc
+                outer.cancel_scope.cancel()
+                return
+            await self._listeners.serve(self._config, doors)
+            outer.start_soon(self._parts.table.run)
+            outer.start_soon(self._watchdog)
+            self._say_ready()
 
     async def _first_table(self) -> None:
         if self._config.uses_default_table:
@@ -150,6 +157,7 @@ class Service:
 
     async def _stop(self, doors: trio.Nursery) -> None:
         self._notifier.tell("STOPPING=1")
+        self._opening.cancel()
         self._listeners.stop()
         await self._parts.links.stop()
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.

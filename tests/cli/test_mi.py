@@ -183,7 +183,7 @@ async def test_a_token_goes_in_the_header(cli: Cli, http: Http, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("status", "answer", "line"),
     [
-        (401, b"", "401 Unauthorized"),
+        (401, b"", "wants a token, or another one (--token, or better JANUS_BRIDGE_MI__TOKEN)"),
         (500, b"", "500 Internal Server Error"),
         (200, b"<html>", "answered with something else than JSON-RPC: Expecting value: line 1 column 1 (char 0)"),
         (200, b"[]", "answered with something else than JSON-RPC: it is not an object"),

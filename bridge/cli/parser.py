@@ -1,0 +1,37 @@
+"""The parser of every subcommand's arguments.
+
+Owns how usage faults and help texts look: a fault is one line (contract 2), examples keep their lines. Must not know
+any argument.
+"""
+
+import argparse
+import textwrap
+from typing import Any, NoReturn
+
+from bridge.cli.output import complain, put
+
+USAGE = 2  # exit code
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, but for its texts. Subparsers are of the same class."""
+
+    def __init__(self, **arguments: Any) -> None:
+        arguments.setdefault("formatter_class", Help)
+        super().__init__(**arguments)
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line and exit code 2."""
+        complain(f"{self.prog}: {message} ({self.prog} --help explains)")
+        raise SystemExit(USAGE)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        put(message.rstrip("\n"))  # help and version: may meet a closed pipe as any output does
+
+
+class Help(argparse.HelpFormatter):
+    """Wraps prose, and leaves paragraphs that begin with a blank alone: they are examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip("\n").split("\n\n")
+        return "\n\n".join(one if one.startswith(" ") else textwrap.fill(one, width) for one in paragraphs)

@@ -1,0 +1,46 @@
+"""What a configuration names on this machine: PEM files, folders, groups. Is it there, and can it be used?
+
+Owns the look at them for ``check``: ``run`` meets each only when it needs it. Creates and binds nothing.
+"""
+
+import grp
+from collections.abc import Iterator
+from pathlib import Path
+
+from bridge.config import Config, MiSettings
+from bridge.daemon.listeners import server_context
+from bridge.errors import ConfigError, ConnectFailed
+from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
+from bridge.transport.tls import client_context
+
+_OF_THE_UNIT = Path("/run/janus-bridge")  # systemd makes it when it starts the unit, and removes it afterwards
+
+
+def faults(config: Config) -> Iterator[str]:
+    """One line each: section, key, and what is wrong there."""
+    try:
+        server_context(config.mi)
+    except ConfigError as exc:
+        yield str(exc)
+    yield from _names(config.mi)
+    for janus_id, gateway in config.janus.gateways.items():
+        try:
+            client_context(gateway.tls_ca, gateway.tls_cert, gateway.tls_key)
+        except ConnectFailed as exc:
+            yield f"[janus.gateways.{janus_id}] {exc.reason}"
+
+
+def _names(mi: MiSettings) -> Iterator[str]:
+    addresses = map(parse_datagram_address, mi.datagram)
+    paths = [("datagram", address.path) for address in addresses if isinstance(address, UnixAddress)]
+    if mi.fifo is not None:
+        paths += [("fifo", mi.fifo), ("fifo_reply_dir", f"{mi.fifo_reply_dir}/.")]
+    for key, path in paths:
+        folder = Path(path).parent
+        if not folder.is_dir() and folder != _OF_THE_UNIT:
+            yield f"[mi] {key} {path}: there is no folder {folder}"
+    if mi.unix_group is not None and not mi.unix_group.isdecimal():
+        try:
+            grp.getgrnam(mi.unix_group)
+        except KeyError:
+            yield f"[mi] unix_group {mi.unix_group}: there is no such group"

@@ -1,0 +1,144 @@
+"""A visit to one Janus for ``check --connect``: what it says of itself, and whether it lets the bridge in.
+
+Owns the conversation (``info``, ``create``, ``destroy``) and what it means for the bridge. Must not know how findings
+are shown. Authority: the Janus manual, "Plugin API" and janus.jcfg's session_timeout and reclaim_session_timeout.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal, TypeAlias
+
+import trio
+
+from bridge.config import Config
+from bridge.core.connection import WebSocket
+from bridge.daemon.gateways import Gateways
+from bridge.errors import ConnectFailed, MalformedMessage
+from bridge.protocol import codec
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.gateway import Gateway
+
+Level: TypeAlias = Literal["ok", "warning", "error"]
+
+DEADLINE = 5.0  # seconds for each answer; connecting has its own deadlines
+
+
+class Visit:
+    """One connection, one question at a time. core.connection.Reports."""
+
+    def __init__(self, config: Config, gateway: Gateway) -> None:
+        self._gateways = Gateways(config)
+        self._gateway = gateway
+        self._interval = config.janus.janus_ping_interval
+        self._websocket: WebSocket | None = None
+        self._answers: list[JsonObject] = []
+        self._news = trio.Event()
+        self._end: str | None = None
+
+    async def findings(self) -> list[tuple[Level, str]]:
+        """What there is to say. Ends by itself, whatever Janus does."""
+        found: list[tuple[Level, str]] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._connect)
+            try:
+                async for finding in self._converse():
+                    found.append(finding)
+            except ConnectFailed as exc:
+                found.append(("error", exc.reason))
+            nursery.cancel_scope.cancel()
+        return found
+
+    async def _connect(self) -> None:
+        try:
+            self._end = await self._gateways.connect(self._gateway, self, self._opened)
+        except ConnectFailed as exc:
+            self._end = exc.reason
+        self._wake()
+
+    def _opened(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._wake()
+
+    async def _converse(self) -> AsyncIterator[tuple[Level, str]]:
+        while self._websocket is None:
+            await self._something()
+        info = await self._ask({"janus": "info"})
+        if info.get("janus") != "server_info":
+            yield "error", "answered info with something else: is this a Janus?"
+            return
+        for finding in judge(info, self._interval):
+            yield finding
+        plugins = info.get("plugins")
+        credentials = self._gateways.credentials(self._gateway.janus_id)
+        credentials.grant(sorted(plugins) if isinstance(plugins, dict) else ())
+        request: JsonObject = {"janus": "create"}
+        credentials.apply(request)
+        answer = await self._ask(request)
+        if answer.get("janus") != "success":
+            yield "error", f"refuses a session: {_reason(answer)}"
+            return
+        request = {"janus": "destroy", "session_id": _member(answer, "data", "id")}
+        credentials.apply(request)
+        await self._ask(request)
+        yield "ok", "gives sessions"
+
+    async def _ask(self, request: JsonObject) -> JsonObject:
+        assert self._websocket is not None
+        self._answers.clear()
+        self._websocket.send_text(codec.render({**request, "transaction": "check"}))
+        with trio.move_on_after(DEADLINE):
+            while not self._answers:
+                await self._something()
+            return self._answers[0]
+        raise ConnectFailed(f"connected, but {request['janus']} was not answered within {DEADLINE:g} s")
+
+    async def _something(self) -> None:
+        if self._end is not None:
+            raise ConnectFailed(self._end)
+        await self._news.wait()
+        self._news = trio.Event()
+
+    def _wake(self) -> None:
+        self._news.set()
+
+    def on_text(self, text: str) -> None:
+        try:
+            message = codec.parse(text)
+        except MalformedMessage:
+            return
+        if isinstance(message, dict) and message.get("transaction") == "check":
+            self._answers.append(message)
+            self._wake()
+
+    def on_frames(self) -> None: ...
+
+    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None: ...
+
+    def on_stalled(self) -> None: ...
+
+
+def judge(info: JsonObject, ping_interval: float) -> Iterator[tuple[Level, str]]:
+    """What a Janus's ``server_info`` means for the bridge; ``ping_interval`` in seconds, as configured."""
+    version: Any = info.get("version_string", "?")
+    timeout, reclaim = info.get("session-timeout"), info.get("reclaim-session-timeout")
+    yield "ok", f"Janus {version} answers; session-timeout {timeout} s, reclaim-session-timeout {reclaim} s"
+    if info.get("accepting-new-sessions") is False:
+        yield "warning", "does not accept new sessions"
+    if not isinstance(reclaim, int) or reclaim <= 0:
+        yield (
+            "warning",
+            "reclaim-session-timeout is 0: a lost connection, and a restart of the bridge, ends every call on it "
+            "(reclaim_session_timeout in its janus.jcfg)",
+        )
+        return
+    # Janus counts from the session's last request, which is up to one keepalive interval ago.
+    interval = min(ping_interval, reclaim / 3)
+    yield "ok", f"sessions survive a lost connection or a restart of the bridge of up to {reclaim - interval:.0f} s"
+
+
+def _reason(answer: JsonObject) -> str:
+    return f"{_member(answer, 'error', 'code')} {_member(answer, 'error', 'reason')}"
+
+
+def _member(message: JsonObject, outer: str, inner: str) -> Any:
+    value = message.get(outer)
+    return value.get(inner) if isinstance(value, dict) else None
