@@ -50,8 +50,8 @@ class Left:
             self.remove(silent[0]).close()
 
     def carries(self, connection: Connection) -> bool:
-        """Whether a session is known to live on it."""
-        return any(session.carried_by(connection.number) for session in self._traffic.book)
+        """Whether it was the last one known to have some session; a claim without success elsewhere changes nothing."""
+        return any(session.session_id and session.carrier == connection.number for session in self._traffic.book)
 
     def keep_or_close(self, connection: Connection) -> None:
         """It could not be joined. Where a claim has no answer it may have sessions: it is left like one that has."""
