@@ -15,6 +15,9 @@ from bridge.core.traffic import Traffic
 
 SILENCE_INTERVALS = 2
 SHORTEST_SILENCE = 2.0  # seconds
+# Intervals without a frame until a ping. A bit over one: the answer to a keepalive comes a bit after one. Clearly under
+# two: the pong must have its time.
+PING_AFTER = 1.25
 
 
 def interval(configured: float, info: dict[str, object]) -> float:
@@ -43,6 +46,7 @@ class Heart:
         self._configured = configured
         self._silent = silent
         self._next_keepalive = trio.current_time() + self.interval
+        self._pinged = 0.0
 
     @property
     def interval(self) -> float:
@@ -52,14 +56,19 @@ class Heart:
     def _silence(self) -> float:
         return max(SILENCE_INTERVALS * self.interval, SHORTEST_SILENCE)
 
+    @property
+    def _next_ping(self) -> float:
+        return max(self._connection.last_received, self._pinged) + PING_AFTER * self.interval
+
     def start(self) -> None:
-        """Begin. Janus's ``info`` may come later; the rhythm follows it."""
+        """Begin. Janus's ``info`` is known by now; where it came later, the rhythm would follow it at the next beat."""
         self._sleep()
 
     def _sleep(self) -> None:
         connection = self._connection
-        self._next_keepalive = min(self._next_keepalive, trio.current_time() + self.interval)
-        deadline = min(self._next_keepalive, connection.last_received + self._silence)
+        now = trio.current_time()
+        self._next_keepalive = min(self._next_keepalive, now + self.interval)
+        deadline = min(self._next_keepalive, self._next_ping, connection.last_received + self._silence)
         self._timers.call_at(deadline, self._beat)
 
     def _beat(self) -> None:
@@ -67,7 +76,8 @@ class Heart:
         if connection.ended.is_set() or not connection.usable:
             return
         now = trio.current_time()
-        if now - connection.last_received >= self._silence:
+        # Compared as the deadline was made: the difference may come out a hair under it, and this run for ever.
+        if now >= connection.last_received + self._silence:
             self._silent(connection)
             return
         if now >= self._next_keepalive:
@@ -75,6 +85,7 @@ class Heart:
             for session in self._traffic.book:
                 if session.session_id is not None and session.carried_by(connection.number):
                     self._traffic.keepalive(connection, session.session_id)
-            if connection.ws is not None and now - connection.last_received >= self.interval:
-                connection.ws.send_ping()
+        if connection.ws is not None and now >= self._next_ping:
+            self._pinged = now
+            connection.ws.send_ping()
         self._sleep()
