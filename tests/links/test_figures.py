@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from bridge.core.commands_core import Process
-from bridge.core.event_sender import Limits
 from bridge.core.environment import LinkSettings
+from bridge.core.event_sender import Limits
 from bridge.core.evi import EventInterface
 from bridge.core.figures import Ledger
 from bridge.core.registry import LinkRegistry
@@ -33,7 +33,7 @@ class Nowhere:
         return False
 
     async def send(self, parcel: Parcel, patience: float) -> None:
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         raise NotSent("nobody is there")
 
     def close(self) -> None:

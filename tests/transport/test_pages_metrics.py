@@ -83,7 +83,7 @@ async def test_the_bridge_itself() -> None:
     found = await samples(figures(loop_lag=0.02, counters={"mi_requests": 12, "malformed": 3}))
     assert (found["table_fresh",], found["table_age_seconds",], found["loop_lag_seconds",]) == (1, 12, 0.02)
     assert (found["mi_requests_total",], found["malformed_messages_total",]) == (12, 3)
-    assert [key for key in found if key[0] == "build_info"][0][2] == "1.2.3"
+    assert next(key for key in found if key[0] == "build_info")[2] == "1.2.3"
 
 
 @pytest.mark.parametrize(
