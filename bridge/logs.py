@@ -4,64 +4,101 @@ Owns the formats (text, JSON, with systemd's priorities on a journal) and the su
 know what is logged. Authority: sd-daemon(3) for the ``<N>`` prefix; OpenSIPS's level names.
 """
 
+import copy
 import json
 import logging
 import sys
 import time
-from typing import TextIO
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO, TypeAlias
 
 from bridge.protocol import log_level
 
 _PRIORITIES = ((60, 1), (50, 2), (40, 3), (30, 4), (25, 5), (20, 6), (0, 7))  # threshold -> syslog priority
-FLOOD = 10  # equal lines in a window from which on the rest are only counted
+FLOOD = 10  # lines that are alike are written in one window; the rest are only counted
 WINDOW = 60.0  # seconds
+KINDS = 1000  # of lines that are told apart at a time
 
 
-class FloodFilter(logging.Filter):
-    """Lets the first ``FLOOD`` equal lines of a minute through, and then says how many there were.
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes lines, but of those that are alike only the first ``FLOOD`` in a ``WINDOW``; the rest is counted.
 
-    Equal: of one logger with one text, whatever it was filled with, but for its first argument: by the habit of this
-    program that is the janus_id, and a flood about one gateway must not hide the first line about another.
+    Alike: of one logger with one text, whatever it was filled with, but for its first argument: by the habit of this
+    program that is the janus_id, and a flood about one gateway must not hide the first line about another. The last one
+    written says that counting begins; the last one counted is written, with the count, when the window is over and
+    anything is logged. ``clock`` in seconds.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._floods: dict[_Key, _Flood] = {}  # in the order in which they began
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def emit(self, record: logging.LogRecord) -> None:
+        now = self._clock()
+        self._close_before(now - WINDOW)
         first = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
-        key = (record.name, str(record.msg), first)
-        began, count = self._seen.get(key, (record.created, 0))
-        if record.created - began >= WINDOW:
-            if count > FLOOD:
-                record.msg = f"{record.getMessage()} (and {count - FLOOD} like it in the last minute)"
-                record.args = None
-            began, count = record.created, 0
-        if len(self._seen) > 1000:
-            self._seen.clear()
-        self._seen[key] = (began, count + 1)
-        return count < FLOOD
+        flood = self._floods.setdefault((record.name, str(record.msg), first), _Flood(now))
+        flood.count += 1
+        if flood.count < FLOOD:
+            super().emit(record)
+        elif flood.count == FLOOD:
+            super().emit(_with(record, f"; more like it are only counted for {WINDOW - (now - flood.began):.0f} s"))
+        else:
+            flood.last = record
+
+    def _close_before(self, moment: float) -> None:
+        while self._floods:
+            key, flood = next(iter(self._floods.items()))
+            if flood.began > moment and len(self._floods) <= KINDS:
+                return
+            del self._floods[key]
+            if flood.last is not None:
+                super().emit(_with(flood.last, f" (the last of {flood.count - FLOOD} that were only counted)"))
+
+
+_Key: TypeAlias = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Flood:
+    began: float
+    count: int = 0
+    last: logging.LogRecord | None = None  # the latest that was not written
+
+
+def _with(record: logging.LogRecord, words: str) -> logging.LogRecord:
+    record = copy.copy(record)
+    record.msg, record.args = record.getMessage() + words, None
+    return record
 
 
 class TextFormatter(logging.Formatter):
-    """``Nov 22 13:18:39 [PID] ERROR:bridge.link: text``, as OpenSIPS writes it."""
+    """``Nov 22 13:18:39 [PID] ERROR:bridge.link: text``, as OpenSIPS writes it; on a journal without what that knows
+    by itself. A traceback, which only a fault of this program has, follows in lines of its own.
+    """
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__()
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{record.levelname}:{record.name}: {one_line(record.getMessage())}"
+        lines = [f"{record.levelname}:{record.name}: {one_line(record.getMessage())}"]
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        if self._journal:  # which has the time and the process by itself
-            prefix = f"<{priority(record.levelno)}>"
-            return "\n".join(prefix + line for line in text.splitlines())
-        return f"{time.strftime('%b %d %H:%M:%S', time.localtime(record.created))} [{record.process}] {text}"
+            lines += map(one_line, self.formatException(record.exc_info).splitlines())
+        if self._journal:
+            return "\n".join(f"<{priority(record.levelno)}>{line}" for line in lines)
+        lines[0] = f"{time.strftime('%b %d %H:%M:%S', time.localtime(record.created))} [{record.process}] {lines[0]}"
+        return "\n".join(lines)
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (unix seconds), level, logger, message, and exception where there is one."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__()
+        self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, object] = {
@@ -72,7 +109,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             row["exception"] = self.formatException(record.exc_info)
-        return json.dumps(row)
+        prefix = f"<{priority(record.levelno)}>" if self._journal else ""
+        return prefix + json.dumps(row)
 
 
 def priority(level: int) -> int:
@@ -85,13 +123,12 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def set_up(level: int, form: str, stream: TextIO = sys.stderr, *, journal: bool = False) -> None:
-    """Log the tree "bridge" at an OpenSIPS ``level`` (-3 .. 4) in ``form`` (text or json)."""
+def set_up(level: int, form: str, stream: TextIO | None = None, *, journal: bool = False) -> None:
+    """Log the tree "bridge" at an OpenSIPS ``level`` (-3 .. 4) in ``form`` (text or json), by default to stderr."""
     for number, name in log_level.EXTRA_NAMES.items():
         logging.addLevelName(number, name)
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(journal=journal))
-    handler.addFilter(FloodFilter())
+    handler = Handler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter(journal=journal) if form == "json" else TextFormatter(journal=journal))
     root = logging.getLogger("bridge")
     for old in list(root.handlers):
         root.removeHandler(old)
