@@ -7,7 +7,6 @@ it here; whoever makes it cheaper lowers them.
 import json
 import socket
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,10 @@ async def test_a_command_through_http(janus: Janus) -> None:
         await nursery.start(serve_mi_http, listeners, registry.dispatch, Access())
         port = int(bound_address(listeners[0]).rpartition(":")[2])
         handle = await bed.attach("janus.plugin.videoroom")
-        run = partial(trio.to_thread.run_sync, ask_many, port, handle)
+
+        async def run(count: int) -> None:
+            await trio.to_thread.run_sync(ask_many, port, handle, count)
+
         await run(20)  # the first of everything is dearer
         turns = Turns()
         trio.lowlevel.add_instrument(turns)
