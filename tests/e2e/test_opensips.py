@@ -92,6 +92,25 @@ async def test_why_there_is_no_answer_is_said(bridge_factory: BridgeFactory, tmp
             await opensips.until_logged("Janus dead: 503 Janus not connected: ")
 
 
+async def test_whatever_janus_says_is_an_answer_and_what_it_cannot_read_is_not_sent(
+    bridge: Bridge, tmp_path: Path
+) -> None:
+    await ready(bridge)
+    told = {
+        '"{\\"janus\\": \\"info\\"}"': "$rb",
+        "$json(info/name) $json(info/version_string)": "$avp(answer)",
+    }
+    with OpenSips(tmp_path / "opensips", "sync.cfg", bridge=bridge.mi_url, replace=told) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            command = {"janus": "attach", "plugin": "janus.plugin.nonsense", "transaction": "mine"}
+            reply = await caller.request("OPTIONS", "gw1", json.dumps(command))
+            answer = json.loads(reply.headers["x-janus"])
+            assert (reply.status, answer["janus"], answer["error"]["code"]) == (200, "error", 460)
+            assert answer["transaction"] == "mine"
+            assert (await caller.request("OPTIONS", "gw1", '{"janus":')).status == 503
+            await opensips.until_logged("Janus gw1: 400 Invalid Janus command")
+
+
 async def test_a_command_is_built_from_hostile_text(own: Bridge, tmp_path: Path) -> None:
     await ready(own)
     text = 'Zoë\'s "room"\r\n\\ </script> \t", "secret": "x", "permanent": true, "a": "€ 😀'
