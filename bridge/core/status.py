@@ -5,13 +5,13 @@ changes only one in ``QUIET`` seconds is told, and what is told then is how it i
 """
 
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from bridge.core.environment import LinkEnvironment
 from bridge.protocol import codec
+from bridge.protocol.event_payload import status_fits
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import JanusSession, shorten
 
@@ -22,7 +22,7 @@ log = logging.getLogger("bridge.link")
 
 BURST = 4  # changes that are told at once: two whole outages
 QUIET = 10.0  # seconds after which one more may be told
-HANDLES_IN_EVENT = 400  # about 100 bytes each as encoded three times over; a datagram carries 65,457
+HANDLES_IN_EVENT = 400  # about as many as fit: a datagram carries 65,457 bytes, and each takes some 100 of them
 
 
 class Status:
@@ -50,9 +50,11 @@ class Status:
         now = trio.current_time()
         self._credit = min(BURST, self._credit + (now - self._credit_at) / QUIET)
         self._credit_at = now
+        if self._timer is not None:
+            return  # it tells what is true then
         if self._credit >= 1:
             self._tell()
-        elif self._timer is None:
+        else:
             self._timer = self._env.timers.call_at(now + (1 - self._credit) * QUIET, self._quiet_over)
 
     def _quiet_over(self) -> None:
@@ -67,7 +69,7 @@ class Status:
             return
         self._told = status
         self._credit -= 1
-        self._raise(status, reason, detail)
+        self._env.raise_status(self.gateway, status, reason, self._text(detail))
 
     def session_lost(self, session: JanusSession, reason: str) -> None:
         """A session and its handles are gone: one event, or several where the handles are many."""
@@ -79,22 +81,24 @@ class Status:
             len(session.handles),
             reason,
         )
-        for handles in _portions(session.handles):
-            detail = {"session": session.session_id, "managed": session.managed, "handles": handles}
-            self._raise("session_lost", reason, detail)
+        rows = [{"handle_id": handle_id, "plugin": plugin} for handle_id, plugin in session.handles.items()]
+        for start in range(0, max(len(rows), 1), HANDLES_IN_EVENT):
+            self._raise_lost(session, reason, rows[start : start + HANDLES_IN_EVENT])
+
+    def _raise_lost(self, session: JanusSession, reason: str, handles: list[dict[str, Any]]) -> None:
+        detail = self._text({"session": session.session_id, "managed": session.managed, "handles": handles})
+        gateway = self.gateway
+        half = len(handles) // 2
+        if half and not status_fits(gateway.janus_id, gateway.janus_url, "session_lost", reason, detail):
+            self._raise_lost(session, reason, handles[:half])
+            self._raise_lost(session, reason, handles[half:])
+        else:
+            self._env.raise_status(gateway, "session_lost", reason, detail)
 
     def stop(self) -> None:
         """The gateway goes: no more timers."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _raise(self, status: str, reason: str, detail: dict[str, Any]) -> None:
-        if self._env.settings.wide_strings:
-            detail = codec.widen(detail)
-        self._env.raise_status(self.gateway, status, reason, codec.render(detail))
-
-
-def _portions(handles: dict[int, str | None]) -> Iterator[list[dict[str, Any]]]:
-    rows = [{"handle_id": handle_id, "plugin": plugin} for handle_id, plugin in handles.items()]
-    for start in range(0, max(len(rows), 1), HANDLES_IN_EVENT):
-        yield rows[start : start + HANDLES_IN_EVENT]
+    def _text(self, detail: dict[str, Any]) -> str:
+        return codec.render(codec.widen(detail) if self._env.settings.wide_strings else detail)
