@@ -18,6 +18,7 @@ SHORTEST_SILENCE = 2.0  # seconds
 # Intervals without a frame until a ping. A bit over one: the answer to a keepalive comes a bit after one. Clearly under
 # two: the pong must have its time.
 PING_AFTER = 1.25
+LATE = 1.0  # seconds; a beat that comes later says that this process was stopped, or its machine
 
 
 def interval(configured: float, info: dict[str, object]) -> float:
@@ -47,6 +48,8 @@ class Heart:
         self._silent = silent
         self._next_keepalive = trio.current_time() + self.interval
         self._pinged = 0.0
+        self._due = 0.0
+        self._awake_since = 0.0
 
     @property
     def interval(self) -> float:
@@ -57,6 +60,10 @@ class Heart:
         return max(SILENCE_INTERVALS * self.interval, SHORTEST_SILENCE)
 
     @property
+    def _verdict_at(self) -> float:
+        return max(self._connection.last_received, self._awake_since) + self._silence
+
+    @property
     def _next_ping(self) -> float:
         return max(self._connection.last_received, self._pinged) + PING_AFTER * self.interval
 
@@ -65,19 +72,20 @@ class Heart:
         self._sleep()
 
     def _sleep(self) -> None:
-        connection = self._connection
         now = trio.current_time()
         self._next_keepalive = min(self._next_keepalive, now + self.interval)
-        deadline = min(self._next_keepalive, self._next_ping, connection.last_received + self._silence)
-        self._timers.call_at(deadline, self._beat)
+        self._due = max(now, min(self._next_keepalive, self._next_ping, self._verdict_at))
+        self._timers.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
         connection = self._connection
         if connection.ended.is_set() or not connection.usable:
             return
         now = trio.current_time()
+        if now > self._due + LATE:
+            self._awake_since = now  # the silence was ours: what Janus said is still to be read, or it was not asked
         # Compared as the deadline was made: the difference may come out a hair under it, and this run for ever.
-        if now >= connection.last_received + self._silence:
+        if now >= self._verdict_at:
             self._silent(connection)
             return
         if now >= self._next_keepalive:
