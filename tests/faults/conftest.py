@@ -25,4 +25,5 @@ def within(request: pytest.FixtureRequest) -> float:
 def own_mariadb() -> Iterator[MariaDb]:
     """A MariaDB that may be frozen and killed. Leave it running."""
     with MariaDb() as server:
+        server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")  # what is committed has to outlive a kill
         yield server

@@ -1,12 +1,12 @@
 """What happens to the database, beside the installed program with a real MariaDB and a real Janus."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
 import pytest
 import trio
 
-from tests.e2e.conftest import BridgeFactory
 from tests.support.bridge import Bridge, BridgeFailed
 from tests.support.janus import Janus
 from tests.support.mariadb import MariaDb
@@ -15,6 +15,19 @@ from tests.support.tables import mariadb_table
 
 PING = {"janus": "ping"}
 WAITING = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
+
+
+@pytest.fixture(scope="module")
+def bridge(own_mariadb: MariaDb, janus: Janus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """With one gateway, in a table that every test leaves as it was."""
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    with Bridge(tmp_path_factory.mktemp("bridge"), {"janus.janus_db_url": url}) as started:
+        yield started
+
+
+def table_of(bridge: Bridge) -> str:
+    """The database's name."""
+    return str(bridge.options["janus.janus_db_url"]).rpartition("/")[2]
 
 
 async def serving(bridge: Bridge) -> None:
@@ -39,10 +52,7 @@ async def normal(bridge: Bridge, seconds: float) -> None:
         assert (await bridge.ami("janus_reload"))["unchanged"] == ["gw1"]
 
 
-async def test_refused(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
-    url = mariadb_table(own_mariadb, {"gw1": janus.url})
-    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
-    await serving(bridge)
+async def test_refused(own_mariadb: MariaDb, bridge: Bridge, within: float) -> None:
     own_mariadb.kill()
     try:
         assert "refused" in (await refused(bridge)).lower()
@@ -59,10 +69,7 @@ async def test_refused(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janu
     await normal(bridge, 1)
 
 
-async def test_slow(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
-    url = mariadb_table(own_mariadb, {"gw1": janus.url})
-    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
-    await serving(bridge)
+async def test_slow(own_mariadb: MariaDb, bridge: Bridge, within: float) -> None:
     own_mariadb.freeze()
     try:
         reasons: list[str] = []
@@ -81,14 +88,8 @@ async def test_slow(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: 
     await normal(bridge, within)
 
 
-async def test_gone_in_the_middle_of_a_query(
-    own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float
-) -> None:
-    url = mariadb_table(own_mariadb, {"gw1": janus.url})
-    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
-    await serving(bridge)
-    database = url.rpartition("/")[2]
-    locker = pymysql.connect(unix_socket=str(own_mariadb.socket), user="root", database=database)
+async def test_gone_in_the_middle_of_a_query(own_mariadb: MariaDb, bridge: Bridge, within: float) -> None:
+    locker = pymysql.connect(unix_socket=str(own_mariadb.socket), user="root", database=table_of(bridge))
     try:
         locker.cursor().execute("LOCK TABLES janus WRITE")
         async with trio.open_nursery() as nursery:
@@ -102,29 +103,19 @@ async def test_gone_in_the_middle_of_a_query(
     await normal(bridge, within)
 
 
-async def test_wrong_schema(own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
-    url = mariadb_table(own_mariadb, {"gw1": janus.url})
-    database = url.rpartition("/")[2]
-    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
-    await serving(bridge)
-    own_mariadb.execute("ALTER TABLE janus CHANGE janus_url url VARCHAR(255)", database=database)
+async def test_wrong_schema(own_mariadb: MariaDb, bridge: Bridge, within: float) -> None:
+    own_mariadb.execute("ALTER TABLE janus CHANGE janus_url url VARCHAR(255)", database=table_of(bridge))
     assert "janus_url" in await refused(bridge)
-    own_mariadb.execute("ALTER TABLE janus CHANGE url janus_url VARCHAR(255)", database=database)
+    own_mariadb.execute("ALTER TABLE janus CHANGE url janus_url VARCHAR(255)", database=table_of(bridge))
     await normal(bridge, within)
 
 
-async def test_wrong_version(
-    own_mariadb: MariaDb, bridge_factory: BridgeFactory, janus: Janus, tmp_path: Path, within: float
-) -> None:
-    url = mariadb_table(own_mariadb, {"gw1": janus.url})
-    database = url.rpartition("/")[2]
-    bridge = bridge_factory({}, **{"janus.janus_db_url": url})
-    await serving(bridge)
-    own_mariadb.execute("UPDATE version SET table_version = 2 WHERE table_name = 'janus'", database=database)
+async def test_wrong_version(own_mariadb: MariaDb, bridge: Bridge, tmp_path: Path, within: float) -> None:
+    own_mariadb.execute("UPDATE version SET table_version = 2 WHERE table_name = 'janus'", database=table_of(bridge))
     reason = await refused(bridge)
     assert "version 2" in reason
     # A start with it is refused: nothing but an upgrade helps.
     with pytest.raises(BridgeFailed, match="ended with code 2"):
-        Bridge(tmp_path, {"janus.janus_db_url": url}).start()
-    own_mariadb.execute("UPDATE version SET table_version = 1 WHERE table_name = 'janus'", database=database)
+        Bridge(tmp_path, {"janus.janus_db_url": bridge.options["janus.janus_db_url"]}).start()
+    own_mariadb.execute("UPDATE version SET table_version = 1 WHERE table_name = 'janus'", database=table_of(bridge))
     await normal(bridge, within)

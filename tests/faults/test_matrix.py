@@ -7,7 +7,7 @@ from tests.faults import matrix
 from tests.faults.matrix import ROOT
 
 
-def tests_of(file: Path) -> set[str]:
+def found_in(file: Path) -> set[str]:
     """The node ids of a file's tests."""
     name = file.relative_to(ROOT).as_posix()
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -19,12 +19,12 @@ def test_each_row_has_its_own_test() -> None:
     tests = [row.test for row in matrix.load()]
     assert len(tests) == len(set(tests))
     for test in tests:
-        assert test in tests_of(ROOT / test.partition("::")[0]), f"there is no {test}"
+        assert test in found_in(ROOT / test.partition("::")[0]), f"there is no {test}"
 
 
 def test_each_test_of_a_fault_has_its_row() -> None:
     here = Path(__file__)
-    found = {test for file in here.parent.glob("test_*.py") if file != here for test in tests_of(file)}
+    found = {test for file in here.parent.glob("test_*.py") if file != here for test in found_in(file)}
     assert found <= {row.test for row in matrix.load()}
 
 

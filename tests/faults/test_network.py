@@ -55,30 +55,3 @@ async def test_black_hole(janus: Janus, within: float) -> None:
         await normal(bed, within)
         await bed.echo(handle)
         assert "session_lost" not in bed.names()
-
-
-async def test_half_open(janus: Janus, within: float) -> None:
-    """The network forgot the connection: a new one works, and claims what the old one, still open, has."""
-    async with open_relay(janus.port) as relay, running(LinkBed(settings=QUICK), {"gw": relay.url}) as bed:
-        link = await bed.ready()
-        handle = await bed.attach()
-        relay.forget()
-        await bed.until(lambda: link.shown_state != "ready")
-        await normal(bed, within)
-        await bed.echo(handle)
-        assert "session_lost" not in bed.names()
-
-
-async def test_stopped(janus_factory: Factory, within: float) -> None:
-    server = janus_factory()
-    async with running(LinkBed(settings=QUICK), {"gw": server.url}) as bed:
-        await bed.ready()
-        handle = await bed.attach()
-        async with in_flight(bed, bed.message(handle, MUTE, 20)) as errors:
-            server.freeze()
-        assert isinstance(errors[0], TransactionLost)
-        assert "silent" in await unsent(bed)
-        server.thaw()
-        await normal(bed, within)
-        await bed.echo(handle)
-        assert "session_lost" not in bed.names()

@@ -1,0 +1,130 @@
+"""What happens to the process of the bridge itself."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.e2e.conftest import BridgeFactory
+from tests.faults.programs import attach, message, normal, statistic
+from tests.support.bridge import Bridge
+from tests.support.janus import Janus
+from tests.support.mi_client import MiError
+from tests.support.receivers import Receiver
+from tests.support.tables import sqlite_table
+
+Factory = Callable[..., Janus]
+DAYS = 400 * 86_400.0
+
+
+async def in_flight(bridge: Bridge, number: int) -> None:
+    while await statistic(bridge, "in_flight") != number:  # noqa: ASYNC110 - it is asked over MI
+        await trio.sleep(0.01)
+
+
+async def test_bridge_killed(
+    bridge_factory: BridgeFactory, janus_factory: Factory, events: Receiver, within: float
+) -> None:
+    """Its callers lose their connections; the next process claims, and what Janus still answers becomes an event."""
+    janus = janus_factory(reclaim_session_timeout=30)
+    bridge = bridge_factory({"gw1": janus.url})
+    await normal(bridge)
+    handle = await attach(bridge)
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises((OSError, trio.BrokenResourceError, IndexError)):
+                await bridge.send("gw1", message(handle, {"do": "late", "ms": 1500}, transaction="call 7"))
+
+        nursery.start_soon(ask)
+        await in_flight(bridge, 1)
+        bridge.kill()
+    bridge.start()
+    await normal(bridge, within)
+    assert (await bridge.send("gw1", message(handle, {"n": 1})))["janus"] == "success"
+    with trio.fail_after(5):
+        assert b"call 7" in await events.receive()
+
+
+async def test_bridge_stopped(bridge_factory: BridgeFactory, janus: Janus, events: Receiver, within: float) -> None:
+    """SIGSTOP, a debugger, a suspended virtual machine: longer than what counts as silence."""
+    bridge = bridge_factory({"gw1": janus.url}, **{"janus.janus_ping_interval": 1})
+    await normal(bridge)
+    handle = await attach(bridge)
+    answers: list[Any] = []
+    async with trio.open_nursery() as nursery:
+
+        async def ask(body: dict[str, Any]) -> None:
+            answers.append(await bridge.send("gw1", message(handle, body), 20_000))
+
+        nursery.start_soon(ask, {"do": "late", "ms": 100})
+        await in_flight(bridge, 1)
+        bridge.process.signal(signal.SIGSTOP)
+        await trio.sleep(2.5)  # the fault itself
+        bridge.process.signal(signal.SIGCONT)
+        await normal(bridge, within)
+    assert [answer["janus"] for answer in answers] == ["event"]
+    assert await statistic(bridge, "reconnects") == 0
+
+
+async def test_clock_jumps(tmp_path: Path, janus: Janus, within: float) -> None:
+    """A year forward, then two back: nothing of what is promised in seconds is measured by the calendar."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\nreal = time.time\ntime.time = lambda: real() + float(open({str(tmp_path / 'jump')!r}).read())\n"
+    )
+    jump = tmp_path / "jump"
+    jump.write_text("0")
+    options = {"janus.janus_db_url": sqlite_table(tmp_path / "opensips.db", {"gw1": janus.url})}
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    with Bridge(tmp_path, options, environ=environ) as bridge:
+        await normal(bridge)
+        handle = await attach(bridge)
+        await bridge.ami("event_subscribe", ["E_JANUS_EVENT", "udp:127.0.0.1:9", 3600])
+        years = {(await bridge.ami("uptime"))["Now"][-4:]}
+        for seconds in (DAYS, -DAYS):
+            async with trio.open_nursery() as nursery:
+
+                async def ask() -> None:
+                    answer = await bridge.send("gw1", message(handle, {"do": "late", "ms": 200}), 5000)
+                    assert answer["janus"] == "event"
+
+                nursery.start_soon(ask)
+                await in_flight(bridge, 1)
+                jump.write_text(str(seconds))
+            await normal(bridge, within)
+            years.add((await bridge.ami("uptime"))["Now"][-4:])
+        assert len(years) == 3  # it did jump
+        assert await statistic(bridge, "reconnects") == 0
+        assert "udp:127.0.0.1:9" in str(await bridge.ami("subscribers_list"))
+
+
+async def test_sigterm_under_load(bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
+    """Everybody gets an answer or an error; what Janus answers within 2 s, its answer."""
+    bridge = bridge_factory({"gw1": janus.url})
+    await normal(bridge)
+    outcomes: dict[str, list[str]] = {"late": [], "mute": []}
+
+    async def ask(do: str, handle: str) -> None:
+        try:
+            answer = await bridge.send("gw1", message(handle, {"do": do, "ms": 500}), 20_000)
+            outcomes[do].append(answer["janus"])
+        except MiError as error:
+            outcomes[do].append(str(error.code))
+
+    async with trio.open_nursery() as nursery:
+        for do in ("late", "mute"):
+            for _ in range(20):
+                nursery.start_soon(ask, do, await attach(bridge))
+        await in_flight(bridge, 40)
+        started = trio.current_time()
+        bridge.process.signal(signal.SIGTERM)
+    assert outcomes == {"late": ["event"] * 20, "mute": ["502"] * 20}
+    with trio.fail_after(within):
+        while bridge.process.exit_code is None:  # noqa: ASYNC110 - a process
+            await trio.sleep(0.01)
+    assert bridge.process.exit_code == 0
+    assert trio.current_time() - started < within
