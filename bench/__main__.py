@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from bench import commands, events, machine, scale
+from bench import commands, events, machine, opensips, scale
 from bench.bed import Janus, running
 from tests.support.ports import free_port
 
@@ -61,7 +61,13 @@ def _commands(janus: Janus, folder: Path) -> dict[str, Any]:
             many[f"{callers} callers, {handles} handles"] = commands.many_callers(bridge, folder, callers, handles)
         many["trio-websocket, 64 pipelined"] = {"per_second": round(trio.run(commands.pipelined, janus))}
         _print("many callers over HTTP", many)
-        return {"one": one, "many": many, "added_ms": round(added, 4)}
+        figures: dict[str, Any] = {"one": one, "many": many, "added_ms": round(added, 4)}
+        if opensips.available():
+            figures["opensips"] = opensips.measure(janus, bridge, folder)
+            _print("out of an OpenSIPS script", figures["opensips"])
+        else:
+            print("\nno OpenSIPS with the module janus: OPENSIPS_BIN and OPENSIPS_MODULES name one")
+        return figures
 
 
 def _events(janus: Janus, folder: Path) -> dict[str, Any]:

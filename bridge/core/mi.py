@@ -107,4 +107,7 @@ class Registry:
             log.exception("MI method %s failed", request.method)
             error = RpcError(jsonrpc.SERVER_ERROR, "Server error")
         self._stats.add("mi_errors")
-        return None if request.notification else jsonrpc.render_error(error, request.id)
+        if request.notification:
+            log.warning("%s, sent as a notification: %d %s: %s", request.method, error.code, error.message, error.data)
+            return None
+        return jsonrpc.render_error(error, request.id)
