@@ -53,7 +53,6 @@ def settings(folder: Path, site: Site) -> dict[str, Any]:
         "events.subscribers": [{"event": event, "socket": site.receiver.name} for event in events],
         "events.queue_events": 300,
         "state.dir": str(folder / "state"),
-        "log.level": -1,
     }
 
 
@@ -97,7 +96,7 @@ class OutsideHouse:
 async def live_inside(folder: Path, site: Site) -> AsyncIterator[InsideHouse]:
     """Run the whole service as a task. Ends as by SIGTERM, and must then leave nothing open."""
     port = free_port()
-    options: Mapping[str, Any] = {**settings(folder, site), "mi.http": [f"127.0.0.1:{port}"]}
+    options: Mapping[str, Any] = {**settings(folder, site), "mi.http": [f"127.0.0.1:{port}"], "log.level": -1}
 
     def load_again() -> Any:
         return load(None, [f"{key}={toml(value)}" for key, value in options.items()], {})

@@ -31,6 +31,7 @@ class Place:
         self.name, self.fake, self.relay = name, fake, relay
         self.present = True  # in the table
         self.query = 0
+        self._forgotten = False
         self._ledger = ledger
         self._epochs = count(1)
         self.epoch: int | None = 0
@@ -57,6 +58,14 @@ class Place:
         self.present = True
         self.relay.resume()
         await self.relay.accept()
+        if self._forgotten:
+            self._forgotten = False
+            await self.relay.cut()  # nobody else would ever end those
+
+    def forget_connections(self) -> None:
+        """As a middlebox that lost them: they carry nothing more, without an end."""
+        self._forgotten = True
+        self.relay.forget()
 
     async def say(self, events: int) -> None:
         """Numbered events over the newest connection."""
@@ -69,7 +78,7 @@ class Place:
         held, self._held = self._held, []
         await self.fake.push(*(self._success(request) for request in reversed(held)))
 
-    def forget(self) -> None:
+    def forget_records(self) -> None:
         """Drop the records of what is over."""
         self._held.clear()
         self.fake.received.clear()
@@ -126,7 +135,8 @@ class Site:
 
     def deafen(self) -> None:
         """The subscriber stops reading."""
-        self._hearing = trio.Event()
+        if self._hearing.is_set():
+            self._hearing = trio.Event()
 
     def hear(self) -> None:
         """It reads again."""

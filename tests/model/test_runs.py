@@ -19,8 +19,8 @@ from tests.model.site import open_site
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 GATEWAYS = 2
-ROUNDS = 2
-STEPS = 60  # a round
+ROUNDS = 3
+STEPS = 40  # a round
 
 
 def kept() -> list[int]:
