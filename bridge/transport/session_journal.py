@@ -10,21 +10,44 @@ process fails).
 import json
 import logging
 import os
-from collections import deque
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import trio
 
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.janus import member_id
 from bridge.protocol.session import SavedSession
+from bridge.protocol.session_book import REMEMBERED
+from bridge.transport.private_file import replace_file
 
 log = logging.getLogger("bridge.state")
 
 Key: TypeAlias = tuple[str, str]  # janus_id, janus_url as in the table
-REMEMBERED = 10_000  # ended sessions kept for each gateway (contract 5.7)
+Row: TypeAlias = tuple[Key, SavedSession]
 REWRITE_AFTER = 100_000  # lines appended by one process
+LAST_WRITE = 2.0  # seconds for it when the bridge stops
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """Of one gateway, each by its id, the oldest first."""
+
+    alive: dict[int, SavedSession] = field(default_factory=dict)
+    ended: OrderedDict[int, SavedSession] = field(default_factory=OrderedDict)
+
+    def note(self, session: SavedSession) -> None:
+        self.alive.pop(session.session_id, None)  # so that the order is that of the last word about each
+        self.ended.pop(session.session_id, None)
+        if not session.ended:
+            self.alive[session.session_id] = session
+        elif not session.managed:  # an ended one nobody has to remember: callers' ids are those of further sessions
+            self.ended[session.session_id] = session
+            if len(self.ended) > REMEMBERED:
+                self.ended.popitem(last=False)
 
 
 class SessionJournal:
@@ -32,9 +55,10 @@ class SessionJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sessions: dict[Key, dict[int, SavedSession]] = {}
-        self._unwritten: deque[str] = deque()
+        self._sessions: dict[Key, _Sessions] = {}
+        self._unwritten: list[Row] = []
         self._filled = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)  # a write that was abandoned still goes before the next one
         self._lines = 0
         self._broken = False
 
@@ -56,8 +80,8 @@ class SessionJournal:
         try:
             row = json.loads(line)
             key = (str(row["janus_id"]), str(row["janus_url"]))
-            session_id = row["session_id"]
-            if type(session_id) is not int or session_id <= 0:
+            session_id = member_id(row["session_id"])
+            if session_id is None:
                 return False
             self._note(key, SavedSession(session_id, bool(row["managed"]), bool(row["ended"])))
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -65,28 +89,26 @@ class SessionJournal:
         return True
 
     def _note(self, key: Key, session: SavedSession) -> None:
-        sessions = self._sessions.setdefault(key, {})
-        sessions.pop(session.session_id, None)  # so that the order is that of the last word about each
-        if session.ended and session.managed:
-            return  # nobody has to remember it: callers' ids are those of further sessions
-        sessions[session.session_id] = session
-        if session.ended and len(sessions) > REMEMBERED:
-            oldest = next((known.session_id for known in sessions.values() if known.ended), None)
-            if oldest is not None:
-                del sessions[oldest]
+        self._sessions.setdefault(key, _Sessions()).note(session)
 
-    def _all(self) -> Iterable[str]:
-        return [_line(key, session) for key, sessions in self._sessions.items() for session in sessions.values()]
+    def _all(self) -> list[Row]:
+        rows: list[Row] = []
+        for key, sessions in self._sessions.items():
+            rows += [(key, session) for session in sessions.ended.values()]
+            rows += [(key, session) for session in sessions.alive.values()]
+        return rows
 
     def saved(self, gateway: Gateway) -> tuple[SavedSession, ...]:
         """What is known of a gateway's sessions, ended ones included."""
-        return tuple(self._sessions.get((gateway.janus_id, gateway.janus_url), {}).values())
+        sessions = self._sessions.get((gateway.janus_id, gateway.janus_url), _Sessions())
+        return (*sessions.ended.values(), *sessions.alive.values())
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
         """Keep a session, or its end."""
         key = (gateway.janus_id, gateway.janus_url)
         self._note(key, session)
-        self._unwritten.append(_line(key, session))
+        if len(self._unwritten) < REWRITE_AFTER:  # behind a disk that hangs; then the whole file is due anyway
+            self._unwritten.append((key, session))
         self._filled.set()
 
     async def run(self) -> None:
@@ -97,41 +119,42 @@ class SessionJournal:
                 self._filled = trio.Event()
                 await self._write()
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(2):
+            with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE) as patience:
                 await self._write()
+            if patience.cancelled_caught:
+                log.error("%s: the disk hangs; the last sessions are not saved", self._path)
 
     async def _write(self) -> None:
-        lines = list(self._unwritten)
-        self._unwritten.clear()
-        if not lines:
-            return
-        self._lines += len(lines)
-        rewrite = self._lines > REWRITE_AFTER or self._broken
+        rows, self._unwritten = self._unwritten, []
+        self._lines += len(rows)
+        rewrite = self._lines >= REWRITE_AFTER or self._broken
         if rewrite:
             self._lines = 0
-            lines = list(self._all())
-        await trio.to_thread.run_sync(lambda: self._write_safely(lines, rewrite=rewrite))
+            rows = self._all()
+        await trio.to_thread.run_sync(
+            lambda: self._write_safely(rows, rewrite=rewrite), abandon_on_cancel=True, limiter=self._limiter
+        )
 
-    def _write_safely(self, lines: Iterable[str], *, rewrite: bool) -> None:
+    def _write_safely(self, rows: Sequence[Row], *, rewrite: bool) -> None:
         """Append, or write the whole file anew. After a failure the next write is of the whole file."""
-        data = "".join(lines).encode("utf-8", "surrogateescape")
+        data = "".join([_line(key, session) for key, session in rows]).encode("ascii")
         try:
             if rewrite:
-                temporary = self._path.with_suffix(".new")
-                _write_file(temporary, data, os.O_TRUNC)
-                temporary.replace(self._path)
+                replace_file(self._path, data)
             else:
-                _write_file(self._path, data, os.O_APPEND)
+                _append(self._path, data)
         except OSError as exc:
             if not self._broken:
                 log.error("%s cannot be written: %s; sessions are not saved until it can", self._path, exc.strerror)
             self._broken = True
         else:
+            if self._broken:
+                log.info("%s can be written again", self._path)
             self._broken = False
 
 
-def _write_file(path: Path, data: bytes, flag: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, 0o600)
+def _append(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
     with open(descriptor, "wb", buffering=0) as file:
         view = memoryview(data)
         while view:

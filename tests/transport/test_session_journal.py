@@ -1,0 +1,123 @@
+"""The sessions of the last process, on disk (contract 5.3, 5.7, 6.4)."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trio
+
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session_book import REMEMBERED
+from bridge.transport import session_journal
+from tests.support.journals import GATEWAY, OTHER, count, further, loaded, managed, rows, write
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.jsonl"
+
+
+# From one process to the next
+
+
+def test_next_process_knows_what_this_one_saved(path: Path) -> None:
+    write(loaded(path), managed(1), further(2), further(3), further(2, ended=True))
+    assert loaded(path).saved(GATEWAY) == (further(2, ended=True), managed(1), further(3))
+    assert loaded(path).saved(OTHER) == ()
+
+
+def test_lines_are_plain_values(path: Path) -> None:
+    write(loaded(path), managed(2**60))
+    assert path.read_text() == (
+        '{"janus_id":"gw","janus_url":"janusws://h?token=x","session_id":1152921504606846976,'
+        '"managed":true,"ended":false}\n'
+    )
+
+
+def test_sessions_belong_to_a_janus_id_and_a_url(path: Path) -> None:
+    journal = loaded(path)
+    write(journal, managed(1))
+    write(journal, managed(2), gateway=OTHER)
+    assert loaded(path).saved(GATEWAY) == (managed(1),)
+    assert loaded(path).saved(OTHER) == (managed(2),)
+
+
+def test_ended_managed_session_is_forgotten(path: Path) -> None:
+    write(loaded(path), managed(1), managed(1, ended=True), managed(2))
+    assert loaded(path).saved(GATEWAY) == (managed(2),)
+
+
+def test_any_janus_id_survives(path: Path) -> None:
+    gateway = Gateway(1, 'mü"\\\u2028\U0001f600', "janusws://h", None)
+    write(loaded(path), managed(1), gateway=gateway)
+    assert loaded(path).saved(gateway) == (managed(1),)
+
+
+def test_session_that_lives_again_is_no_ended_one(path: Path) -> None:
+    write(loaded(path), further(1), further(1, ended=True), further(1))
+    assert loaded(path).saved(GATEWAY) == (further(1),)
+
+
+def test_new_file_begins_without_what_is_over(path: Path) -> None:
+    write(loaded(path), *(managed(n, ended=ended) for n in range(1, 50) for ended in (False, True)))
+    assert len(rows(path)) == 98
+    loaded(path)
+    assert rows(path) == []
+
+
+def test_last_ten_thousand_ended_are_kept_beside_any_number_of_living_ones(path: Path) -> None:
+    living = [further(10**6 + n) for n in range(REMEMBERED + 5)]
+    ended = [further(n, ended=True) for n in range(1, REMEMBERED + 3)]
+    write(loaded(path), *living, *ended)
+    assert loaded(path).saved(GATEWAY) == (*ended[2:], *living)
+
+
+def test_last_word_about_an_ended_one_counts(path: Path) -> None:
+    ended = [further(n, ended=True) for n in range(1, REMEMBERED + 1)]
+    write(loaded(path), *ended, ended[0], further(10**6, ended=True))
+    saved = loaded(path).saved(GATEWAY)
+    assert ended[0] in saved
+    assert ended[1] not in saved
+    assert len(saved) == REMEMBERED
+
+
+def test_file_does_not_grow_without_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_journal, "REWRITE_AFTER", 100)
+    journal = loaded(path)
+    files = []
+    for n in range(1, 400):
+        write(journal, managed(n), managed(n, ended=True))
+        files.append(path.stat().st_ino)
+    assert sum(before != after for before, after in pairwise(files)) == 7, "it is written anew too often"
+    write(journal, further(7))
+    assert len(rows(path)) < 102
+    assert loaded(path).saved(GATEWAY) == (further(7),)
+
+
+async def test_changes_are_written_while_it_runs(path: Path, nursery: trio.Nursery) -> None:
+    journal = loaded(path)
+    nursery.start_soon(journal.run)
+    for n in range(1, 4):
+        journal.save(GATEWAY, further(n))
+        with trio.fail_after(5):
+            while count(path) < n:  # noqa: ASYNC110 - a file has no event
+                await trio.sleep(0.001)
+    assert [row["session_id"] for row in rows(path)] == [1, 2, 3]
+
+
+# Who may read it
+
+
+def test_file_is_its_owners_alone_whatever_it_was_before(path: Path) -> None:
+    path.write_text("")
+    path.chmod(0o644)
+    before = os.umask(0)
+    try:
+        journal = loaded(path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.unlink()
+        write(journal, managed(1))
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
