@@ -40,14 +40,15 @@ def _obey(argv: Sequence[str] | None) -> int:
 
 def _end(exc: BaseException) -> int:
     """Say why it ended; the exit code."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    if isinstance(exc, KeyboardInterrupt):
+        return 130
+
     from bridge.cli.output import OutputLost, complain
     from bridge.transport.mi_client import NothingAnswered
 
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
     match exc:
-        case KeyboardInterrupt():
-            return 130
         case OutputLost(data=None):
             return 1
         case OutputLost():
