@@ -108,6 +108,7 @@ class Registry:
             error = RpcError(jsonrpc.SERVER_ERROR, "Server error")
         self._stats.add("mi_errors")
         if request.notification:
-            log.warning("%s, sent as a notification: %d %s: %s", request.method, error.code, error.message, error.data)
+            reason = error.data or "no more is known"
+            log.warning("%s, sent as a notification: %d %s: %s", request.method, error.code, error.message, reason)
             return None
         return jsonrpc.render_error(error, request.id)

@@ -18,6 +18,9 @@ from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses, SocketAddress
 
 _BUFFER = 65536
+_NO_SUBSCRIBER = 480
+# OpenSIPS 3.4 and 3.5 answer 480 for some ms after a start, until their event_routes have subscribed (observed: 2 to 9).
+_STARTING = 1.0  # seconds after it could not be reached in which a 480 is not final
 
 
 class MiSender:
@@ -28,6 +31,8 @@ class MiSender:
         self._addresses = addresses
         self._sock: sockets.socket | None = None
         self._peer: tuple[int, SocketAddress | str] | None = None
+        self._away = False  # it could not be reached when it was last tried
+        self._back_at = float("-inf")
         self._strange: tuple[str, int] = ("", 0)  # id of a raise, and answers without an id since its first copy
 
     def try_send(self, parcel: Parcel) -> bool:
@@ -53,6 +58,7 @@ class MiSender:
         except OSError as exc:
             # On udp that may be what became of an earlier copy: nobody listened, and this one did not leave.
             self.close()
+            self._away = True
             raise NotSent(f"cannot be reached: {exc.strerror}") from None
         raise NotSent(f"did not answer within {patience:g} s")
 
@@ -74,6 +80,10 @@ class MiSender:
                 return False
         elif answer.id != parcel.event.id:
             return False
+        if self._away:
+            self._away, self._back_at = False, trio.current_time()
+        if answer.code == _NO_SUBSCRIBER and trio.current_time() - self._back_at < _STARTING:
+            raise NotSent("is starting: it answers 480")
         if answer.error is not None:
             raise refusal(parcel.event.name, answer)
         return True

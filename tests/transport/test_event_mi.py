@@ -218,3 +218,18 @@ async def test_no_descriptor_stays_open(opensips: OpenSipsMi) -> None:
     sender.close()
     sender.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_480_right_after_a_start_is_not_final(opensips: OpenSipsMi, nursery: trio.Nursery) -> None:
+    """OpenSIPS 3.4 and 3.5 answer MI before their event_routes have subscribed."""
+    sender, sent = sender_to(opensips), parcel(1)
+    opensips.close()
+    with pytest.raises(NotSent, match="cannot be reached"):
+        while True:  # on udp the kernel tells of it with the second copy
+            await sender.send(sent, SHORT)
+    await nursery.start(opensips.run)
+    opensips.acts.append("480")
+    with pytest.raises(NotSent, match="is starting"):
+        await sender.send(sent, LONG)
+    await sender.send(sent, LONG)
+    sender.close()
