@@ -19,7 +19,7 @@ from bridge.transport.event_address import Addresses, SocketAddress
 
 _BUFFER = 65536
 _NO_SUBSCRIBER = 480
-# OpenSIPS 3.4 and 3.5 answer 480 for some ms after a start, until their event_routes have subscribed (observed: 2 to 9).
+# OpenSIPS 3.4 and 3.5 answer 480 for some ms after a start, until their event_routes have subscribed (2 to 9 seen).
 _STARTING = 1.0  # seconds after it could not be reached in which a 480 is not final
 
 

@@ -224,8 +224,8 @@ async def test_480_right_after_a_start_is_not_final(opensips: OpenSipsMi, nurser
     """OpenSIPS 3.4 and 3.5 answer MI before their event_routes have subscribed."""
     sender, sent = sender_to(opensips), parcel(1)
     opensips.close()
-    with pytest.raises(NotSent, match="cannot be reached"):
-        while True:  # on udp the kernel tells of it with the second copy
+    for _ in range(2):  # on udp the kernel tells of it with the second copy
+        with pytest.raises(NotSent):
             await sender.send(sent, SHORT)
     await nursery.start(opensips.run)
     opensips.acts.append("480")
