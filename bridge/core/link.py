@@ -141,11 +141,11 @@ class JanusLink:
                 failure = exc
         if succession.stopping or succession.connection is not None:  # the one that was left is good again
             connection.close()
-        elif failure is not None:
-            succession.failed(failure.reason, refused=failure.refused)
-        elif connection.ws is None or succession.outdated(connection):  # the row changed meanwhile
+        elif succession.attempt.cancel_called:  # the row changed meanwhile
             connection.close()
             succession.failed(None)
+        elif failure is not None:
+            succession.failed(failure.reason, refused=failure.refused)
         else:
             succession.opened(connection)
 
@@ -166,7 +166,7 @@ class JanusLink:
                 trouble = exc
         if succession.stopping:
             return
-        if succession.attempt.cancelled_caught:
+        if succession.attempt.cancel_called and (trouble is not None or succession.attempt.cancelled_caught):
             succession.not_joined(connection, None)
         elif isinstance(trouble, JoinRefused):
             succession.refused(connection, str(trouble))

@@ -168,15 +168,15 @@ class JanusWebSocket(WebSocketConnection):
                         await self._handle_accept_connection_event(event)
                         break  # frames may stand behind it
                     if isinstance(event, RejectConnection):
-                        raise ConnectFailed(f"answered the WebSocket upgrade with HTTP {event.status_code}")
+                        raise ConnectFailed(f"the peer answered the WebSocket upgrade with HTTP {event.status_code}")
         except RemoteProtocolError as exc:
-            raise ConnectFailed(f"answered the WebSocket upgrade with something else: {exc}") from None
+            raise ConnectFailed(f"the peer answered the WebSocket upgrade with something else: {exc}") from None
         except _Ended:
-            raise ConnectFailed("closed the connection instead of upgrading to WebSocket") from None
+            raise ConnectFailed("the peer closed the connection instead of upgrading to WebSocket") from None
         except ConnectionClosed:
-            raise ConnectFailed("closed the connection during the upgrade to WebSocket") from None
+            raise ConnectFailed("the peer closed the connection during the upgrade to WebSocket") from None
         if self.subprotocol != SUBPROTOCOL:
-            raise ConnectFailed(f"did not accept the sub-protocol {SUBPROTOCOL}: is this a Janus?")
+            raise ConnectFailed(f"the peer did not accept the sub-protocol {SUBPROTOCOL}: is this a Janus?")
 
     async def read_forever(self) -> str:
         """Report messages until the connection ends; returns why it ended."""

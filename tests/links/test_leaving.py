@@ -93,7 +93,7 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(jan
             await bed.echo(handle, attempts)
             assert link.shown_state == "ready"
         assert link.since == since
-        assert link.last_error == "closed the connection instead of upgrading to WebSocket"
+        assert link.last_error == "the peer closed the connection instead of upgrading to WebSocket"
         assert bed.names() == ["connected"]
         assert link.reconnects == 0
         # And back: nothing had to be opened for that.
