@@ -97,13 +97,16 @@ def _script(name: str, use: JanusUse) -> Iterator[str]:
     for line in use.loads:
         yield f'{name}:{line}: remove loadmodule "janus.so" (and its modparams)'
     if use.calls:
-        yield 'Add: include_file "janus-bridge.inc" (from opensips-examples/), and replace each call'
+        yield 'Add: loadmodule "json.so", loadmodule "rest_client.so", include_file "janus-bridge.inc"'
+        yield "(from opensips-examples/; its head explains the details), and replace each call"
         yield '    janus_send_request("ID", "COMMAND", $var(response))'
-        yield "by the one line that the include file's head explains:"
+        yield "by the line (without the second half where nobody reads the response)"
+        yield '    route(JANUS_SEND_REQUEST, "ID", "COMMAND", "response"); $var(response) = $avp(response);'
     for line in use.calls:
         yield f"{name}:{line}: a call of janus_send_request"
     if use.event_routes:
-        yield "Add to the bridge's configuration, with the address of OpenSIPS's mi_datagram:"
+        yield 'Add: loadmodule "mi_datagram.so", modparam("mi_datagram", "socket_name", "udp:127.0.0.1:8080")'
+        yield "and to the bridge's configuration, with that address:"
         yield '    [events]  subscribers = [{event = "E_JANUS_EVENT", socket = "mi:udp:127.0.0.1:8080"}]'
     for line in use.event_routes:
         yield f"{name}:{line}: event_route[E_JANUS_EVENT] stays as it is; wide integers in janus_body are strings now"

@@ -1,11 +1,12 @@
 """``janus-bridge unit``: print the systemd unit for this installation."""
 
 import argparse
+import os
 import shutil
 import sys
 
 from bridge import resources
-from bridge.cli.output import put
+from bridge.cli.output import complain, put
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,9 +29,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """The unit, with this installation's program in ExecStart."""
     text = resources.path(f"opensips-examples/systemd/{args.file}").read_text(encoding="utf-8")
-    program = shutil.which(sys.argv[0]) or sys.argv[0]
+    program = _program()
+    if program.startswith(_HIDDEN):
+        complain(f"janus-bridge unit: ProtectHome= hides {program} from the service; install it elsewhere, as in /opt")
     put(text.replace("/usr/bin/janus-bridge", program).rstrip("\n"))
     return 0
+
+
+_HIDDEN = ("/home/", "/root/", "/run/user/")  # by ProtectHome=yes
+
+
+def _program() -> str:
+    """How this installation is started."""
+    if os.path.basename(sys.argv[0]) == "__main__.py":
+        return f"{sys.executable} -m bridge"
+    return shutil.which(sys.argv[0]) or os.path.abspath(sys.argv[0])
 
 
 EPILOG = """

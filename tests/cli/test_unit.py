@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge import resources
 from bridge.__main__ import main
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -45,3 +46,32 @@ def test_unit_is_hardened(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
 def test_snippets_are_shipped(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["unit", option]) == 0
     assert "janus-bridge" in capsys.readouterr().out
+
+
+def test_a_program_that_the_unit_hides_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/root/venv/bin/janus-bridge", "unit"])
+    assert main(["unit"]) == 0
+    out, err = capsys.readouterr()
+    assert "ExecStart=/root/venv/bin/janus-bridge run" in out
+    assert err.startswith("janus-bridge unit: ProtectHome= hides /root/venv/bin/janus-bridge from the service")
+    assert err.count("\n") == 1
+
+
+def test_a_module_run_by_python_is_run_so_by_the_unit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/opt/x/bridge/__main__.py", "unit"])
+    assert main(["unit"]) == 0
+    assert f"ExecStart={sys.executable} -m bridge run" in capsys.readouterr().out
+
+
+def test_the_sample_and_the_unit_name_one_credential() -> None:
+    sample = resources.path("opensips-examples/janus-bridge.toml").read_text()
+    unit = resources.path("opensips-examples/systemd/janus-bridge.service").read_text()
+    credential = "LoadCredential=db-password:/etc/janus-bridge/db-password"
+    path = 'janus_db_password_file = "/run/credentials/janus-bridge.service/db-password"'
+    for text in (sample, unit):
+        assert credential in text
+        assert path in text
