@@ -12,6 +12,7 @@ from tests.support.janus import Janus
 from tests.support.mariadb import MariaDb
 from tests.support.mi_client import MiError
 from tests.support.tables import mariadb_table
+from tests.transport.test_db_hostile import GREETING, error_of, packet
 
 PING = {"janus": "ping"}
 WAITING = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
@@ -114,3 +115,21 @@ async def test_wrong_version(own_mariadb: MariaDb, bridge: Bridge, tmp_path: Pat
         Bridge(tmp_path, {"janus.janus_db_url": bridge.options["janus.janus_db_url"]}).start()
     own_mariadb.execute("UPDATE version SET table_version = 1 WHERE table_name = 'janus'", database=table_of(bridge))
     await normal(bridge, within)
+
+
+async def test_asks_for_a_file_of_ours() -> None:
+    """LOAD DATA LOCAL: a server may answer any statement with "send me this file of yours"."""
+    heard = b""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        nonlocal heard
+        await stream.send_all(packet(0, GREETING))
+        await stream.receive_some()
+        await stream.send_all(packet(2, bytes(3) + b"\x02" + bytes(3)))
+        while data := await stream.receive_some():
+            heard += data
+            await stream.send_all(packet(1, b"\xfb" + __file__.encode()))
+
+    await error_of(serve)
+    assert b"SET NAMES" in heard
+    assert b"LOAD DATA LOCAL" not in heard
