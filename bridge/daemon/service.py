@@ -102,7 +102,7 @@ class Service:
             except WrongTableVersion:
                 raise
             except TableUnavailable as exc:
-                log.error("the default table could not be made: %s; `janus-bridge db init` makes it once that is mended", exc)
+                log.error("the default table cannot be made: %s; when that is mended: janus-bridge db init", exc)
         await self._parts.table.first(self._parts.saved_table.load)
 
     def _say_ready(self) -> None:
