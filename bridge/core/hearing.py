@@ -44,7 +44,9 @@ LOG_EVERY = 1.0  # seconds between lines about messages that were dropped
 
 
 class Hearing:
-    """``session_over(session)`` is told when Janus ended a session; ``raise_event(body)`` gets the text of an event."""
+    """``session_over(session)`` is told when Janus ended a session, ``trouble(reason)`` when it refused a keepalive;
+    ``raise_event(body)`` gets the text of an event.
+    """
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Hearing:
         environment: LinkEnvironment,
         traffic: Traffic,
         session_over: Callable[[JanusSession], None],
+        trouble: Callable[[str], None],
         raise_event: Callable[[str], None],
     ) -> None:
         self._janus_id = janus_id
@@ -60,6 +63,7 @@ class Hearing:
         self._wide_strings = environment.settings.wide_strings
         self._traffic = traffic
         self._session_over = session_over
+        self._trouble = trouble
         self._raise_event = raise_event
         self._log_again_at = 0.0
         self._unlogged = 0
@@ -164,6 +168,8 @@ class Hearing:
             return
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
             self._gone(int(session))
+        elif isinstance(incoming, Failure):
+            self._trouble(f"Janus refused a keepalive: {incoming.code} {incoming.reason}")
         elif isinstance(incoming, Ack):
             connection.keepalive_answered(number)
 

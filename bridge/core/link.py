@@ -46,7 +46,9 @@ class JanusLink:
         self._keeper = Keeper(environment.save, gateway)
         self.book = SessionBook(environment.managed_ids, self._keeper.keep, saved)
         self.traffic = Traffic(environment, self.book, gateway.fault or "not connected yet")
-        self.hearing = Hearing(gateway.janus_id, environment, self.traffic, self._session_over, self._raise_event)
+        self.hearing = Hearing(
+            gateway.janus_id, environment, self.traffic, self._session_over, self._trouble, self._raise_event
+        )
         self.status = Status(environment, gateway)
         self.reconnects = 0
         self.last_error: str | None = gateway.fault
@@ -182,6 +184,11 @@ class JanusLink:
         if reason != self.last_error or self.shown_state == "ready":
             log.warning("%s: %s", self.gateway.janus_id, reason)
         self.last_error = reason
+
+    def _trouble(self, reason: str) -> None:
+        """Something that goes on: said once."""
+        if reason != self.last_error:
+            self.note(reason)
 
     def on_ready(self, connection: Connection) -> None:
         """Every session lives on this connection."""

@@ -153,12 +153,12 @@ class Succession:
 
         Unless another one still has what is not handed over: that one is read on.
         """
-        self._told.note(reason)
         self.pace.failed()
         if self.state is State.REJOINING and not has_all(connection, self._traffic.book):
             self.connection = None
             self.left.keep_or_close(connection)
             self._step(Step.REFUSE)
+            self._told.note(reason)
             self._resume(reason)
             return
         if self.state is State.REJOINING:
