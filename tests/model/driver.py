@@ -32,7 +32,7 @@ NOISE = [
     frame(TEXT, b'{"janus":"success","transaction":"jb.0.x.1.1","data":{"id":5}}'),
     frame(TEXT, b'{"janus":"detached","session_id":1,"sender":3}'),
     fragments(b'{"janus":"event","pad":"' + b"x" * 2 * MAX_MESSAGE + b'"}'),
-    fragments("{\"janus\":\"event\",\"e\":\"\u20ac\"}".encode(), 1),
+    fragments('{"janus":"event","e":"\u20ac"}'.encode(), 1),
 ]
 
 

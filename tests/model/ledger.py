@@ -172,7 +172,7 @@ class Ledger:
 
 
 def outcome_of(answer: dict[str, Any]) -> str:
-    """"result", "error" (of Janus), "busy", or the code of an MI error."""
+    """ "result", "error" (of Janus), "busy", or the code of an MI error."""
     if "result" in answer:
         return "error" if answer["result"]["janus"] == "error" else "result"
     error = answer["error"]
