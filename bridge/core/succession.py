@@ -58,9 +58,7 @@ class Succession:
         self.attempt = trio.CancelScope()  # of the task, cancelled when what it opens is not needed any more
         self.nursery: trio.Nursery | None = None  # where connections are seen to their end
         self.stopping = False
-        self._env = environment
-        self._traffic = traffic
-        self._told = told
+        self._env, self._traffic, self._told = environment, traffic, told
 
     def reset(self, reason: str) -> None:
         """The task starts from the beginning, without any connection."""
@@ -172,6 +170,7 @@ class Succession:
     def _refuse(self, reason: str) -> None:
         self._step(Step.REFUSE)
         self._traffic.closed_because = reason
+        self._told.note(reason)
         self._told.on_not_ready(reason)
 
     def _serve(self, connection: Connection) -> None:
