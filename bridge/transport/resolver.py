@@ -3,6 +3,7 @@
 Owns how a host name becomes addresses for every connection of this program: getaddrinfo has no time limit and cannot be
 interrupted, so each look-up gets a thread of its own limiter, there is at most one for a name at any time, and who asks
 again for a name that is still being looked up joins that look-up (contract 5.2). The database has its own threads.
+Numeric addresses never come here: trio sees to them by itself.
 """
 
 import socket
@@ -10,14 +11,16 @@ from typing import Any
 
 import trio
 
-MAX_THREADS = 20
+# One thread for a name is the bound that counts: with fewer threads than names, names whose server is silent would keep
+# other gateways from theirs.
+MAX_THREADS = 1000
 _Answer = list[tuple[Any, ...]]
 
 
 class _Lookup:
     def __init__(self) -> None:
         self.done = trio.Event()
-        self.answer: _Answer | None = None
+        self.answer: _Answer = []
         self.error: OSError | None = None
 
 
@@ -38,7 +41,9 @@ class Resolver(trio.abc.HostnameResolver):
         flags: int = 0,
     ) -> Any:
         """As socket.getaddrinfo. Raises socket.gaierror."""
-        key = (host, port, family, type, proto, flags)
+        # A number is no part of the question: gateways on one host share a look-up whatever their ports.
+        number = port if isinstance(port, int) else None
+        key = (host, port if number is None else None, family, type, proto, flags)
         lookup = self._lookups.get(key)
         if lookup is None:
             lookup = self._lookups[key] = _Lookup()
@@ -46,7 +51,7 @@ class Resolver(trio.abc.HostnameResolver):
         await lookup.done.wait()
         if lookup.error is not None:
             raise lookup.error
-        return lookup.answer
+        return lookup.answer if number is None else [_with_port(row, number) for row in lookup.answer]
 
     async def _run(self, key: tuple[Any, ...], lookup: _Lookup) -> None:
         try:
@@ -55,8 +60,11 @@ class Resolver(trio.abc.HostnameResolver):
             )
         except OSError as exc:
             lookup.error = exc
-        except UnicodeError:  # a label that is empty or too long, from the idna codec
+        # An exception that left a system task would end the program.
+        except ValueError:  # no name at all
             lookup.error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        except RuntimeError:  # no more threads are to be had
+            lookup.error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         finally:
             del self._lookups[key]
             lookup.done.set()
@@ -66,3 +74,8 @@ class Resolver(trio.abc.HostnameResolver):
         return await trio.to_thread.run_sync(
             socket.getnameinfo, sockaddr, flags, abandon_on_cancel=True, limiter=self._limiter
         )
+
+
+def _with_port(row: tuple[Any, ...], port: int) -> tuple[Any, ...]:
+    *kind, (address, _, *rest) = row
+    return (*kind, (address, port, *rest))
