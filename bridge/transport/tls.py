@@ -22,13 +22,13 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
         return system_context()
     try:
         context = ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as exc:
+    except OSError as exc:
         raise ConnectFailed(f"tls_ca {ca}: {_text(exc)}") from None
     if certificate is not None:
         try:
             # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
             context.load_cert_chain(certificate, key, password=_no_password)
-        except (OSError, ssl.SSLError) as exc:
+        except OSError as exc:
             raise ConnectFailed(f"tls_cert {certificate}, tls_key {key or certificate}: {_text(exc)}") from None
     return context
 
@@ -37,9 +37,7 @@ def _no_password() -> str:
     raise OSError("the key is encrypted, and there is no way to give its password")
 
 
-def _text(exc: Exception) -> str:
+def _text(exc: OSError) -> str:
     if isinstance(exc, ssl.SSLError):
         return (exc.reason or "is no PEM file of that kind").replace("_", " ").lower()
-    if isinstance(exc, OSError):
-        return exc.strerror or str(exc)
-    return str(exc)
+    return exc.strerror or str(exc)
