@@ -9,6 +9,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -18,6 +19,7 @@ from bridge.cli.places import faults
 from bridge.cli.text import GREEN, RED, YELLOW, clean, colour
 from bridge.cli.visit import Level, Visit
 from bridge.config import Config
+from bridge.config.settings import TABLE_FILE
 from bridge.daemon.parts import database_of
 from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
@@ -84,7 +86,7 @@ async def _check(config: Config, report: Report, *, connect: bool) -> int:
         with waiting(lambda: table.name):
             rows = await table.rows()
     except TableRefused:
-        if config.uses_default_table and not config.state.dir.joinpath("janus.db").exists():
+        if config.uses_default_table and _is_missing(config.state.dir / TABLE_FILE):
             report.add("ok", table.name, "does not exist yet; `run` makes it, empty")
             rows = []
         else:
@@ -105,6 +107,17 @@ async def _check(config: Config, report: Report, *, connect: bool) -> int:
         if gateways and not answered:
             return 3
     return 1 if report.found else 0
+
+
+def _is_missing(path: Path) -> bool:
+    """Surely: a file in a folder that we may not look into is not."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _rows(config: Config, rows: list[TableRow], report: Report) -> list[Gateway]:

@@ -4,8 +4,8 @@ Owns the look at them for ``check``: ``run`` meets each only when it needs it. C
 """
 
 import grp
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from bridge.config import Config, MiSettings
 from bridge.daemon.listeners import server_context
@@ -13,7 +13,7 @@ from bridge.errors import ConfigError, ConnectFailed
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
 from bridge.transport.tls import client_context
 
-_OF_THE_UNIT = Path("/run/janus-bridge")  # systemd makes it when it starts the unit, and removes it afterwards
+_OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
 
 
 def faults(config: Config) -> Iterator[str]:
@@ -36,8 +36,8 @@ def _names(mi: MiSettings) -> Iterator[str]:
     if mi.fifo is not None:
         paths += [("fifo", mi.fifo), ("fifo_reply_dir", f"{mi.fifo_reply_dir}/.")]
     for key, path in paths:
-        folder = Path(path).parent
-        if not folder.is_dir() and folder != _OF_THE_UNIT:
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder) and folder != _OF_THE_UNIT:
             yield f"[mi] {key} {path}: there is no folder {folder}"
     if mi.unix_group is not None and not mi.unix_group.isdecimal():
         try:

@@ -180,6 +180,20 @@ def test_what_the_configuration_names_and_is_not_there(environ: dict[str, str]) 
     ]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("command", ["check", "db list", "run"])
+def test_somebody_who_may_not_look_is_told_so(command: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups PROGRAM"
+    if shell(f"{nobody} --version", environ).returncode:
+        pytest.skip("nobody may not run the program")
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    done = shell(f"{nobody} {command} -o state.dir={state}", environ)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert str(state) in line
+
+
 # --- a terminal -------------------------------------------------------------------------------------------------------
 
 
