@@ -4,6 +4,7 @@ Exit codes (contract 2): 0 fine, 1 a finding or an MI error, 2 usage or configur
 Ctrl-C, as shells have it. Every error is one line on stderr.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailab
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code. Raises SystemExit for usage, --help and --version."""
     try:
+        _keep_standard_streams()
         return _obey(argv)
     except (KeyboardInterrupt, BridgeError) as exc:
         return _end(exc)
@@ -20,6 +22,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if group.split((KeyboardInterrupt, BridgeError))[1] is not None:
             raise
         return _end(group)
+
+
+def _keep_standard_streams() -> None:
+    """Where the caller closed one, the next socket would get its number, and whatever a library prints."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
 
 
 def _obey(argv: Sequence[str] | None) -> int:

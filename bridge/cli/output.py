@@ -46,6 +46,16 @@ def complain(line: str) -> None:
         _discard(sys.stderr)
 
 
+def settle() -> None:
+    """Before the end: what stderr did not take until now will not be tried again, with an exit code of its own."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+
+
 @contextmanager
 def waiting(what: Callable[[], str]) -> Iterator[None]:
     """Says on a terminal what is waited for while the block runs, if that takes its time. ``what`` is then asked."""

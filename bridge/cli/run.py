@@ -9,6 +9,7 @@ import trio
 
 from bridge import logs
 from bridge.cli.common import add_config_arguments, load_config
+from bridge.cli.output import settle
 from bridge.daemon import serve
 from bridge.errors import ConfigError, TableRefused
 
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     except (ConfigError, TableRefused) as exc:  # into the log, in its format: nobody may be there to read a terminal
         log.critical("%s; the bridge does not start", exc)
         return 2
+    finally:
+        settle()
     return 0
 
 

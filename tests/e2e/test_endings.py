@@ -133,6 +133,31 @@ def test_ctrl_c_while_it_waits(words: list[str], tmp_path: Path, environ: dict[s
     assert (process.returncode, err) == (130, b"")
 
 
+def test_a_bridge_without_streams_runs(tmp_path: Path, environ: dict[str, str]) -> None:
+    http = tmp_path / "mi.sock"
+    options = f"-o state.dir={tmp_path}/state -o mi.http='[]' -o mi.datagram='[\"unix:{http}\"]'"
+    done = shell(
+        f"PROGRAM run {options} <&- >&- 2>&- & bridge=$!; trap 'kill -KILL $bridge' EXIT\n"
+        f"until [ -S {http} ]; do sleep 0.01; done\n"
+        f"PROGRAM mi version --url unix:{http} && readlink /proc/$bridge/fd/{{0,1,2}}\n"
+        "kill $bridge; wait $bridge; echo ended with $?; trap - EXIT",
+        environ,
+    )
+    assert done.stdout.splitlines()[-4:] == ["/dev/null"] * 3 + ["ended with 0"], done
+
+
+def test_a_bridge_whose_log_nobody_reads_any_more_goes_on(tmp_path: Path, environ: dict[str, str]) -> None:
+    command = [str(PROGRAM), "run", "-o", f"state.dir={tmp_path}/state", "-o", 'mi.http=["127.0.0.1:0"]']
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environ, text=True)
+    assert process.stderr is not None
+    while "ready" not in process.stderr.readline():
+        assert process.poll() is None
+    process.stderr.close()  # as `| head` does
+    process.send_signal(signal.SIGHUP)  # there is something to say
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 0
+
+
 # --- check --connect --------------------------------------------------------------------------------------------------
 
 
