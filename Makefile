@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -14,6 +14,17 @@ demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leave
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.dev ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
+	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+fuzz: $(VENV)/.dev ## the fuzz targets for long: EXAMPLES=5000 for each
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz
+
+soak: $(VENV)/.dev ## half load with random faults for MINUTES=30, against a model; prints figures. SEED=N repeats one
+	@tools/need setpriv=util-linux
+	@$(BIN)/python -m tests.model.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev ## what needs no server
 	$(BIN)/ruff check .
@@ -26,7 +37,7 @@ bench: $(VENV)/.dev ## what is measured, beside the thing it is compared with
 	@if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; else echo "bench: nothing to measure yet"; fi
 
 clean: ## what the other targets made in this folder
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: pyproject.toml
