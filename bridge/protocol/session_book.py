@@ -135,7 +135,6 @@ class SessionBook:
             self._remember(session.session_id)
 
     def _remember(self, session_id: int) -> None:
-        self._ended.pop(session_id, None)
         self._ended[session_id] = None
         if len(self._ended) > REMEMBERED:
             del self._ended[next(iter(self._ended))]

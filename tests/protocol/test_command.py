@@ -240,6 +240,11 @@ def test_id_of_another_type_is_refused(verb: str, value: Any) -> None:
     assert refusal({"janus": verb, "id": value}) == "member 'id' is not an integer >= 0"
 
 
+def test_only_the_id_of_create_may_be_a_string() -> None:
+    assert refusal({"janus": "attach", "id": "7"}) == "member 'id' is not an integer >= 0"
+    assert read_command({"janus": "attach", "id": 7}).request["id"] == 7
+
+
 async def test_janus_would_not_have_named_the_transaction(janus: Janus) -> None:
     """The witness for the test above, and for its being refused in every request, not only in `create`."""
     async with JanusClient.open(janus) as client:
