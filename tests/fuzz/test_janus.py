@@ -82,7 +82,9 @@ async def _upgrade(server: trio.abc.Stream) -> None:
     while b"\r\n\r\n" not in request:
         request += await server.receive_some()
     key = next(line[19:] for line in request.decode().split("\r\n") if line.lower().startswith("sec-websocket-key: "))
-    answer = f"HTTP/1.1 101 X\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(key)}\r\n"
+    answer = (
+        f"HTTP/1.1 101 X\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(key)}\r\n"
+    )
     await server.send_all(answer.encode() + b"Sec-WebSocket-Protocol: janus-protocol\r\n\r\n")
 
 
@@ -99,11 +101,27 @@ def test_any_bytes_are_the_same_messages_however_they_are_cut(stream: bytes, cut
 MANAGED = 1000  # TickingJanus's first session
 ids = st.sampled_from([MANAGED, str(MANAGED), MANAGED + 1, 7, 0, -1, None, True, 2**64, 1.5])
 verbs = st.sampled_from(
-    ["ack", "success", "error", "event", "timeout", "detached", "hangup", "webrtcup", "server_info", "keepalive", "pong"]
+    [
+        "ack",
+        "success",
+        "error",
+        "event",
+        "timeout",
+        "detached",
+        "hangup",
+        "webrtcup",
+        "server_info",
+        "keepalive",
+        "pong",
+    ]
 )
 serials = st.integers(0, 6).map(str) | st.sampled_from(["-1", "٣", "9" * 30, "", "0x1"])
 transactions = st.builds(
-    "jb.{}.{}.{}.{}".format, st.sampled_from(["test", "0", ""]), st.sampled_from("cladmxo?"), serials, st.text(max_size=4)
+    "jb.{}.{}.{}.{}".format,
+    st.sampled_from(["test", "0", ""]),
+    st.sampled_from("cladmxo?"),
+    serials,
+    st.text(max_size=4),
 ) | st.sampled_from(["own", None, 5, "jb.", "jb.test.o.1"])
 hostile = st.fixed_dictionaries(
     {},
@@ -112,7 +130,9 @@ hostile = st.fixed_dictionaries(
         "session_id": ids,
         "sender": ids,
         "transaction": transactions,
-        "error": st.fixed_dictionaries({}, optional={"code": st.sampled_from([458, 459, 403, "458", None]), "reason": values})
+        "error": st.fixed_dictionaries(
+            {}, optional={"code": st.sampled_from([458, 459, 403, "458", None]), "reason": values}
+        )
         | values,
         "data": st.fixed_dictionaries({}, optional={"id": ids}) | values,
         "plugindata": values,

@@ -44,11 +44,15 @@ def registry(folder: Path) -> Registry:
 
 
 METHODS = [name for name in registry(Path(tempfile.mkdtemp())).which() if not name.endswith(tuple(QUIET))]
-WORDS = ["gw", "E_JANUS_EVENT", "udp:127.0.0.1:9", "unix:/x", "tcp:127.0.0.1:1", "janus_id", "janus_command", "timeout",
-         "event", "socket", "expire", "params", "all", "janus:", "statistics", '{"janus":"info"}', "[]", "10"]  # fmt: skip
+WORDS = ["gw", "E_JANUS_EVENT", "udp:127.0.0.1:9", "unix:/x", "tcp:127.0.0.1:1", "janus_id", "janus_command",
+         "timeout", "event", "socket", "expire", "params", "all", "janus:", "statistics", '{"janus":"info"}', "[]",
+         "10"]  # fmt: skip
 arguments = st.sampled_from(WORDS) | values
 requests = st.fixed_dictionaries(
-    {"jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", "1.0"]), "method": st.sampled_from(METHODS) | st.text(max_size=6)},
+    {
+        "jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", "1.0"]),
+        "method": st.sampled_from(METHODS) | st.text(max_size=6),
+    },
     optional={
         "id": st.integers() | st.text(max_size=5) | values,
         "params": st.lists(arguments, max_size=4) | st.dictionaries(st.sampled_from(WORDS), arguments, max_size=4),

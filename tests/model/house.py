@@ -105,7 +105,7 @@ async def live_inside(folder: Path, site: Site) -> AsyncIterator[InsideHouse]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, load_again(), load_again)
         with trio.fail_after(10):
-            while not await _answers(house.mi_url):
+            while not await _answers(house.mi_url):  # noqa: ASYNC110 - it cannot tell
                 await trio.sleep(0.01)
         yield house
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
 """The small model that a run is held against: what was asked and told, and what came of it.
 
-Owns the rules. A request has one outcome, and one that its gateway's state allows; what the answer says about sending is
-true of what Janus saw. Numbered events arrive in order, once, and what is missing was counted before. Must not know
+Owns the rules. A request has one outcome, and one that its gateway's state allows; what the answer says about sending
+is true of what Janus saw. Numbered events arrive in order, once, and what is missing was counted before. Must not know
 sockets. Authority: contract 5.4, 5.5, 7.2, 7.4.
 """
 
@@ -148,8 +148,9 @@ class Ledger:
         """Nothing is on its way any more: settle what can be settled only now, and forget it."""
         for number in sorted(self.unanswered):
             self.fault(f"request {number} has no outcome")
-        for number in self._unsent & self.seen.keys():
-            self.fault(f"request {number} was called unsent, but Janus saw it")
+        for number in sorted(self._unsent):
+            if self.seen[number]:
+                self.fault(f"request {number} was called unsent, but Janus saw it")
         for number, times in self.seen.items():
             if times > 1:
                 self.fault(f"Janus saw request {number} {times} times")

@@ -27,6 +27,7 @@ MEASURED = 5.0  # seconds of full load
 ROUND = 20.0  # seconds of half load, with a step now and then
 STEP = 0.4  # seconds from one step to the next
 WARM = 0.25  # of the time, before memory is looked at: caches and books of bounded size fill up
+QUEUE = 4000  # events; filled once before memory is looked at: what was used once stays with the process
 MAX_GROWTH = 256.0  # KiB a minute
 
 
@@ -81,10 +82,11 @@ class Figures:
         sizes = [size / 2**20 for _, size in self.memory]
         outcomes = ", ".join(f"{count} {name}" for name, count in ledger.outcomes.most_common())
         statuses = ", ".join(f"{count} {name}" for name, count in sorted(ledger.statuses.items()))
+        half = statistics.fmean(self.half)
         rows = {
             "time, seed": f"{minutes:.1f} minutes in {len(self.half)} rounds, seed {seed}",
-            "full load": f"{self.full:.0f} commands/s and {CHATTY * self.full:.0f} events/s, with their callers on one machine",
-            "load": f"{statistics.fmean(self.half):.0f} commands/s and {CHATTY * statistics.fmean(self.half):.0f} events/s",
+            "full load": f"{self.full:.0f} commands/s, {CHATTY * self.full:.0f} events/s, callers and Janus beside it",
+            "load": f"{half:.0f} commands/s, {CHATTY * half:.0f} events/s",
             "requests": f"{ledger.outcomes.total()} waited for, {ledger.unwaited} not: {outcomes}",
             "events": f"{ledger.received} received, {counted['event_drops']} dropped and counted ({statuses})",
             "reconnects": str(counted["reconnects"]),
@@ -100,7 +102,7 @@ async def soak(minutes: float, seed: int, folder: Path) -> int:
     """Run; the exit code."""
     ledger, figures = Ledger(), Figures()
     async with open_site(folder, GATEWAYS, ledger) as site:
-        options = {**settings(folder, site), "events.queue_events": 20_000}
+        options = {**settings(folder, site), "events.queue_events": QUEUE}
         with Bridge(folder, options) as bridge:
             house = OutsideHouse(folder, bridge)
             async with trio.open_nursery() as nursery:
@@ -120,6 +122,8 @@ async def _rounds(driver: Driver, house: OutsideHouse, figures: Figures, seconds
     began = trio.current_time()
     load = Load(driver)
     figures.full = await load.run(MEASURED)
+    driver.site.deafen()
+    await load.run(MEASURED)
     await driver.settle()
     load.pause = CALLERS / (figures.full / 2)
     while trio.current_time() - began < seconds:
@@ -130,8 +134,9 @@ async def _rounds(driver: Driver, house: OutsideHouse, figures: Figures, seconds
         await driver.settle()
         figures.memory.append((trio.current_time() - began, house.memory()))
         figures.descriptors.append(house.remains()["descriptors"])
+        time, size = figures.memory[-1]
         print(
-            f"{figures.memory[-1][0]:6.0f} s  {figures.half[-1]:6.0f} commands/s  {figures.memory[-1][1] / 2**20:6.1f} MiB"
+            f"{time:6.0f} s  {figures.half[-1]:6.0f} commands/s  {size / 2**20:6.1f} MiB"
             f"  {figures.descriptors[-1]} descriptors  {len(driver.ledger.faults)} faults",
             flush=True,
         )

@@ -45,16 +45,19 @@ async def faults_of(seed: int, folder: Path) -> list[str]:
     """Run; what was broken, and how many descriptors and tasks are left when all is over."""
     ledger = Ledger()
     before = len(os.listdir("/proc/self/fd")), trio.lowlevel.current_statistics().tasks_living
-    async with open_site(folder, GATEWAYS, ledger) as site, live_inside(folder, site) as house:
-        async with trio.open_nursery() as nursery:
-            driver = Driver(site, house, ledger, nursery)
-            await driver.begin()
-            steps = plan(seed, ROUNDS * STEPS, GATEWAYS)
-            for number, step in enumerate(steps, 1):
-                print(number, *step)  # pytest shows it where the test failed
-                await driver.take(step)
-                if number % STEPS == 0:
-                    await driver.settle()
+    async with (
+        open_site(folder, GATEWAYS, ledger) as site,
+        live_inside(folder, site) as house,
+        trio.open_nursery() as nursery,
+    ):
+        driver = Driver(site, house, ledger, nursery)
+        await driver.begin()
+        steps = plan(seed, ROUNDS * STEPS, GATEWAYS)
+        for number, step in enumerate(steps, 1):
+            print(number, *step)  # pytest shows it where the test failed
+            await driver.take(step)
+            if number % STEPS == 0:
+                await driver.settle()
     after = len(os.listdir("/proc/self/fd")), trio.lowlevel.current_statistics().tasks_living
     if after != before:
         ledger.fault(f"descriptors and tasks: {before} before, {after} when all was over")
