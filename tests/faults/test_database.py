@@ -1,6 +1,7 @@
 """What happens to the database, beside the installed program with a real MariaDB and a real Janus."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pymysql
@@ -127,9 +128,10 @@ async def test_asks_for_a_file_of_ours() -> None:
         await stream.send_all(packet(0, GREETING))
         await stream.receive_some()
         await stream.send_all(packet(2, ok))
-        while data := await stream.receive_some():
-            heard += data
-            await stream.send_all(packet(1, b"\xfb" + __file__.encode() if b"SELECT" in data else ok))
+        with suppress(trio.BrokenResourceError):  # it hangs up on such a server
+            while data := await stream.receive_some():
+                heard += data
+                await stream.send_all(packet(1, b"\xfb" + __file__.encode() if b"SELECT" in data else ok))
 
     await error_of(serve)
     assert b"SELECT" in heard
