@@ -20,7 +20,7 @@ coverage: $(VENV)/.dev ## all tests, and which lines and branches they reach; fa
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 fuzz: $(VENV)/.dev ## the fuzz targets for long: EXAMPLES=5000 for each
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/fuzz
 
 soak: $(VENV)/.dev ## half load with random faults for MINUTES=30, against a model; prints figures. SEED=N repeats one
 	@tools/need setpriv=util-linux

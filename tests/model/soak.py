@@ -29,6 +29,7 @@ STEP = 0.4  # seconds from one step to the next
 WARM = 0.25  # of the time, before memory is looked at: caches and books of bounded size fill up
 QUEUE = 4000  # events; filled once before memory is looked at: what was used once stays with the process
 MAX_GROWTH = 256.0  # KiB a minute
+ENOUGH = 8  # rounds, for a slope that is more than noise
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Figures:
     def slope(self) -> float:
         """KiB a minute, after warming up; 0 where there is too little to tell."""
         late = [(time, size) for time, size in self.memory if time >= WARM * self.memory[-1][0]]
-        if len(late) < 3:
+        if len(late) < ENOUGH:
             return 0.0
         return statistics.linear_regression(*zip(*late, strict=True)).slope * 60 / 1024
 
