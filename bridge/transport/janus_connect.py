@@ -17,7 +17,7 @@ import trio
 from bridge.errors import ConnectFailed
 from bridge.transport.direct_stream import direct
 from bridge.transport.janus_ws import JanusWebSocket, Reports, WebSocketOptions
-from bridge.transport.tls import system_context
+from bridge.transport.tls import system_context, tls_text
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -38,7 +38,8 @@ async def open_and_run(
     stream = await _open_stream(url, (options.tls or system_context()) if url.tls else None)
     try:
         websocket = JanusWebSocket(stream, url, options, reports)
-        with _deadline(UPGRADE_DEADLINE, "the WebSocket upgrade was not answered"):
+        steps = "TLS and the WebSocket upgrade were" if url.tls else "the WebSocket upgrade was"
+        with _deadline(UPGRADE_DEADLINE, f"{steps} not answered"):
             await _secure(stream)
             await websocket.handshake()
         opened(websocket)
@@ -83,15 +84,7 @@ async def _secure(stream: trio.abc.Stream) -> None:
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as exc:
-        raise ConnectFailed(_tls_text(exc.__cause__)) from None
-
-
-def _tls_text(exc: BaseException | None) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"TLS: the certificate is not accepted: {exc.verify_message}"
-    if isinstance(exc, ssl.SSLError):
-        return f"TLS: {(exc.reason or 'handshake failed').replace('_', ' ').lower()}"
-    return "TLS: the connection was closed during the handshake: is this a TLS port?"
+        raise ConnectFailed(tls_text(exc.__cause__)) from None
 
 
 @contextmanager

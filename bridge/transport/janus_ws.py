@@ -24,9 +24,11 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from bridge.errors import ConnectFailed
+from bridge.protocol.fragments import Fragments, Refused
 from bridge.protocol.janus import SUBPROTOCOL
 from bridge.protocol.text_frames import text_frames
 from bridge.transport.direct_stream import DirectStream
+from bridge.transport.tls import tls_text
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -35,10 +37,8 @@ READ_SIZE = 65_536
 WRITE_SIZE = 262_144  # a longer outbox is written in portions, each with its own deadline
 MAX_UNSENT_PONGS = 65_536  # bytes in the outbox from which pings of a peer that does not read are not answered
 BATCH = 64  # frames that are handled in one turn of the event loop: a read may hold thousands of tiny ones
-HEAD = 4096  # characters of a refused message that are kept to find its transaction
 # trio-websocket closes a connection for a longer message; ours are read to their end (contract 5.8).
 OUT_OF_REACH = 2**62
-BINARY = "is binary"
 
 
 class Reports(Protocol):
@@ -86,10 +86,7 @@ class JanusWebSocket(WebSocketConnection):
         self._wrote = False  # since the last read
         self._stalled = False
         self.closing = trio.Event()
-        self._parts: list[str] = []
-        self._size = 0
-        self._frames = 0
-        self._refusal: str | None = None
+        self._fragments = Fragments(options.max_message_size, options.max_frames)
         self._between_messages = False  # then whole text frames need no engine
         self.last_received = trio.current_time()
 
@@ -171,8 +168,10 @@ class JanusWebSocket(WebSocketConnection):
                         raise ConnectFailed(f"the peer answered the WebSocket upgrade with HTTP {event.status_code}")
         except RemoteProtocolError as exc:
             raise ConnectFailed(f"the peer answered the WebSocket upgrade with something else: {exc}") from None
-        except _Ended:
-            raise ConnectFailed("the peer closed the connection instead of upgrading to WebSocket") from None
+        except _Ended as exc:
+            # With TLS 1.3 the server judges a client's certificate after the client's handshake is over.
+            text = "the peer closed the connection instead of upgrading to WebSocket"
+            raise ConnectFailed(str(exc) if exc.tls else text) from None
         except ConnectionClosed:
             raise ConnectFailed("the peer closed the connection during the upgrade to WebSocket") from None
         if self.subprotocol != SUBPROTOCOL:
@@ -199,7 +198,10 @@ class JanusWebSocket(WebSocketConnection):
         try:
             data = await self._stream.receive_some(READ_SIZE)
         except trio.BrokenResourceError as exc:
-            raise _Ended(f"connection lost: {exc.__cause__ or 'reset'}") from None
+            cause = exc.__cause__
+            if isinstance(cause, ssl.SSLError):
+                raise _Ended(tls_text(cause), tls=True) from None
+            raise _Ended(f"connection lost: {cause or 'reset'}") from None
         if not data:
             raise _Ended("Janus closed the connection")
         return bytes(data)  # bytes already; the type of a stream is wider
@@ -218,7 +220,7 @@ class JanusWebSocket(WebSocketConnection):
             if len(text) <= self._options.max_message_size:
                 self._reports.on_text(text)
             else:
-                self._reports.on_refused(self._too_long(), text[:HEAD], too_large=True)
+                self._refuse(self._fragments.too_long(text))
             if not number % BATCH:
                 await trio.lowlevel.checkpoint()
         self._reports.on_frames()
@@ -259,40 +261,19 @@ class JanusWebSocket(WebSocketConnection):
         return f"Janus broke the WebSocket protocol: {event.reason}"
 
     def _handle_message(self, event: TextMessage | BytesMessage) -> None:
-        """Put a message together; one that is over a limit is read to its end without being kept."""
-        data = event.data
-        whole = event.message_finished and not self._frames and not self._size
-        if whole and isinstance(data, str) and len(data) <= self._options.max_message_size:
-            self._reports.on_text(data)  # one frame, one message: nearly all of them
-            return
-        self._size += len(data)
-        self._frames += event.frame_finished
-        if self._refusal is None:
-            self._refusal = self._over_limit(data)
-            if data and isinstance(data, str) and (self._refusal is None or not self._parts):
-                self._parts.append(data if self._refusal is None else data[:HEAD])
-        if self._refusal is not None and len(self._parts) > 1:
-            self._parts = ["".join(self._parts)[:HEAD]]
-        if event.message_finished:
-            parts, refusal = self._parts, self._refusal
-            self._parts, self._size, self._frames, self._refusal = [], 0, 0, None
-            if refusal is None:
-                self._reports.on_text("".join(parts))
-            else:
-                self._reports.on_refused(refusal, "".join(parts)[:HEAD], too_large=refusal != BINARY)
+        message = self._fragments.add(event.data, frame_over=event.frame_finished, message_over=event.message_finished)
+        if isinstance(message, str):
+            self._reports.on_text(message)
+        elif message is not None:
+            self._refuse(message)
 
-    def _over_limit(self, data: str | bytes | bytearray) -> str | None:
-        if not isinstance(data, str):
-            return BINARY
-        if self._size > self._options.max_message_size:
-            return self._too_long()
-        if self._options.max_frames is not None and self._frames > self._options.max_frames:
-            return f"is over janus_max_msg_chunks ({self._options.max_frames})"
-        return None
-
-    def _too_long(self) -> str:
-        return f"is over max_message_size ({self._options.max_message_size})"
+    def _refuse(self, message: Refused) -> None:
+        self._reports.on_refused(message.reason, message.head, too_large=message.too_large)
 
 
 class _Ended(Exception):
-    """The connection ended; the text says why."""
+    """The connection ended; the text says why. ``tls``: the peer said it in TLS."""
+
+    def __init__(self, text: str, *, tls: bool = False) -> None:
+        super().__init__(text)
+        self.tls = tls

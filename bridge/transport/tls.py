@@ -33,6 +33,17 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
     return context
 
 
+def tls_text(exc: BaseException | None) -> str:
+    """Why TLS failed with a peer, in words: ``exc`` is what trio's SSLStream hangs behind its error."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"TLS: the certificate is not accepted: {exc.verify_message}"
+    reason = exc.reason or "HANDSHAKE_FAILED" if isinstance(exc, ssl.SSLError) else "UNEXPECTED_EOF"
+    if reason.startswith("UNEXPECTED_EOF"):
+        return "TLS: the connection was closed during the handshake: is this a TLS port?"
+    question = ": is this a TLS port?" if reason == "WRONG_VERSION_NUMBER" else ""
+    return f"TLS: {reason.replace('_', ' ').lower()}{question}"
+
+
 def _no_password() -> str:
     raise OSError("the key is encrypted, and there is no way to give its password")
 

@@ -59,7 +59,11 @@ async def test_every_way_to_fail_has_its_text_and_its_pauses(janus: Janus) -> No
             fake.script[verb] = script
             fakes[name] = fake, text
         bed = LinkBed(settings=LinkSettings(reconnect_min=0.5, reconnect_max=0.5))
-        async with running(bed, {name: fake.url for name, (fake, _) in fakes.items()}):
+        rows = {name: fake.url for name, (fake, _) in fakes.items()}
+        silent = await stack.enter_async_context(open_fake_janus())
+        silent.greeting = Greeting.SILENCE
+        fakes["TLS"] = silent, "TLS and the WebSocket upgrade were not answered within 5 s"
+        async with running(bed, rows | {"TLS": silent.url.replace("janusws:", "januswss:")}):
             started = trio.current_time()
             links = {name: bed.registry.find(name) for name in fakes}
             await bed.until(lambda: all(link.last_error for link in links.values()))
@@ -78,7 +82,7 @@ async def test_every_way_to_fail_has_its_text_and_its_pauses(janus: Janus) -> No
             for fake, _ in fakes.values():
                 fake.greeting = Greeting.UPGRADE
                 fake.script.clear()
-            for name in fakes:
+            for name in rows:
                 await bed.ready(name)
 
 
