@@ -15,10 +15,11 @@ from pathlib import Path
 import trio
 
 from tests.model.caller import KeptAlive
-from tests.model.driver import HANDLES, Driver, plan
+from tests.model.driver import HANDLES, Driver
 from tests.model.house import OutsideHouse, settings
 from tests.model.ledger import Ledger
 from tests.model.site import CHATTY, Place, open_site
+from tests.model.steps import plan, take
 from tests.support.bridge import Bridge
 
 GATEWAYS = 3
@@ -146,7 +147,7 @@ async def _rounds(driver: Driver, house: OutsideHouse, figures: Figures, seconds
 async def _step_now_and_then(driver: Driver, seed: int) -> None:
     for step in plan(seed, round(ROUND / STEP), GATEWAYS):
         with trio.CancelScope(shield=True):  # half a step would be a fault of ours
-            await driver.take(step)
+            await take(driver, step)
         await trio.sleep(STEP)
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.model.driver import Driver, plan
+from tests.model.driver import Driver
 from tests.model.house import live_inside
 from tests.model.ledger import Ledger
 from tests.model.site import open_site
+from tests.model.steps import plan, take
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 GATEWAYS = 2
@@ -55,7 +56,7 @@ async def faults_of(seed: int, folder: Path) -> list[str]:
         steps = plan(seed, ROUNDS * STEPS, GATEWAYS)
         for number, step in enumerate(steps, 1):
             print(number, *step)  # pytest shows it where the test failed
-            await driver.take(step)
+            await take(driver, step)
             if number % STEPS == 0:
                 await driver.settle()
     after = len(os.listdir("/proc/self/fd")), trio.lowlevel.current_statistics().tasks_living
