@@ -12,6 +12,7 @@ from bridge.core.timers import Timers
 from bridge.protocol.codec import INTEGER_MEMBERS
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
+from bridge.protocol.session_book import ManagedIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +48,4 @@ class LinkEnvironment:
     uniform: Callable[[float, float], float]
     wall: Callable[[], float]
     settings: LinkSettings = field(default_factory=LinkSettings)
-    managed_ids: set[int] = field(default_factory=set)  # of all gateways: see SessionBook
+    managed_ids: ManagedIds = field(default_factory=ManagedIds)  # of all gateways: see SessionBook

@@ -47,11 +47,12 @@ class JanusLink:
         self.book = SessionBook(environment.managed_ids, self._keeper.keep, saved)
         self.traffic = Traffic(environment, self.book, gateway.fault or "not connected yet")
         self.hearing = Hearing(
-            gateway.janus_id, environment, self.traffic, self._session_over, self._trouble, self._raise_event
+            gateway.janus_id, environment, self.traffic, self._session_over, self.note, self._raise_event
         )
         self.status = Status(environment, gateway)
         self.reconnects = 0
         self.last_error: str | None = gateway.fault
+        self._said: str | None = None  # the last trouble that was logged since the gateway was ready
         self._last_ready: Connection | None = None
         self._numbers = 0
         self.succession = Succession(environment, self.traffic, self, gateway, credentials)
@@ -180,15 +181,10 @@ class JanusLink:
     # What happens to it
 
     def note(self, reason: str) -> None:
-        """Why something is not as it should be."""
-        if reason != self.last_error or self.shown_state == "ready":
-            log.warning("%s: %s", self.gateway.janus_id, reason)
-        self.last_error = reason
-
-    def _trouble(self, reason: str) -> None:
-        """Something that goes on: said once."""
-        if reason != self.last_error:
-            self.note(reason)
+        """Why something is not as it should be; said once until the gateway is ready again."""
+        if reason != self._said:
+            log.warning("%s: %s; it is tried again until it works", self.gateway.janus_id, reason)
+        self._said = self.last_error = reason
 
     def on_ready(self, connection: Connection) -> None:
         """Every session lives on this connection."""
@@ -196,6 +192,7 @@ class JanusLink:
             self.reconnects += 1
             self._env.stats.add("reconnects")
         self._last_ready = connection
+        self._said = None
         log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
         self.status.connected("ready", {"sessions": len(self.book)})
         self.on_step()

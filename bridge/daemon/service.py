@@ -13,6 +13,7 @@ import trio
 
 from bridge.config import Config, difference, reloaded
 from bridge.config.rules import conflicts
+from bridge.core.supervise import supervise
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.pages import pages_of
 from bridge.daemon.parts import build, database_of
@@ -69,9 +70,9 @@ class Service:
         """Everything runs in here."""
         parts = self._parts
         async with trio.open_nursery() as outer:
-            outer.start_soon(parts.timers.run)
+            outer.start_soon(supervise, parts.timers.run, "the timers", log)
             outer.start_soon(parts.ledger.run)
-            outer.start_soon(parts.journal.run)
+            outer.start_soon(supervise, parts.journal.run, "the session journal", log)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)
             parts.evi.configure(self._config.events.subscribers)

@@ -5,6 +5,7 @@ connections or the clock. Authority: contract 5.7, proved as a property in its t
 over or stand in for the managed session.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -24,10 +25,37 @@ MAX_PLUGIN = 128  # characters of a plugin's name
 Save = Callable[[SavedSession], None]
 
 
+class ManagedIds:
+    """The ids of all managed sessions, as often as they are managed.
+
+    A row that is removed and added again has two books for a moment: the one that ends must not set free what the other
+    one has claimed.
+    """
+
+    def __init__(self) -> None:
+        self._books: Counter[int] = Counter()
+
+    def add(self, session_id: int) -> None:
+        """A book manages it."""
+        self._books[session_id] += 1
+
+    def discard(self, session_id: int) -> None:
+        """A book manages it no more."""
+        self._books[session_id] -= 1
+        if self._books[session_id] <= 0:
+            del self._books[session_id]
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._books
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._books)
+
+
 class SessionBook:
     """``managed_ids`` is shared by all gateways: two rows may name the same Janus, and neither may harm the other."""
 
-    def __init__(self, managed_ids: set[int], save: Save, saved: Iterable[SavedSession] = ()) -> None:
+    def __init__(self, managed_ids: ManagedIds, save: Save, saved: Iterable[SavedSession] = ()) -> None:
         self._managed_ids = managed_ids
         self._save = save
         self._further: dict[int, JanusSession] = {}

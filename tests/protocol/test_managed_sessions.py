@@ -16,7 +16,7 @@ from bridge.errors import InvalidCommand, LinkDown
 from bridge.protocol import codec
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.session import SavedSession, SessionState, SessionStep
-from bridge.protocol.session_book import SessionBook
+from bridge.protocol.session_book import ManagedIds, SessionBook
 
 ROWS = st.sampled_from([0, 1])
 VERBS = ["create", "claim", "destroy", "attach", "message", "keepalive", "ping", "info", "de\u017ftroy"]
@@ -71,7 +71,7 @@ class TwoRows(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.janus = Janus()
-        self.managed_ids: set[int] = set()
+        self.managed_ids = ManagedIds()
         self.files: list[dict[int, SavedSession]] = [{}, {}]
         self.issued: list[set[int]] = [set(), set()]
         self.in_flight: list[tuple[int, JanusCommand, dict[str, Any], int | None]] = []
@@ -116,7 +116,7 @@ class TwoRows(RuleBasedStateMachine):
     @rule()
     def restart_the_bridge(self) -> None:
         self.in_flight.clear()
-        self.managed_ids.clear()
+        self.managed_ids = ManagedIds()
         self.books = [self.new_book(row) for row in (0, 1)]
 
     @rule(row=ROWS)
@@ -216,7 +216,7 @@ class TwoRows(RuleBasedStateMachine):
 
     @invariant()
     def every_row_knows_the_managed_ids_of_all(self) -> None:
-        assert self.managed_ids == {book.managed.session_id for book in self.books} - {None}
+        assert set(self.managed_ids) == {book.managed.session_id for book in self.books} - {None}
 
     @invariant()
     def issued_ids_are_remembered(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import LinkDown
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
-from bridge.protocol.session_book import MAX_FURTHER, REMEMBERED
+from bridge.protocol.session_book import MAX_FURTHER, REMEMBERED, ManagedIds, SessionBook
 from tests.support.session_bed import FURTHER, MANAGED, STRANGE, Bed
 
 
@@ -122,7 +122,7 @@ def test_ids_found_in_the_state_file_count_as_given() -> None:
 def test_managed_session_of_the_last_process_is_to_be_claimed() -> None:
     bed = Bed(SavedSession(MANAGED, managed=True), live=False)
     assert (bed.book.managed.session_id, bed.book.managed.state) == (MANAGED, SessionState.ADRIFT)
-    assert bed.managed_ids == {MANAGED}
+    assert set(bed.managed_ids) == {MANAGED}
     assert "manages" in bed.refusal(janus="claim", session_id=MANAGED)
 
 
@@ -162,7 +162,7 @@ def test_adopting_again_saves_nothing_new(bed: Bed) -> None:
 def test_ended_managed_session_makes_room_for_a_new_one(bed: Bed) -> None:
     bed.book.ended(bed.book.managed)
     assert (bed.book.managed.session_id, bed.book.managed.state) == (None, SessionState.WANTED)
-    assert bed.managed_ids == set()
+    assert set(bed.managed_ids) == set()
     assert bed.sent_as(janus="claim", session_id=MANAGED) == MANAGED
 
 
@@ -176,7 +176,7 @@ def test_managed_session_without_an_id_cannot_end() -> None:
 
 def test_closed_book_manages_nothing(bed: Bed) -> None:
     bed.book.close()
-    assert bed.managed_ids == set()
+    assert set(bed.managed_ids) == set()
     Bed(live=False).book.close()
 
 
@@ -211,3 +211,14 @@ def test_number_of_sessions_is_bounded(bed: Bed) -> None:
     bed.end(10**6)
     bed.book.adopt(STRANGE, 1)
     assert bed.book.find(STRANGE) is not None
+
+
+def test_a_row_that_is_added_again_keeps_its_id_managed() -> None:
+    """For a moment there are two books: that of the removed row, which is still saying goodbye, and the new one's."""
+    managed_ids = ManagedIds()
+    record = SavedSession(MANAGED, managed=True)
+    old, new = (SessionBook(managed_ids, lambda _: None, [record]) for _ in range(2))
+    old.close()
+    assert MANAGED in managed_ids
+    new.close()
+    assert MANAGED not in managed_ids

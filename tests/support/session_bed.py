@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import InvalidCommand
 from bridge.protocol.command import read_command
 from bridge.protocol.session import SavedSession, SessionStep
-from bridge.protocol.session_book import SessionBook
+from bridge.protocol.session_book import ManagedIds, SessionBook
 
 MANAGED, FURTHER, STRANGE = 111, 222, 333
 
@@ -17,7 +17,7 @@ class Bed:
 
     def __init__(self, *saved: SavedSession, live: bool = True) -> None:
         self.saves: list[SavedSession] = []
-        self.managed_ids: set[int] = set()
+        self.managed_ids = ManagedIds()
         self.book = SessionBook(self.managed_ids, self.saves.append, saved)
         if live:
             self.book.managed.step(SessionStep.ASK)
