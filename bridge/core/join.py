@@ -4,7 +4,7 @@ Owns the exchange that makes a connection useful (contract 5.3, "Claim"). Must n
 Only error 458 on a claim means that a session is lost; a refusal or silence leaves it to be claimed again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
@@ -154,14 +154,17 @@ def _text(what: str, answer: object) -> str:
     return f"Janus answered {what} with something else than success"
 
 
-async def destroy_sessions(connections: Iterable[Connection], traffic: Traffic) -> None:
-    """End every session that lives on these connections; waits for Janus's answers, not longer than two seconds."""
+async def destroy_sessions(connections: Sequence[Connection], traffic: Traffic) -> None:
+    """End every session; waits for Janus's answers, not longer than two seconds.
+
+    Each by the connection that last had it, if that is among these; else by any: Janus does not mind.
+    """
     calls: list[Call] = []
-    for connection in connections:
-        for session in traffic.book:
-            if session.session_id is not None and session.carried_by(connection.number):
-                calls.append(traffic.own(connection, {"janus": "destroy", "session_id": session.session_id}))
-                traffic.book.ended(session)
+    for session in traffic.book:
+        by = next((c for c in connections if c.number == session.carrier), connections[0] if connections else None)
+        if session.session_id is not None and by is not None:
+            calls.append(traffic.own(by, {"janus": "destroy", "session_id": session.session_id}))
+            traffic.book.ended(session)
     with trio.move_on_after(DESTROY_DEADLINE):
         for call in calls:
             await call.event.wait()

@@ -88,9 +88,9 @@ class JanusLink:
 
     @property
     def reclaims(self) -> bool:
-        """Whether this Janus keeps sessions whose connection is lost, so that they can be claimed later."""
-        times = [connection.info.get("reclaim-session-timeout") for connection in self._open_connections()]
-        return any(type(seconds) is int and seconds > 0 for seconds in times)
+        """Whether this Janus may keep sessions whose connection is lost, so that they can be claimed later."""
+        times = [c.info.get("reclaim-session-timeout") for c in self._open_connections() if c.joined]
+        return not times or any(seconds != 0 for seconds in times)
 
     def reconnect(self) -> None:
         """Leave the present connection for a new one; or try again at once, if there is none."""
