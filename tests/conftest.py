@@ -1,6 +1,7 @@
 """What every test may ask for: a real Janus, a real MariaDB; and a deadline over every async test."""
 
 import inspect
+import logging
 import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -64,6 +65,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.trio(run=run_with_deadline), append=False)  # before the mark of trio_mode
+
+
+@pytest.fixture(autouse=True)
+def program_log() -> Iterator[None]:
+    """The program's log as pytest has it: a test that runs the program in this process sets it up as a service does."""
+    tree = logging.getLogger("bridge")
+    before = (tree.propagate, list(tree.handlers), tree.level, logging.raiseExceptions)
+    yield
+    tree.propagate, tree.handlers[:] = before[0], before[1]
+    tree.setLevel(before[2])
+    logging.raiseExceptions = before[3]
 
 
 @pytest.fixture(scope="session")
