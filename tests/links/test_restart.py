@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import trio
 
+from bridge.core import registry
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, LinkDown, TransactionLost
 from bridge.protocol.life import State
@@ -97,7 +99,10 @@ async def test_stop_before_janus_said_whether_it_reclaims_leaves_what_the_last_p
             assert link.book.managed.session_id == managed
 
 
-async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them(janus: Janus) -> None:
+async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "DRAIN", 0.5)
     async with open_fake_janus() as fake:
         bed = LinkBed()
         async with running(bed, {"gw": janus.url, "fake": fake.url}):
@@ -114,7 +119,7 @@ async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them
                     outcomes[name] = error
 
             async with trio.open_nursery() as nursery:
-                late = {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 300}}
+                late = {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 200}}
                 mute = {"janus": "message", "handle_id": 7, "body": {}}
                 nursery.start_soon(ask, "answered", "gw", late)
                 nursery.start_soon(ask, "sent", "fake", mute)

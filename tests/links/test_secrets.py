@@ -61,7 +61,7 @@ async def test_signed_token_is_renewed_before_it_expires(janus_factory: Factory)
     async with open_relay(server.port) as relay, running(bed, {"gw": relay.url}):
         link = await bed.ready()
         handle = await bed.attach()
-        session, until = link.book.managed.session_id, trio.current_time() + 3.2
+        session, until = link.book.managed.session_id, trio.current_time() + 2.5
         while trio.current_time() < until:
             await bed.echo(handle)
             await trio.sleep(0.2)
