@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from bridge.errors import ConfigError
-from bridge.transport.http_connection import Limits
 from bridge.transport.direct_stream import DirectStream
+from bridge.transport.http_connection import Limits
 from bridge.transport.http_stream import bound_address, open_listeners
 from tests.support.certs import Certificates
 from tests.support.http_peer import Client, Served, Slow, echo, post, serve
