@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import signal
 import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -59,6 +60,12 @@ def run_with_deadline(
             raise HangError(f"test did not end within {seconds:g} s; it was cancelled here:\n{where}")
 
     trio.run(guarded, clock=clock, instruments=instruments)
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and children would inherit that: tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
