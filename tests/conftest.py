@@ -2,8 +2,8 @@
 
 import inspect
 import logging
-import signal
 import os
+import signal
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
@@ -63,7 +63,7 @@ def run_with_deadline(
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in its background with SIGINT ignored, and children would inherit that: tests send it."""
+    """A shell starts what runs in its background with SIGINT ignored, and children inherit that: tests send it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
