@@ -1,131 +1,16 @@
-"""The WebSocket to a Janus: what is written and read, and what is taken for granted inside its two libraries."""
+"""Reading from a Janus, and what is taken for granted inside trio-websocket and wsproto."""
 
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 
-import pytest
 import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, Request, TextMessage
+from wsproto.events import AcceptConnection, Request
 
-from bridge.protocol.janus_url import JanusUrl
-from bridge.transport.direct_stream import direct
-from bridge.transport.janus_ws import BATCH, MAX_UNSENT_PONGS, JanusWebSocket, WebSocketOptions
+from bridge.transport.janus_ws import BATCH, JanusWebSocket, WebSocketOptions
 from tests.support.frames import CONTINUATION, PING, PONG, TEXT, fragments, frame
-
-URL = JanusUrl.parse("ws://janus.example:1234/janus?key=1")
-
-
-@dataclass
-class Record:
-    """What was reported."""
-
-    texts: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    frames: int = 0
-    stalls: int = 0
-
-    def on_text(self, text: str) -> None:
-        self.texts.append(text)
-
-    def on_frames(self) -> None:
-        self.frames += 1
-
-    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        self.refused.append(reason)
-
-    def on_stalled(self) -> None:
-        self.stalls += 1
-
-
-class Server:
-    """The other end, by another copy of the protocol engine."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
-        self.engine = WSConnection(ConnectionType.SERVER)
-        self.request: Request | None = None
-        self.texts: list[str] = []
-        self.pongs: list[bytes] = []
-        self.pings = 0
-        self.writes = 0
-        self.closed: CloseConnection | None = None
-
-    async def accept(self) -> None:
-        while self.request is None:
-            self.engine.receive_data(bytes(await self.stream.receive_some()))
-            for event in self.engine.events():
-                if isinstance(event, Request):
-                    self.request = event
-        await self.stream.send_all(self.engine.send(AcceptConnection(subprotocol="janus-protocol")))
-
-    async def read(self) -> None:
-        """To the end."""
-        parts = ""
-        while data := await self.stream.receive_some():
-            self.writes += 1
-            self.engine.receive_data(bytes(data))
-            for event in self.engine.events():
-                if isinstance(event, TextMessage):
-                    parts += event.data
-                    if event.message_finished:
-                        self.texts.append(parts)
-                        parts = ""
-                elif isinstance(event, Ping):
-                    self.pings += 1
-                elif isinstance(event, Pong):
-                    self.pongs.append(bytes(event.payload))
-                elif isinstance(event, CloseConnection):
-                    self.closed = event
-
-
-async def connected_sockets() -> tuple[trio.abc.Stream, trio.SocketStream]:
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    for one in (left, right):
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-    return direct(trio.SocketStream(trio.socket.from_stdlib_socket(left))), trio.SocketStream(
-        trio.socket.from_stdlib_socket(right)
-    )
-
-
-@asynccontextmanager
-async def opened(
-    kind: str = "memory", **options: float
-) -> AsyncIterator[tuple[JanusWebSocket, Server, Record, list[str]]]:
-    """A WebSocket that runs, its server and what is reported; the list gets the reason when it ends."""
-    ours, theirs = trio.testing.memory_stream_pair() if kind == "memory" else await connected_sockets()
-    record, server, ends = Record(), Server(theirs), list[str]()
-    websocket = JanusWebSocket(ours, URL, WebSocketOptions(**options), record)  # type: ignore[arg-type]
-    async with ours, theirs, trio.open_nursery() as nursery:
-        nursery.start_soon(server.accept)
-        await websocket.handshake()
-
-        async def run() -> None:
-            ends.append(await websocket.read_forever())
-
-        nursery.start_soon(run)
-        nursery.start_soon(websocket.flush_forever)
-        yield websocket, server, record, ends
-        nursery.cancel_scope.cancel()
-
-
-async def settled() -> None:
-    await trio.testing.wait_all_tasks_blocked()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - nobody is told
-            await trio.sleep(0.001)
-
+from tests.support.ws_pair import URL, Record, Server, opened, settled
 
 # What is taken for granted
 
@@ -246,69 +131,3 @@ async def test_pings_are_answered_with_their_payload() -> None:
         await settled()
         assert server.pongs == [b"", b"abc", b"x" * 125]
         nursery.cancel_scope.cancel()
-
-
-# Writing
-
-
-@pytest.mark.parametrize("kind", ["memory", "sockets"])
-async def test_messages_are_written_in_order_and_together(kind: str) -> None:
-    async with opened(kind) as (websocket, server, _, _), trio.open_nursery() as nursery:
-        nursery.start_soon(server.read)
-        texts = [f"{n}" * (n % 300) for n in range(500)]
-        for text in texts:
-            websocket.send_text(text)
-        await until(lambda: len(server.texts) == len(texts))
-        assert server.texts == texts
-        nursery.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize("kind", ["memory", "sockets"])
-async def test_close_is_polite_and_ends_writing(kind: str) -> None:
-    async with opened(kind) as (websocket, server, _, ends), trio.open_nursery() as nursery:
-        nursery.start_soon(server.read)
-        websocket.send_text("last")
-        websocket.close()
-        websocket.send_text("too late")
-        websocket.send_ping()
-        websocket.close()
-        await until(lambda: server.closed)
-        assert server.closed is not None
-        assert server.closed.code == 1000
-        assert (server.texts, server.pings) == (["last"], 0)
-        assert websocket.closing.is_set()
-        await server.stream.send_all(server.engine.send(server.closed.response()))
-        await until(lambda: ends)
-        assert ends == ["Janus closed the WebSocket with code 1000"]
-        nursery.cancel_scope.cancel()
-
-
-async def test_stalled_write_is_reported_once_and_nothing_is_written_behind_it() -> None:
-    """The socket takes what its buffers hold; what comes is still read."""
-    async with opened("sockets", send_timeout=0.1) as (websocket, server, record, ends):
-        websocket.send_text("x" * 3_000_000)
-        await until(lambda: record.stalls)
-        for _ in range(10):
-            websocket.send_text("behind")
-            websocket.send_ping()
-        await server.stream.send_all(frame(TEXT, b"still read") + frame(PING, b""))
-        await until(lambda: record.texts)
-        websocket.close()
-        received = bytearray()
-        with trio.move_on_after(0.3):
-            while True:
-                received += await server.stream.receive_some()
-        assert record.texts == ["still read"]
-        assert record.stalls == 1
-        assert ends == []
-        # One frame that never ends: a masked "x" is one of four bytes, so nothing else can stand behind it.
-        mask = received[10:14]
-        assert {byte ^ mask[n % 4] for n, byte in enumerate(received[14:])} == {ord("x")}
-
-
-async def test_peer_that_does_not_read_gets_pongs_only_up_to_a_limit() -> None:
-    async with opened("sockets", send_timeout=30) as (websocket, server, _, _):
-        for _ in range(60):
-            await server.stream.send_all(frame(PING, b"x" * 125) * 100)
-        await settled()
-        assert len(websocket._outbox) < MAX_UNSENT_PONGS + 1000
