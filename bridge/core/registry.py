@@ -4,6 +4,7 @@ Owns which links exist, and acts on the difference when the table is read again 
 there, sweep what is not. Must not know where rows come from.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +12,13 @@ import trio
 
 from bridge.core.environment import LinkEnvironment
 from bridge.core.link import JanusLink
+from bridge.core.supervise import supervise
 from bridge.errors import BridgeError, LinkDown, UnknownJanusId
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
+
+log = logging.getLogger("bridge.link")
 
 CredentialsOf = Callable[[str], Credentials]
 SavedOf = Callable[[Gateway], tuple[SavedSession, ...]]
@@ -103,7 +107,7 @@ class LinkRegistry:
         self._nursery.start_soon(self._stop, self._links.pop(janus_id), error, True)
 
     async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
-        await link.stop(error, destroy=destroy)
+        await supervise(lambda: link.stop(error, destroy=destroy), f"the end of gateway {link.gateway.janus_id}", log)
         self._scopes.pop(link).cancel()
 
     def credentials_changed(self, janus_ids: set[str]) -> None:

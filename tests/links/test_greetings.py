@@ -1,6 +1,7 @@
 """Peers that are no Janus, or none today: each failure has its clear text, and none becomes a storm (contract 5.3)."""
 
-from contextlib import AsyncExitStack
+import socket
+from contextlib import AsyncExitStack, ExitStack
 
 import trio
 
@@ -84,6 +85,22 @@ async def test_every_way_to_fail_has_its_text_and_its_pauses(janus: Janus) -> No
                 fake.script.clear()
             for name in rows:
                 await bed.ready(name)
+
+
+async def test_host_that_does_not_answer_is_given_up_in_time() -> None:
+    """The kernel drops what asks for a connection while the queue of a listener is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
+        address = listener.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        async with running(LinkBed(), {"gw": f"ws://127.0.0.1:{address[1]}"}) as bed:
+            link = bed.registry.find("gw")
+            started = trio.current_time()
+            await bed.until(lambda: link.last_error is not None)
+            assert link.last_error == "no answer to the TCP connect within 3 s"
+            assert 2.9 < trio.current_time() - started < 6
 
 
 async def test_name_that_is_not_found_and_name_that_is_none() -> None:

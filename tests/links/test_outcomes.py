@@ -9,7 +9,6 @@ import trio.testing
 
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
-from bridge.protocol.command import read_command
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, open_fake_janus, reply
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
@@ -206,90 +205,6 @@ async def test_session_that_was_created_too_late_for_its_caller_is_kept() -> Non
         await fake.push(*fake.answer(requests[0]))
         await bed.until(lambda: len(link.book) == 2)
         assert bed.events == [{"janus": "success", "data": {"id": 1_000_002}}]
-
-
-# Callers who leave
-
-
-async def leave(bed: LinkBed, command: dict[str, Any], timeout: float = 5.0) -> None:
-    """Ask, and leave when the command is on its way."""
-    link = bed.registry.find("gw")
-    before = link.traffic.in_flight
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(bed.ask, command, timeout)
-        await bed.until(lambda: link.traffic.in_flight == before + 1)
-        nursery.cancel_scope.cancel()
-
-
-async def test_answer_to_a_caller_who_left_is_an_event(janus: Janus) -> None:
-    async with running(LinkBed(), {"gw": janus.url}) as bed:
-        link = await bed.ready()
-        handle = await bed.attach()
-        await leave(bed, message(handle, {"do": "late", "ms": 50}, transaction="gone"))
-        assert link.traffic.in_flight == 1
-        await bed.until(lambda: link.traffic.in_flight == 0)
-        assert [event["transaction"] for event in bed.events] == ["gone"]
-
-
-async def test_queued_command_whose_caller_left_is_never_sent() -> None:
-    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
-        link = await bed.ready()
-        held: list[Message] = []
-
-        def hold(request: Message) -> Iterable[Reply]:
-            held.append(request)
-            return SILENCE
-
-        fake.script["message"] = hold
-        await leave(bed, message(7, "first"))
-        await leave(bed, message(7, "second"))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(bed.ask, message(7, "third"))
-            await bed.until(lambda: link.traffic.in_flight == 2)
-            # The first one's caller left, but it keeps its lane: Janus would run what follows beside it.
-            assert [request["body"] for request in held] == ["first"]
-            del fake.script["message"]
-            await fake.push(*fake.answer(held[0]))
-        assert [request["body"] for request in fake.received if request["janus"] == "message"] == ["first", "third"]
-        assert link.traffic.in_flight == 0
-
-
-async def test_lane_of_a_caller_who_left_is_free_at_its_time_limit() -> None:
-    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
-        await bed.ready()
-        fake.script["message"] = lambda request: SILENCE if request["body"] == "first" else fake.answer(request)
-        await leave(bed, message(7, "first"), 0.2)
-        answer = await bed.ask(message(7, "second"), 2)
-        assert answer["plugindata"]["data"]["echo"] == "second"
-
-
-# Notifications (contract 6.3)
-
-
-async def test_notification_is_heard_of_only_if_it_says_something(janus: Janus) -> None:
-    async with running(LinkBed(), {"gw": janus.url}) as bed:
-        link = await bed.ready()
-        handle = await bed.attach()
-
-        def post(body: Any, transaction: str) -> None:
-            link.traffic.post(read_command(message(handle, body, transaction=transaction)), 5.0)
-
-        post({"n": 1}, "success is dropped")
-        post({"do": "late"}, "event is an event")
-        link.traffic.post(read_command({"janus": "keepalive", "transaction": "ack is dropped"}), 5.0)
-        post({"do": "err"}, "error is an event")
-        await bed.until(lambda: link.traffic.in_flight == 0)
-        assert {event["transaction"] for event in bed.events} == {"event is an event", "error is an event"}
-        assert bed.stats.get("notifications_done") == 2
-
-
-async def test_notification_to_a_janus_that_keeps_silent_ends_at_its_limit() -> None:
-    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
-        link = await bed.ready()
-        fake.script["message"] = lambda request: SILENCE
-        link.traffic.post(read_command(message(7, {})), 0.1)
-        await bed.until(lambda: link.traffic.in_flight == 0, 2)
-        assert bed.events == []
 
 
 async def test_forged_answer_does_not_reach_another_gateways_caller() -> None:

@@ -1,13 +1,18 @@
 """A gateway survives what happens to its Janus and to the network between (contract 5.3)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import trio
 
 from bridge.core.environment import LinkSettings
+from bridge.core.registry import LinkRegistry
 from bridge.errors import LinkDown, TransactionLost
+from bridge.protocol import codec
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.gateway import Gateway
 from bridge.protocol.life import State
 from tests.support.janus import GEN, Janus
 from tests.support.janus_client import AdminClient, JanusClient
@@ -230,3 +235,34 @@ async def test_further_session_lost_is_reported_alone(janus: Janus) -> None:
         assert link.shown_state == "ready"
         # It is over, and stays so: its id is sent as it is, never replaced by the managed one.
         assert (await bed.ask({"janus": "keepalive", "session_id": further}))["error"]["code"] == 458
+
+
+async def test_fault_of_the_bridge_in_one_link_is_logged_and_lived_through(
+    janus_factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The link starts anew and claims; the other one, on the same Janus, notices nothing."""
+    server = janus_factory(reclaim_session_timeout=30)
+    bed = LinkBed()
+    broken = True
+
+    def on_event(gateway: Gateway, body: str) -> None:
+        if broken:
+            raise RuntimeError("a fault of the bridge")
+        bed.events.append(codec.parse(body))
+
+    bed.environment = replace(bed.environment, raise_event=on_event)
+    bed.registry = LinkRegistry(bed.environment, lambda janus_id: Credentials(), lambda gateway: ())
+    async with running(bed, {"gw": server.url, "other": server.url}):
+        link, other = await bed.ready(), await bed.ready("other")
+        handle, session = await bed.attach(), link.book.managed.session_id
+        with pytest.raises(TransactionLost):
+            await bed.message(handle, {"do": "burst", "n": 1})
+        broken = False
+        await bed.until(lambda: link.shown_state != "ready")
+        await bed.ready()
+        assert link.book.managed.session_id == session
+        await bed.echo(handle)
+        assert [status for janus_id, status, *_ in bed.statuses if janus_id == "other"] == ["connected"]
+        assert (other.reconnects, len(other.book)) == (0, 1)
+        assert "gateway gw failed; it starts again" in caplog.text
+        assert "a fault of the bridge" in caplog.text
