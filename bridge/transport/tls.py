@@ -13,7 +13,7 @@ from bridge.errors import ConnectFailed
 @cache
 def system_context() -> ssl.SSLContext:
     """Verification against the system's authorities. One for all: each would hold megabytes of certificates."""
-    return ssl.create_default_context()
+    return _verifying(None)
 
 
 def client_context(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
@@ -21,7 +21,7 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
     if ca is None and certificate is None:
         return system_context()
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context = _verifying(ca)
     except OSError as exc:
         raise ConnectFailed(f"tls_ca {ca}: {_text(exc)}") from None
     if certificate is not None:
@@ -30,6 +30,12 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
             context.load_cert_chain(certificate, key, password=_no_password)
         except OSError as exc:
             raise ConnectFailed(f"tls_cert {certificate}, tls_key {key or certificate}: {_text(exc)}") from None
+    return context
+
+
+def _verifying(ca: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # what Janus has; OpenSSL's own default depends on its build
     return context
 
 

@@ -19,7 +19,14 @@ from tests.support.janus import Janus
 from tests.support.tables import sqlite_table
 
 SECONDS = 15.0
-PRINTING = [["check"], ["db", "list", "--json"], ["unit"], ["import", os.devnull], ["mi", "--help"], ["--version"]]
+PRINTING = [
+    ["check"],
+    ["db", "list", "--json"],
+    ["unit", "--tmpfiles"],
+    ["import", os.devnull],
+    ["mi", "--help"],
+    ["--version"],
+]
 
 
 @pytest.fixture
@@ -224,7 +231,10 @@ def test_somebody_who_may_not_look_is_told_so(command: str, tmp_path: Path, envi
 
 def on_a_terminal(words: list[str], environ: dict[str, str], until: str | None = None) -> str:
     """What a person sees, up to ``until`` (and then Ctrl-C), or to the end."""
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as exc:
+        pytest.skip(f"no terminal is to be had here: {exc}")
     process = subprocess.Popen([PROGRAM, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=environ)
     os.close(theirs)
     seen = ""

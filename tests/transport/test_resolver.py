@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,11 @@ async def test_answer_has_the_port_that_was_asked_for(names: Names) -> None:
 async def test_answer_is_that_of_the_system() -> None:
     trio.socket.set_custom_hostname_resolver(Resolver())
     assert await look_up("localhost", 4711) == LOOKUP(b"localhost", 4711, type=socket.SOCK_STREAM)
+
+
+@pytest.mark.skipif(not Path("/etc/services").exists(), reason="no /etc/services: ports have no names here")
+async def test_port_may_be_a_name() -> None:
+    trio.socket.set_custom_hostname_resolver(Resolver())
     assert await look_up("localhost", "http") == LOOKUP(b"localhost", "http", type=socket.SOCK_STREAM)
 
 
