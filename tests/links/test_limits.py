@@ -181,7 +181,8 @@ ENDING = {
 
 @pytest.mark.parametrize(("wire", "text"), ENDING.values(), ids=ENDING)
 async def test_what_breaks_the_framing_ends_the_connection_with_a_clear_text(wire: bytes, text: str) -> None:
-    async with open_fake_janus() as fake, running(LinkBed(options=SMALL), {"gw": fake.url}) as bed:
+    bed = LinkBed(settings=LinkSettings(reconnect_min=0.05), options=SMALL)
+    async with open_fake_janus() as fake, running(bed, {"gw": fake.url}):
         link = await bed.ready()
         await fake.push(wire)
         await bed.until(lambda: bed.names() == ["connected", "disconnected"])
