@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """The unit, with this installation's program in ExecStart."""
     text = resources.path(f"opensips-examples/systemd/{args.file}").read_text(encoding="utf-8")
     program = _program()
-    if program.startswith(_HIDDEN):
+    if "ProtectHome=yes" in text and program.startswith(_HIDDEN):
         complain(f"janus-bridge unit: ProtectHome= hides {program} from the service; install it elsewhere, as in /opt")
     put(text.replace("/usr/bin/janus-bridge", program).rstrip("\n"))
     return 0
