@@ -105,15 +105,15 @@ class Left:
             # Janus answers in turn: with this answer everything has come that it had queued for this connection.
             await traffic.own(connection, {"janus": "ping"}).event.wait()
             await connection.idle()
+        destroys = [traffic.own(connection, {"janus": "destroy", "session_id": one}) for one in unknown]
         with trio.move_on_after(RETIRE):
-            for session_id in unknown:
-                traffic.own(connection, {"janus": "destroy", "session_id": session_id})
-            await connection.idle()
+            for call in destroys:
+                await call.event.wait()
         traffic.move(connection, heir)
         traffic.lose(connection, "its connection was left and gave no answer")
-        if self.carries(connection):
-            # A caller's create was on its way when the others were claimed.
-            self.add(connection, "choice")
+        if self.carries(connection):  # a caller's create was on its way when the others were claimed
+            if not connection.ended.is_set():
+                self.add(connection, "choice")
             self._stranded()
         else:
             connection.close()

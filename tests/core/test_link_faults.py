@@ -1,22 +1,25 @@
 """Whatever the network and Janus do to a link, what it promises holds (contract 5.3 .. 5.5).
 
 Random faults under a mock clock, beside a model of Janus that knows which connection has which session and what was
-executed. No fault here ends a session by itself: so any session that is lost was killed by the bridge.
+executed. No harmless fault ends a session by itself: so any session that is lost then was killed by the bridge.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 from typing import TypeAlias
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, LinkDown, TransactionTimeout
+from bridge.protocol.command import read_command
 from bridge.protocol.life import State
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
@@ -25,6 +28,7 @@ URL, ALIAS = "ws://model", "ws://alias"
 LIMIT = 5.0
 HANDLES = 2
 EXAMPLES = 100
+REFUSED = "refused"
 
 Fault: TypeAlias = Callable[[], object]
 Command: TypeAlias = tuple[int, bool]  # handle, whether the answer is an event behind an ack
@@ -58,6 +62,17 @@ class Trial:
         }
         if reclaim:
             self.faults["cut"] = self.cut
+        # These end sessions.
+        self.deadly: dict[str, Fault] = self.faults | {
+            "cut": self.cut,
+            "end sessions": self.end_sessions,
+            "mute create": lambda: self.janus.mute.add("create"),
+            "refuse create": lambda: self.janus.errors.update(create=(472, "Not accepting new sessions")),
+            "mute all": lambda: self.janus.mute.update({"info", "ping", "create", "claim", "keepalive", "message"}),
+            "close at once": lambda: setattr(self.janus, "closing", True),
+            "forget sessions": self.janus.sessions.clear,
+            "create": lambda: self.link.traffic.post(read_command({"janus": "create"}), LIMIT),
+        }
 
     @property
     def link(self) -> JanusLink:
@@ -70,6 +85,10 @@ class Trial:
     def cut(self) -> None:
         for socket in self.janus.open_sockets:
             socket.end("connection lost: reset")
+
+    def end_sessions(self) -> None:
+        for session_id in list(self.janus.sessions):
+            self.janus.end_session(session_id)
 
     def answer(self) -> None:
         self.janus.mute.clear()
@@ -87,12 +106,13 @@ class Trial:
         started = trio.current_time()
         try:
             answer = await self.bed.ask({"janus": "message", "handle_id": handle, "body": body}, LIMIT)
-            self.outcomes[number] = answer["plugindata"]["data"]["n"]
+            refused = answer["janus"] == "error"  # the session was over
+            self.outcomes[number] = REFUSED if refused else answer["plugindata"]["data"]["n"]
         except BridgeError as error:
             self.outcomes[number] = error
         assert trio.current_time() - started <= LIMIT + 0.1
 
-    async def play(self, script: Script) -> None:
+    async def play(self, script: Script, *, harmless: bool) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.janus.run)
             async with running(self.bed, {"gw": URL}):
@@ -100,32 +120,39 @@ class Trial:
                 sessions = {int((await self.bed.ask({"janus": "create"}))["data"]["id"])}
                 sessions.add(self.link.book.managed.session_id or 0)
                 for fault, pause, commands in script:
-                    self.faults[fault]()
+                    self.strike(fault)
                     self.janus.look()
                     for command in commands:
                         nursery.start_soon(self.ask, *command)
                     await trio.sleep(pause)
                 before, at = self.janus.connects, trio.current_time()
                 await self.heal()
-                self.check(sessions)
+                self.check(sessions if harmless else None)
                 assert self.janus.connects - before < 10 + (trio.current_time() - at)
             nursery.cancel_scope.cancel()
 
+    def strike(self, fault: str) -> None:
+        with suppress(LinkDown):
+            self.deadly[fault]()
+
     async def heal(self) -> None:
+        self.janus.closing = False
         for fault in ("thaw", "accept", "upgrade", "answer"):
             self.faults[fault]()
         self.janus.look()
         await trio.sleep(60)
 
-    def check(self, sessions: set[int]) -> None:
+    def check(self, sessions: set[int] | None) -> None:
+        """``sessions``: those that must be there; None where they may have ended."""
         link, janus = self.link, self.janus
-        assert janus.lost == []
-        assert link.state is State.READY
-        assert set(janus.sessions) == sessions
+        mine = {session.session_id or 0 for session in link.book}
+        if sessions is not None:
+            assert janus.lost == []
+            assert set(janus.sessions) == mine == sessions
         # One connection is left, it has every session, and everybody knows.
+        assert link.state is State.READY
         (socket,) = janus.open_sockets
-        assert set(janus.sessions.values()) == {socket}
-        assert {session.session_id for session in link.book} == sessions
+        assert {janus.sessions[session_id] for session_id in mine} == {socket}
         assert all(session.live for session in link.book)
         assert len(link.succession.left) == 0
         assert link.traffic.in_flight == 0
@@ -135,10 +162,8 @@ class Trial:
         executed = [body["n"] for body in self.janus.executed]
         assert len(executed) == len(set(executed))
         for number, outcome in self.outcomes.items():
-            not_sent = isinstance(outcome, LinkDown) or (
-                isinstance(outcome, TransactionTimeout) and outcome.data == "not sent"
-            )
-            if not_sent:
+            not_sent = isinstance(outcome, TransactionTimeout) and outcome.data == "not sent"
+            if not_sent or outcome == REFUSED or isinstance(outcome, LinkDown):
                 assert number not in executed, outcome
             elif not isinstance(outcome, BridgeError):
                 assert outcome == number
@@ -148,22 +173,25 @@ class Trial:
             assert mine == sorted(mine), accepted
 
 
-def steps(reclaim: bool) -> st.SearchStrategy[Script]:
+def steps(faults: Iterable[str]) -> st.SearchStrategy[Script]:
     commands = st.lists(st.tuples(st.integers(1, HANDLES), st.booleans()), max_size=3)
     pauses = st.sampled_from([0, 0.0005, 0.0015, 0.0025, 0.0045, 0.3, 1, 4, 5.001, 11, 30])
-    return st.lists(
-        st.tuples(st.sampled_from(sorted(Trial(reclaim=reclaim).faults)), pauses, commands), min_size=1, max_size=14
-    )
+    return st.lists(st.tuples(st.sampled_from(sorted(faults)), pauses, commands), min_size=1, max_size=14)
 
 
 @pytest.mark.parametrize("reclaim", [False, True], ids=["no reclaim", "reclaim"])
-def test_no_session_is_lost_and_every_outcome_is_true(reclaim: bool) -> None:
-    @settings(max_examples=EXAMPLES)
-    @given(steps(reclaim))
-    def holds(script: Script) -> None:
+@pytest.mark.parametrize("harmless", [True, False], ids=["harmless faults", "deadly faults"])
+def test_promises_hold(reclaim: bool, harmless: bool, caplog: pytest.LogCaptureFixture) -> None:
+    trial = Trial(reclaim=reclaim)
+
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+    @given(steps(trial.faults if harmless else trial.deadly))
+    def hold(script: Script) -> None:
         async def main() -> None:
-            await Trial(reclaim=reclaim).play(script)
+            await Trial(reclaim=reclaim).play(script, harmless=harmless)
 
         trio.run(main, clock=MockClock(autojump_threshold=0))
+        faults_of_ours = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+        assert faults_of_ours == []
 
-    holds()
+    hold()
