@@ -97,12 +97,11 @@ class Table:
 
     def _gateways(self, rows: list[TableRow]) -> tuple[dict[str, Gateway], list[str]]:
         gateways, faults = read_rows(rows)
-        for fault in faults:
-            if fault not in self._warned:  # polling must not repeat it
-                log.warning("janus table: %s", fault)
-        self._warned = set(faults)
-        if not rows:
-            log.warning("the janus table is empty: there is no gateway")
+        warnings = faults if rows else ["it is empty: there is no gateway"]
+        for warning in warnings:
+            if warning not in self._warned:  # polling must not repeat it
+                log.warning("janus table: %s", warning)
+        self._warned = set(warnings)
         return gateways, faults
 
     async def run(self) -> None:
