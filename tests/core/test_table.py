@@ -73,6 +73,7 @@ async def test_last_good_table_is_used_until_the_database_answers(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database()
+    caplog.set_level(logging.INFO)
     database.kept, database.answer = [ONE], TableUnavailable("no route to the database")
     async with table_of(database) as (table, bed), trio.open_nursery() as nursery:
         await table.first(database.saved)
