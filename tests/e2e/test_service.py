@@ -165,7 +165,7 @@ def test_a_journal_gets_priorities(tmp_path: Path, form: str) -> None:
     environ = {**os.environ, "JOURNAL_STREAM": f"{stderr.st_dev}:{stderr.st_ino}"}
     with Bridge(tmp_path, {"log.format": form}, environ=environ) as bridge:
         lines = bridge.log.splitlines()
-    assert "the janus table is empty" in lines[0]
+    assert "janus table: it is empty" in lines[0]
     assert lines[0].startswith("<4>")
     assert all(re.match(r"<[46]>", line) for line in lines)
     if form == "json":
