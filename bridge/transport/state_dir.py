@@ -23,15 +23,20 @@ class StateDir:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise self._fault("Not a directory") from None
         except OSError as exc:
-            raise ConfigError(f"state.dir {self.path}: {exc.strerror}") from None
+            raise self._fault(exc.strerror) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(f"state.dir {self.path}: another janus-bridge is running with it") from None
+            raise self._fault("another janus-bridge is running with it") from None
 
     def release(self) -> None:
         """Give it free."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _fault(self, reason: str | None) -> ConfigError:
+        return ConfigError(f"[state] dir {self.path}: {reason}")
