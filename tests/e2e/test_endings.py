@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bridge import PROGRAM
+from tests.support.environ import bare, unmeasured
 from tests.support.janus import Janus
 from tests.support.tables import sqlite_table
 
@@ -31,8 +32,7 @@ PRINTING = [
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """Of a user with nothing but a home."""
-    return {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    return bare(tmp_path)
 
 
 @pytest.fixture
@@ -215,6 +215,7 @@ def test_what_the_configuration_names_and_is_not_there(environ: dict[str, str]) 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 @pytest.mark.parametrize("command", ["check", "db list", "run"])
 def test_somebody_who_may_not_look_is_told_so(command: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    environ = unmeasured(environ)
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups PROGRAM"
     if shell(f"{nobody} --version", environ).returncode:
         pytest.skip("nobody may not run the program")
