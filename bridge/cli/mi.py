@@ -16,7 +16,7 @@ from bridge.cli.output import complain, put, waiting
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError
-from bridge.transport.mi_client import DEFAULT_URL, MiClient, NothingAnswered
+from bridge.transport.mi_client import DEFAULT_URL, MiClient, NothingAnswered, UnknownCa
 
 TOKEN_VARIABLE = "JANUS_BRIDGE_MI__TOKEN"  # the one that sets [mi].token of the service
 _LONGEST = 3600  # s; a Janus command has at most 600
@@ -75,10 +75,8 @@ def explained(url: str) -> Iterator[None]:
             raise
         hint = f"{url} wants a token, or another one (--token, or better {TOKEN_VARIABLE})"
         raise RpcError(exc.code, exc.message, hint) from None
-    except NothingAnswered as exc:
-        if "CERTIFICATE_VERIFY_FAILED" not in str(exc):
-            raise
-        raise NothingAnswered(f"{exc}; --ca FILE names the CA to trust") from None
+    except UnknownCa as exc:
+        raise NothingAnswered(f"{exc}; --ca FILE names the one to trust") from None
 
 
 def run(args: argparse.Namespace) -> int:

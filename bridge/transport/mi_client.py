@@ -15,13 +15,22 @@ from bridge.errors import BridgeError, ConfigError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
+from bridge.transport.tls import tls_text
 
 DEFAULT_URL = "http://127.0.0.1:8889/mi"
 _DATAGRAM = 65536  # longer than any
+# What a listener that waits for a TLS handshake does to a request in clear text: it closes, or sends an alert.
+_AS_IF_TLS = (http.client.BadStatusLine, ConnectionResetError, BrokenPipeError)
+# OpenSSL's X509_V_ERR_ codes for a certificate that no other CA would make good: too early, too late, another's name.
+_NOT_ABOUT_THE_CA = frozenset({9, 10, 62, 64})
 
 
 class NothingAnswered(BridgeError):
     """No answer: nobody listens there, or it took too long, or its certificate is not to be trusted."""
+
+
+class UnknownCa(NothingAnswered):
+    """The certificate was signed by nobody who is trusted."""
 
 
 class MiClient:
@@ -35,6 +44,7 @@ class MiClient:
         """
         self.url = url
         self._timeout = timeout
+        self._ca = ca
         self._ids = itertools.count(1)
         self._headers = {"Content-Type": "application/json"}
         if token is not None:
@@ -50,7 +60,7 @@ class MiClient:
             try:
                 self._tls = ssl.create_default_context(cafile=ca)
             except (OSError, ValueError) as exc:
-                raise ConfigError(f"ca {ca!r}: {exc}") from None
+                raise ConfigError(f"ca {ca!r}: {_plainly(exc)}") from None
 
     def call(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> Any:
         """The result. Raises RpcError (the MI's own, or an HTTP status as one), NothingAnswered, MalformedMessage."""
@@ -80,10 +90,14 @@ class MiClient:
                     text = self._ask_http(url, body)
         except TimeoutError:
             raise NothingAnswered(f"{self.url}: no answer within {self._timeout:g} s") from None
+        except ssl.SSLError as exc:
+            raise self._tls_fault(exc) from None
         except http.client.HTTPException as exc:
-            raise NothingAnswered(f"{self.url}: no HTTP answer: {exc or type(exc).__name__}") from None
+            words = f"no HTTP answer: {str(exc) or type(exc).__name__}"
+            raise NothingAnswered(f"{self.url}: {words}{self._other_scheme(exc)}") from None
         except (OSError, UnicodeError) as exc:  # the latter for a host name that IDNA refuses
-            raise NothingAnswered(f"{self.url}: {getattr(exc, 'strerror', None) or exc}") from None
+            words = getattr(exc, "strerror", None) or str(exc)
+            raise NothingAnswered(f"{self.url}: {words}{self._other_scheme(exc)}") from None
         code, _, words = text.partition(" ")
         if code.isdecimal() and words:  # mi_datagram's two answers that are not JSON
             raise RpcError(int(code), words)
@@ -107,6 +121,26 @@ class MiClient:
             raise RpcError(response.status, response.reason or "no reason given")
         return answer.decode("utf-8", "replace")
 
+    def _tls_fault(self, exc: ssl.SSLError) -> NothingAnswered:
+        words = f"{self.url}: {tls_text(exc).removesuffix(': is this a TLS port?').rstrip('.')}"
+        if not isinstance(exc, ssl.SSLCertVerificationError):
+            return NothingAnswered(words + self._other_scheme(exc))
+        if exc.verify_code in _NOT_ABOUT_THE_CA:
+            return NothingAnswered(words)
+        return UnknownCa(
+            f"{words}; it is signed by none of the CAs {f'in {self._ca}' if self._ca else 'of this system'}"
+        )
+
+    def _other_scheme(self, exc: Exception) -> str:
+        """What to write, where it looks as if the listener spoke the other of http and https; else nothing."""
+        match self._address:
+            case SplitResult(scheme="http") as url if isinstance(exc, _AS_IF_TLS):
+                return f"; if it speaks HTTPS, write {url._replace(scheme='https').geturl()}"
+            case SplitResult(scheme="https") as url if isinstance(exc, ssl.SSLError):
+                return f"; if it speaks plain HTTP, write {url._replace(scheme='http').geturl()}"
+            case _:
+                return ""
+
     def _ask_udp(self, address: UdpAddress, body: bytes) -> str:
         family, _, _, _, peer = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -126,6 +160,12 @@ class MiClient:
         else:
             sock.sendto(body, path)
         return sock.recv(_DATAGRAM).decode("utf-8", "replace")
+
+
+def _plainly(exc: Exception) -> str:
+    if isinstance(exc, ssl.SSLError):
+        return (exc.reason or "is no PEM file with certificates").replace("_", " ").lower()
+    return getattr(exc, "strerror", None) or str(exc)
 
 
 def _http_url(text: str) -> SplitResult:

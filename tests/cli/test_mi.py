@@ -1,9 +1,6 @@
 import argparse
 import json
 import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +12,10 @@ from bridge.core.mi import Call, Command
 from bridge.errors import ConfigError
 from bridge.protocol.recipe import Parameter
 from bridge.transport.mi_datagram import open_udp, open_unix, serve_mi_datagram
-from tests.support.certs import Certificates, issue
+from tests.cli.conftest import Cli, Http
 from tests.support.mi_pairs import core_registry
 
 USAGE = "Usage: help mi_cmd - returns information about 'mi_cmd'\n"
-Ran = tuple[int, str, str]
-Cli = Callable[..., Awaitable[Ran]]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """``cli("mi", ...)``: exit code, stdout, stderr."""
-    monkeypatch.delenv(mi.TOKEN_VARIABLE, raising=False)
-
-    async def run(*argv: str) -> Ran:
-        parser = argparse.ArgumentParser(prog="janus-bridge")
-        mi.add_parser(parser.add_subparsers())
-        args = parser.parse_args(argv)
-        code = await trio.to_thread.run_sync(args.run, args)  # it blocks, and the server lives in this thread
-        return code, *capsys.readouterr()
-
-    return run
 
 
 async def dispatch(body: bytes) -> bytes | None:
@@ -60,49 +40,6 @@ async def udp(nursery: trio.Nursery) -> str:
     listener = open_udp("127.0.0.1", 0)
     await nursery.start(serve_mi_datagram, listener, dispatch)
     return listener.name
-
-
-class Http:
-    """A scripted HTTP server: notes the last request and gives it ``status`` and ``answer``."""
-
-    def __init__(self, certificates: Certificates | None) -> None:
-        self.status = 200
-        self.answer = b'{"jsonrpc":"2.0","result":"OK","id":"1"}'
-        self.path = ""
-        self.headers: dict[str, str] = {}
-        self.body = b""
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler) -> None:  # `self` is the server's state
-                self.path = handler.path
-                self.headers = dict(handler.headers.items())
-                self.body = handler.rfile.read(int(handler.headers["Content-Length"]))
-                handler.send_response(self.status)
-                handler.send_header("Content-Length", str(len(self.answer)))
-                handler.end_headers()
-                handler.wfile.write(self.answer)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        if certificates is not None:
-            self._server.socket = certificates.server_context().wrap_socket(self._server.socket, server_side=True)
-        self.netloc = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def http() -> Iterator[Http]:
-    server = Http(None)
-    yield server
-    server.close()
 
 
 async def test_a_text_is_printed_bare(cli: Cli, udp: str) -> None:
@@ -199,18 +136,6 @@ async def test_other_answers_are_one_line_and_exit_code_1(
     assert (code, out) == (1, "")
     assert err.endswith(f"{line}\n")
     assert err.count("\n") == 1
-
-
-async def test_over_https_to_whom_the_ca_vouches_for(cli: Cli, tmp_path: Path) -> None:
-    certificates = issue(tmp_path)
-    server = Http(certificates)
-    try:
-        url = f"https://{server.netloc}/mi"
-        assert await cli("mi", "which", "--url", url, "--ca", str(certificates.ca)) == (0, "OK\n", "")
-        code, _, err = await cli("mi", "which", "--url", url, "--ca", str(certificates.stranger_ca))
-        assert (code, "certificate verify failed" in err, err.count("\n")) == (3, True, 1)
-    finally:
-        server.close()
 
 
 async def test_nothing_answered_is_exit_code_3(cli: Cli, tmp_path: Path) -> None:
