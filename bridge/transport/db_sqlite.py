@@ -4,6 +4,7 @@ Owns how the file is opened and what SQLite's errors mean. Must not know the sta
 Authority: sqlite.org "URI filenames" and "Result codes"; OpenSIPS module db_sqlite.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,10 +36,14 @@ class SqliteEngine:
         try:
             if mode == "create":
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            elif not self._path.parent.is_dir():
+                raise TableRefused(f"there is no folder {self._path.parent}")
             elif not self._path.exists():
                 raise TableRefused("no such file")
-            elif not self._path.is_file():
-                raise TableRefused("not a file")
+            if self._path.exists() and not self._path.is_file():
+                raise TableRefused("a directory, not a file" if self._path.is_dir() else "not a file")
+        except FileExistsError:
+            raise TableRefused(f"{self._path.parent}: Not a directory") from None
         except OSError as exc:
             raise TableRefused(f"{self._path.parent}: {exc.strerror}") from None
         try:
@@ -53,17 +58,34 @@ class SqliteEngine:
                     try:
                         return connection.execute(sql, values).fetchall()
                     except sqlite3.Error as exc:
-                        raise _translated(exc) from None
+                        raise self._translated(exc, mode) from None
 
                 yield execute
                 connection.execute("COMMIT")  # without it, closing rolls back
         except sqlite3.Error as exc:
-            raise _translated(exc) from None
+            raise self._translated(exc, mode) from None
 
+    def _translated(self, exc: sqlite3.Error, mode: Mode) -> TableUnavailable:
+        text = one_line(str(exc))
+        if text.startswith("no such table"):
+            return NoSuchTable(text)
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits say more, not else
+        if code in _TEMPORARY:
+            return TableUnavailable(text)
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            missing = self._missing_right(journal=mode != "read" or code == sqlite3.SQLITE_READONLY)
+            return TableRefused(text if missing is None else f"{text}: {missing}")
+        return TableRefused(text)
 
-def _translated(exc: sqlite3.Error) -> TableUnavailable:
-    text = one_line(str(exc))
-    if text.startswith("no such table"):
-        return NoSuchTable(text)
-    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits say more, not else
-    return TableUnavailable(text) if code in _TEMPORARY else TableRefused(text)
+    def _missing_right(self, *, journal: bool) -> str | None:
+        """Which one SQLite missed: it does not say. ``journal``: whether it wanted to make one, as it does to write,
+        and even to read what is in WAL mode. Asks without opening: closing the file would end locks that others have.
+        """
+        there, folder = os.path.exists(self._path), self._path.parent
+        if there and not os.access(self._path, os.R_OK):
+            return "no permission to read it"
+        if journal and there and not os.access(self._path, os.W_OK):
+            return "no permission to write it"
+        if journal and not os.access(folder, os.W_OK | os.X_OK):
+            return f"no permission to write in {folder}, where SQLite has to make its {'journal' if there else 'file'}"
+        return None

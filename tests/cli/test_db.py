@@ -81,7 +81,7 @@ def test_json(run: Run) -> None:
         (["add", "a\nb", "janusws://h"], 2, "ID 'a\\nb' is empty or unprintable"),
         (["list", "-o", "log.level=9"], 2, "option -o log.level: [log] level = 9: must be from -3 to 4"),
         (["list", "-c", "/none.toml"], 2, "/none.toml: no such file"),
-        (["list", "-o", "janus.janus_db_url=sqlite:///none/x.db"], 2, "sqlite:///none/x.db: no such file"),
+        (["list", "-o", "janus.janus_db_url=sqlite:///none/x.db"], 2, "sqlite:///none/x.db: there is no folder /none"),
         (
             ["list", "-o", "janus.janus_db_url=mysql://u:hunter2@127.0.0.1:1/d"],
             3,

@@ -103,7 +103,10 @@ async def test_a_wrong_table_is_refused(file: Path, statement: str, text: str) -
 async def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(TableRefused, match=r"/none\.db: no such file$"):
         await JanusTable(SqliteUrl(str(tmp_path / "none.db"))).rows()
-    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240  # reading created nothing
+    folder = tmp_path / "none"
+    with pytest.raises(TableRefused, match=f"/none/t.db: there is no folder {folder}$"):
+        await JanusTable(SqliteUrl(str(folder / "t.db"))).add("gw1", "janusws://h")
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240  # nothing was created
 
 
 async def test_no_database(tmp_path: Path) -> None:
@@ -114,9 +117,12 @@ async def test_no_database(tmp_path: Path) -> None:
 
 
 async def test_a_folder_is_no_database(tmp_path: Path) -> None:
-    with pytest.raises(TableRefused, match="not a file"):
-        await JanusTable(SqliteUrl(str(tmp_path))).rows()
-    with pytest.raises(TableRefused, match="/dev/null: File exists"):
+    for visit in (JanusTable.rows, JanusTable.create):
+        with pytest.raises(TableRefused, match=f"^sqlite://{tmp_path}: a directory, not a file$"):
+            await visit(JanusTable(SqliteUrl(str(tmp_path))))
+        with pytest.raises(TableRefused, match=r"^sqlite:///dev/null: not a file$"):
+            await visit(JanusTable(SqliteUrl("/dev/null")))
+    with pytest.raises(TableRefused, match="/dev/null: Not a directory"):
         await JanusTable(SqliteUrl(f"/dev/null/{tmp_path.name}")).create()
 
 
