@@ -1,0 +1,81 @@
+"""From arguments to an exit code: what ends in one line, and what must not be hidden."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.__main__ import main
+from bridge.cli import unit
+from bridge.errors import BridgeError, ConfigError, LinkDown, TableRefused, TableUnavailable
+from bridge.transport.mi_client import NothingAnswered
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Failing:
+    """A subcommand that ends so."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self, _args: object) -> int:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("x.toml: bad"), 2, "x.toml: bad"),
+        (TableRefused("no such file"), 2, "no such file"),
+        (TableUnavailable("Connection refused"), 3, "Connection refused"),
+        (NothingAnswered("udp:h:1: no answer"), 3, "udp:h:1: no answer"),
+        (LinkDown("is silent"), 1, "503 Janus not connected: is silent"),
+        (BridgeError(), 1, "500 Internal error"),
+        (ExceptionGroup("", [ExceptionGroup("", [TableRefused("access denied")])]), 2, "access denied"),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    error: Exception, code: int, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "run", Failing(error))
+    assert main(["unit"]) == code
+    assert capsys.readouterr() == ("", f"janus-bridge: {line}\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])],
+    ids=["alone", "out of a nursery"],
+)
+def test_ctrl_c_says_nothing(
+    error: BaseException, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "run", Failing(error))
+    assert main(["unit"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = ZeroDivisionError()
+    monkeypatch.setattr(unit, "run", Failing(fault))
+    with pytest.raises(ZeroDivisionError):
+        main(["unit"])
+    group = ExceptionGroup(
+        "", [ConfigError("x"), ExceptionGroup("", [fault])]
+    )  # beside an error with a line of its own
+    monkeypatch.setattr(unit, "run", Failing(group))
+    with pytest.raises(ExceptionGroup) as caught:
+        main(["unit"])
+    assert caught.value is group
+
+
+def test_python_runs_the_package_as_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "unit"], cwd=ROOT, capture_output=True, text=True, timeout=15
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"ExecStart={sys.executable} -m bridge run" in done.stdout
+    done = subprocess.run([sys.executable, "-m", "bridge"], cwd=ROOT, capture_output=True, text=True, timeout=15)
+    assert done.returncode == 2  # the exit code gets out
