@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     report = Report(as_json=args.json)
     source = str(config.source) if config.source is not None else "configuration"
     for warning in config.warnings:
-        report.add("warning", source, warning.removeprefix(f"{source}: "))
+        report.add("warning", *_placed(warning))
     report.add("ok", source, "is valid" if config.source is not None else "defaults and options are valid")
     for fault in faults(config):
         report.add("error", source, fault)
@@ -78,6 +78,12 @@ class Report:
             put(json.dumps({"level": level, "where": where, "text": text}))
         else:
             put(f"{colour(f'{level:7}', _COLOURS[level])} {clean(where)}: {clean(text)}")
+
+
+def _placed(text: str) -> tuple[str, str]:
+    """A line of the configuration's: the source at its beginning, and the rest."""
+    where, _, what = text.partition(": ")
+    return where, what
 
 
 async def _check(config: Config, report: Report, *, connect: bool) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from bridge.config import variables
 from bridge.config.check import complaint, find, first_error
 from bridge.config.kinds import DB_URL, SECRETS
 from bridge.config.rules import conflicts
@@ -21,7 +22,6 @@ from bridge.errors import ConfigError
 from bridge.protocol.db_url import MysqlUrl
 
 DEFAULT_PATH = Path("/etc/janus-bridge/janus-bridge.toml")
-PREFIX = "JANUS_BRIDGE_"
 
 _Path: TypeAlias = tuple[str, ...]
 
@@ -41,6 +41,7 @@ def load(
     ``path``: a file that has to be there; None takes DEFAULT_PATH if it is. ``overrides``: ``section.key=TOML-VALUE``.
     """
     file = _read_file(path)
+    warnings = [*_strays(environ)]
     sources = [*([file] if file else []), *_from_environment(environ), *map(_from_option, overrides)]
     values: dict[str, Any] = {}
     origins: dict[_Path, str] = {}
@@ -56,7 +57,9 @@ def load(
     state_dir = _section(("state",), values["state"], origins).dir
     values["janus"].setdefault("janus_db_url", str(default_table(state_dir)))
     config = _build(values, origins, None if file is None else Path(file.name))
-    return config if file is None else dataclasses.replace(config, warnings=tuple(_exposed(file)))
+    if file is not None:
+        warnings += _exposed(file)
+    return dataclasses.replace(config, warnings=tuple(warnings))
 
 
 def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
@@ -80,13 +83,20 @@ def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Source]:
     for name in sorted(environ):
-        words = name.removeprefix(PREFIX).split("__")
-        if not name.startswith(PREFIX) or len(words) < 2:
-            continue
-        steps = [words[0].lower(), "__".join(words[1:]).lower()]
-        if steps[0] == "janus" and words[1].lower() == "gateways" and len(words) > 3:
-            steps = ["janus", "gateways", "__".join(words[2:-1]), words[-1].lower()]  # the ID has its own case
-        yield _single(f"environment {name}", steps, environ[name])
+        steps = variables.path_of(name)
+        if steps is not None:
+            yield _single(f"environment {name}", steps, environ[name])
+
+
+def _strays(environ: Mapping[str, str]) -> Iterator[str]:
+    """A warning of variables that set nothing. Raises ConfigError for one that was meant to: a token, perhaps."""
+    strays = variables.strays(environ)
+    for name in strays:
+        meant = variables.meant(name)
+        if meant is not None:
+            raise ConfigError(f"environment {name}: unknown setting, did you mean {meant}?")
+    if strays:
+        yield f"environment: {', '.join(strays)}: no settings, which are {variables.FORM}; ignored"
 
 
 def _from_option(text: str) -> _Source:

@@ -137,6 +137,26 @@ def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, name: s
     assert fault(tmp_path, "", **{name: value}).startswith(f"environment {name}: {line.replace('***', '99')}")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LOG_LEVEL", "LOG__LEVEL"),
+        ("MI_TOKEN", "MI__TOKEN"),
+        ("mi_token", "MI__TOKEN"),
+        ("MI_TOKN", "MI__TOKEN"),
+        ("TOKEN", "MI__TOKEN"),
+        ("JANUS_DB_URL", "JANUS__JANUS_DB_URL"),
+        ("JANUS_JANUS_DB_URL", "JANUS__JANUS_DB_URL"),
+        ("ALLOW", "MI__ALLOW or JANUS_BRIDGE_EVENTS__ALLOW"),
+        ("JANUS_GATEWAYS_gw1_API_SECRET", "JANUS__GATEWAYS__<ID>__<KEY>"),
+        ("GATEWAYS_gw1_API_SECRET", "JANUS__GATEWAYS__<ID>__<KEY>"),
+    ],
+)
+def test_a_variable_that_nearly_is_a_setting_is_not_ignored(tmp_path: Path, name: str, meant: str) -> None:
+    line = f"environment JANUS_BRIDGE_{name}: unknown setting, did you mean JANUS_BRIDGE_{meant}?"
+    assert fault(tmp_path, "", **{f"JANUS_BRIDGE_{name}": SECRET}) == line
+
+
 def test_the_first_source_at_fault_is_named_not_the_last(tmp_path: Path) -> None:
     assert fault(tmp_path, "[log]\nlevel = 9", "log.level=3").startswith("[log] level = 9")
 

@@ -134,7 +134,22 @@ def test_the_default_file_may_be_missing_but_no_other(tmp_path: Path, monkeypatc
 
 
 def test_other_variables_are_none_of_ours(tmp_path: Path) -> None:
-    read(tmp_path, "", JANUS_BRIDGE_HOME="x", JANUS__LOG__LEVEL="9", XJANUS_BRIDGE_LOG__LEVEL="9")
+    assert read(tmp_path, "", JANUS__LOG__LEVEL="9", XJANUS_BRIDGE_LOG__LEVEL="9", JANUS_BRIDGE="9").warnings == ()
+
+
+def test_variables_with_our_prefix_that_resemble_no_setting_are_warned_of(tmp_path: Path) -> None:
+    kubernetes = ["SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8889_TCP", "PORT_8889_TCP_PROTO", "PORT_8889_TCP_ADDR"]
+    names = sorted(f"JANUS_BRIDGE_{name}" for name in [*kubernetes, "HOME", ""])
+    (warning,) = read(tmp_path, "", **dict.fromkeys(names, SECRET)).warnings
+    assert warning == (
+        f"environment: {', '.join(names)}: no settings, which are JANUS_BRIDGE_<SECTION>__<KEY>; ignored"
+    )
+
+
+def test_both_kinds_of_warnings_are_given(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("[mi]\ntoken = 'x'")
+    (tmp_path / "x.toml").chmod(0o644)
+    assert len(load(tmp_path / "x.toml", environ={**ENVIRON, "JANUS_BRIDGE_HOME": "x"}).warnings) == 2
 
 
 def test_a_token_opens_the_listener(tmp_path: Path) -> None:
