@@ -7,7 +7,6 @@ the database or every Janus did not answer.
 
 import argparse
 import json
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,19 +20,10 @@ from bridge.cli.visit import Level, Visit
 from bridge.config import Config
 from bridge.config.settings import TABLE_FILE
 from bridge.daemon.parts import database_of
-from bridge.errors import TableRefused, TableUnavailable
+from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 
 _COLOURS = {"ok": GREEN, "warning": YELLOW, "error": RED}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line. ``where``: the file, the table, or a janus_id."""
-
-    level: Level
-    where: str
-    text: str
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,9 +42,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises ConfigError, TableRefused."""
-    config = load_config(args)
+    """Raises ConfigError, TableRefused; with --json these are findings too, for whoever reads them."""
     report = Report(as_json=args.json)
+    try:
+        return _run(args, report)
+    except (ConfigError, TableRefused) as exc:
+        if not args.json:
+            raise
+        report.add("error", *(_placed(str(exc)) if isinstance(exc, ConfigError) else ("table", str(exc))))
+        return 2
+
+
+def _run(args: argparse.Namespace, report: "Report") -> int:
+    config = load_config(args)
     source = str(config.source) if config.source is not None else "configuration"
     for warning in config.warnings:
         report.add("warning", *_placed(warning))
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Report:
-    """Prints findings as they come."""
+    """Prints findings as they come, a line each. ``where``: the source of a setting, the table, or a janus_id."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json

@@ -103,19 +103,18 @@ def test_a_folder_that_is_none_is_no_table_to_be_made(check: Check, tmp_path: Pa
     code, rows, err = check(f"state.dir={tmp_path}/file/state")
     assert code == 2
     assert "does not exist yet" not in str(rows)
-    assert err.startswith("janus-bridge: ")
-    assert f"{tmp_path}/file/state" in err
-    assert err.count("\n") == 1
+    level, where, text = rows[-1]
+    assert (level, where, err) == ("error", "table", "")
+    assert f"{tmp_path}/file/state" in text
 
 
 def test_a_table_that_is_refused_is_one_line_and_exit_code_2(check: Check, tmp_path: Path) -> None:
     url = sqlite_table(tmp_path / "t.db", {})
     with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
         database.execute("UPDATE version SET table_version = 7")
-    code, _, err = check(f"janus.janus_db_url={url}")
-    assert code == 2
-    assert "invalid version 7 for table 'janus' found, expected version 1" in err
-    assert err.count("\n") == 1
+    code, rows, err = check(f"janus.janus_db_url={url}")
+    assert (code, err) == (2, "")
+    assert rows[-1] == ("error", "table", f"{url}: invalid version 7 for table 'janus' found, expected version 1")
 
 
 def test_a_database_that_does_not_answer_is_exit_code_3(check: Check) -> None:

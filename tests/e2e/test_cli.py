@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from tests.e2e.conftest import BridgeFactory
@@ -95,3 +96,37 @@ async def test_sigterm_ends_with_code_0_and_sighup_reads_the_table_again(
     bridge.process.signal(signal.SIGHUP)
     await until(bridge, "janus_list", lambda answer: len(answer["Gateways"]) == 2)
     await ready(bridge, "gw2")
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "where", "text"),
+    [
+        (["-o", "log.level=9"], {}, "option -o log.level", "[log] level = 9: must be from -3 to 4"),
+        (["-c", "/none.toml"], {}, "/none.toml", "no such file"),
+        (
+            [],
+            {"JANUS_BRIDGE_LOG__LEVL": "9"},
+            "environment JANUS_BRIDGE_LOG__LEVL",
+            "[log] levl: unknown key, did you ",
+        ),
+        (
+            ["-o", "janus.janus_db_url=sqlite:///none/t.db"],
+            {},
+            "table",
+            "sqlite:///none/t.db: there is no folder /none",
+        ),
+    ],
+)
+async def test_check_json_says_in_json_why_it_cannot_check(
+    words: list[str], environ: dict[str, str], where: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    done = await command("check", *words, "--json")
+    finding = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, done.stderr) == (2, "")
+    assert (finding["level"], finding["where"]) == ("error", where)
+    assert finding["text"].startswith(text)
+    plain = await command("check", *words)
+    assert (plain.returncode, plain.stderr.count("\n")) == (2, 1)
+    assert text in plain.stderr
