@@ -99,6 +99,7 @@ async def test_subscribe_and_list_as_in_opensips(mi: Mi) -> None:
     one = {"name": E_JANUS_EVENT, "id": 0, "Subscriber": listed[1]}
     assert await mi.call("subscribers_list", [E_JANUS_EVENT, A]) == {"result": {"Event": one}}
     assert await mi.call("subscribers_list", [E_JANUS_EVENT, A.replace("5001", "05001")]) == {"result": {"Event": one}}
+    assert await mi.call("subscribers_list", [E_JANUS_EVENT, "no socket"]) == error(404, "Subscriber does not exist")
 
 
 async def test_expire_0_shows_expired_until_the_second_is_over(mi: Mi) -> None:

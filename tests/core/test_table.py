@@ -171,3 +171,16 @@ async def test_reloads_at_the_same_time_end_with_the_newer_answer(autojump_clock
         await trio.testing.wait_all_tasks_blocked()
         assert ids(bed) == ["two"]
         assert database.kept == [TWO]
+
+
+async def test_polling_says_each_reason_once(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(ONE)
+    async with table_of(database, poll_interval=10) as (table, bed), trio.open_nursery() as nursery:
+        await table.first(database.saved)
+        nursery.start_soon(table.run)
+        for reason in ("access denied", "no such table"):
+            database.answer = TableUnavailable(reason)
+            await trio.sleep(50)
+            assert [record.levelname for record in caplog.records if reason in record.getMessage()] == ["ERROR"]
+        assert ids(bed) == ["one"]
+        nursery.cancel_scope.cancel()
