@@ -171,7 +171,9 @@ class MiSettings:
     max_body: int = _row(kinds.INTEGER, "the longest HTTP request", 1 << 20, "bytes", low=1024, high=1 << 30)
     allow: tuple[Network, ...] = _row(kinds.NETWORKS, "networks whose HTTP clients are answered", _LOOPBACK)
     token: Secret | None = _row(
-        kinds.TOKEN, "HTTP clients have to show it: Authorization: Bearer TOKEN", reloadable=True
+        kinds.TOKEN,
+        "HTTP clients have to show it: Authorization: Bearer TOKEN; a browser, as the password (GET only)",
+        reloadable=True,
     )
     datagram: tuple[str, ...] = _row(
         kinds.DATAGRAMS, "datagram sockets: udp:HOST:PORT (loopback only) and unix:PATH", []

@@ -1,13 +1,18 @@
 """Who may ask over HTTP: networks, token, no browsers.
 
 Owns ``[mi].allow`` and ``[mi].token`` as they are now; a reload replaces them. Must not know routes.
-Authority: contract 6.2 and 8.4; RFC 6750 (bearer tokens).
+Authority: contract 6.2 and 8.4; RFC 6750 (bearer tokens), RFC 7617 (Basic).
 
 A browser on this machine is inside ``allow`` and does what any web page tells it. It betrays itself by ``Origin``; and
 where a page had its own name point to our address (DNS rebinding), by a ``Host`` that is a name. With a token, which
 no page has, ``Host`` may be a name.
+
+A person at a browser can show the token as a password only (Basic), and from then on the browser shows it by itself,
+with whatever a foreign page makes it ask. So Basic is for what is only looked at, GET and HEAD: nothing that acts can
+be reached by it, and no page but ours can read the answer.
 """
 
+import base64
 import functools
 import hmac
 import ipaddress
@@ -23,9 +28,11 @@ LOOPBACK: Final[Sequence[Network]] = (ipaddress.IPv4Network("127.0.0.0/8"), ipad
 _NOT_ALLOWED = refuse(403, "Your address is not in [mi].allow", close=True)
 _BROWSER = refuse(403, "Requests of web pages (with an Origin header) are refused", close=True)
 _FOREIGN = refuse(403, "Without a token, Host has to be an IP address or localhost", close=True)
-_NO_TOKEN = refuse(
-    401, "Unauthorized", close=True, headers=b'WWW-Authenticate: Bearer realm="janus-bridge"\r\n'
-)  # the text is OpenSIPS's
+_BEARER = b'WWW-Authenticate: Bearer realm="janus-bridge"\r\n'
+_BASIC = b'WWW-Authenticate: Basic realm="janus-bridge"\r\n'  # a line of its own: some browsers read but one a line
+_NO_TOKEN = refuse(401, "Unauthorized", close=True, headers=_BEARER)  # the text is OpenSIPS's
+_NO_PASSWORD = refuse(401, "Unauthorized", close=True, headers=_BEARER + _BASIC)
+_LOOKING = frozenset({b"GET", b"HEAD"})
 _CACHED = 256  # addresses whose verdict is remembered
 
 
@@ -49,12 +56,25 @@ class Access:
         if self._token is None:
             host = request.headers.get(b"host")  # HTTP/1.0 need not have one; a browser always has
             return _FOREIGN if host is not None and _foreign(host) else None
-        return None if self._shows_token(request, self._token) else _NO_TOKEN
+        looks = request.method in _LOOKING
+        if hmac.compare_digest(_shown(request, basic=looks), self._token):
+            return None
+        return _NO_PASSWORD if looks else _NO_TOKEN
 
-    @staticmethod
-    def _shows_token(request: Request, token: bytes) -> bool:
-        scheme, _, shown = request.headers.get(b"authorization", b"").partition(b" ")
-        return hmac.compare_digest(shown.strip(b" "), token) and scheme.lower() == b"bearer"
+
+def _shown(request: Request, *, basic: bool) -> bytes:
+    """What is shown as the token: of Bearer, or of ``basic`` the password, whoever the user says to be; b"" if nothing,
+    which no token is.
+    """
+    scheme, _, shown = request.headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        return shown.strip(b" ")
+    if basic and scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(shown.strip(b" "), validate=True).partition(b":")[2]
+        except ValueError:
+            pass
+    return b""
 
 
 def _verdicts(allow: tuple[Network, ...]) -> Callable[[str], bool]:

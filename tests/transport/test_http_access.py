@@ -1,5 +1,6 @@
 """Who may ask: networks, token, Host and Origin. Without sockets, but for one connection that a reload reaches."""
 
+import base64
 import ipaddress
 
 import pytest
@@ -14,8 +15,13 @@ def networks(*texts: str) -> list[Network]:
     return [ipaddress.ip_network(text) for text in texts]
 
 
-def verdict(access: Access, peer: str = "127.0.0.1", **headers: str) -> int | None:
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def verdict(access: Access, peer: str = "127.0.0.1", method: str = "POST", **headers: str) -> int | None:
     request = Request(peer)
+    request.method = method.encode()
     request.headers = {name.encode(): value.encode() for name, value in headers.items()}
     refusal = access.refusal(request)
     return None if refusal is None else refusal.status
@@ -106,6 +112,48 @@ def test_the_wrong_token(shown: str) -> None:
     assert verdict(access) == 401
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("shown", [":se:crét", "anybody:se:crét"])
+def test_a_browser_may_look_with_the_token_as_its_password(method: str, shown: str) -> None:
+    access = Access(token="se:crét")
+    assert verdict(access, method=method, authorization=basic(shown)) is None
+    assert verdict(access, method=method, authorization=basic(shown).replace("Basic ", "bASIC  ")) is None
+    assert verdict(access, method=method, authorization="Bearer se:crét") is None
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "PUT", "get"])
+def test_what_a_browser_shows_by_itself_does_nothing(method: str) -> None:
+    """A foreign page can make it POST; that other things would stop it too is no reason to rely on them."""
+    assert verdict(Access(token="secret"), method=method, authorization=basic("u:secret")) == 401
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        basic("u:secre"),
+        basic("u:secrets"),
+        basic("secret"),
+        basic("secret:"),
+        basic("secret:u"),
+        basic(""),
+        basic("u:"),
+        "Basic",
+        "Basic secret",
+        "Basic u:secret",
+        "Basic !" + basic("u:secret")[6:],
+        basic("u:secret") + "é",
+        basic("u:secret").replace("Basic", "Digest"),
+    ],
+)
+def test_the_wrong_password(shown: str) -> None:
+    assert verdict(Access(token="secret"), method="GET", authorization=shown) == 401
+
+
+def test_a_foreign_page_gets_nothing_by_the_password_that_its_browser_knows() -> None:
+    access = Access(token="secret")
+    assert verdict(access, method="GET", origin="https://example.org", authorization=basic("u:secret")) == 403
+
+
 def test_the_network_comes_before_the_token() -> None:
     assert verdict(Access(token="secret"), "192.0.2.1") == 403
 
@@ -120,6 +168,13 @@ async def test_a_refusal_names_its_reason(nursery: trio.Nursery) -> None:
     assert answer.header("WWW-Authenticate") == 'Bearer realm="janus-bridge"'
     assert answer.body == b"<html><body>Unauthorized</body></html>"
     assert answer.header("Connection") == "close"
+
+
+async def test_a_browser_is_asked_for_the_password_where_it_helps(nursery: trio.Nursery) -> None:
+    served = await serve(nursery, access=Access(token="secret"))
+    answer = await (await served.connect()).ask(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
+    challenges = [value for name, value in answer.headers if name == "WWW-Authenticate"]
+    assert (answer.status, challenges) == (401, ['Bearer realm="janus-bridge"', 'Basic realm="janus-bridge"'])
 
 
 async def test_a_reload_holds_for_connections_that_are_there(nursery: trio.Nursery) -> None:

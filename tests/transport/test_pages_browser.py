@@ -249,3 +249,31 @@ async def test_a_browser_is_let_in_though_web_pages_are_not(devtools: str, nurse
         await tab.go(f"http://127.0.0.1:{served.port}/")
         await refresh(tab)
         assert tab.complaints == []
+
+
+async def test_a_person_may_type_the_token_as_the_password(devtools: str, nursery: trio.Nursery) -> None:
+    """Here in the URL; the script must cope with that, and a foreign page's form must not get any further by it."""
+    site = Site()
+    site.show(gateway("gw1"))
+    served = await serve(nursery, access=Access(token="secret"), pages=pages(site.figures))
+    place = f"127.0.0.1:{served.port}"
+    async with open_tab(devtools) as tab:
+        await tab.go(f"http://anybody:secret@{place}/")
+        assert await tab.evaluate("document.title") == "1/1 ready – janus-bridge"
+        site.show(gateway("gw1"), gateway("gw2"))
+        await tab.evaluate(NOW)
+        await tab.becomes("document.title.startsWith('2/2')")
+        assert tab.complaints == []
+        # The browser knows the password now, and would show it with whatever the next page asks.
+        await tab.go(f"http://{place}/")
+        assert await tab.evaluate("document.title") == "2/2 ready – janus-bridge"
+        await tab.go(
+            f"data:text/html,<form method=post enctype=text/plain action=http://{place}/mi><input name=a></form>"
+        )
+        loads = tab.loads
+        await tab.evaluate("document.forms[0].submit()")
+        await tab.until(lambda: tab.loads > loads)
+        assert (
+            await tab.evaluate("document.body.textContent")
+            == "Requests of web pages (with an Origin header) are refused"
+        )

@@ -36,7 +36,9 @@
   }
 
   async function refresh() {
-    const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    // In full: opened as http://any:TOKEN@host/, what is relative would have that password, which fetch() refuses.
+    const here = location.origin + location.pathname;
+    const answer = await fetch(here, { cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(`it answered ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!getSelection().isCollapsed) return;
