@@ -183,3 +183,27 @@ async def test_no_descriptor_stays_open(listener: Listener) -> None:
     sender.close()
     sender.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_listener_that_talks_and_does_not_read_is_too_slow(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says wakes the sender, but is no progress. However much it says, the sender looks after its own."""
+    monkeypatch.setattr(event_stream, "STALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(event_stream, "_MAX_READS", 1)
+    monkeypatch.setattr(event_stream, "_BUFFER", 16)
+    sender = listener.sender()
+    await sender.send(parcel(1), 1)
+    async with await listener.accept() as stream, trio.open_nursery() as nursery:
+
+        async def talk() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await stream.send_all(b"x" * 64)
+                    await trio.sleep(0.005)
+
+        nursery.start_soon(talk)
+        with trio.fail_after(5), pytest.raises(NotSent, match="too slow: it does not read"):
+            await sender.send(parcel(2, "x" * 20_000_000), 1)
+        nursery.cancel_scope.cancel()
+    sender.close()

@@ -84,8 +84,11 @@ async def test_a_port_that_is_taken() -> None:
 class TwoAddresses(trio.abc.HostnameResolver):
     """A name of this machine, and of one that is elsewhere."""
 
+    def __init__(self, *ips: str) -> None:
+        self._ips = ips or ("192.0.2.1", "127.0.0.1")
+
     async def getaddrinfo(self, host: Any, port: Any, *_: Any) -> Any:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("192.0.2.1", "127.0.0.1")]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in self._ips]
 
     async def getnameinfo(self, sockaddr: Any, flags: int) -> Any:
         raise NotImplementedError
@@ -96,6 +99,16 @@ async def test_an_address_that_this_machine_has_not_is_left_out() -> None:
     [listener] = await open_listeners("here.example.org:0")
     async with listener:
         assert bound_address(listener).startswith("127.0.0.1:")
+
+
+async def test_a_port_that_is_taken_at_one_address_is_given_up_at_the_other() -> None:
+    trio.socket.set_custom_hostname_resolver(TwoAddresses("127.0.0.1", "127.0.0.2"))
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"^two.example.org:{port}: Address already in use$"):
+            await open_listeners(f"two.example.org:{port}")
+        with socket.create_server(("127.0.0.1", port)):  # nobody listens there any more
+            pass
 
 
 # DirectStream
