@@ -141,7 +141,7 @@ async def _answer(connection: Connection, call: Call) -> JsonObject:
         if trio.current_time() >= deadline:
             raise JoinFailed(f"no answer to {call.command.name} within {trio.current_time() - started:.0f} s")
         with trio.move_on_at(deadline):
-            await call.event.wait()
+            await call.wait()
     try:
         return call.result()
     except BridgeError as exc:
@@ -167,4 +167,4 @@ async def destroy_sessions(connections: Sequence[Connection], traffic: Traffic) 
             traffic.book.ended(session)
     with trio.move_on_after(DESTROY_DEADLINE):
         for call in calls:
-            await call.event.wait()
+            await call.wait()

@@ -103,12 +103,12 @@ class Left:
         traffic.move(connection, heir)
         with trio.move_on_after(RETIRE):
             # Janus answers in turn: with this answer everything has come that it had queued for this connection.
-            await traffic.own(connection, {"janus": "ping"}).event.wait()
+            await traffic.own(connection, {"janus": "ping"}).wait()
             await connection.idle()
         destroys = [traffic.own(connection, {"janus": "destroy", "session_id": one}) for one in unknown]
         with trio.move_on_after(RETIRE):
             for call in destroys:
-                await call.event.wait()
+                await call.wait()
         traffic.move(connection, heir)
         traffic.lose(connection, "its connection was left and gave no answer")
         if self.carries(connection):  # a caller's create was on its way when the others were claimed

@@ -11,19 +11,25 @@ from collections.abc import Callable
 
 import trio
 
+FEW = 64  # cancelled timers that are not worth looking for
+
 
 class Timer:
-    """A callback that will run once at ``deadline`` (trio clock), unless cancelled."""
+    """A callback that will run once, unless cancelled."""
 
-    __slots__ = ("callback", "deadline")
+    __slots__ = ("_timers", "callback", "in_heap")
 
-    def __init__(self, deadline: float, callback: Callable[[], None]) -> None:
-        self.deadline = deadline
+    def __init__(self, timers: "Timers", callback: Callable[[], None]) -> None:
+        self._timers = timers
         self.callback: Callable[[], None] | None = callback
+        self.in_heap = True
 
     def cancel(self) -> None:
         """Do not run it. Does nothing after it ran."""
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            if self.in_heap:
+                self._timers.note_cancelled()
 
 
 class Timers:
@@ -31,17 +37,30 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
+        self._cancelled = 0  # of those in the heap
         self._due: deque[Timer] = deque()
         self._order = itertools.count()
         self._changed = trio.Event()
 
+    def __len__(self) -> int:
+        """How many are kept, cancelled ones included: at most as many of those as of others, and FEW."""
+        return len(self._heap)
+
     def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback()`` at ``deadline`` in trio's clock."""
-        timer = Timer(deadline, callback)
+        timer = Timer(self, callback)
         if not self._heap or deadline < self._heap[0][0]:
             self._changed.set()
         heapq.heappush(self._heap, (deadline, next(self._order), timer))
         return timer
+
+    def note_cancelled(self) -> None:
+        """For Timer: one in the heap was cancelled. Nearly all are, long before their time: they must not pile up."""
+        self._cancelled += 1
+        if self._cancelled > FEW and 2 * self._cancelled > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -56,7 +75,12 @@ class Timers:
         # Only what is due now: a callback that asks to run at once again does so in the next turn of the event loop.
         now = trio.current_time()
         while self._heap and self._heap[0][0] <= now:
-            self._due.append(heapq.heappop(self._heap)[2])
+            timer = heapq.heappop(self._heap)[2]
+            timer.in_heap = False
+            if timer.callback is None:
+                self._cancelled -= 1
+            else:
+                self._due.append(timer)
         while self._due:
             timer = self._due.popleft()
             callback, timer.callback = timer.callback, None

@@ -6,6 +6,7 @@ what messages mean: ``core/hearing.py`` says which call a message answers.
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from functools import partial
 
 import trio
 
@@ -68,22 +69,22 @@ class Traffic:
 
         Raises InvalidCommand, LinkDown, TooManyInFlight (nothing was sent), TransactionLost or TransactionTimeout.
         """
-        began = trio.current_time()
-        call = Call(command, began + timeout, began=began)
-        self._accept(call)
-        with trio.move_on_at(call.deadline):
-            try:
-                await call.event.wait()
-            finally:
-                self._forsake(call, trio.current_time())
+        call = self._begin(command, timeout, notification=False)
+        try:
+            await call.wait()
+        finally:
+            self._forsake(call)
         return call.result()
 
     def post(self, command: JanusCommand, timeout: float) -> None:
         """Send a command for which nobody waits. Raises as ``request`` where it is not accepted."""
+        self._begin(command, timeout, notification=True)
+
+    def _begin(self, command: JanusCommand, timeout: float, *, notification: bool) -> Call:
         began = trio.current_time()
-        call = Call(command, began + timeout, began=began, notification=True)
+        call = Call(command, began + timeout, began=began, notification=notification)
         self._accept(call)
-        self._expire_later(call)
+        return call
 
     def _accept(self, call: Call) -> None:
         try:
@@ -93,6 +94,7 @@ class Traffic:
             raise
         self._stats.add("commands")
         self._calls.add(call)
+        call.timer = self._env.timers.call_at(call.deadline, partial(self._expire, call))
         if self._held is not None:
             self._held.append(call)
         elif self._lanes.enter(call):
@@ -243,21 +245,18 @@ class Traffic:
             self.tally.failed(error)
         self._over(call)
 
-    def _forsake(self, call: Call, now: float) -> None:
-        """Its caller left, or its time is over. What was sent keeps its lane until then, or until it is answered."""
+    def _forsake(self, call: Call) -> None:
+        """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""
         if call.finished:
             return
-        if now >= call.deadline:
-            self.fail(call, TransactionTimeout(call.progress.value))
-        elif call.progress is Progress.WAITING:
+        if call.progress is Progress.WAITING:
             self.fail(call, CallerLeft("its caller left"))
         else:
             call.forsaken = True
-            self._expire_later(call)
 
-    def _expire_later(self, call: Call) -> None:
-        """Nobody waits for it: let its time limit end it."""
-        call.timer = self._env.timers.call_at(call.deadline, lambda: self._forsake(call, call.deadline))
+    def _expire(self, call: Call) -> None:
+        """Its time is over."""
+        self.fail(call, TransactionTimeout(call.progress.value))
 
     def _over(self, call: Call) -> None:
         if call.timer is not None:

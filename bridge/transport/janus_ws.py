@@ -6,11 +6,12 @@ library; must not know what a message means, nor how the stream was opened. Auth
 trio-websocket keeps the handshake and the protocol engine (wsproto). Two of its habits are replaced, because they halve
 the speed: its send lock lets one writer go per turn of the event loop (here the first write after a read goes at once,
 and what follows into an outbox that one task flushes in a single ``send_all``), and it hands every message to a second
-task (here the reader reports it where it decodes it, and does not ask the engine about whole text frames). A third is
-replaced because it would kill calls: a message over its limit closes the connection.
+task (here the reader reports it where it decodes it). A third is replaced because it would kill calls: a message over
+its limit closes the connection. And whole text frames, both ways, are not made or read by the engine.
 What this relies on inside the library is guarded by tests/transport/test_janus_ws.py.
 """
 
+import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -26,7 +27,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from bridge.errors import ConnectFailed
 from bridge.protocol.fragments import Fragments, Refused
 from bridge.protocol.janus import SUBPROTOCOL
-from bridge.protocol.text_frames import text_frames
+from bridge.protocol.text_frames import text_frame, text_frames
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.tls import tls_text
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 READ_SIZE = 65_536
 WRITE_SIZE = 262_144  # a longer outbox is written in portions, each with its own deadline
 MAX_UNSENT_PONGS = 65_536  # bytes in the outbox from which pings of a peer that does not read are not answered
+_OPEN = ConnectionState.OPEN
 BATCH = 64  # frames that are handled in one turn of the event loop: a read may hold thousands of tiny ones
 # trio-websocket closes a connection for a longer message; ours are read to their end (contract 5.8).
 OUT_OF_REACH = 2**62
@@ -94,7 +96,8 @@ class JanusWebSocket(WebSocketConnection):
 
     def send_text(self, text: str) -> None:
         """Append a message to the outbox. Does nothing on a connection that ended: that is reported by itself."""
-        self._append(TextMessage(data=text))
+        if self._wsproto.state is _OPEN:
+            self._append_bytes(text_frame(text.encode(), os.urandom(4)))
 
     def send_ping(self) -> None:
         """Ask for a sign of life."""
@@ -105,12 +108,16 @@ class JanusWebSocket(WebSocketConnection):
         self._append(CloseConnection(code=1000))
         self.closing.set()
 
-    def _append(self, event: TextMessage | Ping | Pong | CloseConnection) -> None:
-        if self._stalled or (isinstance(event, Pong) and len(self._outbox) > MAX_UNSENT_PONGS):
+    def _append(self, event: Ping | Pong | CloseConnection) -> None:
+        if isinstance(event, Pong) and len(self._outbox) > MAX_UNSENT_PONGS:
             return
         try:
-            data = self._wsproto.send(event)
+            self._append_bytes(self._wsproto.send(event))
         except LocalProtocolError:  # closing or closed
+            return
+
+    def _append_bytes(self, data: bytes) -> None:
+        if self._stalled:
             return
         if not self._wrote and self._direct is not None and not self._outbox and not self._flushing:
             # A lone caller should not wait for a turn of the event loop; of many, the others' writes go together.

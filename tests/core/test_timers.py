@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bridge.core.timers import Timers
+from bridge.core.timers import FEW, Timers
 
 
 class Record:
@@ -136,6 +136,38 @@ async def test_deadlines_set_before_the_start_count(autojump_clock: MockClock, r
     with trio.move_on_at(2.0):
         await timers.run()
     assert record.rows == [(1.0, "early")]
+
+
+async def test_cancelled_timers_do_not_pile_up(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
+    """Nearly every command is answered long before its time limit."""
+    kept = [timers.call_at(600.0 + number, record(number)) for number in range(10)]
+    for _ in range(10_000):
+        timers.call_at(600.0, record("cancelled")).cancel()
+        assert len(timers) <= 2 * len(kept) + FEW + 2
+    await trio.sleep(700)
+    assert [name for _, name in record.rows] == list(range(10))
+    assert len(timers) == 0
+
+
+async def test_cancelling_what_is_due_counts_for_nothing(
+    autojump_clock: MockClock, timers: Timers, record: Record
+) -> None:
+    """A timer that left the heap is not looked for there."""
+    due = [timers.call_at(1.0, record("due")) for _ in range(3 * FEW)]
+    timers.call_at(1.0, lambda: None)
+
+    def cancel_most() -> None:
+        for timer in due[: 2 * FEW]:
+            timer.cancel()
+
+    timers.call_at(0.5, cancel_most)
+    timers.call_at(2.0, record("last"))
+    await trio.sleep(3)
+    for timer in due:
+        timer.cancel()
+    timers.call_at(4.0, record("again"))
+    await trio.sleep(3)
+    assert [name for _, name in record.rows] == ["due"] * FEW + ["last", "again"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), max_size=30))

@@ -1,19 +1,19 @@
-"""Whole text frames are recognised, and nothing else: compared with the protocol engine."""
+"""Whole text frames are recognised, and nothing else, and made: compared with the protocol engine."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Ping, TextMessage
 
-from bridge.protocol.text_frames import text_frames
+from bridge.protocol.text_frames import text_frame, text_frames
 
 
-def engine(data: bytes) -> list[str]:
+def engine(data: bytes, side: ConnectionType = ConnectionType.CLIENT) -> list[str]:
     """What wsproto makes of whole messages."""
-    client = Connection(ConnectionType.CLIENT)
-    client.receive_data(data)
+    reader = Connection(side)
+    reader.receive_data(data)
     parts, messages = "", []
-    for event in client.events():
+    for event in reader.events():
         if isinstance(event, TextMessage):
             parts += event.data
             if event.message_finished:
@@ -51,3 +51,18 @@ def test_any_bytes_have_an_answer(data: bytes) -> None:
     payloads, rest = text_frames(b"\x81" + data)
     assert rest <= len(data) + 1
     assert sum(map(len, payloads)) < rest or not payloads
+
+
+@given(texts, st.binary(min_size=4, max_size=4))
+def test_what_is_made_the_engine_reads(messages: list[str], key: bytes) -> None:
+    wire = b"".join(text_frame(text.encode(), key) for text in messages)
+    assert engine(wire, ConnectionType.SERVER) == messages
+
+
+@given(st.integers(0, 300).map(lambda n: "x" * n), st.binary(min_size=4, max_size=4))
+def test_a_frame_is_masked_with_its_key(text: str, key: bytes) -> None:
+    """RFC 6455 5.3: octet i is combined with octet i mod 4 of the key."""
+    frame, payload = text_frame(text.encode(), key), text.encode()
+    start = len(frame) - len(payload)
+    assert frame[start - 4 : start] == key
+    assert frame[start:] == bytes(octet ^ key[i % 4] for i, octet in enumerate(payload))
