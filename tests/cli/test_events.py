@@ -52,3 +52,20 @@ def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = capsys.readouterr().out.splitlines()
     assert first.partition(" ")[2] == 'E_JANUS_EVENT janus_id=gw1\\x1b[2J {"janus": "hangup"}'
     assert second == "no JSON \\xff\\n"
+
+
+def test_a_subscription_is_renewed_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first event comes after the first renewal: whoever is subscribed still hears it."""
+    monkeypatch.setattr(events, "RENEWAL", 0.01)
+    client = Client()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+
+        def renewed(method: str, params: list[Any]) -> str:
+            receiver.sendto(b"{}", receiver.getsockname())
+            return Client.call(client, method, params)
+
+        monkeypatch.setattr(client, "call", renewed)
+        args = argparse.Namespace(count=1, json=True)
+        events._print_events(receiver, cast("MiClient", client), ["E", "F"], "udp:127.0.0.1:1", args)
+    assert client.calls == [[name, "udp:127.0.0.1:1", events.EXPIRE] for name in ("E", "F")]

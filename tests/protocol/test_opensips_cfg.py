@@ -42,3 +42,13 @@ def test_what_concerns_the_module_is_found_with_its_lines() -> None:
 def test_any_text_has_an_answer(text: str) -> None:
     read(text)
     read('modparam("janus"' + text)
+
+
+def test_what_is_no_value_of_a_modparam_is_left_out() -> None:
+    cfg = 'modparam("janus", "janus_cmd_timeout", $(timeout))\nmodparam("janus", "janus_db_table", janus)\n'
+    assert read(cfg).modparams == []
+
+
+def test_a_url_without_quotes_is_taken_as_it_stands() -> None:
+    assert read("db_default_url = DB_URL\n").db_default_url == "DB_URL"
+    assert read("db_default_url").db_default_url is None

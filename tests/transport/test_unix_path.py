@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import grp
 import os
 import socket
@@ -132,3 +134,39 @@ def test_a_stale_fifo_is_replaced_and_a_live_one_is_not(path: Path) -> None:
     owned.close()
     os.close(reader)
     assert path.exists()
+
+
+def test_a_fifo_that_cannot_have_its_mode_is_one_line_and_leaves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_fd: int, _mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    before = os.listdir("/proc/self/fd")
+    owned = OwnedPath(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", refuse)
+        with pytest.raises(ConfigError, match=f"^{path}: Operation not permitted$"):
+            make_fifo(owned, 0o622)
+    owned.close()
+    assert list(path.parent.iterdir()) == []
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_lock_on_a_file_that_its_former_holder_removed_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our open and our lock the other bridge ended: what we locked has no name any more."""
+    lock, flock = path.with_name("mi.lock"), fcntl.flock
+    removed: list[int] = []
+
+    def slow(fd: int, operation: int) -> None:
+        if not removed:
+            removed.append(lock.stat().st_ino)
+            lock.unlink()
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    owned = OwnedPath(str(path))
+    assert removed
+    with pytest.raises(ConfigError, match="another janus-bridge holds it"):
+        OwnedPath(str(path))
+    owned.close()
