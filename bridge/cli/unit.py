@@ -49,7 +49,7 @@ def _program() -> str:
 EPILOG = """
 As root:
 
-  janus-bridge unit --sysusers > /etc/sysusers.d/janus-bridge.conf && systemd-sysusers
+  janus-bridge unit --sysusers | systemd-sysusers -
   janus-bridge unit > /etc/systemd/system/janus-bridge.service
   systemctl daemon-reload && systemctl enable --now janus-bridge
   systemctl reload janus-bridge     table, secrets, TLS files, subscribers, log level

@@ -48,6 +48,19 @@ def test_snippets_are_shipped(option: str, capsys: pytest.CaptureFixture[str]) -
     assert "janus-bridge" in capsys.readouterr().out
 
 
+@needs_systemd
+def test_the_user_is_made_as_the_unit_s_head_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """From a pipe: Debian 12 has no /etc/sysusers.d to write to."""
+    assert main(["unit"]) == 0
+    assert "#   janus-bridge unit --sysusers | systemd-sysusers -\n" in capsys.readouterr().out
+    assert main(["unit", "--sysusers"]) == 0
+    snippet = capsys.readouterr().out
+    command = ["systemd-sysusers", f"--root={tmp_path}", "--dry-run", "-"]
+    done = subprocess.run(command, input=snippet, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Creating user 'janus-bridge'" in done.stdout + done.stderr
+
+
 def test_a_program_that_the_unit_hides_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
