@@ -30,8 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """The unit, with this installation's program in ExecStart."""
     text = resources.path(f"opensips-examples/systemd/{args.file}").read_text(encoding="utf-8")
     program = _program()
-    if "ProtectHome=yes" in text and program.startswith(_HIDDEN):
-        complain(f"janus-bridge unit: ProtectHome= hides {program} from the service; install it elsewhere, as in /opt")
+    # The program, what a link to it leads to, and the Python that a virtual environment leads to.
+    needed = (program, os.path.realpath(program), os.path.realpath(sys.executable))
+    hidden = next((path for path in needed if path.startswith(_HIDDEN)), None)
+    if "ProtectHome=yes" in text and hidden is not None:
+        complain(f"janus-bridge unit: ProtectHome= hides {hidden} from the service; install it elsewhere, as in /opt")
     put(text.replace("/usr/bin/janus-bridge", program).rstrip("\n"))
     return 0
 

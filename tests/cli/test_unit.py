@@ -72,6 +72,25 @@ def test_a_program_that_the_unit_hides_is_named(
     assert err.count("\n") == 1
 
 
+def test_what_links_lead_to_is_looked_at(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program, python = tmp_path / "janus-bridge", tmp_path / "python"
+    program.touch(mode=0o755)
+    python.symlink_to("/home/me/.pyenv/bin/python3")
+    monkeypatch.setattr(sys, "argv", [str(program), "unit"])
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert main(["unit"]) == 0
+    assert "hides /home/me/.pyenv/bin/python3 from the service" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    assert main(["unit"]) == 0
+    assert capsys.readouterr().err == ""
+    program.unlink()
+    program.symlink_to("/home/me/venv/bin/janus-bridge")
+    assert main(["unit"]) == 0
+    assert "hides /home/me/venv/bin/janus-bridge from the service" in capsys.readouterr().err
+
+
 def test_a_module_run_by_python_is_run_so_by_the_unit(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
