@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from bridge.core.left import MOST
 from bridge.core.link import JanusLink
+from bridge.errors import LinkDown
 from bridge.protocol.life import State
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
@@ -58,3 +60,75 @@ async def test_connections_that_swallow_claims_do_not_pile_up(autojump_clock: Mo
         await bed.until(lambda: link.state is State.READY, 200)
         await bed.until(lambda: len(janus.open_sockets) == 1, 60)
         assert link.book.managed.session_id == session
+
+
+async def test_session_that_ends_while_another_connection_is_wanted_is_made_anew_where_it_was(
+    autojump_clock: MockClock,
+) -> None:
+    """The old connection serves until the new one is there; so nothing has to wait for that one."""
+    janus = MemoryJanus(reclaim=True)
+    async with bed_of(janus) as (bed, link):
+        await bed.until(lambda: link.state is State.READY)
+        await trio.sleep(20)
+        before = link.book.managed.session_id
+        assert before is not None
+        janus.refusing = True
+        link.reconnect()
+        await bed.until(lambda: link.state is State.RESTING)
+        assert link.shown_state == "ready"
+        janus.end_session(before)
+        await bed.until(lambda: link.shown_state == "ready" and link.book.managed.session_id not in (None, before))
+        assert [janus.sockets[0]] == janus.open_sockets == list(janus.sessions.values())
+        janus.refusing = False
+        await bed.until(lambda: link.reconnects == 1, 60)  # the wish is not forgotten
+        assert bed.names() == ["connected", "session_lost"]
+
+
+async def test_new_connection_ends_and_the_old_one_is_stalled_meanwhile(autojump_clock: MockClock) -> None:
+    """There is nothing to go back to: what waited for the sessions to be moved was never sent, and hears so."""
+    janus = MemoryJanus(reclaim=True)
+    async with bed_of(janus) as (bed, link):
+        await bed.until(lambda: link.state is State.READY)
+        session = link.book.managed.session_id
+        janus.mute = {"claim"}
+        link.reconnect()
+        await bed.until(lambda: link.state is State.REJOINING)
+        refused: list[str] = []
+
+        async def ask() -> None:
+            with pytest.raises(LinkDown) as caught:
+                await bed.ask({"janus": "message", "handle_id": 1, "body": {"n": 1}})
+            refused.append(str(caught.value))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await bed.until(lambda: link.traffic.holding and link.traffic.in_flight == 1)
+            janus.sockets[0].stall()
+            assert refused == []
+            janus.refusing = True
+            janus.sockets[1].end("connection lost: reset")
+        assert refused == ["connection lost: reset"]
+        assert janus.executed == []
+        assert link.shown_state != "ready"
+        janus.refusing, janus.mute = False, set()
+        await bed.until(lambda: link.state is State.READY, 60)
+        assert link.book.managed.session_id == session
+        await bed.until(lambda: len(janus.open_sockets) == 1, 60)
+
+
+async def test_silent_connection_is_replaced_by_one_that_gets_no_managed_session(autojump_clock: MockClock) -> None:
+    """What can be claimed is claimed; the rest is asked for until it is given, and then there is one connection."""
+    janus = MemoryJanus(reclaim=True)
+    async with bed_of(janus) as (bed, link):
+        await bed.until(lambda: link.state is State.READY)
+        further = int((await bed.ask({"janus": "create"}))["data"]["id"])
+        del janus.sessions[link.book.managed.session_id or 0]  # nobody is told
+        janus.errors = {"create": (472, "Not accepting new sessions")}
+        janus.sockets[0].forgotten = True
+        await bed.until(lambda: link.state is State.REFUSED, 200)
+        assert janus.sessions[further] is janus.sockets[1]
+        assert link.last_error == "Janus refused to create a session: 472 Not accepting new sessions"
+        janus.errors = {}
+        await bed.until(lambda: link.state is State.READY, 60)
+        assert (await bed.ask({"janus": "keepalive", "session_id": further}))["janus"] == "ack"
+        await bed.until(lambda: janus.open_sockets == [janus.sockets[1]], 60)
