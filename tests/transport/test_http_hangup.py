@@ -44,6 +44,21 @@ async def test_who_leaves_at_once_gets_done_what_needs_no_waiting(nursery: trio.
     assert slow.left in ([], [b"slow"])
 
 
+async def test_what_somebody_asked_who_is_known_to_be_gone_is_not_waited_for(nursery: trio.Nursery) -> None:
+    """Twenty quick answers are twenty turns of the event loop: time enough to notice that the client shut its side."""
+    slow = Slow()
+
+    async def dispatch(body: bytes) -> bytes | None:
+        return await slow.dispatch(body) if body == b"slow" else b"done"
+
+    client = await (await serve(nursery, dispatch)).connect()
+    assert isinstance(client.stream, trio.SocketStream)
+    await client.send(post(b"quick") * 20 + post(b"slow") + post(b"never asked"))
+    await client.stream.send_eof()
+    assert len(split_answers(await client.rest())) == 20
+    assert (slow.asked, slow.left) == ([b"slow"], [b"slow"])
+
+
 @pytest.mark.parametrize("part", [b"", b"POST /mi", post(b"body")[:-1], post(b"body"), post(b"body") + b"POST"])
 async def test_resets_stay_where_they_are(nursery: trio.Nursery, part: bytes) -> None:
     served = await serve(nursery)
