@@ -119,7 +119,8 @@ class Hearing:
             self._traffic.settle(call, message)
             return
         self._restore(message, call.caller)
-        self._note(call.asked, incoming, message, connection)
+        if call.kind != "message" or isinstance(incoming, Failure):  # what a plugin says tells nothing of sessions
+            self._note(call.asked, incoming, message, connection)
         if call.notification:
             is_event = isinstance(incoming, PluginEvent | Failure)
             if not is_event:

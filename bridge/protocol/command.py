@@ -86,28 +86,31 @@ def find_fault(value: Any) -> str | None:
 
     Nesting deeper than 100, integers beyond 64 bits, NaN and Infinity, NUL or lone surrogates in a string or a key.
     """
-    if codec.depth(value) > MAX_DEPTH:  # first: the walk below recurses
-        return f"janus_command is nested deeper than {MAX_DEPTH}"
-    return _fault(value, None)
+    return _fault(value, None, MAX_DEPTH)
 
 
-def _fault(value: Any, key: str | None) -> str | None:
-    """``key`` is the member that has the value, or the array with it; None at the top."""
+def _fault(value: Any, key: str | None, levels: int) -> str | None:
+    """``key`` is the member that has the value, or the array with it, None at the top; ``levels`` it may have."""
     what: str | None = None
+    if isinstance(value, (dict, list)) and not levels:
+        return f"janus_command is nested deeper than {MAX_DEPTH}"
     if isinstance(value, str):
         what = _text_fault(value)
     elif isinstance(value, dict):
         for name, item in value.items():
             if not (name.isascii() and "\0" not in name) and (what := _text_fault(name)) is not None:
                 return f"the name of a member has {what}"
-            if type(item) is str and item.isascii() and "\0" not in item:
+            kind = type(item)
+            if kind is str and item.isascii() and "\0" not in item:
                 continue
-            fault = _fault(item, name)
+            if kind is int and INT64_MIN <= item <= INT64_MAX:
+                continue
+            fault = _fault(item, name, levels - 1)
             if fault is not None:
                 return fault
     elif isinstance(value, list):
         for item in value:
-            fault = _fault(item, key)
+            fault = _fault(item, key, levels - 1)
             if fault is not None:
                 return fault
     elif isinstance(value, int):

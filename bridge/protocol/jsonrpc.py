@@ -41,6 +41,7 @@ PARSE_ERROR: Final = b'{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse 
 MAX_DEPTH = 400
 
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
+_QUOTED: Final = tuple(f'"{name}"'.encode() for name in _MEMBERS)
 _SKIPPED: Final = bytes(range(0x01, 0x21))
 
 
@@ -76,7 +77,7 @@ class Request:
 
 def parse(body: bytes) -> Request:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
-    members = _envelope(_first_value(body))
+    members = _plain_envelope(body) or _envelope(_first_value(body))
     notification = "id" not in members
     id = None if notification else _id(members["id"])
     method = members.get("method")
@@ -89,21 +90,35 @@ def parse(body: bytes) -> Request:
 
 
 def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: Id) -> bytes:
-    """A call for the other side, without ``params`` where there are none. Raises ValueError for NaN."""
-    members = "" if not params else f',"params":{codec.render(params)}'
-    return _encode(f'{{"jsonrpc":"2.0","id":{codec.render(id)},"method":{codec.render(method)}{members}}}')
+    """A call for the other side, without ``params`` where there are none."""
+    render = codec.render_bytes
+    members = b"" if not params else b',"params":%b' % render(params)
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (render(id), render(method), members)
 
 
 def render_result(result: Any, id: Id) -> bytes:
-    """The answer to a call. ``result`` is any JSON value; ValueError or TypeError if it is not."""
-    return _encode(f'{{"jsonrpc":"2.0","result":{codec.render(result)},"id":{codec.render(id)}}}')
+    """The answer to a call. ``result`` is any JSON value; TypeError if it is not."""
+    return b'{"jsonrpc":"2.0","result":%b,"id":%b}' % (codec.render_bytes(result), codec.render_bytes(id))
 
 
 def render_error(error: BridgeError, id: Id) -> bytes:
     """The answer to a call that failed; ``data`` only where the error has a reason in words."""
-    data = "" if error.data is None else f',"data":{codec.render(error.data)}'
-    head = f'{{"jsonrpc":"2.0","error":{{"code":{error.code},"message":{codec.render(error.message)}'
-    return _encode(f'{head}{data}}},"id":{codec.render(id)}}}')
+    render = codec.render_bytes
+    data = b"" if error.data is None else b',"data":%b' % render(error.data)
+    inside = b'"code":%d,"message":%b%b' % (error.code, render(error.message), data)
+    return b'{"jsonrpc":"2.0","error":{%b},"id":%b}' % (inside, render(id))
+
+
+def _plain_envelope(body: bytes) -> dict[str, Any] | None:
+    """The members of nearly every request; None where a closer look is due."""
+    try:
+        value = codec.parse_plain(body.lstrip(_SKIPPED))
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or not value.keys() <= _MEMBERS or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        return None
+    # A member may be there twice, and then the first wins.
+    return None if b"\\u" in body or any(body.count(name) > 1 for name in _QUOTED) else value
 
 
 class _Repeated(dict[str, Any]):
@@ -163,8 +178,3 @@ def _id(value: Any) -> Id:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InvalidRequest
     return max(codec.INT64_MIN, min(codec.INT64_MAX, int(value)))
-
-
-def _encode(text: str) -> bytes:
-    # What UTF-8 cannot encode is a lone surrogate inside a string, and its "backslash replacement" is its JSON escape.
-    return text.encode("utf-8", "backslashreplace")

@@ -40,7 +40,12 @@ class WireTransaction(NamedTuple):
 
 def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
     """The text that goes to Janus. Pure ASCII. ``start`` has no dot; ``caller`` has no lone surrogate (ValueError)."""
-    tail = "" if caller is None else "=" + quote(caller, safe="")
+    if caller is None:
+        tail = ""
+    elif caller.isascii() and caller.isalnum():  # as nearly all are: nothing to be quoted
+        tail = "=" + caller
+    else:
+        tail = "=" + quote(caller, safe="")
     return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
 
 

@@ -79,7 +79,7 @@ async def test_an_error_of_the_bridge_is_the_answer() -> None:
     assert await registry(handler).dispatch(call("m")) == error(503, "Janus not connected", "backing off")
 
 
-@pytest.mark.parametrize("unprintable", [float("nan"), object(), {1: {2}}])
+@pytest.mark.parametrize("unprintable", [object(), {1: {2}}])
 async def test_a_result_that_is_no_json_is_a_server_error(unprintable: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def handler(_call: Call) -> Any:
         return unprintable

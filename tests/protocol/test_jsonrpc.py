@@ -46,6 +46,42 @@ def test_any_bytes_are_a_request_or_one_of_two_errors(body: bytes) -> None:
     assert isinstance(request.method, str)
 
 
+KEYS = ["jsonrpc", "method", "params", "id", "Method", "ID", "m\\u0065thod", "other", "body"]
+VALUES = [
+    '"2.0"',
+    '"m"',
+    '"n"',
+    "[1]",
+    '{"id":2}',
+    '{"id":3,"a":"\\u00e9"}',
+    "[]",
+    "7",
+    "8",
+    "null",
+    "18446744073709551616",
+]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=6), st.sampled_from(["", " x", "}"])
+)
+def test_of_equal_members_the_first_wins_however_it_is_spelled(pairs: list[tuple[str, str]], behind: str) -> None:
+    head = [("jsonrpc", '"2.0"'), *pairs, ("method", '"last"'), ("params", "[9]")]
+    expected: dict[str, Any] = {}
+    for key, value in head:
+        expected.setdefault(json.loads(f'"{key}"').lower(), json.loads(value))
+    text = "{" + ",".join(f'"{key}":{value}' for key, value in head) + "}" + behind
+    try:
+        request = parse(text.encode())
+    except InvalidRequest:
+        id_ = expected.get("id")
+        wrong = not isinstance(expected["method"], str) or not isinstance(expected["params"], (list, dict))
+        assert wrong or not isinstance(id_, (str, int, type(None)))
+        return
+    assert (request.method, request.params) == (expected["method"], expected["params"] or None)
+    assert request.notification == ("id" not in expected)
+
+
 @given(MEMBERS | JSON)
 def test_validation_is_that_of_the_schema(value: Any) -> None:
     try:
