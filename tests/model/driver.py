@@ -125,14 +125,18 @@ class Driver:
             await place.heal()
         self.site.write_table()
         await self.mi("janus_reload")
+        began, waited = trio.current_time(), "the requests"
         try:
             with trio.fail_after(SETTLE_SECONDS):
                 await self._until(lambda: self._running == 0)
+                waited += f", {trio.current_time() - began:.1f} s, the gateways"
                 await self._ready()
+                waited += f", {trio.current_time() - began:.1f} s, the events owed"
                 await self._until(lambda: self.ledger.owed({p.name: p.epoch for p in self.site.places}) == 0)
+                waited += f", {trio.current_time() - began:.1f} s, a balance"
                 await self._balanced()
         except trio.TooSlowError:
-            self.ledger.fault(f"not at rest after {SETTLE_SECONDS:g} s: {await self._state()}")
+            self.ledger.fault(f"not at rest after {SETTLE_SECONDS:g} s: {await self._state()}; waited for {waited}")
         self.ledger.close_round()
         self.ledger.balance(self._start, await self.statistics(), tuple(OUTCOMES))
         for place in self.site.places:
