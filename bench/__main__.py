@@ -59,6 +59,9 @@ def _commands(janus: Janus, folder: Path) -> dict[str, Any]:
         many: dict[str, Any] = {}
         for callers, handles in ((1, 1), (8, 1), (8, 16), (64, 1), (64, 16)):
             many[f"{callers} callers, {handles} handles"] = commands.many_callers(bridge, folder, callers, handles)
+        many["half of that, 64 callers"] = commands.half_load(
+            bridge, folder, 64, 16, many["64 callers, 16 handles"]["per_second"]
+        )
         many["trio-websocket, 64 pipelined"] = {"per_second": round(trio.run(commands.pipelined, janus))}
         _print("many callers over HTTP", many)
         figures: dict[str, Any] = {"one": one, "many": many, "added_ms": round(added, 4)}

@@ -189,14 +189,18 @@ class _session:
         await self._opening.__aexit__(*exc)
 
 
-def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int) -> dict[str, float]:
-    """wrk for some seconds: commands/s, latency, and the bridge's processor time for each command."""
+def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int, pause: float = 0.0) -> dict[str, float]:
+    """wrk for some seconds: commands/s, latency, and the bridge's processor time for each command.
+
+    ``pause``: milliseconds that a caller waits from an answer to its next command, on average; 0 for none.
+    """
     bodies = ",".join(f"[==[{request(handle).decode()}]==]" for handle in attach(bridge, handles))
     script = folder / "wrk.lua"
     script.write_text(
         f'local bodies = {{{bodies}}}\nlocal n = 0\nwrk.method = "POST"\n'
         'wrk.headers["Content-Type"] = "application/json"\n'
         "function request() n = n % #bodies + 1 return wrk.format(nil, nil, nil, bodies[n]) end\n"
+        + (f"function delay() return math.random(0, {round(2 * pause)}) end\n" if pause else "")
     )
     url = f"http://127.0.0.1:{port_of(bridge)}/mi"
     before, used = _answered(bridge), cpu_seconds(bridge.process.pid)
@@ -210,6 +214,12 @@ def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int) -> di
         "p99_ms": _latency(output, "99%"),
         "cpu_us": round(used / answered * 1e6, 1),
     }
+
+
+def half_load(bridge: Bridge, folder: Path, callers: int, handles: int, full: float) -> dict[str, float]:
+    """As ``many_callers``, at half of ``full`` commands/s: what a caller waits where nothing is at its limit."""
+    row = many_callers(bridge, folder, callers, handles, pause=1000 * callers / (full / 2))
+    return {**row, "p99_to_p50": round(row["p99_ms"] / row["p50_ms"], 2)}
 
 
 def _answered(bridge: Bridge) -> int:
