@@ -10,23 +10,32 @@ _MASKED = 0x80
 _SHORT, _TWO_BYTES, _EIGHT_BYTES = 125, 126, 127
 
 
-def text_frames(data: bytes) -> tuple[list[bytes], int]:
-    """The payloads of the text frames that stand whole at the front of ``data``, and where the rest begins."""
+def text_frames(data: bytes) -> tuple[list[bytes], int, bool]:
+    """The payloads of the text frames that stand whole at the front of ``data``, and where the rest begins.
+
+    True: the rest is the beginning of another such frame, and should come again with what follows it. A read may end
+    anywhere, and the engine, once it has the beginning, would be needed for all that comes until a read ends with a
+    frame: three quarters of a burst.
+    """
     payloads: list[bytes] = []
     at, end = 0, len(data)
-    while end - at >= 2 and data[at] == _WHOLE_TEXT:
+    while at < end and data[at] == _WHOLE_TEXT:
+        if end - at < 2:
+            return payloads, at, True
         length, start = data[at + 1], at + 2
-        if length == _TWO_BYTES and end - at >= 4:
+        if length == _TWO_BYTES:
+            if end - at < 4:
+                return payloads, at, True
             length, start = data[at + 2] << 8 | data[at + 3], at + 4
             if length <= _SHORT:
                 break  # not minimal: not for us to judge
         elif length > _SHORT:
-            break  # masked, or eight bytes of length, or not whole yet
+            break  # masked, or eight bytes of length
         if start + length > end:
-            break
+            return payloads, at, True
         at = start + length
         payloads.append(data[start:at])
-    return payloads, at
+    return payloads, at, False
 
 
 def text_frame(payload: bytes, key: bytes) -> bytes:

@@ -90,6 +90,7 @@ class JanusWebSocket(WebSocketConnection):
         self.closing = trio.Event()
         self._fragments = Fragments(options.max_message_size, options.max_frames)
         self._between_messages = False  # then whole text frames need no engine
+        self._beginning = b""  # of one of those
         self.last_received = trio.current_time()
 
     # Writing
@@ -215,7 +216,10 @@ class JanusWebSocket(WebSocketConnection):
 
     async def _handle_whole_frames(self, data: bytes) -> bytes:
         """Report the messages that need no engine; returns the rest."""
-        payloads, rest = text_frames(data)
+        if self._beginning:
+            data = self._beginning + data
+        payloads, rest, unfinished = text_frames(data)
+        self._beginning, data = (data[rest:], b"") if unfinished else (b"", data[rest:])
         if not payloads:
             return data
         self.last_received = trio.current_time()
@@ -231,7 +235,7 @@ class JanusWebSocket(WebSocketConnection):
             if not number % BATCH:
                 await trio.lowlevel.checkpoint()
         self._reports.on_frames()
-        return data[rest:]
+        return data
 
     def _engine_is_idle(self) -> bool:
         """Whether wsproto stands between two messages, with nothing of a frame in its buffer."""

@@ -30,9 +30,12 @@ def test_whole_frames_are_what_the_engine_reads(messages: list[str], cut: int) -
     server = Connection(ConnectionType.SERVER)
     wire = b"".join(server.send(TextMessage(data=text)) for text in messages)
     wire = wire[: len(wire) - cut] if cut else wire
-    payloads, rest = text_frames(wire)
+    payloads, rest, unfinished = text_frames(wire)
     taken = [payload.decode() for payload in payloads]
     assert taken == messages[: len(taken)]
+    assert unfinished == (
+        rest < len(wire) and len(taken) < len(messages) and len(messages[len(taken)].encode()) <= 0xFFFF
+    )
     # What is left is for the engine, and it finds everything else there.
     assert taken + engine(wire[rest:]) == engine(wire)
 
@@ -42,15 +45,31 @@ def test_a_fragment_a_ping_and_a_masked_frame_are_left_to_the_engine() -> None:
     whole = server.send(TextMessage(data="a"))
     fragment = server.send(TextMessage(data="b", message_finished=False))
     for other in (fragment, server.send(Ping()), client.send(TextMessage(data="c")), b"\x81\x7e\x00\x01d"):
-        assert text_frames(other) == ([], 0)
-        assert text_frames(whole + other) == ([b"a"], len(whole))
+        assert text_frames(other) == ([], 0, False)
+        assert text_frames(whole + other) == ([b"a"], len(whole), False)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_have_an_answer(data: bytes) -> None:
-    payloads, rest = text_frames(b"\x81" + data)
+    payloads, rest, _ = text_frames(b"\x81" + data)
     assert rest <= len(data) + 1
     assert sum(map(len, payloads)) < rest or not payloads
+
+
+@given(texts, st.lists(st.integers(1, 5000), max_size=40))
+def test_any_cut_of_whole_frames_gives_the_same_payloads(messages: list[str], cuts: list[int]) -> None:
+    server = Connection(ConnectionType.SERVER)
+    messages = [text for text in messages if len(text.encode()) <= 0xFFFF]
+    wire = b"".join(server.send(TextMessage(data=text)) for text in messages)
+    heard: list[bytes] = []
+    beginning, at = b"", 0
+    for cut in [*cuts, len(wire)]:
+        payloads, rest, unfinished = text_frames(beginning + wire[at : at + cut])
+        heard += payloads
+        beginning, at = (beginning + wire[at : at + cut])[rest:], at + cut
+        assert unfinished == bool(beginning)
+    assert [payload.decode() for payload in heard] == messages
+    assert not beginning
 
 
 @given(texts, st.binary(min_size=4, max_size=4))
