@@ -5,6 +5,7 @@ the soak share both. The seed decides every step; what the machine makes of thei
 """
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any
@@ -32,6 +33,7 @@ class Driver:
         self._running = 0
         self._start: dict[str, int] = {}
         self._remains: dict[str, int] = {}
+        self._unready: Counter[str] = Counter()  # what was wanting, and how often that was seen
 
     async def begin(self) -> None:
         """Wait until everything is ready, and note how that looks."""
@@ -125,6 +127,7 @@ class Driver:
             await place.heal()
         self.site.write_table()
         await self.mi("janus_reload")
+        self._unready.clear()
         began, waited = trio.current_time(), "the requests"
         try:
             with trio.fail_after(SETTLE_SECONDS):
@@ -151,10 +154,19 @@ class Driver:
 
     async def _is_ready(self, place: Place) -> bool:
         (row,) = (await self.mi("janus_list", place.name))["result"]["Gateways"]
-        if row["state"] != "ready" or row["in_flight"] or not any(session["managed"] for session in row["sessions"]):
-            return False
-        alone = place.relay.open_connections == 1 and not place.fake.peer.closed.is_set()
-        return alone and await self._probe(place)
+        managed = any(session["managed"] for session in row["sessions"])
+        wanting = ""
+        if row["state"] != "ready" or row["in_flight"] or not managed:
+            wanting = f"{row['state']} ({row['last_error']}), {row['in_flight']} in flight, managed session: {managed}"
+        elif place.relay.open_connections != 1 or place.fake.peer.closed.is_set():
+            wanting = (
+                f"{place.relay.open_connections} connections, one of them open: {not place.fake.peer.closed.is_set()}"
+            )
+        elif not await self._probe(place):
+            wanting = "no answer to a probe"
+        if wanting:
+            self._unready[f"{place.name}: {wanting}"] += 1
+        return not wanting
 
     async def _probe(self, place: Place) -> bool:
         command = {"janus": "message", "handle_id": 1, "body": {"number": 0, "does": "echo"}}
@@ -184,6 +196,7 @@ class Driver:
             "connections": relays,
             "at the start": self._remains,
             "now": self.house.remains(),
+            "not ready, times looked": dict(self._unready),
             **figures,
         }
 

@@ -68,8 +68,8 @@ class Place:
         self.relay.forget()
 
     async def say(self, events: int) -> None:
-        """Numbered events over the newest connection."""
-        name = f"{self.name}/connection {len(self.fake.peers)}"
+        """Numbered events over the newest connection that is open."""
+        name = f"{self.name}/connection {self.fake.peers.index(self.fake.peer)}"
         told = [self._numbered(name) for _ in range(events)]
         await self.fake.push(*told)
 

@@ -99,8 +99,8 @@ class FakeJanus:
 
     @property
     def peer(self) -> Peer:
-        """The newest upgraded connection."""
-        return self.peers[-1]
+        """The newest upgraded connection that is open; where none is, the newest."""
+        return next((peer for peer in reversed(self.peers) if not peer.closed.is_set()), self.peers[-1])
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait until this is true; it is looked at whenever a connection or a message has arrived."""
@@ -120,7 +120,7 @@ class FakeJanus:
         return matching[number - 1]
 
     async def push(self, *replies: Reply) -> None:
-        """Send unasked, over the newest connection."""
+        """Send unasked, over ``peer``."""
         await self.peer.send(*replies)
 
     def answer(self, request: Message) -> Iterable[Reply]:
