@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
         address = f"udp:127.0.0.1:{receiver.getsockname()[1]}"
         with explained(client.url):
             _subscribe(client, names, address, EXPIRE)
-        complain(f"subscribed to {', '.join(names)} as {address}; Ctrl-C ends")
         try:
             with suppress(KeyboardInterrupt):
+                complain(f"subscribed to {', '.join(names)} as {address}; Ctrl-C ends")
                 _print_events(receiver, client, names, address, args)
         finally:
             with suppress(NothingAnswered):  # then it expires by itself

@@ -60,7 +60,7 @@ def convert(name: str, use: JanusUse) -> tuple[list[str], bool]:
             problems.append(problem)
     if "janus_db_url" not in given:
         if use.db_default_url is not None:
-            line, problem = _carry(name, Modparam(0, "janus_db_url", use.db_default_url))
+            line, problem = _carry(name, use.db_default_url)
             carried += ["# From db_default_url:", line]
             if problem:
                 problems.append(problem)

@@ -104,10 +104,9 @@ class Call:
         self._wake()
 
     def fail(self, error: BridgeError) -> None:
-        """It will not be answered. Does nothing if it was."""
-        if not self.finished:
-            self.error = error
-            self._wake()
+        """It will not be answered."""
+        self.error = error
+        self._wake()
 
     async def wait(self) -> None:
         """Until it is finished. For one task at a time: a trio.Event and a scope for the time limit would be a fifth

@@ -153,8 +153,7 @@ class Connection:
 
     def keepalive_sent(self, number: int) -> None:
         """The keepalive with that number went out now."""
-        if self.ws is not None:
-            self._keepalive_at = (number, trio.current_time())
+        self._keepalive_at = (number, trio.current_time())
 
     def keepalive_answered(self, number: int) -> None:
         """Janus answered the keepalive with that number."""

@@ -203,11 +203,10 @@ class Hearing:
 
     def _restore(self, message: JsonObject, caller: str | None) -> None:
         """Give the caller's own transaction back, or none where the caller sent none."""
-        if "transaction" in message:
-            if caller is None:
-                del message["transaction"]
-            else:
-                message["transaction"] = caller
+        if caller is None:
+            del message["transaction"]
+        else:
+            message["transaction"] = caller
 
     def _event(self, message: JsonObject) -> None:
         self._traffic.tally.event()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bridge.config import Config, GatewaySettings
 from bridge.core.connection import Reports, WebSocket
-from bridge.errors import ConnectFailed
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.transport.janus_connect import open_and_run
@@ -61,8 +60,7 @@ class Gateways:
 
     async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
         """core.connection.Connect over the real network."""
-        if gateway.url is None:
-            raise ConnectFailed(gateway.fault or "the row has no URL")
+        assert gateway.url is not None, "a row with a fault has no link that connects"
         janus, settings = self._config.janus, self.settings(gateway.janus_id)
         tls = client_context(settings.tls_ca, settings.tls_cert, settings.tls_key) if gateway.url.tls else None
         options = WebSocketOptions(

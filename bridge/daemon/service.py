@@ -50,6 +50,8 @@ class Service:
         self._notifier = Notifier(os.environ)
         self._parts = build(config)
         self._opening = trio.CancelScope()
+        self._reloading = trio.CancelScope()
+        self._reload_asked = trio.Event()
         self._refusal: WrongTableVersion | None = None
         self._listeners = Listeners(self._parts.mi.dispatch, pages_of(self._parts.ledger))
 
@@ -78,6 +80,7 @@ class Service:
             parts.evi.configure(self._config.events.subscribers)
             async with trio.open_nursery() as doors:
                 doors.start_soon(self._open, outer, doors)
+                doors.start_soon(self._reload_when_asked)
                 await self._obey(signals)
                 await self._stop(doors)
             outer.cancel_scope.cancel()
@@ -116,7 +119,15 @@ class Service:
             if number != signal.SIGHUP:
                 log.info("%s: stopping", signal.Signals(number).name)
                 return
-            await self._reload()
+            self._reload_asked.set()
+
+    async def _reload_when_asked(self) -> None:
+        """Beside the signals, as ``_open``. Who asks while a reload is under way gets another one behind it."""
+        with self._reloading:
+            while True:
+                await self._reload_asked.wait()
+                self._reload_asked = trio.Event()
+                await self._reload()
 
     async def _reload(self) -> None:
         """SIGHUP (contract 3.4): what may change does, the rest is named."""
@@ -159,6 +170,7 @@ class Service:
     async def _stop(self, doors: trio.Nursery) -> None:
         self._notifier.tell("STOPPING=1")
         self._opening.cancel()
+        self._reloading.cancel()
         self._listeners.stop()
         await self._parts.links.stop()
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.

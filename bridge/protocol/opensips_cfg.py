@@ -36,7 +36,7 @@ class JanusUse:
     """All that was found. ``calls`` and ``event_routes`` are lines; ``includes`` are files that were not read."""
 
     modparams: list[Modparam] = field(default_factory=list)
-    db_default_url: str | None = None
+    db_default_url: Modparam | None = None  # as if it were the module's own
     loads: list[int] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
     event_routes: list[int] = field(default_factory=list)
@@ -54,7 +54,7 @@ def read(text: str) -> JanusUse:
         if token == "modparam":
             _modparam(use, line, tokens[at + 1 : at + 7])
         elif token == "db_default_url" and following[:1] == ["="] and len(following) > 1:
-            use.db_default_url = _unquote(following[1])
+            use.db_default_url = Modparam(line, "janus_db_url", _unquote(following[1]))
         elif token in ("loadmodule", "mpath") and following and "janus.so" in following[0]:
             use.loads.append(line)
         elif token in ("include_file", "import_file") and following:

@@ -75,8 +75,10 @@ class MiFifo:
         self._fd = fd
 
     def close(self) -> None:
-        """Close the FIFO and remove it."""
-        os.close(self._fd)
+        """Close the FIFO and remove it. Twice is the same as once."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         self._owned.close()
 
 

@@ -66,10 +66,10 @@ def test_a_default_url_that_the_bridge_does_not_take_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = tmp_path / "opensips.cfg"
-    cfg.write_text('db_default_url = "postgres://opensips:secret@db/opensips"\n')
+    cfg.write_text('log_level = 3\ndb_default_url = "postgres://opensips:secret@db/opensips"\n')
     assert main(["import", str(cfg)]) == 1
     output = capsys.readouterr().out
-    assert "postgres:// is not supported" in output
+    assert f'# {cfg}:2: [janus] janus_db_url = "postgres://***": postgres:// is not supported' in output
     assert '\n# janus_db_url = "postgres://' in output  # what could not be carried over stands in a comment
 
 

@@ -49,7 +49,6 @@ async def test_a_fifo_is_served_and_made_anew_at_a_reload(tmp_path: Path) -> Non
         assert (await over_fifo(fifo, "version"))["Server"].startswith("janus-bridge")
 
 
-@pytest.mark.xfail(reason="Listeners.close closes the FIFO once more: EBADF", strict=True)
 def test_a_bridge_with_a_fifo_ends_as_any_other(tmp_path: Path) -> None:
     with site_with_fifo(tmp_path).bridge as bridge:
         assert bridge.stop() == 0
@@ -90,7 +89,6 @@ def test_a_file_with_secrets_that_everybody_may_read_is_warned_of(tmp_path: Path
     assert "hunter2" not in bridge.log
 
 
-@pytest.mark.xfail(reason="the signal after a SIGHUP waits for the database of its reload", strict=True)
 def test_a_database_that_hangs_in_a_reload_does_not_delay_the_end(tmp_path: Path) -> None:
     site = Site(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as black_hole, site.bridge as bridge:

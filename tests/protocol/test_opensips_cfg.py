@@ -31,7 +31,7 @@ def test_what_concerns_the_module_is_found_with_its_lines() -> None:
         Modparam(4, "janus_cmd_timeout", 3000),
         Modparam(5, "janus_db_table", "webrtc \"a\" 'b'"),
     ]
-    assert use.db_default_url == "mysql://u:p@h/d"
+    assert use.db_default_url == Modparam(3, "janus_db_url", "mysql://u:p@h/d")
     assert use.loads == [2]
     assert use.calls == [12]
     assert use.event_routes == [15]
@@ -50,5 +50,5 @@ def test_what_is_no_value_of_a_modparam_is_left_out() -> None:
 
 
 def test_a_url_without_quotes_is_taken_as_it_stands() -> None:
-    assert read("db_default_url = DB_URL\n").db_default_url == "DB_URL"
+    assert read("db_default_url = DB_URL\n").db_default_url == Modparam(1, "janus_db_url", "DB_URL")
     assert read("db_default_url").db_default_url is None
