@@ -189,18 +189,14 @@ class _session:
         await self._opening.__aexit__(*exc)
 
 
-def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int, pause: float = 0.0) -> dict[str, float]:
-    """wrk for some seconds: commands/s, latency, and the bridge's processor time for each command.
-
-    ``pause``: milliseconds that a caller waits from an answer to its next command, on average; 0 for none.
-    """
+def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int) -> dict[str, float]:
+    """wrk for some seconds: commands/s, latency, and the bridge's processor time for each command."""
     bodies = ",".join(f"[==[{request(handle).decode()}]==]" for handle in attach(bridge, handles))
     script = folder / "wrk.lua"
     script.write_text(
         f'local bodies = {{{bodies}}}\nlocal n = 0\nwrk.method = "POST"\n'
         'wrk.headers["Content-Type"] = "application/json"\n'
         "function request() n = n % #bodies + 1 return wrk.format(nil, nil, nil, bodies[n]) end\n"
-        + (f"function delay() return math.random(0, {round(2 * pause)}) end\n" if pause else "")
     )
     url = f"http://127.0.0.1:{port_of(bridge)}/mi"
     before, used = _answered(bridge), cpu_seconds(bridge.process.pid)
@@ -208,18 +204,14 @@ def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int, pause
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used, answered = cpu_seconds(bridge.process.pid) - used, _answered(bridge) - before
     assert "Non-2xx" not in output, output
+    p50, p99 = _latency(output, "50%"), _latency(output, "99%")
     return {
         "per_second": round(answered / SECONDS),
-        "p50_ms": _latency(output, "50%"),
-        "p99_ms": _latency(output, "99%"),
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "p99_to_p50": round(p99 / p50, 2),
         "cpu_us": round(used / answered * 1e6, 1),
     }
-
-
-def half_load(bridge: Bridge, folder: Path, callers: int, handles: int, full: float) -> dict[str, float]:
-    """As ``many_callers``, at half of ``full`` commands/s: what a caller waits where nothing is at its limit."""
-    row = many_callers(bridge, folder, callers, handles, pause=1000 * callers / (full / 2))
-    return {**row, "p99_to_p50": round(row["p99_ms"] / row["p50_ms"], 2)}
 
 
 def _answered(bridge: Bridge) -> int:
