@@ -25,7 +25,6 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 # The members whose canonical decimal strings become integers again inside `body` (contract 5.6).
 INTEGER_MEMBERS = frozenset({"id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id"})
-_SCALARS = frozenset({str, bool, float, type(None)})  # what widen leaves alone
 _OPAQUE = frozenset({"metadata", "headers"})  # members whose content belongs to the user
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19  # from here on an integer may be beyond 64 bits
@@ -119,20 +118,21 @@ def depth(value: Any) -> int:
 
 
 def widen(value: Any) -> Any:
-    """A copy in which every integer outside the signed 32-bit range is its decimal string (contract 5.6)."""
-    if isinstance(value, dict):
-        # Every answer and event passes here: a call for each scalar would be most of the work.
-        copy = {}
-        for key, item in value.items():
+    """Make every integer outside signed 32 bits its decimal string (contract 5.6), in place; returns ``value``.
+
+    Every answer and event passes here: to make a copy, or a call for each scalar, would be most of the work.
+    """
+    if isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             kind = type(item)
+            if kind is str:
+                continue
             if kind is int:
-                copy[key] = item if INT32_MIN <= item <= INT32_MAX else str(item)
-            else:
-                copy[key] = item if kind in _SCALARS else widen(item)
-        return copy
-    if isinstance(value, list):
-        return [widen(item) for item in value]
-    if isinstance(value, int) and not INT32_MIN <= value <= INT32_MAX:
+                if not INT32_MIN <= item <= INT32_MAX:
+                    value[key] = str(item)
+            elif kind is dict or kind is list:
+                widen(item)
+    elif type(value) is int and not INT32_MIN <= value <= INT32_MAX:
         return str(value)
     return value
 

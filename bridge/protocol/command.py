@@ -98,10 +98,11 @@ def _fault(value: Any, key: str | None, levels: int) -> str | None:
         what = _text_fault(value)
     elif isinstance(value, dict):
         for name, item in value.items():
-            if not (name.isascii() and "\0" not in name) and (what := _text_fault(name)) is not None:
+            # Printable text has neither NUL nor surrogate: one look at nearly all there is.
+            if not name.isprintable() and (what := _text_fault(name)) is not None:
                 return f"the name of a member has {what}"
             kind = type(item)
-            if kind is str and item.isascii() and "\0" not in item:
+            if kind is str and item.isprintable():
                 continue
             if kind is int and INT64_MIN <= item <= INT64_MAX:
                 continue

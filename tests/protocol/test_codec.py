@@ -1,5 +1,6 @@
 """JSON text <-> values (contract 5.6, 5.8, 6.3)."""
 
+import copy
 import json
 from typing import Any
 
@@ -145,16 +146,16 @@ def same(before: Any, after: Any) -> bool:
 
 @given(json_values.values)
 def test_widen_makes_wide_integers_strings_and_changes_nothing_else(value: Any) -> None:
-    wide = codec.widen(value)
+    wide = codec.widen(copy.deepcopy(value))
     assert same(value, wide)
     assert not any(is_wide(leaf) for leaf in json_values.leaves(wide))
     assert codec.widen(wide) == wide
 
 
-def test_widen_leaves_its_argument_alone() -> None:
+def test_widen_changes_its_argument() -> None:
     value = {"a": [2**40]}
-    codec.widen(value)
-    assert value == {"a": [2**40]}
+    assert codec.widen(value) is value
+    assert value == {"a": ["1099511627776"]}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_narrow_body_touches_the_named_members_alone(body: Any, members: frozens
 
 @given(st.dictionaries(st.sampled_from(sorted(INTEGER_MEMBERS)), st.integers(INT64_MIN, INT64_MAX)))
 def test_ids_of_a_body_survive_the_way_through_opensips(body: dict[str, int]) -> None:
-    assert codec.narrow_body(codec.widen(body)) == body
+    assert codec.narrow_body(codec.widen(dict(body))) == body
 
 
 @pytest.mark.parametrize("text", ["1234", "0", "2147483647", "-2147483648", str(2**63), "04294967296"])
