@@ -1,7 +1,8 @@
 """``make bench``: measures, prints a table with ratios, keeps the figures with the machine's description.
 
-COMPARE=FILE prints the change against an earlier run; ONLY=commands,events,scale leaves parts out. The figures of one
-run belong together: ways alternate, so that a busy machine is busy for all of them.
+COMPARE=FILE prints the change against an earlier run; ONLY=commands,events,scale leaves parts out, and
+ONLY=instructions (with valgrind) counts what no busy machine can change. The figures of one run belong together: ways
+alternate, so that a busy machine is busy for all of them.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import trio
 
-from bench import commands, events, machine, opensips, scale
+from bench import commands, events, instructions, machine, opensips, scale
 from bench.bed import Janus, running
 from tests.support.ports import free_port
 
@@ -33,6 +34,9 @@ def main() -> int:
             figures["commands"] = _commands(janus, folder)
         if "events" in only:
             figures["events"] = _events(janus, folder)
+        if "instructions" in only:
+            figures["instructions"] = instructions.of_a_command(janus, folder)
+            _print("instructions of one command, in user space", figures["instructions"])
         if "scale" in only:
             figures["scale"] = {count: scale.many_gateways(janus, folder, count) for count in (1, 100, 1000)}
             _print("gateways", figures["scale"])

@@ -18,7 +18,9 @@ EXISTS = {"request": "exists", "room": 1234}  # a synchronous videoroom request:
 
 
 @contextmanager
-def running(folder: Path, rows: Mapping[str, str], **options: Any) -> Iterator[Bridge]:
+def running(
+    folder: Path, rows: Mapping[str, str], program: type[Bridge] = Bridge, /, **options: Any
+) -> Iterator[Bridge]:
     """A bridge with this table, every gateway ready."""
     folder.mkdir()
     database = folder / "bench.db"
@@ -27,7 +29,7 @@ def running(folder: Path, rows: Mapping[str, str], **options: Any) -> Iterator[B
     connection.executemany("INSERT INTO janus (janus_id, janus_url) VALUES (?, ?)", list(rows.items()))
     connection.commit()
     connection.close()
-    bridge = Bridge(folder, {"janus.janus_db_url": f"sqlite://{database}", **options})
+    bridge = program(folder, {"janus.janus_db_url": f"sqlite://{database}", **options})
     with bridge:
         await_ready(bridge, len(rows))
         yield bridge

@@ -34,7 +34,12 @@ def one_caller(janus: Janus, bridge: Bridge, folder: Path) -> dict[str, dict[str
     """Milliseconds of one command, by way: p50 and p99."""
     [handle] = attach(bridge, 1)
     taken: dict[str, list[float]] = {}
-    with _raw(janus) as raw, _http(bridge, handle) as http, _udp(bridge, handle) as udp, _unix(folder, handle) as unix:
+    with (
+        _raw(janus) as raw,
+        http_caller(bridge, handle) as http,
+        _udp(bridge, handle) as udp,
+        _unix(folder, handle) as unix,
+    ):
         ways: dict[str, Once] = {"raw socket": raw, "bridge, http": http, "bridge, udp": udp, "bridge, unix": unix}
         for _ in range(ROUNDS):
             for name, once in ways.items():
@@ -111,7 +116,8 @@ def _frame(payload: bytes) -> bytes:
 
 
 @contextmanager
-def _http(bridge: Bridge, handle: str) -> Iterator[Once]:
+def http_caller(bridge: Bridge, handle: str) -> Iterator[Once]:
+    """One kept-alive connection."""
     body = request(handle)
     head = (
         "POST /mi HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nContent-Type: application/json\r\n"

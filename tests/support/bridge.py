@@ -18,8 +18,6 @@ from tests.support.process import ChildProcess
 
 PROGRAM = Path(sys.executable).with_name("janus-bridge")
 
-_START_SECONDS = 10.0
-_STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.005
 _LISTENING = re.compile(r"listening on (https?://\S+)")
 
@@ -30,6 +28,8 @@ class BridgeFailed(Exception):
 
 class Bridge:
     """``with Bridge(tmp_path, {"janus.janus_db_url": ...}) as bridge:`` or start() and stop()."""
+
+    start_seconds = stop_seconds = 10.0
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Bridge:
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""
-        return self.process.stop(_STOP_SECONDS)
+        return self.process.stop(self.stop_seconds)
 
     def kill(self) -> None:
         """SIGKILL: no farewell to Janus, no state saved beyond what was."""
@@ -113,7 +113,7 @@ class Bridge:
         return await self.ami("janus_send_request", [janus_id, json.dumps(command), *more])
 
     def _await_listeners(self, wanted: int) -> None:
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
             ended = self.process.exit_code is not None
             self.mi_urls = _LISTENING.findall(self.log)
@@ -122,7 +122,7 @@ class Bridge:
             if len(self.mi_urls) >= wanted:
                 return
             time.sleep(_POLL_SECONDS)
-        raise BridgeFailed(f"janus-bridge was not ready within {_START_SECONDS:g} s:\n{self.log[-2000:]}")
+        raise BridgeFailed(f"janus-bridge was not ready within {self.start_seconds:g} s:\n{self.log[-2000:]}")
 
 
 def toml(value: Any) -> str:
