@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,13 @@ def _events(janus: Janus, folder: Path) -> dict[str, Any]:
             name = kind.replace(":", "-")
             with running(folder / name, {"gw": janus.url}, **{"events.subscribers": subscribers}) as bridge:
                 figures[f"burst to {kind}"] = events.burst(bridge, reports)
-    port = free_port()
-    subscribers = [{"event": "E_JANUS_EVENT", "socket": f"udp:127.0.0.1:{port}"}]
-    with running(folder / "latency", {"gw": janus.url}, **{"events.subscribers": subscribers}) as bridge:
-        figures |= {f"latency, {way}": row for way, row in trio.run(events.latency, janus, bridge, port).items()}
+    for kind in ("udp", "mi:udp"):
+        port = free_port()
+        subscribers = [{"event": "E_JANUS_EVENT", "socket": f"{kind}:127.0.0.1:{port}"}]
+        name = "latency-" + kind.replace(":", "-")
+        with running(folder / name, {"gw": janus.url}, **{"events.subscribers": subscribers}) as bridge:
+            rows = trio.run(partial(events.latency, janus, bridge, port, answers=kind == "mi:udp"))
+        figures |= {f"latency to {kind}, {way}": row for way, row in rows.items()}
     _print("events", figures)
     return figures
 

@@ -56,14 +56,19 @@ def _count(sock: socket.socket, reports: Connection, answers: bool) -> None:
                 break
             now = time.perf_counter()
             if answers:
-                identity = json.loads(data)["id"]
-                sock.sendto(b'{"jsonrpc":"2.0","result":"OK","id":"%s"}' % identity.encode(), peer)
+                _answer(sock, data, peer)
             count += 1
             first, last = first or now, now
             if count <= LATENCIES:
                 arrivals.append(now)
             sock.settimeout(QUIET)
         reports.send((count, first, last, arrivals))
+
+
+def _answer(sock: socket.socket, data: bytes, peer: Any) -> None:
+    """As mi_datagram answers raise_event."""
+    identity = json.loads(data)["id"]
+    sock.sendto(b'{"jsonrpc":"2.0","result":"OK","id":"%s"}' % identity.encode(), peer)
 
 
 def burst(bridge: Bridge, reports: Connection, events: int = BURST) -> dict[str, float]:
@@ -81,7 +86,7 @@ def burst(bridge: Bridge, reports: Connection, events: int = BURST) -> dict[str,
     }
 
 
-async def latency(janus: Janus, bridge: Bridge, port: int) -> dict[str, dict[str, float]]:
+async def latency(janus: Janus, bridge: Bridge, port: int, *, answers: bool) -> dict[str, dict[str, float]]:
     """Milliseconds from a request that makes Janus say something, to what it says: directly, and at a subscriber."""
     [handle] = attach(bridge, 1, GEN)
     session = int(
@@ -97,8 +102,10 @@ async def latency(janus: Janus, bridge: Bridge, port: int) -> dict[str, dict[str
             for _ in range(LATENCIES):
                 begun = time.perf_counter()
                 await client.message(session, int(handle), body)
-                sock.recv(65_535)
+                data, peer = sock.recvfrom(65_535)
                 through.append(time.perf_counter() - begun)
+                if answers:
+                    _answer(sock, data, peer)
                 begun = time.perf_counter()
                 await client.message(own, own_handle, body)
                 await client.next_event(janus="event")
