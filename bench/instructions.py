@@ -6,7 +6,7 @@ does is not among it. Not part of a usual run (``make bench ONLY=instructions``)
 
 import re
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.bed import Janus, attach, running
@@ -42,11 +42,8 @@ def of_a_command(janus: Janus, folder: Path) -> dict[str, dict[str, int]]:
 def _run(janus: Janus, folder: Path, callers: int, commands: int) -> int:
     with running(folder / f"{callers}-{commands}", {"gw": janus.url}, CountedBridge) as bridge:
         handles = attach(bridge, callers)
-        threads = [threading.Thread(target=_ask, args=(bridge, handle, commands // callers)) for handle in handles]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(callers) as pool:
+            list(pool.map(lambda handle: _ask(bridge, handle, commands // callers), handles))
     [count] = re.findall(r"I +refs: +([\d,]+)", bridge.log)
     return int(count.replace(",", ""))
 

@@ -37,7 +37,7 @@ def meant(stray: str) -> str | None:
     itself sets JANUS_BRIDGE_PORT and the like where a service is called janus-bridge.
     """
     rest = stray.removeprefix(PREFIX).upper()
-    if re.match(r"(JANUS_)?GATEWAYS_", rest):
+    if re.match(r"(JANUS_)?GATEWAYS_(?!SERVICE_|PORT(_|$))", rest):
         return _OF_A_GATEWAY
     known = {f"{section}__{key}".upper(): key.upper() for section in SECTIONS for key in TABLE[section]}
     found = [name for name, key in known.items() if key == rest] or difflib.get_close_matches(rest, known, 1, _ALIKE)

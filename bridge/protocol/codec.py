@@ -83,7 +83,8 @@ def _parse_carefully(text: str) -> Any:
 def render(value: Any) -> str:
     """Compact JSON text, non-ASCII as it is, as OpenSIPS's cJSON prints it.
 
-    NaN and Infinity become null; nothing that ``parse`` returns has one. A lone surrogate stays what it is.
+    Nothing that ``parse`` returns has a NaN or Infinity; one from elsewhere becomes null, or is a ValueError. A lone
+    surrogate stays what it is.
     """
     try:
         return orjson.dumps(value).decode()

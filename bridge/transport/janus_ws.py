@@ -220,8 +220,9 @@ class JanusWebSocket(WebSocketConnection):
             data = self._beginning + data
         payloads, rest, unfinished = text_frames(data)
         self._beginning, data = (data[rest:], b"") if unfinished else (b"", data[rest:])
-        if not payloads:
+        if not payloads and not unfinished:
             return data
+        # A part of a frame is a sign of life, too: no pong can come inside it.
         self.last_received = trio.current_time()
         for number, payload in enumerate(payloads, 1):
             try:

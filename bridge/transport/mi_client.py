@@ -21,8 +21,12 @@ DEFAULT_URL = "http://127.0.0.1:8889/mi"
 _DATAGRAM = 65536  # longer than any
 # What a listener that waits for a TLS handshake does to a request in clear text: it closes, or sends an alert.
 _AS_IF_TLS = (http.client.BadStatusLine, ConnectionResetError, BrokenPipeError)
-# OpenSSL's X509_V_ERR_ codes for a certificate that no other CA would make good: too early, too late, another's name.
-_NOT_ABOUT_THE_CA = frozenset({9, 10, 62, 64})
+# What comes of a TLS handshake with a listener in clear text: it answers, or closes. An alert only comes from TLS.
+_AS_IF_PLAIN = frozenset(
+    {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"}
+)
+# OpenSSL's X509_V_ERR_ codes for a chain that ends at nobody who is trusted.
+_ABOUT_THE_CA = frozenset({2, 18, 19, 20, 21, 27})
 
 
 class NothingAnswered(BridgeError):
@@ -125,7 +129,7 @@ class MiClient:
         words = f"{self.url}: {tls_text(exc).removesuffix(': is this a TLS port?').rstrip('.')}"
         if not isinstance(exc, ssl.SSLCertVerificationError):
             return NothingAnswered(words + self._other_scheme(exc))
-        if exc.verify_code in _NOT_ABOUT_THE_CA:
+        if exc.verify_code not in _ABOUT_THE_CA:
             return NothingAnswered(words)
         return UnknownCa(
             f"{words}; it is signed by none of the CAs {f'in {self._ca}' if self._ca else 'of this system'}"
@@ -136,7 +140,7 @@ class MiClient:
         match self._address:
             case SplitResult(scheme="http") as url if isinstance(exc, _AS_IF_TLS):
                 return f"; if it speaks HTTPS, write {url._replace(scheme='https').geturl()}"
-            case SplitResult(scheme="https") as url if isinstance(exc, ssl.SSLError):
+            case SplitResult(scheme="https") as url if getattr(exc, "reason", None) in _AS_IF_PLAIN:
                 return f"; if it speaks plain HTTP, write {url._replace(scheme='http').geturl()}"
             case _:
                 return ""

@@ -1,12 +1,17 @@
 """``janus-bridge mi`` over https, and where one side speaks http and the other https: what is said then."""
 
 import datetime
+import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.cli.conftest import Cli, Http
 from tests.support.certs import Certificates, issue
@@ -22,6 +27,31 @@ def https(certificates: Certificates) -> Iterator[Http]:
     server = Http(certificates)
     yield server
     server.close()
+
+
+def for_clients(ca: trustme.CA) -> trustme.LeafCert:
+    """A certificate of this CA that its owner may not show as a server."""
+    ca_key = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
+    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+    ca_name = x509.load_pem_x509_certificate(ca.cert_pem.bytes()).subject
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(
+        ca_name,
+        x509.Name([]),
+        key.public_key(),
+        x509.random_serial_number(),
+        now - datetime.timedelta(1),
+        now + datetime.timedelta(1),
+        [
+            x509.Extension(x509.ExtendedKeyUsage.oid, False, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])),
+        ],
+    )
+    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = builder.add_extension(host, critical=True).sign(ca_key, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    return trustme.LeafCert(private, certificate.public_bytes(serialization.Encoding.PEM), [])
 
 
 async def complaint(cli: Cli, url: str, *arguments: str) -> str:
@@ -57,6 +87,7 @@ async def test_another_ca_is_no_advice_where_the_certificate_is_too_old_or_someb
     for issued, reason in (
         (ca.issue_cert("127.0.0.1", not_after=yesterday), "certificate has expired"),
         (ca.issue_cert("example.org"), "IP address mismatch, certificate is not valid for '127.0.0.1'"),
+        (for_clients(ca), "unsuitable certificate purpose"),
     ):
         issued.private_key_pem.write_to_path(certificates.key)
         issued.cert_chain_pems[0].write_to_path(certificates.cert)
@@ -118,3 +149,11 @@ async def scripted(nursery: trio.Nursery, answer: bytes, after: bytes = b"") -> 
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     nursery.start_soon(trio.serve_listeners, converse, listeners)
     return f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+
+
+async def test_https_to_what_answers_with_an_alert(cli: Cli, nursery: trio.Nursery) -> None:
+    """Only TLS has alerts: to write http here would send the token in clear text."""
+    netloc = await scripted(nursery, b"\x15\x03\x03\x00\x02\x02\x28", after=b"")
+    line = await complaint(cli, f"https://{netloc}/mi")
+    assert line.startswith("TLS: ")
+    assert "http://" not in line

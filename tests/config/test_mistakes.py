@@ -157,6 +157,12 @@ def test_a_variable_that_nearly_is_a_setting_is_not_ignored(tmp_path: Path, name
     assert fault(tmp_path, "", **{f"JANUS_BRIDGE_{name}": SECRET}) == line
 
 
+@pytest.mark.parametrize("service", ["", "GATEWAYS_", "MI_"])
+def test_what_kubernetes_sets_for_a_service_of_our_name_stops_nothing(service: str) -> None:
+    tails = ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8889_TCP", "PORT_8889_TCP_ADDR")
+    load(None, [], {f"JANUS_BRIDGE_{service}{tail}": "tcp://10.0.0.1:8889" for tail in tails})
+
+
 def test_the_first_source_at_fault_is_named_not_the_last(tmp_path: Path) -> None:
     assert fault(tmp_path, "[log]\nlevel = 9", "log.level=3").startswith("[log] level = 9")
 

@@ -114,8 +114,9 @@ async def test_others_run_between_the_frames_of_one_read() -> None:
         assert max(later - earlier for earlier, later in pairwise(seen)) <= 2 * BATCH
 
 
-async def test_every_frame_is_a_sign_of_life() -> None:
-    for wire in (frame(PONG, b""), frame(PING, b""), frame(TEXT, b"x"), frame(TEXT, b"x", final=False)):
+async def test_every_frame_and_part_of_one_is_a_sign_of_life() -> None:
+    beginning = frame(TEXT, b"x" * 200)[:100]  # no pong can come inside it
+    for wire in (frame(PONG, b""), frame(PING, b""), frame(TEXT, b"x"), frame(TEXT, b"x", final=False), beginning):
         async with opened() as (websocket, server, record, _):
             websocket.last_received = -1.0
             await server.stream.send_all(wire)

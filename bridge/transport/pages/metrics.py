@@ -24,6 +24,9 @@ from bridge.transport.pages.turns import TURN, in_turns
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 PREFIX: Final = "janus_bridge_"
+_HEADERS: Final = (
+    b"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+)
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
@@ -138,7 +141,7 @@ class Metrics:
                 text.append(lines.split(b"\n", 2)[2] if start else lines)  # HELP and TYPE stand once
                 await trio.lowlevel.checkpoint()
         text += [_rendered(family) for family in self._process.collect()]
-        return Reply(200, CONTENT_TYPE, b"".join(text), headers=b"Cache-Control: no-store\r\n")
+        return Reply(200, CONTENT_TYPE, b"".join(text), headers=_HEADERS)
 
 
 def _family(row: Row[T], items: Iterable[T]) -> Family:

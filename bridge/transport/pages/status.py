@@ -41,6 +41,7 @@ POLICY: Final = (
 _HEADERS: Final = (
     f"Cache-Control: no-store\r\nContent-Security-Policy: {POLICY}\r\n"
     "Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
 ).encode()
 
 
