@@ -15,16 +15,14 @@ from bridge.errors import BridgeError, ConfigError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
-from bridge.transport.tls import tls_text
+from bridge.transport.tls import CLOSED, tls_text
 
 DEFAULT_URL = "http://127.0.0.1:8889/mi"
 _DATAGRAM = 65536  # longer than any
 # What a listener that waits for a TLS handshake does to a request in clear text: it closes, or sends an alert.
 _AS_IF_TLS = (http.client.BadStatusLine, ConnectionResetError, BrokenPipeError)
-# What comes of a TLS handshake with a listener in clear text: it answers, or closes. An alert only comes from TLS.
-_AS_IF_PLAIN = frozenset(
-    {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"}
-)
+# What comes of a TLS handshake with a listener in clear text that answers. An alert only comes from TLS.
+_AS_IF_PLAIN = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 # OpenSSL's X509_V_ERR_ codes for a chain that ends at nobody who is trusted.
 _ABOUT_THE_CA = frozenset({2, 18, 19, 20, 21, 27})
 
@@ -140,7 +138,9 @@ class MiClient:
         match self._address:
             case SplitResult(scheme="http") as url if isinstance(exc, _AS_IF_TLS):
                 return f"; if it speaks HTTPS, write {url._replace(scheme='https').geturl()}"
-            case SplitResult(scheme="https") as url if getattr(exc, "reason", None) in _AS_IF_PLAIN:
+            case SplitResult(scheme="https") as url if (
+                isinstance(exc, CLOSED) or getattr(exc, "reason", None) in _AS_IF_PLAIN
+            ):
                 return f"; if it speaks plain HTTP, write {url._replace(scheme='http').geturl()}"
             case _:
                 return ""

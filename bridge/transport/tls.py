@@ -9,6 +9,9 @@ from functools import cache
 
 from bridge.errors import ConnectFailed
 
+# A handshake that ends without a word; Python 3.11.2 has the one for it, later ones the other.
+CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
 
 @cache
 def system_context() -> ssl.SSLContext:
@@ -43,9 +46,9 @@ def tls_text(exc: BaseException | None) -> str:
     """Why TLS failed with a peer, in words: ``exc`` is what trio's SSLStream hangs behind its error."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"TLS: the certificate is not accepted: {exc.verify_message}"
-    reason = exc.reason or "HANDSHAKE_FAILED" if isinstance(exc, ssl.SSLError) else "UNEXPECTED_EOF"
-    if reason.startswith("UNEXPECTED_EOF"):
+    if not isinstance(exc, ssl.SSLError) or isinstance(exc, CLOSED):
         return "TLS: the connection was closed during the handshake: is this a TLS port?"
+    reason = exc.reason or "HANDSHAKE_FAILED"
     question = ": is this a TLS port?" if reason == "WRONG_VERSION_NUMBER" else ""
     return f"TLS: {reason.replace('_', ' ').lower()}{question}"
 
