@@ -110,15 +110,15 @@ def render_error(error: BridgeError, id: Id) -> bytes:
 
 def _plain_envelope(body: bytes) -> dict[str, Any] | None:
     """The members of nearly every request; None where a closer look is due."""
+    # A member may be there twice, and then the first wins; its name may be escaped.
+    twice = body.count(b'"id"') > 1 or body.count(b'"method"') > 1 or body.count(b'"params"') > 1
+    if twice or body.count(b'"jsonrpc"') > 1 or b"\\u" in body or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        return None
     try:
         value = codec.parse_plain(body.lstrip(_SKIPPED))
     except ValueError:
         return None
-    if not isinstance(value, dict) or not value.keys() <= _MEMBERS or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        return None
-    # A member may be there twice, and then the first wins; its name may be escaped.
-    twice = body.count(b'"id"') > 1 or body.count(b'"method"') > 1 or body.count(b'"params"') > 1
-    return None if twice or body.count(b'"jsonrpc"') > 1 or b"\\u" in body else value
+    return value if isinstance(value, dict) and value.keys() <= _MEMBERS else None
 
 
 class _Repeated(dict[str, Any]):
