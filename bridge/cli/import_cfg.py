@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from bridge.cli.output import put
 from bridge.config import SETTINGS, load
 from bridge.errors import ConfigError
+from bridge.files import read_file
 from bridge.protocol.opensips_cfg import JanusUse, Modparam, read
 
+_FILE_MAX = 4 << 20  # bytes
 # What is not carried over, and why.
 _LEFT_OUT = {
     "janus_max_msg_chunks": "left out on purpose: Janus cuts its messages at 2,800 bytes, so a limit of N chunks drops "
@@ -39,8 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 if something could not be carried over. Raises ConfigError for a file that cannot be read."""
     try:
-        with open(args.opensips_cfg, encoding="utf-8", errors="replace") as file:
-            use = read(file.read())
+        use = read(read_file(args.opensips_cfg, _FILE_MAX).decode(errors="replace"))
     except OSError as exc:
         raise ConfigError(f"{args.opensips_cfg}: {exc.strerror}") from None
     lines, complete = convert(args.opensips_cfg, use)

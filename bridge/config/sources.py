@@ -19,9 +19,11 @@ from bridge.config.kinds import DB_URL, SECRETS
 from bridge.config.rules import conflicts
 from bridge.config.settings import SECTIONS, Config, GatewaySettings, default_table
 from bridge.errors import ConfigError
+from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
 
 DEFAULT_PATH = Path("/etc/janus-bridge/janus-bridge.toml")
+_FILE_MAX = 1 << 20  # bytes; a configuration with a thousand gateways has 200 KB
 
 _Path: TypeAlias = tuple[str, ...]
 
@@ -65,8 +67,7 @@ def load(
 def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
     name = os.fspath(DEFAULT_PATH if path is None else path)
     try:
-        with open(name, "rb") as file:
-            return _Source(name, tomllib.load(file))
+        return _Source(name, tomllib.loads(read_file(name, _FILE_MAX).decode()))
     except FileNotFoundError:
         if path is None:
             return None

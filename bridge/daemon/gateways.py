@@ -6,15 +6,15 @@ Owns the way from ``[janus.gateways.ID]`` to credentials and WebSocket options. 
 import hashlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bridge.config import Config, GatewaySettings
 from bridge.core.connection import Reports, WebSocket
+from bridge.files import read_file
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_ws import WebSocketOptions
-from bridge.transport.tls import client_context
+from bridge.transport.tls import PEM_MAX, client_context
 
 _DEFAULTS = GatewaySettings()
 
@@ -83,6 +83,6 @@ def _digest(name: str | None) -> str | None:
     if name is None:
         return None
     try:
-        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        return hashlib.sha256(read_file(name, PEM_MAX)).hexdigest()
     except OSError as exc:
         return f"{name}: {exc.strerror}"  # its absence is a state like any other; the connect will name it

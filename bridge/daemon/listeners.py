@@ -13,6 +13,7 @@ import trio
 
 from bridge.config import Config, MiSettings
 from bridge.errors import ConfigError
+from bridge.files import require_file
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
@@ -20,6 +21,7 @@ from bridge.transport.http_stream import Listener, bound_address, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
+from bridge.transport.tls import PEM_MAX
 
 log = logging.getLogger("bridge.mi")
 
@@ -116,6 +118,8 @@ def server_context(mi: MiSettings) -> ssl.SSLContext | None:
 def _load_certificate(context: ssl.SSLContext, mi: MiSettings) -> None:
     assert mi.http_tls_cert is not None
     try:
+        for file in filter(None, (mi.http_tls_cert, mi.http_tls_key)):
+            require_file(file, PEM_MAX)
         # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
         context.load_cert_chain(mi.http_tls_cert, mi.http_tls_key, password=_no_password)
     except OSError as exc:

@@ -18,6 +18,7 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
+from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
 from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
 from bridge.transport.tls import client_context
@@ -123,8 +124,7 @@ class MysqlEngine:
         if self._password_file is None:
             return self._url.password
         try:
-            with self._password_file.open(encoding="utf-8") as file:
-                return file.read(_PASSWORD_FILE_MAX).rstrip("\r\n")
+            return read_file(self._password_file, _PASSWORD_FILE_MAX).decode().rstrip("\r\n")
         except OSError as exc:
             raise TableRefused(f"janus_db_password_file {self._password_file}: {exc.strerror}") from None
         except UnicodeDecodeError:

@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from bridge.errors import BridgeError, ConfigError, MalformedMessage
+from bridge.files import require_file
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
-from bridge.transport.tls import CLOSED, tls_text
+from bridge.transport.tls import CLOSED, PEM_MAX, tls_text
 
 DEFAULT_URL = "http://127.0.0.1:8889/mi"
 _DATAGRAM = 65536  # longer than any
@@ -60,6 +61,8 @@ class MiClient:
         self._tls: ssl.SSLContext | None = None
         if isinstance(self._address, SplitResult) and self._address.scheme == "https":
             try:
+                if ca is not None:
+                    require_file(ca, PEM_MAX)
                 self._tls = ssl.create_default_context(cafile=ca)
             except (OSError, ValueError) as exc:
                 raise ConfigError(f"ca {ca!r}: {_plainly(exc)}") from None

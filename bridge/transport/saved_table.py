@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import trio
 
+from bridge.files import read_file
 from bridge.protocol.gateway import TableRow
 from bridge.transport.private_file import replace_file
 
 log = logging.getLogger("bridge.db")
 
 FORMAT = 1
+_FILE_MAX = 64 << 20  # bytes
 
 
 class SavedRows(NamedTuple):
@@ -49,7 +51,7 @@ class SavedTable:
     def load(self) -> SavedRows | None:
         """The rows, None if there are none for this table; a file that cannot be used is logged and left alone."""
         try:
-            content = json.loads(self._path.read_bytes())
+            content = json.loads(read_file(self._path, _FILE_MAX))
             return self._read(content)
         except FileNotFoundError:
             return None

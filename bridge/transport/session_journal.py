@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import trio
 
+from bridge.files import read_file
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.janus import member_id
 from bridge.protocol.session import SavedSession
@@ -28,6 +29,7 @@ log = logging.getLogger("bridge.state")
 
 Key: TypeAlias = tuple[str, str]  # janus_id, janus_url as in the table
 Row: TypeAlias = tuple[Key, SavedSession]
+_FILE_MAX = 256 << 20  # bytes; REWRITE_AFTER lines of 2 KB
 REWRITE_AFTER = 100_000  # lines appended by one process
 LAST_WRITE = 2.0  # seconds for it when the bridge stops
 
@@ -65,7 +67,7 @@ class SessionJournal:
     def load(self) -> None:
         """Read what the last process left, and begin a new file. Damaged lines are logged and skipped."""
         try:
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_file(self._path, _FILE_MAX).decode(errors="replace").splitlines()
         except FileNotFoundError:
             lines = []
         except OSError as exc:

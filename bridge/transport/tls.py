@@ -8,9 +8,11 @@ import ssl
 from functools import cache
 
 from bridge.errors import ConnectFailed
+from bridge.files import require_file
 
 # A handshake that ends without a word; Python 3.11.2 has the one for it, later ones the other.
 CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+PEM_MAX = 4 << 20  # bytes; a bundle of all public CAs has 250 KB
 
 
 @cache
@@ -29,6 +31,8 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
         raise ConnectFailed(f"tls_ca {ca}: {_text(exc)}") from None
     if certificate is not None:
         try:
+            for file in filter(None, (certificate, key)):
+                require_file(file, PEM_MAX)
             # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
             context.load_cert_chain(certificate, key, password=_no_password)
         except OSError as exc:
@@ -37,6 +41,8 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
 
 
 def _verifying(ca: str | None) -> ssl.SSLContext:
+    if ca is not None:
+        require_file(ca, PEM_MAX)
     context = ssl.create_default_context(cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what Janus has; OpenSSL's own default depends on its build
     return context
