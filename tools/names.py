@@ -33,7 +33,7 @@ def render() -> str:
         _table("Configuration keys", ("key", "unit", "default", "SIGHUP", "meaning"), _settings()),
         _table("Environment", ("variable", "meaning"), words.ENVIRONMENT.items()),
         _table("Exit codes", ("code", "meaning"), words.EXIT_CODES.items()),
-        _table("MI methods", ("method", "in OpenSIPS 4", "parameters", "meaning"), _methods(parts)),
+        _table("MI methods", ("method", "in OpenSIPS 4", "parameters", "role", "meaning"), _methods(parts)),
         _table("MI errors", ("code", "message", "meaning"), _errors()),
         _table("Result members", ("method", "members"), _results()),
         _table("Gateway states", ("state", "meaning"), _explained(STATES, words.STATES)),
@@ -83,7 +83,7 @@ def _methods(parts: Parts) -> Iterator[Sequence[str]]:
     for name in names[: len(names) // 2]:
         command = parts.mi.find(name)
         recipes = [", ".join(parameter.name for parameter in recipe) or "none" for recipe in command.recipes]
-        yield name, _code(command.alias), " or ".join(map(_code, recipes)), command.help
+        yield name, _code(command.alias), " or ".join(map(_code, recipes)), str(command.role), command.help
 
 
 def _errors() -> list[Sequence[str]]:

@@ -47,6 +47,7 @@ ERRORS = {
     "400 Bad parameter value": "`event_subscribe`: no such event, no such socket, or not allowed",
     "400 Bad Params": "`raise_event`: parameters that are no list",
     "400 No Params": "`raise_event`: an object; OpenSIPS takes only its text",
+    "403 Forbidden": "the caller's role in `[mi] roles` does not have this method",
     "404 Unknown Janus ID": "no such row; or the row was removed while the command was in flight",
     "404 Event not published": "`subscribers_list`: no such event",
     "404 Event not registered": "`raise_event`: no such event",

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from bridge.config import Config, MiSettings
 from bridge.daemon.listeners import server_context
 from bridge.errors import ConfigError, ConnectFailed
+from bridge.protocol.caller import Role
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
+from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import client_context
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
@@ -39,6 +41,10 @@ def _names(mi: MiSettings) -> Iterator[str]:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder) and folder != _OF_THE_UNIT:
             yield f"[mi] {key} {path}: there is no folder {folder}"
+    try:
+        PeerRoles().replace(Role.NONE, Role.NONE, [Grant(one.role, one.users, one.groups) for one in mi.roles])
+    except ConfigError as exc:
+        yield f"[mi] roles: {exc}"
     if mi.unix_group is not None and not mi.unix_group.isdecimal():
         try:
             grp.getgrnam(mi.unix_group)

@@ -5,7 +5,7 @@ come from; ``check`` and ``rules`` what is wrong with them; ``reload`` what SIGH
 only: all other parts get plain values. Authority: contract 3.
 """
 
-from bridge.config.kinds import Secret, Subscriber
+from bridge.config.kinds import RoleGrant, Secret, Subscriber
 from bridge.config.reload import Difference, difference, reloaded
 from bridge.config.settings import (
     SETTINGS,
@@ -29,6 +29,7 @@ __all__ = [
     "JanusSettings",
     "LogSettings",
     "MiSettings",
+    "RoleGrant",
     "Secret",
     "StateSettings",
     "Subscriber",

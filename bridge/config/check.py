@@ -15,7 +15,8 @@ from jsonschema.exceptions import ValidationError
 
 from bridge import resources
 from bridge.config.kinds import DB_URL, SECRETS
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Setting
+from bridge.config.row import Setting
+from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
 from bridge.protocol.db_url import HIDDEN, redact
 
 _SHOWN = 80  # characters of a value

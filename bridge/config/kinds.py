@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from bridge.protocol.caller import ROLES as _ROLES
+from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
 from bridge.protocol.reply_socket import ReplySocket
@@ -39,6 +41,17 @@ class Subscriber(NamedTuple):
 
     event: str
     socket: ReplySocket
+
+
+class RoleGrant(NamedTuple):
+    """A role, and who has it: who shows ``token`` over HTTP, and on unix sockets these ``users`` and the members of
+    these ``groups`` (names or numbers).
+    """
+
+    role: Role
+    token: Secret | None
+    users: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,14 @@ def _subscriber(value: dict[str, Any]) -> Subscriber:
     return Subscriber(value["event"], ReplySocket.parse(value["socket"], reliable=value.get("reliable", False)))
 
 
+def _grant(value: dict[str, Any]) -> RoleGrant:
+    token, users, groups = value.get("token"), value.get("users", ()), value.get("groups", ())
+    if token is None and not users and not groups:
+        raise ValueError(f"the role {value['role']} is nobody's: it has no token, users or groups")
+    shown = None if token is None else TOKEN.read(token)
+    return RoleGrant(_ROLES[value["role"]], shown, tuple(map(_text, users)), tuple(map(_text, groups)))
+
+
 def is_loopback(host: str) -> bool:
     """Whether nobody beyond this machine can reach a listener on this host (IPv6 with or without brackets)."""
     try:
@@ -151,4 +172,9 @@ SUBSCRIBERS = Kind(
     "array",
     _each(_subscriber),  # type: ignore[arg-type]  # tables, not texts
 )
-SECRETS = frozenset({SECRET, TOKEN})
+GRANTS = Kind(
+    'a list like [{role = "read-only", token = "..."}, {role = "commands", users = ["opensips"], groups = []}]',
+    "array",
+    _each(_grant),  # type: ignore[arg-type]  # tables, not texts
+)
+SECRETS = frozenset({SECRET, TOKEN, GRANTS})

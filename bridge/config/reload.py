@@ -6,7 +6,8 @@ Owns the comparison of two configurations. Must not know how anything is applied
 import dataclasses
 from typing import Any, NamedTuple
 
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config, Setting
+from bridge.config.row import Setting
+from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
 
 
 class Difference(NamedTuple):

@@ -18,9 +18,12 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("janus", "db_tls_key"), "is of no use without db_tls_cert"
     if mi.http_tls_key is not None and mi.http_tls_cert is None:
         yield ("mi", "http_tls_key"), "is of no use without http_tls_cert"
+    tokens = [token for token in (mi.token, *(grant.token for grant in mi.roles)) if token is not None]
     for address in mi.http:
-        if mi.token is None and not is_loopback(address.rpartition(":")[0]):
+        if not tokens and not is_loopback(address.rpartition(":")[0]):
             yield ("mi", "http"), f"{address!r} can be reached from other machines, which needs [mi] token to be set"
+    if len(set(tokens)) < len(tokens):
+        yield ("mi", "roles"), "two roles have one token, or it is [mi] token: each needs its own"
     for name, gateway in janus.gateways.items():
         path = ("janus", "gateways", name)
         if gateway.tls_key is not None and gateway.tls_cert is None:

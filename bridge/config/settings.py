@@ -15,47 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge.config import kinds
-from bridge.config.kinds import Kind, Network, Secret, Subscriber
+from bridge.config.kinds import Network, RoleGrant, Secret, Subscriber
+from bridge.config.row import Setting
+from bridge.config.row import row as _row
 from bridge.protocol.db_url import DbUrl, SqliteUrl
 
 TABLE_FILE = "janus.db"  # in the state directory: the default table
 _LOOPBACK = ["127.0.0.0/8", "::1/128"]
 _INTEGER_MEMBERS = ["id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A row. ``low`` and ``high`` are the range, both included; ``computed`` says in words what an unset key gets."""
-
-    section: str
-    key: str
-    kind: Kind
-    help: str
-    default: Any
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    reloadable: bool
-    computed: str
-
-
-def _row(
-    kind: Kind,
-    help: str,
-    default: Any = None,
-    unit: str = "",
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    reloadable: bool = False,
-    computed: str = "",
-) -> Any:
-    setting = Setting("", "", kind, help, default, unit, low, high, choices, reloadable, computed)
-    if computed:
-        return field(metadata={"setting": setting})
-    return field(default=None if default is None else kind.read(default), metadata={"setting": setting})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +142,33 @@ class MiSettings:
         "HTTP clients have to show it: Authorization: Bearer TOKEN; a browser, as the password (GET only)",
         reloadable=True,
     )
+    roles: tuple[RoleGrant, ...] = _row(
+        kinds.GRANTS,
+        "who may do less than everything, or do it without the token: read-only, commands or everything",
+        [],
+        reloadable=True,
+    )
     datagram: tuple[str, ...] = _row(
         kinds.DATAGRAMS, "datagram sockets: udp:HOST:PORT (loopback only) and unix:PATH", []
+    )
+    udp_role: str = _row(
+        kinds.CHOICE,
+        "what senders to UDP sockets may do",
+        "everything",
+        choices=("read-only", "commands", "everything"),
+        reloadable=True,
     )
     unix_mode: int = _row(kinds.MODE, "permissions of unix sockets", "0660")
     unix_group: str | None = _row(kinds.TEXT, "group of unix sockets and of the FIFO; unset, the process's own")
     fifo: str | None = _row(kinds.TEXT, "path of the MI FIFO; unset, there is none")
     fifo_mode: int = _row(kinds.MODE, "permissions of the FIFO", "0660")
+    fifo_role: str = _row(
+        kinds.CHOICE,
+        "what writers to the FIFO may do",
+        "everything",
+        choices=("read-only", "commands", "everything"),
+        reloadable=True,
+    )
     fifo_reply_dir: str = _row(kinds.TEXT, "folder of the clients' reply FIFOs", "/tmp/")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from bridge.config import variables
 from bridge.config.check import complaint, find, first_error
-from bridge.config.kinds import DB_URL, SECRETS
+from bridge.config.kinds import DB_URL, GRANTS, SECRETS
 from bridge.config.rules import conflicts
 from bridge.config.settings import SECTIONS, Config, GatewaySettings, default_table
 from bridge.errors import ConfigError
@@ -217,4 +217,4 @@ def _is_secret(path: _Path, value: Any) -> bool:
     if setting.kind is DB_URL:
         url = setting.kind.read(value)
         return isinstance(url, MysqlUrl) and bool(url.password)
-    return setting.kind in SECRETS
+    return any("token" in grant for grant in value) if setting.kind is GRANTS else setting.kind in SECRETS

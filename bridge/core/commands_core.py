@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.commands_stats import statistics_commands
-from bridge.core.mi import Call, Command, Registry
+from bridge.core.mi import Call, Command, Registry, require
 from bridge.core.stats import Stats
 from bridge.protocol import log_level
+from bridge.protocol.caller import Role
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, invalid_params
 
@@ -100,6 +101,7 @@ class _Core:
         if not call.arguments:
             level = log_level.from_python(_logger.getEffectiveLevel())
             return {"Processes": [{"PID": self.process.pid, "Log level": level, "Type": PROCESS_TYPE}]}
+        require(call.caller, Role.EVERYTHING, "setting log_level")
         level = call.arguments["level"]
         if call.arguments.get("pid", self.process.pid) != self.process.pid:
             raise invalid_params("Bad PID")
@@ -115,7 +117,7 @@ class _Core:
     def commands(self) -> tuple[Command, ...]:
         level, pid = Parameter("level", "int"), Parameter("pid", "int")
         return tuple(
-            Command(name, f"core:{name}", recipes, handler, text, "core")
+            Command(name, f"core:{name}", recipes, handler, text, "core", Role.READ_ONLY)
             for name, recipes, handler, text in (
                 ("which", ((), (Parameter("command"),)), self.which, "lists the MI commands, or one's parameters"),
                 ("help", ((), (Parameter("mi_cmd"),)), self.help, "prints what an MI command does"),

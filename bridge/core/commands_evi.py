@@ -12,6 +12,7 @@ from bridge.core.evi import EventInterface
 from bridge.core.mi import Call, Command
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.caller import Role
 from bridge.protocol.event_payload import Params
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
@@ -79,8 +80,17 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
             event_subscribe,
             "subscribes a socket to an event, for an hour or for expire seconds; expire 0 unsubscribes",
             "evi",
+            Role.COMMANDS,
         ),
-        Command("events_list", "evi:list", ((),), events_list, "lists the events that can be subscribed to", "evi"),
+        Command(
+            "events_list",
+            "evi:list",
+            ((),),
+            events_list,
+            "lists the events that can be subscribed to",
+            "evi",
+            Role.READ_ONLY,
+        ),
         Command(
             "subscribers_list",
             "evi:subscribers",
@@ -88,6 +98,7 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
             subscribers_list,
             "lists the subscribers of all events, of one, or one subscriber",
             "evi",
+            Role.READ_ONLY,
         ),
         Command(
             "raise_event",
@@ -96,6 +107,7 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
             raise_event,
             "raises an event; params is a list of values, or a text that holds a JSON object",
             "evi",
+            Role.EVERYTHING,
         ),
     )
 

@@ -13,6 +13,7 @@ from bridge.core.link import JanusLink
 from bridge.core.mi import Call, Command
 from bridge.core.registry import Difference, LinkRegistry
 from bridge.protocol import codec
+from bridge.protocol.caller import Role
 from bridge.protocol.command import read_command
 from bridge.protocol.recipe import Parameter, bad_type
 from bridge.protocol.session import shorten
@@ -39,6 +40,7 @@ def janus_commands(
             "Sends a command to a Janus and returns its answer. Parameters: janus_id; janus_command, an object or its "
             "text; timeout in ms.",
             "janus",
+            Role.COMMANDS,
         ),
         Command(
             "janus_list",
@@ -47,6 +49,7 @@ def janus_commands(
             methods.list,
             "Lists the gateways with their state, sessions and handles. Parameter: janus_id.",
             "janus",
+            Role.READ_ONLY,
         ),
         Command(
             "janus_reload",
@@ -55,6 +58,7 @@ def janus_commands(
             methods.reload,
             "Reads the janus table again and acts on the difference.",
             "janus",
+            Role.EVERYTHING,
         ),
         Command(
             "janus_reconnect",
@@ -63,6 +67,7 @@ def janus_commands(
             methods.reconnect,
             "Leaves the connection to a Janus for a new one; its sessions are claimed there. Parameter: janus_id.",
             "janus",
+            Role.EVERYTHING,
         ),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bridge.core.mi import Call, Command
 from bridge.core.stats import Stats
+from bridge.protocol.caller import Role
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter
 
@@ -21,11 +22,11 @@ def statistics_commands(stats: Stats, uptime: Callable[[], int]) -> tuple[Comman
     figures = _Figures(stats, uptime)
     some = (Parameter("statistics", "array"),)
     return tuple(
-        Command(f"{verb}_statistics", f"statistics:{verb}", recipes, handler, text, "statistics")
-        for verb, recipes, handler, text in (
-            ("get", (some,), figures.get, "prints the values of statistics (all, a group's, or one)"),
-            ("list", ((), some), figures.list, "lists statistics and whether they are incremental"),
-            ("reset", (some,), figures.reset, "sets statistics back to zero"),
+        Command(f"{verb}_statistics", f"statistics:{verb}", recipes, handler, text, "statistics", role)
+        for verb, role, recipes, handler, text in (
+            ("get", Role.READ_ONLY, (some,), figures.get, "prints the values of statistics (all, a group's, or one)"),
+            ("list", Role.READ_ONLY, ((), some), figures.list, "lists statistics and whether they are incremental"),
+            ("reset", Role.EVERYTHING, (some,), figures.reset, "sets statistics back to zero"),
         )
     )
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from bridge.core.stats import Stats
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import jsonrpc
+from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import InvalidRequest, RpcError
 from bridge.protocol.recipe import Recipe, bind
 
@@ -21,10 +22,11 @@ log = logging.getLogger("bridge.mi")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler gets: its recipe's arguments by name, and whether nobody will see the result."""
+    """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks."""
 
     arguments: dict[str, Any]
     notification: bool
+    caller: Caller
 
 
 # Returns the result, a JSON value. A BridgeError becomes the MI error with its code, message and data.
@@ -35,7 +37,8 @@ Handler: TypeAlias = Callable[[Call], Awaitable[Any]]
 class Command:
     """One MI method. ``name`` is its 3.x spelling, ``alias`` the 4.x one (``group:local``).
 
-    ``help`` and ``exported_by`` are what MI ``help`` says of it.
+    ``help`` and ``exported_by`` are what MI ``help`` says of it. ``role`` is the least that may call it: there is no
+    default, so that none is open by an oversight.
     """
 
     name: str
@@ -44,6 +47,13 @@ class Command:
     handler: Handler
     help: str
     exported_by: str
+    role: Role
+
+
+def require(caller: Caller, role: Role, what: str) -> None:
+    """Raises RpcError where the caller's role is below ``role``; ``what`` is the method, or one use of it."""
+    if caller.role < role:
+        raise RpcError(403, "Forbidden", f"{what} needs the role {role} ([mi] roles); {caller.name} has {caller.role}")
 
 
 class Registry:
@@ -83,7 +93,7 @@ class Registry:
         """All names, 3.x spellings first: opensips-cli refuses to send what is not listed here."""
         return [command.name for command in self._commands] + [command.alias for command in self._commands]
 
-    async def dispatch(self, body: bytes) -> bytes | None:
+    async def dispatch(self, body: bytes, caller: Caller) -> bytes | None:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
         self._stats.add("mi_requests")
         try:
@@ -96,8 +106,9 @@ class Registry:
             raise
         try:
             command = self.find(request.method)
+            require(caller, command.role, command.name)
             arguments = bind(command.recipes, request.params)
-            result = await command.handler(Call(arguments, request.notification))
+            result = await command.handler(Call(arguments, request.notification, caller))
             if request.notification:
                 return None
             return jsonrpc.render_result(result, request.id)

@@ -14,6 +14,7 @@ import trio
 from bridge.config import Config, MiSettings
 from bridge.errors import ConfigError
 from bridge.files import require_file
+from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
@@ -21,6 +22,7 @@ from bridge.transport.http_stream import Listener, bound_address, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
+from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import PEM_MAX
 
 log = logging.getLogger("bridge.mi")
@@ -37,6 +39,7 @@ class Listeners:
         self._dispatch = dispatch
         self._pages = pages
         self._access = Access()
+        self._roles = PeerRoles()
         self._tls: ssl.SSLContext | None = None
         self._http: list[Listener] = []
         self._datagram: list[MiSocket] = []
@@ -47,7 +50,8 @@ class Listeners:
         """Bind everything. Raises ConfigError that names key and address at fault."""
         mi = config.mi
         self._tls = server_context(mi)
-        self._access.replace(mi.allow, mi.token)
+        with _blamed("roles:"):
+            self._grant(mi)
         for address in mi.http:
             with _blamed("http"):
                 self._http += await open_listeners(address, self._tls)
@@ -70,17 +74,20 @@ class Listeners:
             scheme = "http" if self._tls is None else "https"
             log.info("listening on %s://%s/%s", scheme, bound_address(listener), mi.http_root)
         for socket in self._datagram:
-            await nursery.start(serve_mi_datagram, socket, self._dispatch)
+            await nursery.start(serve_mi_datagram, socket, self._dispatch, self._roles)
             self._stops.append(socket.stop)
             log.info("listening on %s", socket.name)
         if self._fifo is not None:
-            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch)
+            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch, self._roles)
             self._stops.append(self._fifo.stop)
             log.info("listening on fifo %s", mi.fifo)
 
     def reload(self, config: Config) -> None:
-        """Take the token, the networks and the certificate as they are configured now."""
-        self._access.replace(config.mi.allow, config.mi.token)
+        """Take tokens, roles, networks and the certificate as they are configured now."""
+        try:
+            self._grant(config.mi)
+        except ConfigError as exc:
+            log.error("[mi] roles: %s; the roles and tokens from before stay in use", exc)
         if self._tls is not None:
             try:
                 _load_certificate(self._tls, config.mi)
@@ -88,6 +95,17 @@ class Listeners:
                 log.error("%s; the certificate from before stays in use", exc)
         if self._fifo is not None:
             self._fifo.check()
+
+    def _grant(self, mi: MiSettings) -> None:
+        """Who may do what, from now on. Raises ConfigError for a user or group that is not there."""
+        grants = [Grant(grant.role, grant.users, grant.groups) for grant in mi.roles]
+        self._roles.replace(ROLES[mi.udp_role], ROLES[mi.fifo_role], grants)
+        self._access.replace(mi.allow, mi.token, [(one.token, one.role) for one in mi.roles if one.token is not None])
+        if self._roles.blind:
+            log.warning(
+                "[mi] roles: systemd's PrivateUsers= makes other users look alike to this process; name groups that it "
+                "has itself (Group=), or set PrivateUsers=no"
+            )
 
     def close(self) -> None:
         """Close what was bound and is not served; twice is the same as once."""

@@ -22,10 +22,11 @@ from typing import Any, Final, TypeAlias
 
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.caller import Caller
 
-# Bytes of one request in, bytes of its answer out, None where there is none to give (a notification).
+# Bytes of one request and who asks in, bytes of its answer out, None where there is none to give (a notification).
 # Raises MalformedMessage for bytes that are no JSON: each transport has its own words for that.
-Dispatch: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
+Dispatch: TypeAlias = Callable[[bytes, Caller], Awaitable[bytes | None]]
 Id: TypeAlias = str | int | None
 
 INVALID_REQUEST = -32600

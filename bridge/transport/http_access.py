@@ -1,6 +1,6 @@
-"""Who may ask over HTTP: networks, token, no browsers.
+"""Who may ask over HTTP, and what: networks, tokens, no browsers.
 
-Owns ``[mi].allow`` and ``[mi].token`` as they are now; a reload replaces them. Must not know routes.
+Owns ``[mi].allow`` and the tokens as they are now; a reload replaces them. Must not know routes or methods.
 Authority: contract 6.2 and 8.4; RFC 6750 (bearer tokens), RFC 7617 (Basic).
 
 A browser on this machine is inside ``allow`` and does what any web page tells it. It betrays itself by ``Origin``; and
@@ -19,6 +19,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
+from bridge.protocol.caller import Caller, Role
 from bridge.transport.http_messages import Reply, Request, refuse
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -39,27 +40,44 @@ _CACHED = 256  # addresses whose verdict is remembered
 class Access:
     """The rules as they are now. ``replace`` them at a reload: they hold for the next request of every connection."""
 
-    def __init__(self, allow: Iterable[Network] = LOOPBACK, token: str | None = None) -> None:
-        self.replace(allow, token)
+    def __init__(
+        self,
+        allow: Iterable[Network] = LOOPBACK,
+        token: str | None = None,
+        roles: Iterable[tuple[str, Role]] = (),
+    ) -> None:
+        self.replace(allow, token, roles)
 
-    def replace(self, allow: Iterable[Network], token: str | None) -> None:
-        """``allow``: the networks of clients. ``token``: what they have to show, None for nothing."""
+    def replace(self, allow: Iterable[Network], token: str | None, roles: Iterable[tuple[str, Role]] = ()) -> None:
+        """``allow``: the networks of clients. ``token``: what opens everything; ``roles``: tokens that open less.
+        Without any of them, whoever is in ``allow`` may do everything.
+        """
         self._permits = _verdicts(tuple(allow))
-        self._token = None if token is None else token.encode()
+        everything = [] if token is None else [(token, Role.EVERYTHING)]
+        self._tokens = [(shown.encode(), role) for shown, role in (*everything, *roles)]
 
-    def refusal(self, request: Request) -> Reply | None:
-        """Why this client may not ask, None if it may."""
+    def admit(self, request: Request) -> Caller | Reply:
+        """Who asks; or why this client may not."""
         if not self._permits(request.peer):
             return _NOT_ALLOWED
         if b"origin" in request.headers:
             return _BROWSER
-        if self._token is None:
+        if not self._tokens:
             host = request.headers.get(b"host")  # HTTP/1.0 need not have one; a browser always has
-            return _FOREIGN if host is not None and _foreign(host) else None
+            return _FOREIGN if host is not None and _foreign(host) else _caller(request.peer, Role.EVERYTHING)
         looks = request.method in _LOOKING
-        if hmac.compare_digest(_shown(request, basic=looks), self._token):
-            return None
+        shown, role = _shown(request, basic=looks), Role.NONE
+        for token, granted in self._tokens:  # all of them: how long it takes tells nothing
+            if hmac.compare_digest(shown, token):
+                role = granted
+        if role is not Role.NONE:
+            return _caller(request.peer, role)
         return _NO_PASSWORD if looks else _NO_TOKEN
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _caller(peer: str, role: Role) -> Caller:
+    return Caller(role, peer)
 
 
 def _shown(request: Request, *, basic: bool) -> bytes:

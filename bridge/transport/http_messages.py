@@ -11,11 +11,14 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from bridge.protocol.caller import Caller, Role
+
 JSON: Final = b"application/json"
 HTML: Final = b"text/html"
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+NOBODY: Final = Caller(Role.NONE, "nobody")
 _STATUS: Final = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 _CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: Keep-Alive\r\n"  # to be said to HTTP/1.0 alone; later versions assume it
@@ -34,7 +37,7 @@ class Reply(NamedTuple):
 class Request:
     """One request of one connection. Filled in by the parser; ``refusal`` is what it gets without being looked at."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "old", "path", "peer", "refusal")
+    __slots__ = ("body", "caller", "headers", "keep_alive", "method", "old", "path", "peer", "refusal")
 
     def __init__(self, peer: str) -> None:
         self.peer = peer  # the address of the client, without a port
@@ -45,6 +48,7 @@ class Request:
         self.keep_alive = False
         self.old = False  # HTTP/1.0
         self.refusal: Reply | None = None
+        self.caller = NOBODY  # until it was asked who it is
 
 
 def refuse(status: int, reason: str, *, close: bool = False, headers: bytes = b"") -> Reply:

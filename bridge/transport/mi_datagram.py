@@ -11,9 +11,11 @@ import socket
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
+from bridge.protocol.caller import Caller
 from bridge.protocol.framing import DATAGRAM_CEILING, DATAGRAM_INTERNAL_ERROR, DATAGRAM_PARSE_ERROR
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
+from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.unix_path import OwnedPath, bind_datagram
 
 log = logging.getLogger("bridge.mi")
@@ -41,11 +43,17 @@ class MiSocket:
         """Take no further requests: ``serve_mi_datagram`` returns when those in flight are answered."""
         self.listening.cancel()
 
-    async def receive(self) -> tuple[bytes, Address]:
-        """The next datagram, and where it came from: empty or None for a unix client that has no address."""
+    async def receive(self, roles: PeerRoles) -> tuple[bytes, Address, Caller]:
+        """The next datagram, where it came from (empty or None for a unix client that has no address), and who sent
+        it.
+        """
         while True:
             try:
-                return self._sock.recvfrom(DATAGRAM_CEILING + 1)
+                if self._owned is not None:
+                    body, ancillary, _flags, peer = self._sock.recvmsg(DATAGRAM_CEILING + 1, CREDENTIALS_SPACE)
+                    return body, peer, roles.of_unix(ancillary)
+                body, peer = self._sock.recvfrom(DATAGRAM_CEILING + 1)
+                return body, peer, roles.of_udp(peer[0])
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
 
@@ -108,38 +116,45 @@ def open_unix(path: str, mode: int, group: str | None) -> MiSocket:
 
 
 async def serve_mi_datagram(
-    sock: MiSocket, dispatch: Dispatch, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    sock: MiSocket,
+    dispatch: Dispatch,
+    roles: PeerRoles | None = None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``."""
     slots = trio.Semaphore(MAX_CONCURRENT)
+    roles = roles or PeerRoles()
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
             with sock.listening:
                 while True:
                     await slots.acquire()
-                    body, peer = await sock.receive()
-                    nursery.start_soon(_answer, sock, dispatch, body, peer, slots)
+                    body, peer, caller = await sock.receive(roles)
+                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, slots)
     finally:
         sock.close()
 
 
-async def _answer(sock: MiSocket, dispatch: Dispatch, body: bytes, peer: Address, slots: trio.Semaphore) -> None:
+async def _answer(
+    sock: MiSocket, dispatch: Dispatch, body: bytes, peer: Address, caller: Caller, slots: trio.Semaphore
+) -> None:
     try:
-        answer = await _reply(dispatch, body)
+        answer = await _reply(dispatch, body, caller)
         if answer is not None and peer:
             await sock.send(answer, peer)
     finally:
         slots.release()
 
 
-async def _reply(dispatch: Dispatch, body: bytes) -> bytes | None:
+async def _reply(dispatch: Dispatch, body: bytes, caller: Caller) -> bytes | None:
     if not body:
         return None
     if len(body) > DATAGRAM_CEILING:  # cut by the kernel
         return DATAGRAM_PARSE_ERROR
     try:
-        answer = await dispatch(body)
+        answer = await dispatch(body, caller)
     except MalformedMessage:
         return DATAGRAM_PARSE_ERROR
     return DATAGRAM_INTERNAL_ERROR if answer is not None and len(answer) > DATAGRAM_CEILING else answer

@@ -9,12 +9,15 @@ import errno
 import logging
 import os
 import stat
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.framing import reply_name_fault, split_fifo
 from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.transport.peer_roles import PeerRoles
 from bridge.transport.unix_path import OwnedPath, make_fifo
 
 log = logging.getLogger("bridge.mi")
@@ -24,6 +27,8 @@ MAX_CONCURRENT = 64  # clients served at the same time; the next ones wait in th
 _PIPE_SIZE = 65536  # a FIFO's capacity: one read takes all that is there, so that no request is cut
 _READER_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # s: a client opens its FIFO after it has written the request
 _WRITE_SECONDS = 2.0  # for an answer, after the reader has stopped reading
+
+_Ask: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 
 
 class MiFifo:
@@ -83,10 +88,19 @@ class MiFifo:
 
 
 async def serve_mi_fifo(
-    fifo: MiFifo, dispatch: Dispatch, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    fifo: MiFifo,
+    dispatch: Dispatch,
+    roles: PeerRoles | None = None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``."""
     slots = trio.Semaphore(MAX_CONCURRENT)
+    roles = roles or PeerRoles()
+
+    async def ask(body: bytes) -> bytes | None:
+        return await dispatch(body, roles.of_fifo())
+
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
@@ -94,7 +108,7 @@ async def serve_mi_fifo(
                 while True:
                     for name, bodies in _by_reply(await fifo.read()).items():
                         await slots.acquire()
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, dispatch, slots)
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, slots)
     finally:
         fifo.close()
 
@@ -111,18 +125,18 @@ def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
     return clients
 
 
-async def _answer(reply_dir: str, name: str, bodies: list[bytes], dispatch: Dispatch, slots: trio.Semaphore) -> None:
+async def _answer(reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, slots: trio.Semaphore) -> None:
     try:
         if not name:
             for body in bodies:
-                await _reply(dispatch, body)
+                await _reply(ask, body)
             return
         fd = await _open_reply(reply_dir, name)
         if fd is None:
             return
         async with trio.lowlevel.FdStream(fd) as stream:
             for body in bodies:
-                answer = await _reply(dispatch, body)
+                answer = await _reply(ask, body)
                 with trio.move_on_after(_WRITE_SECONDS) as scope:
                     await stream.send_all(answer or b"")
                 if scope.cancelled_caught:
@@ -134,9 +148,9 @@ async def _answer(reply_dir: str, name: str, bodies: list[bytes], dispatch: Disp
         slots.release()
 
 
-async def _reply(dispatch: Dispatch, body: bytes) -> bytes | None:
+async def _reply(ask: _Ask, body: bytes) -> bytes | None:
     try:
-        return await dispatch(body)
+        return await ask(body)
     except MalformedMessage:
         return PARSE_ERROR
 

@@ -69,9 +69,10 @@ class MiHttp:
         page = path in self._pages
         mi = path == self._root or path.startswith(self._below_root)
         if not (page and path in OPEN_PATHS):
-            refusal = self._access.refusal(request)
-            if refusal is not None:
-                return refusal
+            verdict = self._access.admit(request)
+            if isinstance(verdict, Reply):
+                return verdict
+            request.caller = verdict  # every role may look at pages
         if method == b"POST":
             if mi:
                 return None if _is_json(request.headers.get(b"content-type", b"")) else _WRONG_TYPE
@@ -90,7 +91,7 @@ class MiHttp:
         if not request.body:
             return _NO_BODY
         try:
-            answer = await self._dispatch(request.body)
+            answer = await self._dispatch(request.body, request.caller)
         except MalformedMessage:
             answer = PARSE_ERROR
         return _ACCEPTED if answer is None else Reply(200, JSON, answer)

@@ -77,6 +77,8 @@ def bind_datagram(path: str, mode: int, group: str | None) -> tuple[socket.socke
         sock.setblocking(False)
         # Linux creates the file with the socket's own permissions less the umask: at no moment more than asked.
         os.fchmod(sock.fileno(), mode)
+        # Before there is a name: every datagram says who sent it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         owned.replace(_socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
         os.chown(path, -1, gid)
         os.chmod(path, mode)

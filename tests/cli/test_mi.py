@@ -10,15 +10,17 @@ import trio
 from bridge.cli import mi
 from bridge.core.mi import Call, Command
 from bridge.errors import ConfigError
+from bridge.protocol.caller import Role
 from bridge.protocol.recipe import Parameter
 from bridge.transport.mi_datagram import open_udp, open_unix, serve_mi_datagram
 from tests.cli.conftest import Cli, Http
+from tests.support.callers import OPERATOR
 from tests.support.mi_pairs import core_registry
 
 USAGE = "Usage: help mi_cmd - returns information about 'mi_cmd'\n"
 
 
-async def dispatch(body: bytes) -> bytes | None:
+async def dispatch(body: bytes, _caller: object) -> bytes | None:
     """The core's methods; ``say``, whose result is what it is given; ``long``, whose result is as long as told."""
 
     async def say(call: Call) -> Any:
@@ -29,10 +31,10 @@ async def dispatch(body: bytes) -> bytes | None:
 
     registry = core_registry()
     registry.add(
-        Command("say", "test:say", ((Parameter("what", "any"),),), say, "says", "test"),
-        Command("long", "test:long", ((Parameter("length", "int"),),), long, "says much", "test"),
+        Command("say", "test:say", ((Parameter("what", "any"),),), say, "says", "test", Role.READ_ONLY),
+        Command("long", "test:long", ((Parameter("length", "int"),),), long, "says much", "test", Role.READ_ONLY),
     )
-    return await registry.dispatch(body)
+    return await registry.dispatch(body, OPERATOR)
 
 
 @pytest.fixture

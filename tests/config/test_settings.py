@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 
 from bridge import resources
 from bridge.config import SETTINGS, Config, load
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Setting
+from bridge.config.row import Setting
+from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
 
 SAMPLE = Path(__file__).parent.parent.parent / "opensips-examples" / "janus-bridge.toml"
 
@@ -71,6 +72,9 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
         "janus.gateways.ID.token_secret",
         "janus.gateways.ID.token_ttl",
         "mi.token",
+        "mi.roles",
+        "mi.udp_role",
+        "mi.fifo_role",
         # TLS files
         "janus.db_tls_ca",
         "janus.db_tls_cert",

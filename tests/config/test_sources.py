@@ -188,6 +188,8 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
         ("[janus]\njanus_db_url = 'mysql://u:p@h/d'", "janus.janus_db_url"),
         ("[janus.gateways.g]\napi_secret = 'x'\ntoken = 'x'", "janus.gateways.g.api_secret, janus.gateways.g.token"),
         ("[janus]\njanus_db_url = 'mysql://u@h/d'", None),
+        ("[mi]\nroles = [{role = 'commands', token = 'x'}]", "mi.roles"),
+        ("[mi]\nroles = [{role = 'commands', users = ['x']}]", None),
         ("[log]\nlevel = 3", None),
     ],
 )

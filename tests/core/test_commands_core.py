@@ -10,6 +10,7 @@ from bridge.core.commands_core import Process, core_commands, public_arguments
 from bridge.core.mi import Registry
 from bridge.core.stats import COUNTERS, Stats
 from bridge.resources import schema
+from tests.support.callers import OPERATOR
 
 START = 1_700_000_000.0
 
@@ -40,7 +41,9 @@ def log_level() -> Iterator[logging.Logger]:
 async def ask(registry: Registry, method: str, params: Any = None) -> Any:
     """The result (checked against its schema), or the error object."""
     request = {"jsonrpc": "2.0", "id": "1", "method": method}
-    answer = await registry.dispatch(json.dumps(request if params is None else request | {"params": params}).encode())
+    answer = await registry.dispatch(
+        json.dumps(request if params is None else request | {"params": params}).encode(), OPERATOR
+    )
     assert answer is not None
     decoded = json.loads(answer)
     if "error" in decoded:

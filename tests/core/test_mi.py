@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,16 +8,20 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.config import load
 from bridge.core.mi import Call, Command, Handler, Registry
 from bridge.core.stats import Stats
+from bridge.daemon.parts import build
 from bridge.errors import LinkDown, MalformedMessage
+from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import PARSE_ERROR
 from bridge.protocol.recipe import Parameter, Recipe
+from tests.support.callers import OPERATOR
 from tests.support.mi_pairs import PAIRS, Pair, call, core_registry, error, result
 
 
 def command(handler: Handler, name: str = "m", alias: str = "group:m", recipes: tuple[Recipe, ...] = ((),)) -> Command:
-    return Command(name, alias, recipes, handler, "helps", "group")
+    return Command(name, alias, recipes, handler, "helps", "group", Role.READ_ONLY)
 
 
 def registry(handler: Handler, stats: Stats | None = None) -> Registry:
@@ -32,7 +37,7 @@ async def ok(_call: Call) -> str:
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 async def test_pairs_of_opensips(pair: Pair) -> None:
     try:
-        answer = await core_registry().dispatch(pair.request)
+        answer = await core_registry().dispatch(pair.request, OPERATOR)
     except MalformedMessage:
         answer = PARSE_ERROR
     assert answer == pair.answer
@@ -49,7 +54,7 @@ async def test_pairs_of_opensips(pair: Pair) -> None:
 def test_any_bytes_get_a_well_formed_answer_or_none(body: bytes) -> None:
     level = logging.getLogger("bridge").level
     try:
-        answer = trio.run(core_registry().dispatch, body)
+        answer = trio.run(core_registry().dispatch, body, OPERATOR)
     except MalformedMessage:
         return
     finally:
@@ -67,16 +72,16 @@ async def test_a_handler_gets_arguments_and_whether_anybody_listens() -> None:
 
     made = Registry()
     made.add(command(handler, recipes=((), (Parameter("x", "int"),))))
-    assert await made.dispatch(call("m", '["5"]')) == result("null")
-    assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}') is None
-    assert calls == [Call({"x": 5}, notification=False), Call({}, notification=True)]
+    assert await made.dispatch(call("m", '["5"]'), OPERATOR) == result("null")
+    assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
+    assert calls == [Call({"x": 5}, False, OPERATOR), Call({}, True, OPERATOR)]
 
 
 async def test_an_error_of_the_bridge_is_the_answer() -> None:
     async def handler(_call: Call) -> None:
         raise LinkDown("backing off")
 
-    assert await registry(handler).dispatch(call("m")) == error(503, "Janus not connected", "backing off")
+    assert await registry(handler).dispatch(call("m"), OPERATOR) == error(503, "Janus not connected", "backing off")
 
 
 @pytest.mark.parametrize("unprintable", [object(), {1: {2}}])
@@ -84,7 +89,7 @@ async def test_a_result_that_is_no_json_is_a_server_error(unprintable: Any, capl
     async def handler(_call: Call) -> Any:
         return unprintable
 
-    assert await registry(handler).dispatch(call("m")) == error(-32000, "Server error")
+    assert await registry(handler).dispatch(call("m"), OPERATOR) == error(-32000, "Server error")
     assert "MI method m failed" in caplog.text
 
 
@@ -93,8 +98,8 @@ async def test_a_bug_is_a_server_error_and_a_traceback_in_the_log(caplog: pytest
         raise ZeroDivisionError
 
     made = registry(handler)
-    assert await made.dispatch(call("m")) == error(-32000, "Server error")
-    assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}') is None
+    assert await made.dispatch(call("m"), OPERATOR) == error(-32000, "Server error")
+    assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
     assert [record.exc_info is not None for record in caplog.records] == [True, True, False]
     # Nobody is told of a notification that failed, so the log is.
     assert caplog.messages[2] == "m, sent as a notification: -32000 Server error: no more is known"
@@ -105,7 +110,7 @@ async def test_cancellation_passes_through() -> None:
         await trio.sleep_forever()
 
     with trio.move_on_after(0) as scope:
-        await registry(handler).dispatch(call("m"))
+        await registry(handler).dispatch(call("m"), OPERATOR)
     assert scope.cancelled_caught
 
 
@@ -113,9 +118,9 @@ async def test_requests_and_errors_are_counted() -> None:
     stats = Stats()
     made = registry(ok, stats)
     for body in (call("m"), call("no_such"), b"{}", b'{"jsonrpc":"2.0","method":"no_such"}'):
-        await made.dispatch(body)
+        await made.dispatch(body, OPERATOR)
     with pytest.raises(MalformedMessage):
-        await made.dispatch(b"no json")
+        await made.dispatch(b"no json", OPERATOR)
     assert (stats.get("mi_requests"), stats.get("mi_errors")) == (5, 4)
 
 
@@ -133,11 +138,11 @@ def two_lists() -> Registry:
 
 @pytest.mark.parametrize("name", ["event_subscribe", "evi:subscribe", "subscribe"])
 async def test_three_ways_to_call_a_method(name: str) -> None:
-    assert await two_lists().dispatch(call(name)) == result('"OK"')
+    assert await two_lists().dispatch(call(name), OPERATOR) == result('"OK"')
 
 
 async def test_a_local_name_of_two_methods_is_ambiguous() -> None:
-    answer = await two_lists().dispatch(call("list", "[1,2,3]"))
+    answer = await two_lists().dispatch(call("list", "[1,2,3]"), OPERATOR)
     assert answer == error(-32001, "Method ambiguous", "supported names: statistics:list, evi:list")
 
 
@@ -154,3 +159,38 @@ def test_a_name_cannot_be_taken_twice() -> None:
     made = registry(ok)
     with pytest.raises(ValueError, match="'group:m' is there already"):
         made.add(command(ok, "other", "group:m"))
+
+
+LEAST = {
+    Role.READ_ONLY: {
+        *("which", "help", "version", "uptime", "pwd", "arg", "ps", "log_level", "get_statistics", "list_statistics"),
+        *("events_list", "subscribers_list", "janus_list"),
+    },
+    Role.COMMANDS: {"janus_send_request", "event_subscribe"},
+    Role.EVERYTHING: {"reset_statistics", "raise_event", "janus_reload", "janus_reconnect"},
+}
+
+
+def test_what_a_role_may_call_is_decided_for_every_method(tmp_path: Path) -> None:
+    """A method that is new has to be put into this table, too."""
+    mi = build(load(None, [f'state.dir="{tmp_path}"'], {})).mi
+    found = {name: mi.find(name).role for name in mi.which() if ":" not in name}
+    assert found == {name: role for role, names in LEAST.items() for name in names}
+
+
+@pytest.mark.parametrize("role", list(Role), ids=str)
+@pytest.mark.parametrize("needs", [Role.READ_ONLY, Role.COMMANDS, Role.EVERYTHING], ids=str)
+async def test_a_role_below_is_refused(role: Role, needs: Role) -> None:
+    made = Registry()
+    made.add(Command("m", "group:m", ((),), ok, "helps", "group", needs))
+    refusal = error(403, "Forbidden", f"m needs the role {needs} ([mi] roles); who has {role}")
+    for name in ("m", "group:m"):
+        answer = await made.dispatch(call(name), Caller(role, "who"))
+        assert answer == (result('"OK"') if role >= needs else refusal)
+
+
+async def test_log_level_is_read_by_all_and_set_by_few() -> None:
+    reader = Caller(Role.COMMANDS, "who")
+    assert b"Processes" in (await core_registry().dispatch(call("log_level"), reader) or b"")
+    refused = error(403, "Forbidden", "setting log_level needs the role everything ([mi] roles); who has commands")
+    assert await core_registry().dispatch(call("log_level", "[4]"), reader) == refused

@@ -30,6 +30,7 @@ from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import serve_mi_http
 from tests.fuzz.targets import fuzz
+from tests.support.callers import OPERATOR
 from tests.support.json_values import values
 
 QUIET = ["log_level"]  # would change how the tests themselves log
@@ -77,7 +78,7 @@ def test_dispatch_answers_in_json_rpc(body: bytes, tmp_path_factory: pytest.Temp
 
     async def dispatch() -> bytes | None:
         with trio.fail_after(SECONDS):
-            return await mi.dispatch(body)
+            return await mi.dispatch(body, OPERATOR)
 
     try:
         answer = trio.run(dispatch)

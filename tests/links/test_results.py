@@ -11,6 +11,7 @@ from bridge.core.mi import Registry
 from bridge.core.registry import Difference
 from bridge.protocol.gateway import TableRow, read_rows
 from bridge.resources import schema
+from tests.support.callers import OPERATOR
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
@@ -32,7 +33,7 @@ class Mi:
     async def ask(self, method: str, *params: Any) -> Any:
         """The result, which has to be as its schema says."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = json.loads(await self.registry.dispatch(json.dumps(request).encode()) or b"")
+        answer = json.loads(await self.registry.dispatch(json.dumps(request).encode(), OPERATOR) or b"")
         checker = jsonschema.FormatChecker()
         jsonschema.validate(
             answer["result"], schema(f"result-{method}"), jsonschema.Draft202012Validator, format_checker=checker

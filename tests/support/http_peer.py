@@ -127,7 +127,7 @@ class Slow:
         self._go = trio.Event()
         self._news = trio.Event()
 
-    async def dispatch(self, body: bytes) -> bytes | None:
+    async def dispatch(self, body: bytes, _caller: object) -> bytes | None:
         self.asked.append(body)
         self._tell()
         try:
@@ -153,7 +153,7 @@ class Slow:
         self._news = trio.Event()
 
 
-async def echo(body: bytes) -> bytes | None:
+async def echo(body: bytes, _caller: object) -> bytes | None:
     """A dispatch that answers at once; a body "notify" is a notification."""
     return None if body == b"notify" else b"<" + body + b">"
 

@@ -6,6 +6,7 @@ import ipaddress
 import pytest
 import trio
 
+from bridge.protocol.caller import Role
 from bridge.transport.http_access import Access, Network
 from bridge.transport.http_messages import Reply, Request
 from tests.support.http_peer import post, serve
@@ -23,8 +24,8 @@ def verdict(access: Access, peer: str = "127.0.0.1", method: str = "POST", **hea
     request = Request(peer)
     request.method = method.encode()
     request.headers = {name.encode(): value.encode() for name, value in headers.items()}
-    refusal = access.refusal(request)
-    return None if refusal is None else refusal.status
+    found = access.admit(request)
+    return found.status if isinstance(found, Reply) else None
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
@@ -204,3 +205,33 @@ async def test_healthz_is_for_everybody_and_nothing_else_is(nursery: trio.Nurser
     assert await get("/mi") == 403
     served = await serve(nursery, access=access)  # without such a page it is no way in
     assert await get("/healthz") == 403
+
+
+def role(access: Access, method: str = "POST", **headers: str) -> Role | int:
+    request = Request("127.0.0.1")
+    request.method = method.encode()
+    request.headers = {name.encode(): value.encode() for name, value in headers.items()}
+    found = access.admit(request)
+    return found.status if isinstance(found, Reply) else found.role
+
+
+def test_a_token_of_a_role_opens_that_role() -> None:
+    roles = [("look", Role.READ_ONLY), ("call", Role.COMMANDS)]
+    access = Access(token="all", roles=roles)
+    assert role(access, authorization="Bearer all") is Role.EVERYTHING
+    assert role(access, authorization="Bearer look") is Role.READ_ONLY
+    assert role(access, authorization="Bearer call") is Role.COMMANDS
+    assert role(access, authorization="Bearer other") == 401
+    assert role(access) == 401
+    assert role(access, method="GET", authorization=basic("me:look")) is Role.READ_ONLY
+    assert role(access, authorization=basic("me:call")) == 401
+
+
+def test_tokens_of_roles_alone_leave_nothing_open() -> None:
+    access = Access(roles=[("look", Role.READ_ONLY)])
+    assert role(access, host="127.0.0.1") == 401
+    assert role(access, authorization="Bearer look") is Role.READ_ONLY
+
+
+def test_without_tokens_whoever_is_allowed_may_do_everything() -> None:
+    assert role(Access()) is Role.EVERYTHING

@@ -49,8 +49,8 @@ async def test_pipelined_requests_are_answered_in_order(nursery: trio.Nursery) -
 async def test_an_answer_does_not_wait_for_the_next_of_its_pipeline(nursery: trio.Nursery) -> None:
     slow = Slow()
 
-    async def dispatch(body: bytes) -> bytes | None:
-        return b"quick" if body == b"1" else await slow.dispatch(body)
+    async def dispatch(body: bytes, _caller: object) -> bytes | None:
+        return b"quick" if body == b"1" else await slow.dispatch(body, _caller)
 
     client = await (await serve(nursery, dispatch)).connect()
     await client.send(post(b"1") + post(b"2") + post(b"3"))
@@ -63,7 +63,7 @@ async def test_an_answer_does_not_wait_for_the_next_of_its_pipeline(nursery: tri
 async def test_who_pipelines_takes_turns_with_others(nursery: trio.Nursery) -> None:
     asked: list[bytes] = []
 
-    async def dispatch(body: bytes) -> bytes | None:
+    async def dispatch(body: bytes, _caller: object) -> bytes | None:
         asked.append(body)
         return body
 
@@ -192,7 +192,7 @@ async def test_waiting_for_an_answer_has_no_limit_here(nursery: trio.Nursery) ->
 
 
 async def test_who_does_not_read_is_dropped(nursery: trio.Nursery) -> None:
-    async def large(body: bytes) -> bytes | None:
+    async def large(body: bytes, _caller: object) -> bytes | None:
         return b"x" * (32 << 20)  # more than the kernel takes
 
     served = await serve(nursery, large, limits=Limits(write=0.2))

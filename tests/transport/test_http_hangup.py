@@ -32,8 +32,8 @@ async def test_a_client_that_resets_is_waited_for_no_longer(nursery: trio.Nurser
 async def test_who_leaves_at_once_gets_done_what_needs_no_waiting(nursery: trio.Nursery) -> None:
     slow = Slow()
 
-    async def dispatch(body: bytes) -> bytes | None:
-        return await slow.dispatch(body) if body == b"slow" else b"done " + body
+    async def dispatch(body: bytes, _caller: object) -> bytes | None:
+        return await slow.dispatch(body, _caller) if body == b"slow" else b"done " + body
 
     client = await (await serve(nursery, dispatch)).connect()
     await client.send(post(b"1") + post(b"2") + post(b"slow") + post(b"3"))
@@ -48,8 +48,8 @@ async def test_what_somebody_asked_who_is_known_to_be_gone_is_not_waited_for(nur
     """Twenty quick answers are twenty turns of the event loop: time enough to notice that the client shut its side."""
     slow = Slow()
 
-    async def dispatch(body: bytes) -> bytes | None:
-        return await slow.dispatch(body) if body == b"slow" else b"done"
+    async def dispatch(body: bytes, _caller: object) -> bytes | None:
+        return await slow.dispatch(body, _caller) if body == b"slow" else b"done"
 
     client = await (await serve(nursery, dispatch)).connect()
     assert isinstance(client.stream, trio.SocketStream)

@@ -98,7 +98,7 @@ async def test_an_empty_datagram_gets_nothing(listen: Start, kind: str) -> None:
 
 
 async def test_answers_up_to_the_ceiling_and_no_longer(listen: Start, kind: str) -> None:
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         return b"x" * int(body)
 
     client = await listen(kind, dispatch)
@@ -115,7 +115,7 @@ async def test_requests_up_to_the_ceiling_and_no_longer(listen: Start, kind: str
 async def test_a_slow_command_holds_up_nobody(listen: Start, kind: str) -> None:
     released = trio.Event()
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         if body == b"slow":
             await released.wait()
         return body
@@ -133,7 +133,7 @@ async def test_requests_over_the_limit_wait_in_the_kernel(listen: Start, monkeyp
     peak = 0
     released = trio.Event()
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
@@ -154,7 +154,7 @@ async def test_requests_over_the_limit_wait_in_the_kernel(listen: Start, monkeyp
 async def test_a_client_that_is_gone_harms_nobody(listen: Start, kind: str, tmp_path: Path) -> None:
     released = trio.Event()
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         if body == b"gone":
             await released.wait()
         return body
@@ -174,7 +174,7 @@ async def test_a_client_that_is_gone_harms_nobody(listen: Start, kind: str, tmp_
 async def test_a_request_without_a_return_address_is_executed(listen: Start) -> None:
     seen: list[bytes] = []
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         seen.append(body)
         return body
 
@@ -194,7 +194,7 @@ async def test_a_connected_unix_client_is_answered(listen: Start, tmp_path: Path
 
 
 async def test_answers_to_a_full_queue_are_offered_again(listen: Start) -> None:
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         return body
 
     client = await listen("unix", dispatch)
@@ -211,7 +211,7 @@ async def test_a_client_that_never_reads_is_given_up(
     monkeypatch.setattr(mi_datagram, "_OFFER_AGAIN", (0.001,))
     monkeypatch.setattr(mi_datagram, "MAX_CONCURRENT", 1)
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         return body
 
     client = await listen("unix", dispatch)
@@ -225,7 +225,7 @@ async def test_a_client_that_never_reads_is_given_up(
 async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> None:
     started, released = trio.Event(), trio.Event()
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         started.set()
         await released.wait()
         return body

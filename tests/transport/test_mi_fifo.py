@@ -62,7 +62,7 @@ def listen(nursery: trio.Nursery, tmp_path: Path) -> Start:
     return start
 
 
-async def echo(body: bytes) -> bytes:
+async def echo(body: bytes, _caller: object) -> bytes:
     return body
 
 
@@ -72,7 +72,7 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[bytes] = []
 
-    async def __call__(self, body: bytes) -> bytes:
+    async def __call__(self, body: bytes, _caller: object) -> bytes:
         self.seen.append(body)
         return b"<" + body + b">"
 
@@ -107,7 +107,7 @@ async def test_a_request_as_long_as_a_pipe_holds_is_not_cut(listen: Start) -> No
 
 
 async def test_a_long_answer_reaches_a_reader_that_takes_its_time(listen: Start) -> None:
-    async def dispatch(_body: bytes) -> bytes:
+    async def dispatch(_body: bytes, _caller: object) -> bytes:
         return b"x" * 1_000_000
 
     client = await listen(dispatch)
@@ -175,7 +175,7 @@ async def test_a_reader_that_stops_reading_is_given_up(
     monkeypatch.setattr(mi_fifo, "_WRITE_SECONDS", 0.01)
     monkeypatch.setattr(mi_fifo, "MAX_CONCURRENT", 1)
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         return b"x" * 1_000_000 if body == b"[1]" else body
 
     client = await listen(dispatch)
@@ -188,7 +188,7 @@ async def test_a_reader_that_stops_reading_is_given_up(
 async def test_a_reader_that_leaves_harms_nobody(listen: Start) -> None:
     left = trio.Event()
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         if body == b"[1]":
             await left.wait()
         return body
@@ -202,7 +202,7 @@ async def test_a_reader_that_leaves_harms_nobody(listen: Start) -> None:
 
 
 async def test_parse_errors_without_a_reply_name_are_nobodys(listen: Start) -> None:
-    async def dispatch(_body: bytes) -> bytes:
+    async def dispatch(_body: bytes, _caller: object) -> bytes:
         raise MalformedMessage
 
     client = await listen(dispatch)
@@ -244,7 +244,7 @@ async def test_what_somebody_else_put_in_its_place_is_left_alone(
 async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> None:
     started, released = trio.Event(), trio.Event()
 
-    async def dispatch(body: bytes) -> bytes:
+    async def dispatch(body: bytes, _caller: object) -> bytes:
         started.set()
         await released.wait()
         return body
