@@ -21,8 +21,8 @@ from bridge.protocol.subscriptions import DEFAULT_EXPIRE, Subscription
 
 log = logging.getLogger("bridge.evi")
 
-# Raises a BridgeError whose text says why events may not go to this socket.
-Admit: TypeAlias = Callable[[ReplySocket], Awaitable[None]]
+# Of a socket and the caller's name. Raises a BridgeError whose text says why events may not go there.
+Admit: TypeAlias = Callable[[ReplySocket, str], Awaitable[None]]
 
 _EVENT = Parameter("event")
 _SOCKET = Parameter("socket")
@@ -38,7 +38,7 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
         event, text = _filled(call, "event"), _filled(call, "socket")
         try:
             socket = ReplySocket.parse(text)
-            await admit(socket)
+            await admit(socket, call.caller.name)
             evi.subscribe(event, socket, expire)
         except (ValueError, BridgeError) as exc:
             # OpenSIPS has one answer for all of it and says more in its log; so do we.

@@ -1,26 +1,29 @@
 """Where a reply socket's host is, and whether events may go there.
 
-Owns name look-ups for events, on threads of their own, and ``[events].allow``, which is looked at after each look-up:
-a name that is let in today may point elsewhere tomorrow. Must not know what is sent.
+Owns which Resolver looks a name up, and ``[events].allow``, which is looked at after each look-up: a name that is let
+in today may point elsewhere tomorrow. Must not know what is sent.
 Authority: contract 7.6; OpenSIPS event_datagram and event_stream, which are IPv4 only.
 """
 
 import functools
 import ipaddress
 import socket as sockets
-from collections.abc import Callable, Sequence
-from typing import TypeAlias, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 import trio
 
 from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.transport.resolver import Resolver
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+_LookUp: TypeAlias = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 
 LOOKUP_TIMEOUT = 3.0  # seconds
-_LOOKUP_THREADS = 8
+CALLER_SHARE = 4  # names that one caller of MI may have looked up at a time
+_CALLER_THREADS = 64  # of all callers together
 
 
 class Addresses:
@@ -29,16 +32,26 @@ class Addresses:
     def __init__(self, allow: Sequence[Network], trusted: Callable[[ReplySocket], bool]) -> None:
         self._allow = tuple(allow)
         self._trusted = trusted
-        self._threads = trio.CapacityLimiter(_LOOKUP_THREADS)
+        # A name whose server is silent holds its thread for long. None of these kinds waits for another, and in the
+        # first two every name has its thread: there are as many as are configured, or as MI may subscribe.
+        self._configured = Resolver()
+        self._subscribed = Resolver()
+        self._callers = Resolver(_CALLER_THREADS, CALLER_SHARE)
 
-    async def admit(self, socket: ReplySocket) -> None:
-        """Raise NotSent if events may not go there now: not allowed, or no such host. Unix paths may always."""
+    async def admit(self, socket: ReplySocket, caller: str) -> None:
+        """Raise NotSent if ``caller`` may not have events sent there now: not allowed, or no such host, or it asks for
+        too many names at a time. Unix paths may always.
+        """
         if not socket.path:
-            await self.resolve(socket)
+            await self._permitted(socket, functools.partial(self._callers.look_up, owner=caller))
 
     async def resolve(self, socket: ReplySocket) -> tuple[int, SocketAddress]:
-        """Family and address of a socket with a host. Raises NotSent."""
-        found = await self._look_up(socket)
+        """Family and address of a subscribed socket with a host. Raises NotSent."""
+        resolver = self._configured if self._trusted(socket) else self._subscribed
+        return await self._permitted(socket, resolver.look_up)
+
+    async def _permitted(self, socket: ReplySocket, look_up: _LookUp) -> tuple[int, SocketAddress]:
+        found = await self._look_up(socket, look_up)
         if self._trusted(socket):
             return found[0]
         for family, address in found:
@@ -46,17 +59,17 @@ class Addresses:
                 return family, address
         raise NotSent(f"{found[0][1][0]} is not in [events].allow")
 
-    async def _look_up(self, socket: ReplySocket) -> list[tuple[int, SocketAddress]]:
+    async def _look_up(self, socket: ReplySocket, look_up: _LookUp) -> list[tuple[int, SocketAddress]]:
         # IPv4 first, and alone where OpenSIPS has no other.
         family = sockets.AF_UNSPEC if socket.kind == "mi:udp" else sockets.AF_INET
         kind = sockets.SOCK_STREAM if socket.kind == "tcp" else sockets.SOCK_DGRAM
-        look_up = functools.partial(sockets.getaddrinfo, socket.host, socket.port, family, kind)
+        question = (socket.host, socket.port, family, kind)
         try:
-            found = look_up(flags=sockets.AI_NUMERICHOST)
+            found = sockets.getaddrinfo(*question, flags=sockets.AI_NUMERICHOST)
         except sockets.gaierror:  # a name
             try:
                 with trio.fail_after(LOOKUP_TIMEOUT):
-                    found = await trio.to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=self._threads)
+                    found = await look_up(*question)
             except OSError as exc:
                 raise NotSent(f"host {socket.host!r} is not found: {exc.strerror}") from None
             except trio.TooSlowError:

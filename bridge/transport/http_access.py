@@ -77,7 +77,11 @@ class Access:
 
 @functools.lru_cache(maxsize=_CACHED)
 def _caller(peer: str, role: Role) -> Caller:
-    return Caller(role, peer)
+    """Whoever can take many addresses at will is one caller under all of them: this machine, a /64 of IPv6."""
+    address = _address(peer)
+    if address.is_loopback:
+        return Caller(role, "loopback")
+    return Caller(role, peer if address.version == 4 else str(ipaddress.IPv6Network((int(address), 64), strict=False)))
 
 
 def _shown(request: Request, *, basic: bool) -> bytes:
@@ -95,12 +99,16 @@ def _shown(request: Request, *, basic: bool) -> bytes:
     return b""
 
 
+def _address(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(peer)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address if mapped is None else mapped
+
+
 def _verdicts(allow: tuple[Network, ...]) -> Callable[[str], bool]:
     @functools.lru_cache(maxsize=_CACHED)
     def permits(peer: str) -> bool:
-        address = ipaddress.ip_address(peer)
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = _address(peer)
         return any(address in network for network in allow)
 
     return permits

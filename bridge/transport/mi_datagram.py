@@ -53,7 +53,7 @@ class MiSocket:
                     body, ancillary, _flags, peer = self._sock.recvmsg(DATAGRAM_CEILING + 1, CREDENTIALS_SPACE)
                     return body, peer, roles.of_unix(ancillary)
                 body, peer = self._sock.recvfrom(DATAGRAM_CEILING + 1)
-                return body, peer, roles.of_udp(peer[0])
+                return body, peer, roles.of_udp()
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
 

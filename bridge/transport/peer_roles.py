@@ -67,9 +67,9 @@ class PeerRoles:
         except OSError:
             return False
 
-    def of_udp(self, host: str) -> Caller:
-        """The sender of a UDP datagram."""
-        return Caller(self.udp, f"udp {host}")
+    def of_udp(self) -> Caller:
+        """The sender of a UDP datagram: somebody on this machine, which has millions of loopback addresses."""
+        return Caller(self.udp, "udp")
 
     def of_fifo(self) -> Caller:
         """A writer to the FIFO."""

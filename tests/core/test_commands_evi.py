@@ -68,7 +68,7 @@ class Mi:
     def _open(self, socket: ReplySocket) -> Memory:
         return Memory(self.got.setdefault(str(socket), []))
 
-    async def _admit(self, socket: ReplySocket) -> None:
+    async def _admit(self, socket: ReplySocket, caller: str) -> None:
         if socket.host.startswith("8."):
             raise NotSent(f"{socket.host} is not in [events].allow")
 

@@ -1,9 +1,14 @@
 """Where events may go: literal addresses, names, networks, and sockets of the configuration."""
 
 import ipaddress
+import itertools
 import socket as sockets
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import trio
 
 from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
@@ -30,7 +35,7 @@ def addresses(*trusted: str) -> Addresses:
 )
 async def test_addresses(text: str, family: int, address: tuple[str, int]) -> None:
     socket = ReplySocket.parse(text)
-    await addresses().admit(socket)
+    await addresses().admit(socket, "caller")
     assert await addresses().resolve(socket) == (family, address)
 
 
@@ -38,21 +43,121 @@ async def test_addresses(text: str, family: int, address: tuple[str, int]) -> No
 async def test_a_host_outside_of_allow_is_for_the_configuration(text: str) -> None:
     socket = ReplySocket.parse(text)
     with pytest.raises(NotSent, match=r"is not in \[events\]\.allow"):
-        await addresses().admit(socket)
-    await addresses(text).admit(socket)
+        await addresses().admit(socket, "caller")
+    await addresses(text).admit(socket, "caller")
 
 
 async def test_a_name_that_is_none() -> None:
     with pytest.raises(NotSent, match=r"host 'no-such-host\.invalid' is not found"):
-        await addresses().admit(ReplySocket.parse("udp:no-such-host.invalid:5000"))
+        await addresses().admit(ReplySocket.parse("udp:no-such-host.invalid:5000"), "caller")
 
 
 async def test_a_name_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 0)
     with pytest.raises(NotSent, match=r"host 'localhost' is not found within 0 s"):
-        await addresses().admit(ReplySocket.parse("udp:localhost:5000"))
+        await addresses().admit(ReplySocket.parse("udp:localhost:5000"), "caller")
 
 
 async def test_unix_paths_are_always_admitted() -> None:
     for text in ("unix:/run/s", "mi:unix:/run/s"):
-        await addresses().admit(ReplySocket.parse(text))
+        await addresses().admit(ReplySocket.parse(text), "caller")
+
+
+class Names:
+    """A name server that never answers for ``*.hangs``, until ``release``."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.asked = 0
+
+    def getaddrinfo(self, host: str, *question: Any, **flags: int) -> Any:
+        if not host.endswith(".hangs") or flags:
+            return getaddrinfo(host, *question, **flags)
+        self.asked += 1
+        self.release.wait(20)
+        raise sockets.gaierror(sockets.EAI_NONAME, "Name or service not known")
+
+
+getaddrinfo = sockets.getaddrinfo
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
+    names = Names()
+    monkeypatch.setattr(sockets, "getaddrinfo", names.getaddrinfo)
+    yield names
+    names.release.set()
+
+
+HANGING = [ReplySocket.parse(f"udp:n{number}.hangs:5000") for number in range(70)]
+LOCAL = ReplySocket.parse("udp:localhost:5000")
+
+
+async def refused(where: Addresses, socket: ReplySocket, caller: str, words: str) -> None:
+    with pytest.raises(NotSent, match=words):
+        await where.admit(socket, caller)
+
+
+async def test_names_of_one_caller_that_hang_concern_nobody_else(nursery: trio.Nursery, names: Names) -> None:
+    where = addresses("tcp:localhost:5001")
+
+    async def admit(socket: ReplySocket) -> None:
+        with pytest.raises(NotSent):
+            await where.admit(socket, "hostile")
+
+    for socket in HANGING[: event_address.CALLER_SHARE]:
+        nursery.start_soon(admit, socket)
+    with trio.fail_after(10):
+        while names.asked < event_address.CALLER_SHARE:  # noqa: ASYNC110 - threads tell no event loop that they run
+            await trio.sleep(0.001)
+        for socket in HANGING[event_address.CALLER_SHARE :]:
+            await refused(where, socket, "hostile", "4 names of this caller are being looked up already")
+        await where.admit(ReplySocket.parse("udp:127.0.0.1:5000"), "hostile")  # a number is no name
+        await where.admit(LOCAL, "good")
+        await where.resolve(LOCAL)
+        await where.resolve(ReplySocket.parse("tcp:localhost:5001"))
+    assert names.asked == event_address.CALLER_SHARE
+    names.release.set()
+
+
+async def test_a_look_up_counts_until_its_thread_ends(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = addresses()
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 0)
+    for socket in HANGING[: event_address.CALLER_SHARE]:
+        await refused(where, socket, "hostile", "not found within")
+    await refused(where, HANGING[-1], "hostile", "looked up already")
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
+    names.release.set()
+    with trio.fail_after(10):
+        for _ in itertools.count():
+            try:
+                await where.admit(LOCAL, "hostile")
+                break
+            except NotSent as exc:
+                assert "looked up already" in str(exc)  # noqa: PT017 - until the threads have ended
+                await trio.sleep(0.001)
+
+
+async def test_many_callers_together_have_an_end_too(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = addresses("udp:localhost:5000")
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 0)
+    for number, socket in enumerate(HANGING[:64]):
+        await refused(where, socket, f"caller {number // 4}", "not found within")
+    await refused(where, HANGING[-1], "one more", "64 names of callers are being looked up already")
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
+    with trio.fail_after(10):
+        await where.resolve(LOCAL)
+
+
+async def test_subscribed_names_that_hang_do_not_keep_each_other_or_configured_ones(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = addresses("tcp:localhost:5001")
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 0)
+    for socket in HANGING:
+        with pytest.raises(NotSent, match="not found within"):
+            await where.resolve(socket)
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
+    with trio.fail_after(10):
+        await where.resolve(LOCAL)
+        await where.resolve(ReplySocket.parse("tcp:localhost:5001"))

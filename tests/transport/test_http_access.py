@@ -6,7 +6,7 @@ import ipaddress
 import pytest
 import trio
 
-from bridge.protocol.caller import Role
+from bridge.protocol.caller import Caller, Role
 from bridge.transport.http_access import Access, Network
 from bridge.transport.http_messages import Reply, Request
 from tests.support.http_peer import post, serve
@@ -235,3 +235,20 @@ def test_tokens_of_roles_alone_leave_nothing_open() -> None:
 
 def test_without_tokens_whoever_is_allowed_may_do_everything() -> None:
     assert role(Access()) is Role.EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("peer", "name"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("127.9.9.9", "loopback"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("::1", "loopback"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1:2:3:4", "2001:db8::/64"),
+        ("fe80::1%lo", "fe80::/64"),
+    ],
+)
+def test_addresses_that_one_has_many_of_are_one_caller(peer: str, name: str) -> None:
+    found = Access(networks("0.0.0.0/0", "::/0")).admit(Request(peer))
+    assert found == Caller(Role.EVERYTHING, name)
