@@ -12,11 +12,13 @@ demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leave
 	@$(BIN)/python -m tools.demo
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
-	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl
+	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
+	  haproxy=haproxy nginx=nginx-light
 	$(BIN)/python -m pytest
 
 coverage: $(VENV)/.dev ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
-	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl
+	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
+	  haproxy=haproxy nginx=nginx-light
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 fuzz: $(VENV)/.dev ## the fuzz targets for long: EXAMPLES=5000 for each

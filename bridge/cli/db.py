@@ -18,7 +18,7 @@ from bridge.cli.output import complain, put, waiting
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import TableRow
-from bridge.protocol.janus_url import JanusUrl
+from bridge.protocol.janus_url import JanusUrl, hide_user
 from bridge.transport.db import JanusTable
 
 _HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
@@ -89,7 +89,7 @@ async def _init(table: JanusTable, args: argparse.Namespace) -> Outcome:
 
 
 async def _list(table: JanusTable, args: argparse.Namespace) -> Outcome:
-    rows = await table.rows()
+    rows = [_shown(row) for row in await table.rows()]
     cells = [(str(row.id), row.janus_id, row.janus_url) for row in rows]
     lines = text.table(("ID", "JANUS_ID", "JANUS_URL"), cells) if rows else [f"no rows: {table.name}"]
     return Outcome(0, lines, [dataclasses.asdict(row) for row in rows])
@@ -99,8 +99,13 @@ async def _add(table: JanusTable, args: argparse.Namespace) -> Outcome:
     key = await table.add(args.janus_id, args.janus_url)
     if key is None:
         return Outcome(1, [f"{args.janus_id!r} is there already in {table.name}; `db set` changes its URL"], None)
-    row = TableRow(key, args.janus_id, args.janus_url)
+    row = _shown(TableRow(key, args.janus_id, args.janus_url))
     return Outcome(0, [f"added {args.janus_id} (id {key}): {table.name}", _HINT], dataclasses.asdict(row))
+
+
+def _shown(row: TableRow) -> TableRow:
+    """With its URL as it may be shown: without user and password."""
+    return dataclasses.replace(row, janus_url=hide_user(row.janus_url))
 
 
 async def _set(table: JanusTable, args: argparse.Namespace) -> Outcome:

@@ -7,7 +7,7 @@ any setting by name. Addresses and URLs are read by the parts of ``protocol`` th
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -15,8 +15,10 @@ from typing import Any, NamedTuple, TypeAlias
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
+from bridge.protocol.janus_url import read_host
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.upgrade import Headers, check_headers
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -135,6 +137,18 @@ def _grant(value: dict[str, Any]) -> RoleGrant:
     return RoleGrant(_ROLES[value["role"]], shown, tuple(map(_text, users)), tuple(map(_text, groups)))
 
 
+def _headers(value: Mapping[str, str]) -> Headers:
+    check_headers(value)
+    return tuple((name, Secret(text)) for name, text in value.items())
+
+
+def _server_name(value: str) -> str:
+    try:
+        return read_host(f"[{value}]" if ":" in value else value)
+    except ValueError:
+        raise ValueError(f"must be {_SERVER_NAME}") from None
+
+
 def is_loopback(host: str) -> bool:
     """Whether nobody beyond this machine can reach a listener on this host (IPv6 with or without brackets)."""
     try:
@@ -145,6 +159,7 @@ def is_loopback(host: str) -> bool:
 
 _IDENTIFIER = "an SQL identifier in quotes (letters, digits and _, at most 64)"
 _PATH_WORD = "letters, digits and _ in quotes"
+_SERVER_NAME = "a host name or an IP address in quotes"
 _MODE = 'octal permissions in quotes like "0660"'
 
 INTEGER = Kind("an integer", "integer", int)
@@ -161,6 +176,8 @@ CHOICE = Kind("text in quotes", "string", str, bare=True)
 IDENTIFIER = Kind(_IDENTIFIER, "string", _matching(r"[A-Za-z_][A-Za-z0-9_]{0,63}", _IDENTIFIER), bare=True)
 PATH_WORD = Kind(_PATH_WORD, "string", _matching(r"[A-Za-z0-9_]+", _PATH_WORD), bare=True)
 DB_URL = Kind("text in quotes", "string", parse_db_url, bare=True)
+SERVER_NAME = Kind(_SERVER_NAME, "string", _server_name, bare=True)
+HEADERS = Kind('a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers)
 FOLDER = Kind("text in quotes", "string", lambda value: Path(_text(value)).absolute(), bare=True)
 MODE = Kind(_MODE, "string", _mode, bare=True)
 LISTENERS = Kind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener))
@@ -177,4 +194,4 @@ GRANTS = Kind(
     "array",
     _each(_grant),  # type: ignore[arg-type]  # tables, not texts
 )
-SECRETS = frozenset({SECRET, TOKEN, GRANTS})
+SECRETS = frozenset({SECRET, TOKEN, GRANTS, HEADERS})

@@ -19,6 +19,7 @@ from bridge.config.kinds import Network, RoleGrant, Secret, Subscriber
 from bridge.config.row import Setting
 from bridge.config.row import row as _row
 from bridge.protocol.db_url import DbUrl, SqliteUrl
+from bridge.protocol.upgrade import Headers
 
 TABLE_FILE = "janus.db"  # in the state directory: the default table
 _LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -44,6 +45,15 @@ class GatewaySettings:
     )
     tls_cert: str | None = _row(kinds.TEXT, "PEM file with the client certificate to show", reloadable=True)
     tls_key: str | None = _row(kinds.TEXT, "PEM file with its key, where tls_cert does not hold it", reloadable=True)
+    tls_server_name: str | None = _row(
+        kinds.SERVER_NAME, "the name in that server's certificate, where it is not the URL's host", reloadable=True
+    )
+    headers: Headers = _row(
+        kinds.HEADERS,
+        "headers of the upgrade request for a web front, e.g. Authorization or Cookie",
+        {},
+        reloadable=True,
+    )
     origin: str | None = _row(kinds.TEXT, "the Origin header; unset, it is the URL's host as OpenSIPS sends it")
     integer_members: frozenset[str] | None = _row(kinds.NAMES, "as [janus].integer_members, for this gateway alone")
 

@@ -178,7 +178,8 @@ def _section(path: _Path, values: Mapping[str, Any], origins: Mapping[_Path, str
 def _blame(path: _Path, value: Any, reason: str, origins: Mapping[_Path, str]) -> str:
     section, setting = find(path)
     assert setting is not None
-    return f"{origins.get(path, 'default')}: {complaint(section, setting, value, reason)}"
+    origin = next((name for leaf, name in origins.items() if leaf[: len(path)] == path), "default")
+    return f"{origin}: {complaint(section, setting, value, reason)}"
 
 
 def _at(values: Any, path: _Path) -> Any:

@@ -89,7 +89,7 @@ class Status:
         detail = self._text({"session": session.session_id, "managed": session.managed, "handles": handles})
         gateway = self.gateway
         half = len(handles) // 2
-        if half and not status_fits(gateway.janus_id, gateway.janus_url, "session_lost", reason, detail):
+        if half and not status_fits(gateway.janus_id, gateway.told_url, "session_lost", reason, detail):
             self._raise_lost(session, reason, handles[:half])
             self._raise_lost(session, reason, handles[half:])
         else:

@@ -32,7 +32,7 @@ class Gateways:
         return self._config.janus.gateways.get(janus_id, _DEFAULTS)
 
     def changed(self, config: Config) -> set[str]:
-        """Take a new configuration; returns the gateways whose secrets or TLS files are others now."""
+        """Take a new configuration; returns the gateways whose secrets, headers or TLS are others now."""
         self._config = config
         before, self._fingerprints = (
             self._fingerprints,
@@ -68,15 +68,18 @@ class Gateways:
             max_message_size=janus.max_message_size,
             max_frames=janus.janus_max_msg_chunks,
             tls=tls,
+            tls_server_name=settings.tls_server_name,
             origin=settings.origin,
+            headers=settings.headers,
         )
         return await open_and_run(gateway.url, options, reports, opened)
 
 
 def _fingerprint(settings: GatewaySettings) -> object:
-    """Changes when a secret does, or the content of a TLS file."""
+    """Changes when a secret or a header does, the server's name in TLS, or the content of a TLS file."""
     secrets = (settings.api_secret, settings.token, settings.token_secret, settings.token_ttl)
-    return secrets, tuple(_digest(name) for name in (settings.tls_ca, settings.tls_cert, settings.tls_key))
+    request = (settings.headers, settings.tls_server_name)
+    return secrets, request, tuple(_digest(name) for name in (settings.tls_ca, settings.tls_cert, settings.tls_key))
 
 
 def _digest(name: str | None) -> str | None:

@@ -65,7 +65,7 @@ def build(config: Config) -> Parts:
         timers=timers,
         stats=stats,
         wanted=lambda: evi.wanted(E_JANUS_EVENT),
-        raise_event=lambda gateway, body: evi.gateway_event(gateway.janus_id, gateway.janus_url, body),
+        raise_event=lambda gateway, body: evi.gateway_event(gateway.janus_id, gateway.told_url, body),
         raise_status=lambda gateway, status, reason, detail: _status(evi, gateway, status, reason, detail),
         save=journal.save,
         uniform=random.uniform,
@@ -97,7 +97,7 @@ def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
 
 
 def _status(evi: EventInterface, gateway: Gateway, status: str, reason: str, detail: str) -> None:
-    evi.gateway_status(gateway.janus_id, gateway.janus_url, status, reason, detail)
+    evi.gateway_status(gateway.janus_id, gateway.told_url, status, reason, detail)
 
 
 def link_settings(config: Config) -> LinkSettings:

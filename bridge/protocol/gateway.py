@@ -4,11 +4,10 @@ Owns what a row means and which of them are usable (contract 4.5). Must not know
 Authority: OpenSIPS ``scripts/*/janus-create.sql`` and the C module's reading of it (the last row of a janus_id wins).
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bridge.protocol.janus_url import JanusUrl
+from bridge.protocol.janus_url import JanusUrl, hide_user, without_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,12 @@ class Gateway:
         """The URL as it may be shown: without its query (contract 6.4), and without what looks like a password."""
         if self.url is not None:
             return str(self.url)
-        return re.sub(r"//[^/]*@", "//***@", self.janus_url.partition("?")[0])
+        return hide_user(self.janus_url).partition("?")[0]
+
+    @property
+    def told_url(self) -> str:
+        """The URL as events have it: the table's text without its user:password@."""
+        return without_user(self.janus_url)
 
 
 def read_rows(rows: Iterable[TableRow]) -> tuple[dict[str, Gateway], list[str]]:

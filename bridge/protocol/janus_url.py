@@ -1,18 +1,23 @@
-"""The grammar of ``janus_url``: ``janusws://host[:port][/path][?query]`` and ``januswss://`` (contract 5.1).
+"""The grammar of ``janus_url`` (contract 5.1): ``janusws://[user:password@]host[:port][/path][?query]``, ``januswss://``.
 
-Owns the text of a URL and nothing about connecting. Authority: OpenSIPS janus module (janusws://), RFC 3986, RFC 6455.
+Owns the text of a URL and nothing about connecting. Authority: OpenSIPS janus module (janusws://), RFC 3986, RFC 6455,
+RFC 7617 (user and password).
 """
 
+import base64
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 SCHEMES = {"janusws": False, "januswss": True, "ws": False, "wss": True}  # scheme -> TLS
 DEFAULT_PORTS = {False: 8188, True: 8989}  # Janus's own ports
+HTTP_PORTS = {False: 80, True: 443}  # the schemes' own (RFC 6455, 3): what a Host header leaves out
 DEFAULT_PATH = "/janus"
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?:(?P<user>[^/?#@]*)@)?"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]@]*)"
     r"(?::(?P<port>[^/?#@]*))?"
     r"(?P<path>/[^?#]*)?"
@@ -23,29 +28,36 @@ _URL = re.compile(
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # an interface's name or number
+_USER = re.compile(r"(?<=://)[^/?#@]*@")
+_LIKE_USER = re.compile(r"(?<=//).*@", re.DOTALL)  # a password may have a / that should have been %2F
+_ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 # Janus drops a request head of 4 KiB without a word (libwebsockets); leave room for the other headers.
 _MAX_TARGET = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class JanusUrl:
-    """Where a Janus listens. ``host`` is without brackets; ``target`` is path and query as sent."""
+    """Where a Janus listens. ``host`` is without brackets; ``target`` is path and query as sent; ``basic`` is
+    user:password as HTTP Basic credentials, None without.
+    """
 
     tls: bool
     host: str
     port: int
     target: str
+    basic: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "JanusUrl":
         """Read a URL. Raises ValueError with one line that names the part at fault."""
         # Before anything else: the text is written into a request line and into logs. Path and query may hold secrets,
-        # and so may a user:password@, which is no part of the form: no error repeats anything but scheme, host or port.
+        # and a user:password@ is one: no error repeats anything but scheme, host or port.
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("has a blank, a control or a non-ASCII character")
         match = _URL.fullmatch(text)
         if match is None:
-            raise ValueError("is not of the form janusws://host[:port][/path][?query]")
+            raise ValueError("is not of the form janusws://[user:password@]host[:port][/path][?query]")
         scheme = match["scheme"].lower()
         if scheme not in SCHEMES:
             raise ValueError(f"scheme {match['scheme']!r} is not one of janusws, januswss, ws, wss")
@@ -53,7 +65,13 @@ class JanusUrl:
         target = (match["path"] or DEFAULT_PATH) + ("" if match["query"] is None else "?" + match["query"])
         if len(target) > _MAX_TARGET:
             raise ValueError(f"path and query have {len(target)} characters, at most {_MAX_TARGET} work with Janus")
-        return cls(tls, _host(match["host"]), _port(match["port"], DEFAULT_PORTS[tls]), target)
+        try:
+            host, port = read_host(match["host"]), _port(match["port"], DEFAULT_PORTS[tls])
+        except ValueError:
+            if "@" in target:  # what was taken for the host or the port is a part of a password
+                raise ValueError("user:password@ has a '/' or '?' that has to be written as %2F or %3F") from None
+            raise
+        return cls(tls, host, port, target, _basic(match["user"]))
 
     @property
     def netloc(self) -> str:
@@ -61,12 +79,38 @@ class JanusUrl:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def authority(self) -> str:
+        """What a ``Host`` header says: no port where it is the scheme's own (RFC 6455, 4.1), and no zone (RFC 6874)."""
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+        return host if self.port == HTTP_PORTS[self.tls] else f"{host}:{self.port}"
+
+    @property
+    def tls_name(self) -> str:
+        """The name that the certificate has to have: no zone, and no dot at its end (RFC 6066, 3)."""
+        return self.host.partition("%")[0].removesuffix(".")
+
     def __str__(self) -> str:
-        """The URL without its query, which may carry a token (contract 6.4)."""
+        """The URL without user and password, and without its query, which may carry a token (contract 6.4)."""
         return f"{'januswss' if self.tls else 'janusws'}://{self.netloc}{self.target.partition('?')[0]}"
 
 
-def _host(text: str) -> str:
+def without_user(text: str) -> str:
+    """The text of a good URL without its user:password@."""
+    return _USER.sub("", text, count=1) if "@" in text else text
+
+
+def hide_user(text: str) -> str:
+    """The text of a URL with ``***@`` for its user:password@; of a bad one, for whatever may be meant as one."""
+    try:
+        JanusUrl.parse(text)
+    except ValueError:
+        return _LIKE_USER.sub("***@", text, count=1)
+    return _USER.sub("***@", text, count=1)
+
+
+def read_host(text: str) -> str:
+    """A host name, an IPv4 address or an IPv6 one in brackets, which it loses. Raises ValueError."""
     if text.startswith("["):
         try:
             address = ipaddress.IPv6Address(text[1:-1].replace("%25", "%", 1))  # RFC 6874 writes a zone so
@@ -78,6 +122,19 @@ def _host(text: str) -> str:
     if not _HOST.fullmatch(text):
         raise ValueError(f"host {text!r} is empty or no host name")
     return text
+
+
+def _basic(user: str | None) -> str | None:
+    if not user:
+        return None
+    if _ESCAPES.search(user):
+        raise ValueError("user:password@ has a '%' without two hexadecimal digits behind it (a '%' itself is %25)")
+    name, _, password = (unquote_to_bytes(part) for part in user.partition(":"))
+    if b":" in name:
+        raise ValueError("user:password@ has a ':' in its user, which HTTP Basic cannot carry")
+    if _CONTROLS.search(name + password):
+        raise ValueError("user:password@ has a control character")
+    return base64.b64encode(name + b":" + password).decode()
 
 
 def _port(text: str | None, default: int) -> int:

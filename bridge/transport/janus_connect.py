@@ -35,7 +35,7 @@ async def open_and_run(
     Raises ConnectFailed before it was open. Every step has its own deadline: 3 s for TCP, 5 s for TLS and upgrade.
     """
     # Verification is no option: a januswss URL is never opened without.
-    stream = await _open_stream(url, (options.tls or system_context()) if url.tls else None)
+    stream = await _open_stream(url, (options.tls or system_context()) if url.tls else None, options.tls_server_name)
     try:
         websocket = JanusWebSocket(stream, url, options, reports)
         steps = "TLS and the WebSocket upgrade were" if url.tls else "the WebSocket upgrade was"
@@ -64,7 +64,7 @@ async def _run(websocket: JanusWebSocket) -> str:
     return reason
 
 
-async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None) -> trio.abc.Stream:
+async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None, tls_name: str | None) -> trio.abc.Stream:
     with _deadline(TCP_DEADLINE, "no answer to the TCP connect"):
         try:
             stream = await trio.open_tcp_stream(url.host, url.port)
@@ -75,7 +75,7 @@ async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None) -> trio.abc.
     if tls is None:
         return direct(stream)
     # https_compatible: a Janus that dies sends no close_notify; that is an end of the connection like any other.
-    return trio.SSLStream(stream, tls, server_hostname=url.host, https_compatible=True)
+    return trio.SSLStream(stream, tls, server_hostname=tls_name or url.tls_name, https_compatible=True)
 
 
 async def _secure(stream: trio.abc.Stream) -> None:

@@ -28,8 +28,10 @@ from bridge.errors import ConnectFailed
 from bridge.protocol.fragments import Fragments, Refused
 from bridge.protocol.janus import SUBPROTOCOL
 from bridge.protocol.text_frames import text_frame, text_frames
+from bridge.protocol.upgrade import Headers
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.tls import tls_text
+from bridge.transport.upgrade_request import upgrade_request
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -57,26 +59,33 @@ class Reports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketOptions:
-    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number."""
+    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number.
+
+    ``headers`` are the gateway's own in the upgrade request; ``tls_server_name`` is what the certificate has to name,
+    None: the URL's host.
+    """
 
     send_timeout: float = 1.0
     max_message_size: int = 4 * 2**20
     max_frames: int | None = None
     tls: ssl.SSLContext | None = None
+    tls_server_name: str | None = None
     origin: str | None = None
+    headers: Headers = ()
 
 
 class JanusWebSocket(WebSocketConnection):
     """One connection. ``last_received`` is trio's clock when the last frame of any kind came."""
 
     def __init__(self, stream: trio.abc.Stream, url: "JanusUrl", options: WebSocketOptions, reports: Reports) -> None:
+        self._upgrade = upgrade = upgrade_request(url, options.origin, options.headers)
         super().__init__(
             stream,
             WSConnection(ConnectionType.CLIENT),
-            host=url.netloc,
-            path=url.target,
+            host=upgrade.host,
+            path=upgrade.target,
             client_subprotocols=[SUBPROTOCOL],
-            client_extra_headers=[(b"Origin", (options.origin or url.host).encode("ascii"))],
+            client_extra_headers=upgrade.headers,
             max_message_size=OUT_OF_REACH,
         )
         self._reports = reports
@@ -178,8 +187,7 @@ class JanusWebSocket(WebSocketConnection):
             raise ConnectFailed(f"the peer answered the WebSocket upgrade with something else: {exc}") from None
         except _Ended as exc:
             # With TLS 1.3 the server judges a client's certificate after the client's handshake is over.
-            text = "the peer closed the connection instead of upgrading to WebSocket"
-            raise ConnectFailed(str(exc) if exc.tls else text) from None
+            raise ConnectFailed(str(exc) if exc.tls else self._upgrade.why_closed) from None
         except ConnectionClosed:
             raise ConnectFailed("the peer closed the connection during the upgrade to WebSocket") from None
         if self.subprotocol != SUBPROTOCOL:

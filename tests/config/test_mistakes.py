@@ -68,6 +68,11 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
             "[events]\nsubscribers = [{event = 'E_JANUS_EVENT', socket = 'udp:h:1', reliable = true}]",
             "only a tcp: socket can be reliable",
         ),
+        ("[janus.gateways.g]\nheaders = 'hunter2'", "headers = ***: must be a table like {Authorization"),
+        ("[janus.gateways.g]\nheaders = {Cookie = 5}", "[janus.gateways.g] headers.Cookie = ***: must be a table like"),
+        ("[janus.gateways.g.headers]\nUpgrade = 'hunter2'", "headers = ***: has Upgrade, which the WebSocket"),
+        ("[janus.gateways.g.headers]\nCookie = \"hunter2\\r\\n\"", "headers = ***: has a Cookie that is empty or not"),
+        ("[janus.gateways.g]\ntls_server_name = 'a b'", 'tls_server_name = "a b": must be a host name or an IP'),
         # Unknown names: what may be meant, and no value, which may be a secret.
         ("[janus]\njanus_cmd_timout = 1", "[janus] janus_cmd_timout: unknown key, did you mean janus_cmd_timeout?"),
         ("[mi]\ntokn = 'hunter2'", "[mi] tokn: unknown key, did you mean token?"),

@@ -82,6 +82,8 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
         "janus.gateways.ID.tls_ca",
         "janus.gateways.ID.tls_cert",
         "janus.gateways.ID.tls_key",
+        "janus.gateways.ID.tls_server_name",
+        "janus.gateways.ID.headers",
         "mi.http_tls_cert",
         "mi.http_tls_key",
         # subscribers, log level

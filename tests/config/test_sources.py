@@ -94,6 +94,8 @@ def test_text_outside_a_file_needs_no_quotes(tmp_path: Path) -> None:
         "janus.janus_db_url=sqlite:///x.db",
         "janus.gateways.gw1.api_secret='quoted'",
         'janus.gateways."gw.2".token=true',
+        'janus.gateways."gw.2".headers={Cookie = "a=b"}',
+        'janus.gateways."gw.2".headers.Authorization=Bearer x',
         "janus.gateways={gw3 = {token = 'x'}}",
         "mi.unix_mode=0600",
         'mi.http=["127.0.0.1:0"]',
@@ -104,6 +106,8 @@ def test_text_outside_a_file_needs_no_quotes(tmp_path: Path) -> None:
     assert config.janus.janus_db_url == SqliteUrl("/x.db")
     gateways = config.janus.gateways
     assert (gateways["gw1"].api_secret, gateways["gw.2"].token) == ("quoted", "true")
+    assert gateways["gw.2"].headers == (("Cookie", "a=b"), ("Authorization", "Bearer x"))
+    assert repr(gateways["gw.2"].headers) == "(('Cookie', '***'), ('Authorization', '***'))"
     assert (gateways["gw3"].token, gateways["Gw__4"].api_secret) == ("x", "a b")
     assert config.mi.unix_mode == 0o600
     assert config.mi.http == ("127.0.0.1:0",)

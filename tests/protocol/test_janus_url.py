@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.protocol.janus_url import DEFAULT_PORTS, SCHEMES, JanusUrl
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.janus_url import DEFAULT_PORTS, SCHEMES, JanusUrl, hide_user, without_user
 
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 PIECES = [
@@ -53,13 +54,22 @@ hosts = st.lists(labels, min_size=1, max_size=4).map(".".join) | st.ip_addresses
         ("janusws://[fe80::1%eth0]", JanusUrl(False, "fe80::1%eth0", 8188, "/janus")),
         ("janusws://[fe80::1%25eth0]", JanusUrl(False, "fe80::1%eth0", 8188, "/janus")),
         ("janusws://my_janus.internal.", JanusUrl(False, "my_janus.internal.", 8188, "/janus")),
+        ("wss://user:pass@h/x", JanusUrl(True, "h", 8989, "/x", "dXNlcjpwYXNz")),
+        ("ws://u%40a:p%3A%2f%25%C3%A9@[::1]:80", JanusUrl(False, "::1", 80, "/janus", "dUBhOnA6LyXDqQ==")),
+        ("ws://u@h", JanusUrl(False, "h", 8188, "/janus", "dTo=")),
+        ("ws://:p:w@h", JanusUrl(False, "h", 8188, "/janus", "OnA6dw==")),
+        ("ws://@h", JanusUrl(False, "h", 8188, "/janus")),
+        ("ws://h/room@x?to=a@b", JanusUrl(False, "h", 8188, "/room@x?to=a@b")),
     ],
 )
 def test_urls(text: str, url: JanusUrl) -> None:
     assert JanusUrl.parse(text) == url
 
 
-FORM = "is not of the form janusws://host[:port][/path][?query]"
+FORM = "is not of the form janusws://[user:password@]host[:port][/path][?query]"
+
+ESCAPE = "user:password@ has a '%' without two hexadecimal digits behind it (a '%' itself is %25)"
+UNESCAPED = "user:password@ has a '/' or '?' that has to be written as %2F or %3F"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +100,14 @@ FORM = "is not of the form janusws://host[:port][/path][?query]"
         ("janusws://h/\r\nX: y", "has a blank, a control or a non-ASCII character"),
         ("janusws://müller", "has a blank, a control or a non-ASCII character"),
         ("janusws://h:\u0663", "has a blank, a control or a non-ASCII character"),
+        ("janusws://u:p@", "host '' is empty or no host name"),
+        ("janusws://u:a@b@h", FORM),
+        ("janusws://u:1%@h", ESCAPE),
+        ("janusws://u:1%4@h", ESCAPE),
+        ("janusws://u%3Aa:p@h", "user:password@ has a ':' in its user, which HTTP Basic cannot carry"),
+        ("janusws://u:p%0D%0A@h", "user:password@ has a control character"),
+        ("janusws://u:pass/word@h", UNESCAPED),
+        ("janusws://u:pass?word@h", UNESCAPED),
         ("janusws://h/" + "x" * 2048, "path and query have 2049 characters, at most 2048 work with Janus"),
     ],
 )
@@ -118,7 +136,7 @@ def test_parse_raises_nothing_but_value_error_and_one_line(text: str) -> None:
     assert url.target.startswith("/")
     with suppress(socket.gaierror):
         socket.getaddrinfo(url.host, url.port, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
-    TLS.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=url.host)
+    TLS.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=url.tls_name)
 
 
 SECRET = "S3CR3T"
@@ -129,6 +147,43 @@ def test_no_error_repeats_the_query(before: str, path: str, query: str) -> None:
     """Nor what stands behind a user name: both may hold secrets."""
     for text in (f"{before}{path}?{query}{SECRET}", f"{before}user:{SECRET}@h{path}"):
         assert SECRET not in str(parsed(text))
+
+
+@pytest.mark.parametrize("password", [SECRET, f"a{SECRET}", f"a/{SECRET}", f"a?{SECRET}", f"{SECRET}#x", f"a@{SECRET}"])
+@pytest.mark.parametrize("before", ["ws://u:", "//", "://u:", "ws://u,:", "mysql://"])
+def test_no_password_is_shown_of_a_url_good_or_bad(before: str, password: str) -> None:
+    text = f"{before}{password}@h:1/x@y"
+    assert SECRET not in hide_user(text)
+    assert SECRET not in Gateway(1, "gw", text, None).shown_url
+    url = parsed(text)
+    assert SECRET not in f"{url} {url!r}"
+    if isinstance(url, JanusUrl):
+        assert hide_user(text) == "ws://***@h:1/x@y"
+        assert without_user(text) == "ws://h:1/x@y"
+
+
+def test_a_url_without_a_user_is_told_as_it_is() -> None:
+    text = "janusws://h/room@x?to=a@b"
+    assert hide_user(text) == without_user(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "authority", "tls_name"),
+    [
+        ("ws://h:80", "h", "h"),
+        ("wss://h:443", "h", "h"),
+        ("ws://h:443", "h:443", "h"),
+        ("wss://h:80", "h:80", "h"),
+        ("janusws://h", "h:8188", "h"),
+        ("januswss://u:p@H.example.:443/x", "H.example.", "H.example"),
+        ("ws://[2001:db8::1]:80", "[2001:db8::1]", "2001:db8::1"),
+        ("wss://[fe80::1%25eth0]", "[fe80::1]:8989", "fe80::1"),
+        ("ws://10.0.0.1:80", "10.0.0.1", "10.0.0.1"),
+    ],
+)
+def test_what_the_host_header_and_tls_say(text: str, authority: str, tls_name: str) -> None:
+    url = JanusUrl.parse(text)
+    assert (url.authority, url.tls_name) == (authority, tls_name)
 
 
 @given(
