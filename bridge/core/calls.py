@@ -91,8 +91,7 @@ class Call:
 
     @property
     def asked(self) -> Asked:
-        plugin = self.command.request.get("plugin")
-        return Asked(self.kind, self.session_id, self.handle_id, plugin if isinstance(plugin, str) else None)
+        return Asked(self.kind, self.session_id, self.handle_id, self.command.plugin)
 
     @property
     def finished(self) -> bool:

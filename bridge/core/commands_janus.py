@@ -87,7 +87,7 @@ class _Methods:
                 raise bad_type("timeout")
             timeout = arguments["timeout"] / 1000
         link = self.registry.find(arguments["janus_id"])
-        command = read_command(arguments["janus_command"], self.members_of(link.gateway.janus_id))
+        command = read_command(arguments.pop("janus_command"), self.members_of(link.gateway.janus_id))
         if call.notification:
             link.traffic.post(command, timeout)
             return None

@@ -143,7 +143,7 @@ class Hearing:
         if wire is not None:
             # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
             # what nobody asked for must not fill the book.
-            asked = self._traffic.late(incoming.transaction)
+            asked = self._traffic.late(wire)
             if asked is not None:
                 self._note(asked, incoming, message, connection)
             self._restore(message, wire.caller)

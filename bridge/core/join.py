@@ -13,7 +13,7 @@ from bridge.core.connection import Connection
 from bridge.core.traffic import Traffic
 from bridge.errors import BridgeError
 from bridge.protocol.codec import JsonObject
-from bridge.protocol.janus import SESSION_NOT_FOUND, Failure, Success, classify, member_id
+from bridge.protocol.janus import MAX_PLUGIN, SESSION_NOT_FOUND, Failure, Success, classify, member_id
 from bridge.protocol.session import JanusSession, SessionState, SessionStep
 from bridge.protocol.session_book import SessionBook
 
@@ -24,6 +24,8 @@ DESTROY_DEADLINE = 2.0
 # seconds without any frame, though not for ever: a Janus that talks and never answers is none.
 ANSWER_DEADLINE = 5.0
 LONGEST_WAIT = 30.0
+TIMEOUTS = ("session-timeout", "reclaim-session-timeout")  # seconds, in Janus's answer to info
+MAX_PLUGINS = 256  # that a signed token names
 
 
 class JoinFailed(Exception):
@@ -42,14 +44,17 @@ async def greet(connection: Connection, traffic: Traffic) -> None:
     _check(connection)
     call = traffic.own(connection, {"janus": "info"})
     try:
-        connection.info = await _answer(connection, call)
+        info = await _answer(connection, call)
     except JoinFailed:
         if not call.finished or not connection.usable:
             raise
         # It came, but over a limit that is configured small: the bridge can do without.
-    plugins = connection.info.get("plugins")
+        info = {}
+    # Of megabytes that a Janus may say of itself, only this is kept.
+    connection.info = {name: info[name] for name in TIMEOUTS if name in info}
+    plugins = info.get("plugins")
     if isinstance(plugins, dict):
-        connection.credentials.grant(sorted(plugins))
+        connection.credentials.grant(sorted(name for name in plugins if len(name) <= MAX_PLUGIN)[:MAX_PLUGINS])
     connection.joined = True
 
 

@@ -104,11 +104,14 @@ class Registry:
         except MalformedMessage:
             self._stats.add("mi_errors")
             raise
+        # What the handler does not keep is not kept here while it waits: neither the bytes nor the values they were.
+        del body
         try:
             command = self.find(request.method)
             require(caller, command.role, command.name)
-            arguments = bind(command.recipes, request.params)
-            result = await command.handler(Call(arguments, request.notification, caller))
+            running = command.handler(Call(bind(command.recipes, request.params), request.notification, caller))
+            request.params = None
+            result = await running
             if request.notification:
                 return None
             return jsonrpc.render_result(result, request.id)

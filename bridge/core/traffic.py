@@ -21,7 +21,7 @@ from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 from bridge.protocol.janus import verb_of
 from bridge.protocol.session_book import SessionBook
-from bridge.protocol.transactions import TransactionTable
+from bridge.protocol.transactions import TransactionTable, WireTransaction, number_of
 
 MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
 
@@ -44,7 +44,7 @@ class Traffic:
         # became free since.
         self._held: deque[Call] | None = None
         self._parked: deque[Call] = deque()
-        self._late: OrderedDict[str, Asked] = OrderedDict()
+        self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
 
     @property
     def in_flight(self) -> int:
@@ -177,28 +177,28 @@ class Traffic:
         if self.connection is None or self._held is not None:
             self._parked.append(call)
             return
-        request = call.command.request
+        text, members = call.command.take()
         if call.session_id is not None:
-            request["session_id"] = call.session_id
-        self._send(self.connection, call, request)
+            members["session_id"] = call.session_id
+        self._send(self.connection, call, members, text)
 
     def own(self, connection: Connection, request: JsonObject) -> Call:
         """Send a request of the bridge's own; its answer is nobody's event."""
         name = request["janus"]
-        call = Call(
-            JanusCommand(request, name, verb_of(name), request.get("session_id"), None, None), float("inf"), kind="own"
-        )
+        call = Call(JanusCommand(b"", name, verb_of(name), request.get("session_id")), float("inf"), kind="own")
         self._send(connection, call, request)
         return call
 
-    def _send(self, connection: Connection, call: Call, request: JsonObject) -> None:
-        call.wire = request["transaction"] = self._table.open(call)
+    def _send(self, connection: Connection, call: Call, members: JsonObject, text: bytes = b"") -> None:
+        """``text`` is the rest of the request, as a JSON object without the ``members``."""
+        call.wire = members["transaction"] = self._table.open(call)
         call.progress = Progress.SENT
         call.connection = connection
         connection.calls.add(call)
-        connection.credentials.apply(request)
+        connection.credentials.apply(members)
         if connection.usable:
-            connection.send(codec.render(request))
+            rendered = codec.render_bytes(members)
+            connection.send((b"%b,%b" % (text[:-1], rendered[1:]) if text else rendered).decode())
         else:
             self.fail(call, TransactionLost(connection.end_reason or "the connection cannot be written to"))
 
@@ -216,9 +216,9 @@ class Traffic:
         """The call that waits under this transaction."""
         return self._table.find(transaction)
 
-    def late(self, transaction: str | None) -> Asked | None:
+    def late(self, wire: WireTransaction) -> Asked | None:
         """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
-        return None if transaction is None else self._late.pop(transaction, None)
+        return self._late.pop(wire.number, None) if wire.start == self._env.start else None
 
     def acknowledge(self, call: Call) -> None:
         """The plugin has it: the next command of its handle may go."""
@@ -238,7 +238,7 @@ class Traffic:
             return
         call.fail(error)
         if call.wire is not None and call.kind != "own":
-            self._late[call.wire] = call.asked
+            self._late[number_of(call.wire)] = call.asked
             if len(self._late) > MAX_LATE:
                 self._late.popitem(last=False)
         if call.kind != "own":

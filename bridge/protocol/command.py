@@ -7,35 +7,51 @@ could not be matched with its caller) is refused here.
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.codec import INT64_MAX, INT64_MIN, INTEGER_MEMBERS, MAX_DEPTH, JsonObject
-from bridge.protocol.janus import Kind, Verb, member_id, verb_of
+from bridge.protocol.janus import MAX_PLUGIN, Kind, Verb, member_id, verb_of
 
+_SECRETS = ("apisecret", "token")  # which configured ones replace when it is sent
 MAX_KEY = 64  # characters of a member's name that an error repeats
+# Characters of a caller's transaction: with nine bytes for each it still stands in the head of an answer that is too
+# large to be kept, and it is remembered for as long as its answer may come.
+MAX_TRANSACTION = 400
 
 
 @dataclass(slots=True)
 class JanusCommand:
-    """A command that Janus can answer. ``request`` has ids as integers and no transaction.
+    """A command that Janus can answer.
 
+    ``text`` is what it has of its own, as JSON: ids are integers, and what is known only when it is sent is not in it.
+    Text and not values: a command may wait for long, and as values it takes up to 24 times its bytes.
     ``session_id`` and ``handle_id`` are what the caller named, None where that is no id; ``caller`` is the caller's
-    own transaction.
+    own transaction, ``secrets`` what the caller shows to Janus; ``new_id`` is the id that a create asks for, ``plugin``
+    what an attach names.
     """
 
-    request: JsonObject
+    text: bytes
     name: str
     verb: Verb
-    session_id: int | None
-    handle_id: int | None
-    caller: str | None
+    session_id: int | None = None
+    handle_id: int | None = None
+    caller: str | None = None
+    secrets: JsonObject = field(default_factory=dict, repr=False)
+    new_id: int | None = None
+    plugin: str | None = None
 
     @property
     def kind(self) -> Kind:
         return self.verb.kind
+
+    def take(self) -> tuple[bytes, JsonObject]:
+        """``text``, and the members that are to be added to: the secrets. For sending it, once: neither is kept."""
+        taken = self.text, self.secrets
+        self.text, self.secrets = b"", {}
+        return taken
 
 
 def read_command(value: Any, members: Collection[str] = INTEGER_MEMBERS) -> JanusCommand:
@@ -56,6 +72,8 @@ def read_command(value: Any, members: Collection[str] = INTEGER_MEMBERS) -> Janu
     caller = value.get("transaction")
     if caller is not None and not isinstance(caller, str):
         raise InvalidCommand("member 'transaction' is not a string")
+    if caller is not None and len(caller) > MAX_TRANSACTION:
+        raise InvalidCommand(f"member 'transaction' is longer than {MAX_TRANSACTION} characters")
     return _rewrite(dict(value), name, caller, members)
 
 
@@ -67,17 +85,31 @@ def _rewrite(request: JsonObject, name: str, caller: str | None, members: Collec
             number = codec.integer(request[key])
             if number is not None:
                 request[key] = number
-    if verb.server:
-        request.pop("session_id", None)  # Janus answers 453 or 458 to a server-level verb that carries one
+    session_id = member_id(request.get("session_id"))
+    # Janus answers 453 or 458 to a server-level verb that carries one; claim alone names one that is not replaced.
+    if session_id is not None or verb.kind != "claim":
+        request.pop("session_id", None)
+    new_id: int | None = None
     if "id" in request:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction
         number = codec.integer(request["id"]) if verb.kind == "create" else request["id"]
         if type(number) is not int or number < 0:
             raise InvalidCommand("member 'id' is not an integer >= 0")
         request["id"] = number
+        new_id = number if verb.kind == "create" else None
     if "body" in request:
         request["body"] = codec.narrow_body(request["body"], members)
+    plugin = request.get("plugin")
+    secrets = {key: request.pop(key) for key in _SECRETS if isinstance(request.get(key), str)}
     return JanusCommand(
-        request, name, verb, member_id(request.get("session_id")), member_id(request.get("handle_id")), caller
+        text=codec.render_bytes(request),
+        name=name,
+        verb=verb,
+        session_id=None if verb.server else session_id,
+        handle_id=member_id(request.get("handle_id")),
+        caller=caller,
+        secrets=secrets,
+        new_id=new_id,
+        plugin=plugin[:MAX_PLUGIN] if isinstance(plugin, str) else None,
     )
 
 

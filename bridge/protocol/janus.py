@@ -14,6 +14,7 @@ HANDLE_NOT_FOUND = 459
 
 SUBPROTOCOL = "janus-protocol"
 
+MAX_PLUGIN = 128  # characters of a plugin's name that are remembered
 MAX_REASON = 500  # characters of an error's reason that are kept for logs and lists; its caller gets the whole answer
 
 Kind: TypeAlias = Literal["own", "create", "claim", "attach", "detach", "destroy", "message", "other"]

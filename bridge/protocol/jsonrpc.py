@@ -62,7 +62,7 @@ class InvalidRequest(RpcError):
         self.id = id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One call. ``params`` is None where there are none: absent, ``[]`` or ``{}``.
 

@@ -12,7 +12,7 @@ from typing import Any
 from bridge.errors import InvalidCommand, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
-from bridge.protocol.janus import member_id
+from bridge.protocol.janus import MAX_PLUGIN, member_id
 from bridge.protocol.session import JanusSession, SavedSession, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
@@ -20,7 +20,6 @@ REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so t
 # A Janus gone mad could grant a new session, or name a new handle, in each message.
 MAX_FURTHER = 65_536
 MAX_HANDLES = 65_536  # of all sessions together
-MAX_PLUGIN = 128  # characters of a plugin's name
 
 Save = Callable[[SavedSession], None]
 
@@ -100,7 +99,7 @@ class SessionBook:
         elif command.kind == "claim":
             self._refuse_managed(command.session_id, "claim")
         elif command.kind == "create":
-            self._refuse_managed(command.request.get("id"), "create")
+            self._refuse_managed(command.new_id, "create")
 
     def address(self, command: JanusCommand) -> int | None:
         """The session_id that the command goes out with; None for a server-level verb.

@@ -63,6 +63,11 @@ def decode(text: str) -> WireTransaction | None:
     return WireTransaction(start, int(number), kind, unquote(tail[1:]) if tail else None)
 
 
+def number_of(wire: str) -> int:
+    """The number of a transaction that ``encode`` made."""
+    return int(wire.split(".", 3)[2])
+
+
 class Waiting(Protocol):
     """What the table keeps: anything that knows its kind of request and its caller's own transaction."""
 

@@ -16,8 +16,8 @@ from bridge.core.timers import Timers
 from bridge.protocol import codec
 from bridge.protocol.event_payload import E_JANUS_STATUS, Encoding, Event, janus_status
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.janus import MAX_PLUGIN
 from bridge.protocol.session import JanusSession
-from bridge.protocol.session_book import MAX_PLUGIN
 
 GATEWAY = Gateway(1, "gw", "janusws://h", None)
 

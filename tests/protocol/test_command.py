@@ -1,5 +1,6 @@
 """A caller's command, checked and rewritten before it is sent (contract 5.4, 5.6, 6.3)."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import InvalidCommand
-from bridge.protocol import codec
 from bridge.protocol.codec import INT64_MAX, INT64_MIN
-from bridge.protocol.command import MAX_KEY, find_fault, read_command
+from bridge.protocol.command import MAX_KEY, MAX_TRANSACTION, JanusCommand, find_fault, read_command
+from bridge.protocol.janus import MAX_PLUGIN
 from tests.support import json_values
 from tests.support.janus import Janus
 from tests.support.janus_client import JanusClient
@@ -37,6 +38,11 @@ commands = st.fixed_dictionaries(
 )
 
 
+def members(command: JanusCommand) -> Any:
+    """What is in its text."""
+    return json.loads(command.text)
+
+
 def refusal(value: Any) -> str:
     """Why it is refused."""
     with pytest.raises(InvalidCommand) as caught:
@@ -57,11 +63,11 @@ def test_every_value_is_a_command_that_janus_can_read_or_invalid(value: Any) -> 
         reason = exc.data
     else:
         reason = "fine"
-        codec.render(command.request).encode()
-        assert isinstance(command.request["janus"], str)
-        assert "transaction" not in command.request
+        request = members(command)
+        assert isinstance(request["janus"], str)
+        assert "transaction" not in request
         assert command.caller is None or isinstance(command.caller, str)
-        assert find_fault(command.request) is None
+        assert find_fault(request) is None
     assert reason is not None
     assert reason.isprintable()
     assert 0 < len(reason) < 200
@@ -81,12 +87,8 @@ def test_text_and_object_are_the_same_command(value: dict[str, Any]) -> None:
 @given(commands)
 def test_reading_leaves_the_callers_value_alone(value: dict[str, Any]) -> None:
     before = repr(value)
-    try:
-        command = read_command(value)
-    except InvalidCommand:
-        pass
-    else:
-        command.request["session_id"] = command.request["apisecret"] = "ours"
+    with contextlib.suppress(InvalidCommand):
+        read_command(value)
     assert repr(value) == before
 
 
@@ -134,7 +136,7 @@ def test_what_janus_cannot_read_is_refused(text: str) -> None:
 def test_what_janus_can_read_is_not(text: str) -> None:
     value = json.loads(text)
     assert find_fault(value) is None
-    assert read_command(f'{{"janus":"ping","x":{text}}}').request["x"] == value
+    assert members(read_command(f'{{"janus":"ping","x":{text}}}'))["x"] == value
 
 
 async def test_janus_says_the_same(janus: Janus) -> None:
@@ -192,7 +194,7 @@ def test_reason_is_in_words(value: Any, reason: str) -> None:
 def test_callers_transaction_is_taken_out() -> None:
     command = read_command({"janus": "attach", "plugin": "p", "transaction": "abc"})
     assert command.caller == "abc"
-    assert command.request == {"janus": "attach", "plugin": "p"}
+    assert members(command) == {"janus": "attach", "plugin": "p"}
     assert read_command({"janus": "ping"}).caller is None
     assert read_command({"janus": "ping", "transaction": None}).caller is None
     assert read_command({"janus": "ping", "transaction": ""}).caller == ""
@@ -206,15 +208,41 @@ def test_ids_may_be_canonical_decimal_strings(member: str) -> None:
     for number in (1, 123, 2**53, INT64_MAX):
         for spelled in (number, str(number)):
             command = read_command({"janus": "message", member: spelled})
-            assert getattr(command, member) == command.request[member] == number
+            assert getattr(command, member) == number
+            assert members(command) == {"janus": "message"} | ({member: number} if member == "handle_id" else {})
 
 
 @pytest.mark.parametrize("member", ["session_id", "handle_id"])
 @pytest.mark.parametrize("value", ["01", " 1", "1 ", "+1", "1.0", "x", "", 1.0, True, None, [1], {"id": 1}])
 def test_what_is_no_id_goes_out_as_it_is_and_names_nothing(member: str, value: Any) -> None:
-    command = read_command({"janus": "attach", member: value})
+    command = read_command({"janus": "claim", member: value})
     assert getattr(command, member) is None
-    assert command.request[member] is value
+    assert members(command) == {"janus": "claim", member: value}
+
+
+def test_what_is_known_only_when_it_is_sent_is_not_in_the_text() -> None:
+    value = {"janus": "message", "session_id": 5, "transaction": "t", "apisecret": "a", "token": "b", "body": {"x": 1}}
+    command = read_command(value)
+    assert command.take() == (b'{"janus":"message","body":{"x":1}}', {"apisecret": "a", "token": "b"})
+    assert command.take() == (b"", {})
+
+
+def test_a_session_that_is_none_is_not_in_the_text_where_another_one_takes_its_place() -> None:
+    assert members(read_command({"janus": "attach", "session_id": "x"})) == {"janus": "attach"}
+
+
+def test_a_callers_transaction_has_a_limit() -> None:
+    longest = "t" * MAX_TRANSACTION
+    assert read_command({"janus": "ping", "transaction": longest}).caller == longest
+    assert (
+        refusal({"janus": "ping", "transaction": longest + "t"}) == "member 'transaction' is longer than 400 characters"
+    )
+
+
+def test_the_name_of_a_plugin_is_remembered_no_longer_than_it_can_be() -> None:
+    command = read_command({"janus": "attach", "plugin": "p" * 1000})
+    assert command.plugin == "p" * MAX_PLUGIN
+    assert members(command)["plugin"] == "p" * 1000
 
 
 @pytest.mark.parametrize("value", [0, -1, "0", "-1"])
@@ -225,13 +253,14 @@ def test_id_that_no_session_has_names_nothing(value: Any) -> None:
 @pytest.mark.parametrize("verb", ["info", "ping", "create", "PING"])
 def test_server_level_verbs_lose_their_session(verb: str) -> None:
     command = read_command({"janus": verb, "session_id": "123", "transaction": "t"})
-    assert command.request == {"janus": verb}
+    assert members(command) == {"janus": verb}
     assert command.session_id is None
 
 
 @pytest.mark.parametrize("value", [0, 1, INT64_MAX, "0", "1234567890123", str(INT64_MAX)])
 def test_create_takes_an_id_in_both_spellings(value: int | str) -> None:
-    assert read_command({"janus": "Create", "id": value}).request["id"] == int(value)
+    command = read_command({"janus": "Create", "id": value})
+    assert members(command)["id"] == command.new_id == int(value)
 
 
 @pytest.mark.parametrize("verb", ["create", "attach", "message", "ping"])
@@ -242,7 +271,7 @@ def test_id_of_another_type_is_refused(verb: str, value: Any) -> None:
 
 def test_only_the_id_of_create_may_be_a_string() -> None:
     assert refusal({"janus": "attach", "id": "7"}) == "member 'id' is not an integer >= 0"
-    assert read_command({"janus": "attach", "id": 7}).request["id"] == 7
+    assert members(read_command({"janus": "attach", "id": 7}))["id"] == 7
 
 
 async def test_janus_would_not_have_named_the_transaction(janus: Janus) -> None:
@@ -267,10 +296,11 @@ async def test_janus_would_not_have_named_the_transaction(janus: Janus) -> None:
 def test_wide_ids_of_a_body_are_integers_again() -> None:
     body = {"request": "join", "room": "4294967296", "display": "4915112345678", "headers": {"id": "4294967296"}}
     command = read_command({"janus": "message", "body": body, "jsep": {"id": "4294967296"}})
-    assert command.request["body"] == body | {"room": 4294967296}
-    assert command.request["jsep"] == {"id": "4294967296"}
+    assert members(command)["body"] == body | {"room": 4294967296}
+    assert members(command)["jsep"] == {"id": "4294967296"}
 
 
 def test_integer_members_are_those_of_the_gateway() -> None:
     body = {"room": "4294967296", "uid": "4294967296"}
-    assert read_command({"janus": "message", "body": body}, {"uid"}).request["body"] == body | {"uid": 4294967296}
+    command = read_command({"janus": "message", "body": body}, {"uid"})
+    assert members(command)["body"] == body | {"uid": 4294967296}

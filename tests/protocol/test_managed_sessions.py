@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bridge.errors import InvalidCommand, LinkDown
-from bridge.protocol import codec
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.session import SavedSession, SessionState, SessionStep
 from bridge.protocol.session_book import ManagedIds, SessionBook
@@ -164,7 +163,7 @@ class TwoRows(RuleBasedStateMachine):
             assert not book.managed.live
             return
         self.assert_addressed(row, command, address)
-        self.in_flight.append((row, command, dict(command.request), address))
+        self.in_flight.append((row, command, json.loads(command.text), address))
 
     def to_be_refused(self, row: int, command: JanusCommand) -> bool:
         """Contract 5.7, the sentences about 400."""
@@ -178,7 +177,7 @@ class TwoRows(RuleBasedStateMachine):
             )
         if verb == "claim":
             return command.session_id in managed
-        return verb == "create" and command.request.get("id") in managed
+        return verb == "create" and command.new_id in managed
 
     def assert_addressed(self, row: int, command: JanusCommand, address: int | None) -> None:
         """Contract 5.7, the sentences about which ids are sent as they are."""
@@ -197,7 +196,7 @@ class TwoRows(RuleBasedStateMachine):
         if address is not None:
             request["session_id"] = address
         before = self.managed_sessions()
-        outcome, session_id = self.janus.execute(row, json.loads(codec.render(request)))
+        outcome, session_id = self.janus.execute(row, request)
         assert self.managed_sessions() == before, "a caller's command harmed a managed session"
         book = self.books[row]
         if outcome == "success" and command.kind in ("create", "claim"):

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bridge.protocol.session_book import MAX_HANDLES, MAX_PLUGIN
+from bridge.protocol.janus import MAX_PLUGIN
+from bridge.protocol.session_book import MAX_HANDLES
 from tests.support.session_bed import FURTHER, MANAGED, STRANGE, Bed
 
 

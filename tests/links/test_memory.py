@@ -1,0 +1,45 @@
+"""What waits costs about its bytes: requests are kept as they are sent, not as values of twenty times the size."""
+
+import gc
+import json
+from typing import Any
+
+import trio
+
+from bridge.core.commands_janus import janus_commands
+from bridge.core.mi import Registry
+from bridge.protocol.codec import INTEGER_MEMBERS
+from tests.support.fake_janus import SILENCE, open_fake_janus
+from tests.support.linkbed import LinkBed, running
+
+COMMANDS, ELEMENTS = 4, 5_000  # "[],": 15,000 bytes a command, 350,000 as values
+
+
+async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None:
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed, trio.open_nursery() as nursery:
+        await bed.ready()
+        fake.script["message"] = lambda _: SILENCE
+        registry = Registry(bed.stats)
+
+        async def no_reload() -> Any:
+            raise AssertionError
+
+        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: INTEGER_MEMBERS))
+        link = await bed.ready()
+
+        async def ask(elements: int) -> None:
+            in_flight = link.traffic.in_flight
+            command = {"janus": "message", "handle_id": 7, "body": {"x": [[]] * elements}}
+            request = {"jsonrpc": "2.0", "id": 1, "method": "janus_send_request", "params": ["gw", command]}
+            nursery.start_soon(registry.dispatch, json.dumps(request, separators=(",", ":")).encode())
+            del command, request
+            await bed.until(lambda: link.traffic.in_flight > in_flight)
+
+        await ask(1)  # it is sent and never answered: the others wait behind it
+        gc.collect()
+        before = len(gc.get_objects())
+        for _ in range(COMMANDS):
+            await ask(ELEMENTS)
+        gc.collect()
+        assert len(gc.get_objects()) - before < COMMANDS * ELEMENTS / 100
+        nursery.cancel_scope.cancel()
