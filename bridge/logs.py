@@ -18,16 +18,20 @@ from bridge.protocol import log_level
 _PRIORITIES = ((60, 1), (50, 2), (40, 3), (30, 4), (25, 5), (20, 6), (0, 7))  # threshold -> syslog priority
 FLOOD = 10  # lines that are alike are written in one window; the rest are only counted
 WINDOW = 60.0  # seconds
-KINDS = 1000  # of lines that are told apart at a time
+KINDS = 2000  # of lines that are told apart at a time
+MAX_ARGUMENT = 1000  # characters of one thing that is told: URLs, names and reasons may come from strangers
+MAX_LINE = 8000  # characters of a line, which escapes make longer than its arguments
+MAX_TRACEBACK = 100  # lines of one
+_OF_GATEWAYS = "bridge.link"  # the logger whose lines begin with a janus_id
 
 
 class Handler(logging.StreamHandler[TextIO]):
     """Writes lines, but of those that are alike only the first ``FLOOD`` in a ``WINDOW``; the rest is counted.
 
-    Alike: of one logger with one text, whatever it was filled with, but for its first argument: by the habit of this
-    program that is the janus_id, and a flood about one gateway must not hide the first line about another. The last one
-    written says that counting begins; the last one counted is written, with the count, when the window is over and
-    anything is logged. ``clock`` in seconds.
+    Alike: logged at one place in the code, whatever it was filled with; lines about a gateway, about one gateway, whose
+    flood must not hide the first line about another. (A janus_id is in the table. What callers name has no end, and
+    would make a kind of its own each time.) The last one written says that counting begins; the last one counted is
+    written, with the count, when the window is over and anything is logged. ``clock`` in seconds.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,15 +42,16 @@ class Handler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         now = self._clock()
         self._close_before(now - WINDOW)
-        first = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
-        flood = self._floods.setdefault((record.name, str(record.msg), first), _Flood(now))
+        record = _bounded(record)
+        about = str(record.args[0]) if record.name == _OF_GATEWAYS and record.args else ""  # type: ignore[index]
+        flood = self._floods.setdefault((record.pathname, record.lineno, about), _Flood(now))
         flood.count += 1
         if flood.count < FLOOD:
             super().emit(record)
         elif flood.count == FLOOD:
             super().emit(_with(record, f"; more like it are only counted for {WINDOW - (now - flood.began):.0f} s"))
         else:
-            flood.last = record
+            flood.last = _with(record, "")
 
     def _close_before(self, moment: float) -> None:
         while self._floods:
@@ -58,7 +63,7 @@ class Handler(logging.StreamHandler[TextIO]):
                 super().emit(_with(flood.last, f" (the last of {flood.count - FLOOD} that were only counted)"))
 
 
-_Key: TypeAlias = tuple[str, str, str]
+_Key: TypeAlias = tuple[str, int, str]  # file, line, janus_id
 
 
 @dataclass(slots=True)
@@ -69,9 +74,26 @@ class _Flood:
 
 
 def _with(record: logging.LogRecord, words: str) -> logging.LogRecord:
+    """With these words behind it, and without a traceback, whose frames would be kept."""
     record = copy.copy(record)
-    record.msg, record.args = record.getMessage() + words, None
+    record.msg, record.args, record.exc_info = record.getMessage() + words, None, None
     return record
+
+
+def _bounded(record: logging.LogRecord) -> logging.LogRecord:
+    """With arguments that are not too long."""
+    if isinstance(record.args, tuple):
+        record = copy.copy(record)
+        record.args = tuple(map(_cut, record.args or ()))
+    return record
+
+
+def _cut(value: object) -> object:
+    if isinstance(value, (int, float)):
+        return value
+    if not isinstance(value, (str, bytes)):
+        value = str(value)
+    return value if len(value) <= MAX_ARGUMENT else f"{value[:MAX_ARGUMENT]!s}... ({len(value)} characters)"
 
 
 class TextFormatter(logging.Formatter):
@@ -86,7 +108,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         lines = [f"{record.levelname}:{record.name}: {one_line(record.getMessage())}"]
         if record.exc_info:
-            lines += map(one_line, self.formatException(record.exc_info).splitlines())
+            lines += map(one_line, _traceback(self, record))
         if self._journal:
             return "\n".join(f"<{priority(record.levelno)}>{line}" for line in lines)
         lines[0] = f"{time.strftime('%b %d %H:%M:%S', time.localtime(record.created))} [{record.process}] {lines[0]}"
@@ -105,10 +127,10 @@ class JsonFormatter(logging.Formatter):
             "time": round(record.created, 3),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage()[:MAX_LINE],
         }
         if record.exc_info:
-            row["exception"] = self.formatException(record.exc_info)
+            row["exception"] = "\n".join(line[:MAX_LINE] for line in _traceback(self, record))
         prefix = f"<{priority(record.levelno)}>" if self._journal else ""
         return prefix + json.dumps(row)
 
@@ -120,7 +142,14 @@ def priority(level: int) -> int:
 
 def one_line(text: str) -> str:
     """Without what would break a log in lines or a terminal: texts of Janus and of callers stand in it."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = text[:MAX_LINE]
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:MAX_LINE]
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
+    """The last lines of it, which say most."""
+    assert record.exc_info is not None
+    return formatter.formatException(record.exc_info).splitlines()[-MAX_TRACEBACK:]
 
 
 def set_up(level: int, form: str, stream: TextIO | None = None, *, journal: bool = False) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import pickle
 import re
 from collections.abc import Callable, Iterator
 
@@ -157,11 +158,54 @@ def test_a_flood_about_one_gateway_hides_nothing_about_another(
     flood: tuple[Clock, logging.Logger, io.StringIO],
 ) -> None:
     _, logger, stream = flood
-    for _ in range(100):
+    for number in range(100):
         logger.warning("%s: is gone", "gw1")
-    logger.warning("%s: is gone", "gw2")
-    logger.warning("%s: is back", "gw1")
-    assert stream.getvalue().splitlines()[10:] == ["gw2: is gone", "gw1: is back"]
+        if number == 50:
+            logger.warning("%s: is back", "gw1")
+    assert stream.getvalue().splitlines()[10:] == ["gw1: is back"]
+    for janus_id in ("gw2", "gw3"):
+        logger.warning("%s: is gone", janus_id)
+    assert stream.getvalue().splitlines()[11:] == ["gw2: is gone", "gw3: is gone"]
+
+
+def test_what_callers_name_makes_no_kind_of_its_own(flood: tuple[Clock, logging.Logger, io.StringIO]) -> None:
+    """A table of what strangers wrote, and a log of it, once had hundreds of megabytes."""
+    _, logger, stream = flood
+    logger.name = "bridge.evi"
+    for number in range(1000):
+        logger.warning("event_subscribe %s refused: %s", f"{number}" + "x" * 100_000, "no such event")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == logs.FLOOD
+    assert max(map(len, lines)) < logs.MAX_ARGUMENT + 200
+    handler = logger.handlers[0]
+    assert isinstance(handler, logs.Handler)
+    assert len(pickle.dumps(handler._floods)) < 10_000
+
+
+def test_what_is_told_is_cut_and_its_length_said(log_to: Log) -> None:
+    stream = log_to()
+    logging.getLogger("bridge.db").error("%s: %s, %d times, %r", OSError("x" * 5_000), "y" * 5_000, 3, b"z" * 50)
+    line = stream.getvalue().partition("ERROR:bridge.db: ")[2]
+    told = logs.MAX_ARGUMENT
+    expected = f"{'x' * told}... (5000 characters): {'y' * told}... (5000 characters), 3 times, {b'z' * 50!r}\n"
+    assert line == expected
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_is_longer_than_it_may_be(log_to: Log, form: str) -> None:
+    stream = log_to(3, form)
+    try:
+        raise ValueError("x\n" * 1000 + "\x00" * 50_000)
+    except ValueError:
+        logging.getLogger("bridge.mi").exception("\x01" * 50_000)
+    text = stream.getvalue()
+    lines = (
+        text.splitlines()
+        if form == "text"
+        else [json.loads(text)["message"], *json.loads(text)["exception"].splitlines()]
+    )
+    assert len(lines) <= 1 + logs.MAX_TRACEBACK
+    assert max(map(len, lines)) <= logs.MAX_LINE + 100
 
 
 def test_few_lines_leave_no_summary(flood: tuple[Clock, logging.Logger, io.StringIO]) -> None:
@@ -176,8 +220,6 @@ def test_memory_is_bounded_and_nothing_counted_is_forgotten(
     flood: tuple[Clock, logging.Logger, io.StringIO],
 ) -> None:
     _, logger, stream = flood
-    for _ in range(12):
-        logger.warning("%s: is gone", "gw1")
-    for number in range(logs.KINDS + 1):
-        logger.warning("%s: is gone", f"other-{number}")
+    for janus_id in ["gw1"] * 12 + [f"other-{number}" for number in range(logs.KINDS + 1)]:
+        logger.warning("%s: is gone", janus_id)
     assert "gw1: is gone (the last of 2 that were only counted)" in stream.getvalue().splitlines()
