@@ -9,6 +9,7 @@ import trio
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
 from bridge.protocol.codec import INTEGER_MEMBERS
+from tests.support.callers import OPERATOR
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.linkbed import LinkBed, running
 
@@ -31,7 +32,7 @@ async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None
             in_flight = link.traffic.in_flight
             command = {"janus": "message", "handle_id": 7, "body": {"x": [[]] * elements}}
             request = {"jsonrpc": "2.0", "id": 1, "method": "janus_send_request", "params": ["gw", command]}
-            nursery.start_soon(registry.dispatch, json.dumps(request, separators=(",", ":")).encode())
+            nursery.start_soon(registry.dispatch, json.dumps(request, separators=(",", ":")).encode(), OPERATOR)
             del command, request
             await bed.until(lambda: link.traffic.in_flight > in_flight)
 
