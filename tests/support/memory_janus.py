@@ -1,6 +1,6 @@
 """A model of Janus in memory, for tests of links under a mock clock: which connection has which session, and no more.
 
-It follows what was observed (reference, sections 3, 4): requests of all connections are executed in the order in which
+It follows what was observed on a real Janus 1.1.2: requests of all connections are executed in the order in which
 they arrived; a session's events go to the connection that claimed it last; where nothing is reclaimed, a session dies
 with the connection that has it, and Janus is the last to know that a network forgot a connection.
 """
