@@ -12,7 +12,9 @@ from bridge.protocol import codec
 from bridge.protocol.event_delivery import Refused
 
 _MAX_BUFFER = 64 * 1024  # bytes of an unfinished answer; none has a reason to be longer
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|["{}]', re.DOTALL)  # a string; one without an end; a brace
+_MARK = re.compile(rb'["{}]')  # what counts outside of a string
+_STRING = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)  # the rest of a string, but for an escape that is cut
+_BLANK = re.compile(rb"[ \t\r\n\v\f]*")
 
 
 class Answer(NamedTuple):
@@ -56,42 +58,61 @@ def refusal(event: str, answer: Answer) -> Refused:
 
 
 class ObjectSplitter:
-    """Cuts a byte stream of concatenated JSON objects, delimited or not, into objects."""
+    """Cuts a byte stream of concatenated JSON objects, delimited or not, into objects. Looks at each byte once."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()  # the unfinished object
+        self._seen = 0  # bytes of it that were looked at
+        self._depth = 0
+        self._in_string = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The objects that are complete now. Raises MalformedMessage for anything else, once they are handed out."""
-        self._buffer = (self._buffer + data).lstrip()
+        buffer = self._buffer
+        buffer += data
         objects: list[bytes] = []
-        while self._buffer:
-            if not self._buffer.startswith(b"{"):
-                if objects:
+        start = 0
+        while True:
+            if not self._depth:
+                start = _BLANK.match(buffer, start).end()  # type: ignore[union-attr]  # it matches everywhere
+                self._seen = start
+                if not buffer.startswith(b"{", start):
                     break
-                raise MalformedMessage(f"{_printable(self._buffer)} is no JSON object")
-            end = _end(self._buffer)
+            end = self._end()
             if end is None:
-                if len(self._buffer) > _MAX_BUFFER:
-                    raise MalformedMessage(f"an object is longer than {_MAX_BUFFER} bytes")
                 break
-            objects.append(self._buffer[:end])
-            self._buffer = self._buffer[end:].lstrip()
+            objects.append(bytes(buffer[start:end]))
+            start = end
+        del buffer[:start]
+        self._seen -= start
+        if self._depth:
+            if len(buffer) > _MAX_BUFFER:
+                raise MalformedMessage(f"an object is longer than {_MAX_BUFFER} bytes")
+        elif buffer and not objects:
+            raise MalformedMessage(f"{_printable(bytes(buffer[:200]))} is no JSON object")
         return objects
 
-
-def _end(buffer: bytes) -> int | None:
-    depth = 0
-    for token in _TOKEN.finditer(buffer):
-        if token[0] == b'"':
-            return None
-        if token[0] == b"{":
-            depth += 1
-        elif token[0] == b"}":
-            depth -= 1
-            if depth == 0:
-                return token.end()
-    return None
+    def _end(self) -> int | None:
+        """Where the first object ends, None if that is yet to come."""
+        buffer = self._buffer
+        while self._seen < len(buffer):
+            if self._in_string:
+                self._seen = _STRING.match(buffer, self._seen).end()  # type: ignore[union-attr]  # as above
+                if not buffer.startswith(b'"', self._seen):
+                    return None
+                self._seen += 1
+                self._in_string = False
+            mark = _MARK.search(buffer, self._seen)
+            self._seen = len(buffer) if mark is None else mark.end()
+            if mark is None:
+                return None
+            if mark[0] == b'"':
+                self._in_string = True
+                continue
+            self._depth += 1 if mark[0] == b"{" else -1
+            if not self._depth:
+                return self._seen
+        return None
 
 
 def _error(error: Any) -> tuple[int, str]:

@@ -5,6 +5,7 @@ Must not know JSON-RPC, files or sockets. Authority: OpenSIPS modules mi_fifo, m
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,6 @@ DATAGRAM_INTERNAL_ERROR: Final = b"500 Internal error"
 MAX_REPLY_PATH: Final = 128
 
 _BLANKS: Final = re.compile(rb"[\x01-\x20]*")  # what cJSON skips
-_NAME: Final = re.compile(rb":([^:]*):[\x01-\x20]*")
 # What can open or close a JSON value, and strings as a whole, so that brackets in them do not count. A string that
 # never ends is one too: then the rest is the value's, and no JSON.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -32,25 +32,29 @@ class FifoRequest:
     body: bytes
 
 
-def split_fifo(chunk: bytes) -> tuple[list[FifoRequest], bytes]:
-    """The requests in what one read of the FIFO gave, and whatever in it is none (empty if all is well).
+def split_fifo(chunk: bytes) -> Iterator[FifoRequest | bytes]:
+    """The requests in what one read of the FIFO gave, and as bytes whatever in it is none, in order.
 
     Writes of up to PIPE_BUF bytes arrive whole; several of them may arrive in one read. Blanks around a request do
-    not count. Behind something that is no request, the next line that begins with a colon is taken for one.
+    not count. Behind something that is no request, the next line that begins with a colon is taken for one. An
+    iterator, because one read may hold twenty thousand: whoever takes them can pause.
     """
-    requests: list[FifoRequest] = []
-    garbage: list[bytes] = []
+    unclosed = False
     at = _skip_blanks(chunk, 0)
     while at < len(chunk):
-        name = _NAME.match(chunk, at)
-        if name is None:
+        colon = chunk.find(b":", at + 1) if chunk.startswith(b":", at) else -1
+        if colon < 0:
             end = _next_request(chunk, at)
-            garbage.append(chunk[at:end])
+            yield chunk[at:end]
         else:
-            end = _value_end(chunk, name.end())
-            requests.append(FifoRequest(name[1].decode("utf-8", "surrogateescape"), chunk[name.end() : end]))
+            start = _skip_blanks(chunk, colon + 1)
+            # Once a value was looked at to the end of the read without closing, no other one gets a look beyond the
+            # next line that may be a request: each byte is looked at twice at most.
+            found = _value_end(chunk, start, _next_request(chunk, start) if unclosed else len(chunk))
+            unclosed = unclosed or found is None
+            end = _next_request(chunk, start) if found is None else found
+            yield FifoRequest(chunk[at + 1 : colon].decode("utf-8", "surrogateescape"), chunk[start:end])
         at = _skip_blanks(chunk, end)
-    return requests, b"".join(garbage)
 
 
 def _skip_blanks(chunk: bytes, at: int) -> int:
@@ -63,20 +67,22 @@ def _next_request(chunk: bytes, at: int) -> int:
     return len(chunk) if found < 0 else found
 
 
-def _value_end(chunk: bytes, start: int) -> int:
-    """Where the JSON text ends that begins at ``start``: at its last bracket, or with the line if it has none."""
+def _value_end(chunk: bytes, start: int, limit: int) -> int | None:
+    """Where the JSON text ends that begins at ``start``: at its last bracket, or with the line if it has none. None
+    where its brackets do not close before ``limit``.
+    """
     if chunk[start : start + 1] not in (b"{", b"["):
         newline = chunk.find(b"\n", start)
         return len(chunk) if newline < 0 else newline
     depth = 0
-    for token in _TOKEN.finditer(chunk, start):
+    for token in _TOKEN.finditer(chunk, start, limit):
         if token[0] in b"{[":
             depth += 1
         elif token[0] in b"}]":
             depth -= 1
             if depth == 0:
                 return token.end()
-    return _next_request(chunk, start)
+    return None
 
 
 def reply_name_fault(name: str, reply_dir: str) -> str | None:

@@ -21,6 +21,7 @@ CONNECT_TIMEOUT = 3.0  # seconds
 STALL_TIMEOUT = 30.0  # seconds without a byte taken, in the middle of an event: as long as one may wait
 ANSWER_TIMEOUT = 5.0  # seconds, in reliable mode; OpenSIPS gives up after 1
 _BUFFER = 65536
+_ANSWERS = 4096  # bytes of answers that are read in one turn of the event loop: a thousand tiny ones take some ms
 _MAX_READS = 16  # of what a listener talks back, for one event
 
 
@@ -114,7 +115,7 @@ class StreamSender:
         """What came back: answers in reliable mode, else nothing of interest. Raises OSError when it has ended."""
         for _ in range(_MAX_READS):
             try:
-                data = sock.recv(_BUFFER)
+                data = sock.recv(_ANSWERS if self._socket.reliable else _BUFFER)
             except BlockingIOError:
                 break
             if not data:

@@ -23,6 +23,7 @@ from bridge.transport.unix_path import OwnedPath, make_fifo
 log = logging.getLogger("bridge.mi")
 
 CHECK_INTERVAL = 30.0  # s without a request until a look at whether the FIFO is still there
+BATCH = 200  # requests of one read that are marked off in one turn of the event loop
 MAX_CONCURRENT = 64  # clients served at the same time; the next ones wait in the FIFO
 _PIPE_SIZE = 65536  # a FIFO's capacity: one read takes all that is there, so that no request is cut
 _READER_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # s: a client opens its FIFO after it has written the request
@@ -106,22 +107,28 @@ async def serve_mi_fifo(
             task_status.started()
             with fifo.listening:
                 while True:
-                    for name, bodies in _by_reply(await fifo.read()).items():
+                    for name, bodies in (await _by_reply(await fifo.read())).items():
                         await slots.acquire()
                         nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, slots)
     finally:
         fifo.close()
 
 
-def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
+async def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
     # Requests that name the same reply FIFO are one client's, and answered one behind the other through one opening of
     # it: the client would take its closing for the end.
     clients: dict[str, list[bytes]] = {}
-    requests, garbage = split_fifo(chunk)
-    for request in requests:
-        clients.setdefault(request.reply, []).append(request.body)
+    garbage: list[bytes] = []
+    for number, part in enumerate(split_fifo(chunk), 1):
+        if isinstance(part, bytes):
+            garbage.append(part)
+        else:
+            clients.setdefault(part.reply, []).append(part.body)
+        if not number % BATCH:
+            await trio.lowlevel.checkpoint()
     if garbage:
-        log.warning("the MI FIFO got %d bytes that do not begin with :REPLYNAME: (%r ...)", len(garbage), garbage[:40])
+        size, head = sum(map(len, garbage)), b"".join(garbage[:40])[:40]
+        log.warning("the MI FIFO got %d bytes that do not begin with :REPLYNAME: (%r ...)", size, head)
     return clients
 
 
@@ -130,6 +137,7 @@ async def _answer(reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, slo
         if not name:
             for body in bodies:
                 await _reply(ask, body)
+                await trio.lowlevel.checkpoint()
             return
         fd = await _open_reply(reply_dir, name)
         if fd is None:
