@@ -109,6 +109,11 @@ class JanusSettings:
     db_tls_key: str | None = _row(
         kinds.TEXT, "PEM file with its key, where db_tls_cert does not hold it", reloadable=True
     )
+    db_server_public_key: str | None = _row(
+        kinds.TEXT,
+        "PEM file with the MySQL server's RSA key: without verified TLS the password is only encrypted for this one",
+        reloadable=True,
+    )
     max_message_size: int = _row(
         kinds.INTEGER, "longer messages of Janus are discarded", 4 << 20, "bytes", low=4096, high=1 << 30
     )

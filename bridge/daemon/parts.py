@@ -124,6 +124,7 @@ def database_of(config: Config) -> JanusTable:
         janus.db_version_table,
         password_file=_path(janus.janus_db_password_file),
         tls=tls,
+        public_key_file=_path(janus.db_server_public_key),
     )
 
 

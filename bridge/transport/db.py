@@ -38,9 +38,11 @@ class JanusTable:
         *,
         password_file: Path | None = None,
         tls: Tls | None = None,
+        public_key_file: Path | None = None,
         deadline: float = DEADLINE,
     ) -> None:
-        """``password_file`` and ``tls`` (MySQL only) are read at every visit; the file's password replaces the URL's.
+        """``password_file``, ``tls`` and ``public_key_file`` (the server's) are of MySQL only and read at every visit;
+        the file's password replaces the URL's.
 
         ``deadline`` in seconds. Raises ValueError for a table name that is no SQL identifier.
         """
@@ -51,7 +53,7 @@ class JanusTable:
         patience = deadline / 2
         self._engine: Engine
         if isinstance(url, MysqlUrl):
-            self._engine = MysqlEngine(url, patience, password_file, tls)
+            self._engine = MysqlEngine(url, patience, password_file, tls, public_key_file)
         else:
             self._engine = SqliteEngine(url, patience)
         self.thread = trio.CapacityLimiter(1)

@@ -1,4 +1,4 @@
-"""The table in MySQL or MariaDB, through PyMySQL: the only file that knows this library.
+"""The table in MySQL or MariaDB, through PyMySQL, which only this file and db_mysql_guard know.
 
 Owns connecting, TLS and what the server's errors mean. Must not know the statements.
 Authority: PyMySQL's documentation; "Server Error Message Reference" of MySQL and MariaDB; libmysqlclient for what
@@ -9,17 +9,21 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import pymysql
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pymysql.constants import CR, ER
 
 from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
 from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
+from bridge.transport.db_mysql_guard import GuardedConnection, Trust
 from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
 from bridge.transport.tls import client_context
 
@@ -51,6 +55,7 @@ _NO_MYSQL = (
     RuntimeError,
 )
 _PASSWORD_FILE_MAX = 4096
+_PUBLIC_KEY_FILE_MAX = 65_536
 
 
 class Tls(NamedTuple):
@@ -62,17 +67,23 @@ class Tls(NamedTuple):
 
 
 class MysqlEngine:
-    """Connects anew for every session: password file and TLS files are read each time."""
+    """Connects anew for every session: the files with password, key and certificates are read each time."""
 
     script = "janus-create.mysql.sql"
 
     def __init__(
-        self, url: MysqlUrl, patience: float, password_file: Path | None = None, tls: Tls | None = None
+        self,
+        url: MysqlUrl,
+        patience: float,
+        password_file: Path | None = None,
+        tls: Tls | None = None,
+        public_key_file: Path | None = None,
     ) -> None:
         """``patience``: seconds to wait for each single answer of the server."""
         self._url = url
         self._patience = patience
         self._password_file = password_file
+        self._public_key_file = public_key_file
         self._tls = tls if tls is not None and any(tls) else None
 
     @contextmanager
@@ -97,12 +108,10 @@ class MysqlEngine:
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
         context = self._tls_context() if path is None else None
-        # Without TLS that proves who the server is, no server gets the password in clear just by asking for it.
-        refused: dict[str, Callable[[Any], Any]] = {}
-        if path is None and context is None:
-            refused["mysql_clear_password"] = _NoClearText
+        trust = Trust(context is not None, self._server_public_key(), unix=path is not None)
         with _translated_errors():
-            connection = pymysql.Connection(
+            connection = GuardedConnection(
+                trust,
                 host=url.host or "localhost",
                 port=url.port or 3306,
                 unix_socket=path,
@@ -114,8 +123,6 @@ class MysqlEngine:
                 read_timeout=self._patience,
                 write_timeout=self._patience,
                 ssl=context,
-                auth_plugin_map=refused,
-                defer_connect=True,
             )
             connection.connect(None if path is None else _connected(path, self._patience))
             return connection
@@ -130,6 +137,20 @@ class MysqlEngine:
         except UnicodeDecodeError:
             raise TableRefused(f"janus_db_password_file {self._password_file}: not UTF-8") from None
 
+    def _server_public_key(self) -> bytes | None:
+        if self._public_key_file is None:
+            return None
+        try:
+            with self._public_key_file.open("rb") as file:
+                pem = file.read(_PUBLIC_KEY_FILE_MAX)
+            if isinstance(serialization.load_pem_public_key(pem), rsa.RSAPublicKey):
+                return pem
+        except OSError as exc:
+            raise TableRefused(f"db_server_public_key {self._public_key_file}: {exc.strerror}") from None
+        except (ValueError, UnsupportedAlgorithm):
+            pass
+        raise TableRefused(f"db_server_public_key {self._public_key_file}: not an RSA public key in PEM form")
+
     def _tls_context(self) -> ssl.SSLContext | None:
         if self._tls is None:
             return None
@@ -137,16 +158,6 @@ class MysqlEngine:
             return client_context(*(None if file is None else str(file) for file in self._tls))
         except ConnectFailed as exc:
             raise TableRefused(f"db_{exc}") from None
-
-
-class _NoClearText:
-    def __init__(self, connection: object) -> None:
-        pass
-
-    def authenticate(self, packet: object) -> NoReturn:
-        raise pymysql.OperationalError(
-            CR.CR_AUTH_PLUGIN_ERR, "the server wants the password in clear text, which is given only over verified TLS"
-        )
 
 
 def _local_socket() -> str | None:

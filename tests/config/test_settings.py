@@ -79,6 +79,7 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
         "janus.db_tls_ca",
         "janus.db_tls_cert",
         "janus.db_tls_key",
+        "janus.db_server_public_key",
         "janus.gateways.ID.tls_ca",
         "janus.gateways.ID.tls_cert",
         "janus.gateways.ID.tls_key",
