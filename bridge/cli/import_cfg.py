@@ -1,21 +1,22 @@
 """``janus-bridge import OPENSIPS_CFG``: a configuration made from the janus module's modparams.
 
-Owns what becomes of each parameter, and what is said about the script. Prints TOML; everything else stands in its
-comments, so that the output can be used as it is.
+Owns what becomes of each parameter and of the event's subscribers. Prints TOML; everything else stands in its comments,
+so that the output can be used as it is.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 
-from bridge.cli.output import put
+from bridge.cli.cfg_files import CfgFiles
+from bridge.cli.cfg_script import script_lines
+from bridge.cli.output import complain, put
+from bridge.cli.text import clean
 from bridge.config import SETTINGS, load
 from bridge.errors import ConfigError
-from bridge.files import read_file
-from bridge.protocol.opensips_cfg import JanusUse, Modparam, read
+from bridge.protocol.opensips_cfg import EVENT, JanusUse, Parameter, read
+from bridge.protocol.reply_socket import ReplySocket
 
-_FILE_MAX = 4 << 20  # bytes
 # What is not carried over, and why.
 _LEFT_OUT = {
     "janus_max_msg_chunks": "left out on purpose: Janus cuts its messages at 2,800 bytes, so a limit of N chunks drops "
@@ -23,6 +24,7 @@ _LEFT_OUT = {
     "janus_cmd_polling_itv": "has no effect here: answers are delivered when they arrive",
 }
 _PARAMETERS = {setting.key for setting in SETTINGS if setting.section == "janus" and setting.key.startswith("janus_")}
+_MI_ADDRESS = "udp:127.0.0.1:8080"  # for a script without mi_datagram
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,91 +32,161 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "import",
         help="make a configuration from an opensips.cfg that uses the janus module",
-        description='Prints a configuration made from the modparam("janus", ...) lines and db_default_url of an '
-        "opensips.cfg, names what cannot be carried over, and lists the script lines to change.",
+        description='Prints a configuration made from the modparam("janus", ...) lines, db_default_url and the event '
+        "subscriptions of an opensips.cfg and all that it includes, names what cannot be carried over, and shows each "
+        "line of the script that changes.",
         epilog=EPILOG,
     )
-    parser.add_argument("opensips_cfg", metavar="OPENSIPS_CFG")
+    parser.add_argument(
+        "opensips_cfg", metavar="OPENSIPS_CFG", help="the file that OpenSIPS is started with; - is stdin"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 if something could not be carried over. Raises ConfigError for a file that cannot be read."""
+    files = CfgFiles(args.opensips_cfg)
+    made = Made(files.name, read(files.script), files.problems)
+    put(*made.lines())
+    if made.foreign:
+        complain(f"janus-bridge import: {made.foreign}")
+    return 1 if made.problems else 0
+
+
+class Made:
+    """The configuration that is made of a script. ``problems``: what found no place, a line each."""
+
+    def __init__(self, name: str, use: JanusUse, problems: list[str]) -> None:
+        self.problems = [*problems]
+        self.foreign = ""
+        self._name = name
+        self._use = use
+        if use.foreign:
+            words, place = next(iter(use.foreign.items()))
+            self.foreign = (
+                f"{place}: {words}: OpenSIPS cannot read this file as it stands, so nothing was carried over; where "
+                "it is started with a preprocessor (opensips -p, m4, envsubst), import what that makes of it: "
+                f"m4 {name} | janus-bridge import -"
+            )
+            self.problems.append(self.foreign)
+        self._body = [*self._janus(), *self._events()]
+        self.problems += [f"{place}: {words}" for place, words in use.remainders]
+
+    def lines(self) -> list[str]:
+        """Of the TOML file."""
+        remarks = [*self.problems, *script_lines(self._use)]
+        return [
+            *_comments([f"Made by `janus-bridge import {self._name}`."]),
+            "",
+            *self._body,
+            "",
+            *_comments(remarks),
+        ]
+
+    def _janus(self) -> Iterator[str]:
+        yield "[janus]"
+        for parameter in self._use.parameters.values():
+            yield self._carried(parameter, parameter.name)
+        default = self._use.globals.get("db_default_url")
+        if "janus_db_url" not in self._use.parameters:
+            if default is None:
+                self.problems.append(
+                    f"{self._name} has neither janus_db_url nor db_default_url: the default table is used"
+                )
+            else:
+                yield "# From db_default_url:"
+                yield self._carried(default, "janus_db_url")
+        if (version_table := self._use.globals.get("db_version_table")) is not None:
+            yield self._carried(version_table, "db_version_table")
+
+    def _carried(self, parameter: Parameter, key: str) -> str:
+        where = parameter.place
+        if parameter.value is None:
+            self.problems.append(f"{where}: {parameter.fault}; it is not carried over")
+            return _comment(f"{key} could not be read")
+        value = _toml(parameter.value)
+        if key in _LEFT_OUT:
+            return _comment(f"{key} = {value}: {_LEFT_OUT[key]}")
+        if key not in _PARAMETERS and key != "db_version_table":
+            self.problems.append(f"{where}: {key} is not carried over")
+            return _comment(f"{key} is not a setting of the bridge")
+        return self._live(f"{key} = {value}", f"janus.{key}={value}", f"{where}: ")
+
+    def _live(self, line: str, option: str, where: str) -> str:
+        """The line, or a comment where the bridge would not take it."""
+        problem = _refused(option)
+        if problem is not None:
+            self.problems.append(f"{where}{problem}")
+        return line if problem is None and not self.foreign else _comment(line)
+
+    def _events(self) -> Iterator[str]:
+        """A table for each subscriber; its event as OpenSIPS's own route, or the sockets that the script names."""
+        sockets: dict[str, tuple[str, bool]] = {}
+        if self._use.event_routes:
+            address = self._use.others.get("mi_datagram.socket_name")
+            name = address.value if address is not None and isinstance(address.value, str) else _MI_ADDRESS
+            name = name.replace("udp:0.0.0.0:", "udp:127.0.0.1:")
+            sockets[f"mi:{name}" if name.startswith("udp:") else f"mi:unix:{name}"] = (
+                f"{self._use.event_routes[0]}: event_route[{EVENT}]",
+                False,
+            )
+        reliable = self._use.others.get("event_stream.reliable_mode")
+        for call in self._use.subscriptions:
+            socket = call.arguments[1] if call.arguments is not None and len(call.arguments) > 1 else None
+            if socket is None or not isinstance(socket.value, bytes) or b"$" in socket.value:
+                self.problems.append(f"{call.place}: the socket of subscribe_event() cannot be read")
+                continue
+            text = socket.value.decode(errors="replace")
+            awaits = text.startswith("tcp:") and reliable is not None and bool(reliable.value)
+            sockets.setdefault(text, (f"{call.place}: subscribe_event()", awaits))
+        for text, (origin, awaits) in sockets.items():
+            live = not self.foreign
+            try:
+                ReplySocket.parse(text, reliable=awaits)
+            except ValueError as exc:
+                self.problems.append(f"{origin}: {exc}")
+                live = False
+            rows = [f'event = "{EVENT}"', f"socket = {_toml(text)}", *(["reliable = true"] if awaits else [])]
+            yield ""
+            yield _comment(f"From {origin}")
+            yield from (row if live else _comment(row) for row in ("[[events.subscribers]]", *rows))
+
+
+def _toml(value: str | int) -> str:
+    """A TOML value in one line, whatever the text."""
+    if isinstance(value, int):
+        return str(value)
+    return '"' + "".join(map(_toml_character, value)) + '"'
+
+
+def _toml_character(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
+
+
+def _comment(text: str) -> str:
+    return f"# {clean(text)}"
+
+
+def _comments(texts: list[str]) -> list[str]:
+    return [_comment(text) for text in texts]
+
+
+def _refused(option: str) -> str | None:
+    """Why the bridge would not take this setting, None if it does."""
     try:
-        use = read(read_file(args.opensips_cfg, _FILE_MAX).decode(errors="replace"))
-    except OSError as exc:
-        raise ConfigError(f"{args.opensips_cfg}: {exc.strerror}") from None
-    lines, complete = convert(args.opensips_cfg, use)
-    put(*lines)
-    return 0 if complete else 1
-
-
-def convert(name: str, use: JanusUse) -> tuple[list[str], bool]:
-    """The lines of a configuration, and whether everything found its place."""
-    carried = [f"# Made by `janus-bridge import {name}`.", "", "[janus]"]
-    problems: list[str] = []
-    given = {parameter.name: parameter for parameter in use.modparams}  # the last one wins, as in OpenSIPS
-    for parameter in given.values():
-        line, problem = _carry(name, parameter)
-        carried.append(line)
-        if problem:
-            problems.append(problem)
-    if "janus_db_url" not in given:
-        if use.db_default_url is not None:
-            line, problem = _carry(name, use.db_default_url)
-            carried += ["# From db_default_url:", line]
-            if problem:
-                problems.append(problem)
-        else:
-            problems.append(f"{name} has neither janus_db_url nor db_default_url: the default table is used")
-    problems += [f"{included} is included by {name}, but was not read: import it, too" for included in use.includes]
-    return [*carried, "", *(f"# {line}" for line in [*problems, *_script(name, use)])], not problems
-
-
-def _carry(name: str, parameter: Modparam) -> tuple[str, str | None]:
-    where = f"{name}:{parameter.line}"
-    if parameter.name in _LEFT_OUT:
-        return f"# {parameter.name} = {parameter.value}: {_LEFT_OUT[parameter.name]}", None
-    if parameter.name not in _PARAMETERS:
-        return f"# {parameter.name} is no setting of the bridge", f"{where}: {parameter.name} is not carried over"
-    value = json.dumps(parameter.value, ensure_ascii=False)  # strings and integers are written alike in TOML
-    line = f"{parameter.name} = {value}"
-    problem = _refused(line)
-    if problem is not None:
-        return f"# {line}", f"{where}: {problem}"
-    return line, None
-
-
-def _refused(line: str) -> str | None:
-    """Why the bridge would not take this line, None if it does."""
-    try:
-        load(os.devnull, [f"janus.{line}"], {})
+        load(os.devnull, [option], {})
     except ConfigError as exc:
         return str(exc).partition(": ")[2]
     return None
 
 
-def _script(name: str, use: JanusUse) -> Iterator[str]:
-    for line in use.loads:
-        yield f'{name}:{line}: remove loadmodule "janus.so" (and its modparams)'
-    if use.calls:
-        yield 'Add: loadmodule "json.so", loadmodule "rest_client.so", include_file "janus-bridge.inc"'
-        yield "(from opensips-examples/; its head explains the details), and replace each call"
-        yield '    janus_send_request("ID", "COMMAND", $var(response))'
-        yield "by the line (without the second half where nobody reads the response)"
-        yield '    route(JANUS_SEND_REQUEST, "ID", "COMMAND", "response"); $var(response) = $avp(response);'
-    for line in use.calls:
-        yield f"{name}:{line}: a call of janus_send_request"
-    if use.event_routes:
-        yield 'Add: loadmodule "mi_datagram.so", modparam("mi_datagram", "socket_name", "udp:127.0.0.1:8080")'
-        yield "and to the bridge's configuration, with that address:"
-        yield '    [events]  subscribers = [{event = "E_JANUS_EVENT", socket = "mi:udp:127.0.0.1:8080"}]'
-    for line in use.event_routes:
-        yield f"{name}:{line}: event_route[E_JANUS_EVENT] stays as it is; wide integers in janus_body are strings now"
-
-
 EPILOG = """
   janus-bridge import /etc/opensips/opensips.cfg > janus-bridge.toml
+  m4 /etc/opensips/opensips.cfg.m4 | janus-bridge import - > janus-bridge.toml
   janus-bridge check -c janus-bridge.toml --connect
 
 Everything but settings stands in comments. The script itself is not changed. Exit codes: 0 everything found its place,

@@ -22,6 +22,7 @@ from bridge.protocol.db_url import SqliteUrl, parse_db_url
 from bridge.protocol.gateway import read_rows
 from bridge.protocol.janus_url import JanusUrl
 from bridge.protocol.mi_address import parse_datagram_address
+from bridge.protocol.opensips_lex import Place, Script
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.db import JanusTable
 from tests.fuzz.targets import fuzz
@@ -71,7 +72,7 @@ def test_any_address_is_read_or_refused_with_one_line(parse: Callable[[str], obj
 @fuzz
 @given(st.lists(CFG | st.text(max_size=3), max_size=20).map("".join))
 def test_any_opensips_cfg_is_read(text: str) -> None:
-    opensips_cfg.read(text)
+    opensips_cfg.read(Script([(Place("x", 1), text)]))
 
 
 @fuzz
