@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO, TypeAlias
 
+from bridge.log_stream import LogStream
 from bridge.protocol import log_level
 
 _PRIORITIES = ((60, 1), (50, 2), (40, 3), (30, 4), (25, 5), (20, 6), (0, 7))  # threshold -> syslog priority
@@ -23,9 +24,10 @@ MAX_ARGUMENT = 1000  # characters of one thing that is told: URLs, names and rea
 MAX_LINE = 8000  # characters of a line, which escapes make longer than its arguments
 MAX_TRACEBACK = 100  # lines of one
 _OF_GATEWAYS = "bridge.link"  # the logger whose lines begin with a janus_id
+AT_THE_END = 1.0  # seconds that the last lines have to be read
 
 
-class Handler(logging.StreamHandler[TextIO]):
+class Handler(logging.StreamHandler[TextIO | LogStream]):
     """Writes lines, but of those that are alike only the first ``FLOOD`` in a ``WINDOW``; the rest is counted.
 
     Alike: logged at one place in the code, whatever it was filled with; lines about a gateway, about one gateway, whose
@@ -34,7 +36,7 @@ class Handler(logging.StreamHandler[TextIO]):
     written, with the count, when the window is over and anything is logged. ``clock`` in seconds.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO | LogStream, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)
         self._clock = clock
         self._floods: dict[_Key, _Flood] = {}  # in the order in which they began
@@ -152,12 +154,18 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[
     return formatter.formatException(record.exc_info).splitlines()[-MAX_TRACEBACK:]
 
 
-def set_up(level: int, form: str, stream: TextIO | None = None, *, journal: bool = False) -> None:
-    """Log the tree "bridge" at an OpenSIPS ``level`` (-3 .. 4) in ``form`` (text or json), by default to stderr."""
+def set_up(level: int, form: str, stream: TextIO | LogStream | None = None, *, journal: bool = False) -> None:
+    """Log the tree "bridge" at an OpenSIPS ``level`` (-3 .. 4) in ``form`` (text or json).
+
+    By default to stderr, without ever waiting for whoever reads it; ``close`` gives the last lines their time.
+    """
     for number, name in log_level.EXTRA_NAMES.items():
         logging.addLevelName(number, name)
-    handler = Handler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(journal=journal) if form == "json" else TextFormatter(journal=journal))
+    formatter = JsonFormatter(journal=journal) if form == "json" else TextFormatter(journal=journal)
+    if stream is None:
+        stream = _stderr(lambda lost: formatter.format(_lost(lost)) + "\n")
+    handler = Handler(stream)
+    handler.setFormatter(formatter)
     root = logging.getLogger("bridge")
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -165,3 +173,32 @@ def set_up(level: int, form: str, stream: TextIO | None = None, *, journal: bool
     root.propagate = False
     root.setLevel(log_level.to_python(level))
     logging.raiseExceptions = False  # a full disk or a closed stderr is no reason for tracebacks
+
+
+def dropped() -> int:
+    """Lines that could not be written since the start."""
+    return sum(stream.dropped for stream in _streams())
+
+
+def close() -> None:
+    """Before the process ends: let the last lines be written, if anybody reads them."""
+    for stream in _streams():
+        stream.close(AT_THE_END)
+
+
+def _streams() -> list[LogStream]:
+    handlers = logging.getLogger("bridge").handlers
+    return [one.stream for one in handlers if isinstance(one, Handler) and isinstance(one.stream, LogStream)]
+
+
+def _stderr(tell: Callable[[int], str]) -> TextIO | LogStream:
+    """As it is where it has no descriptor: somebody in this process reads it."""
+    try:
+        return LogStream(2 if sys.stderr is None else sys.stderr.fileno(), tell)
+    except (OSError, ValueError):
+        return sys.stderr
+
+
+def _lost(lines: int) -> logging.LogRecord:
+    words = f"{lines} lines are missing here: this log was not read fast enough, or could not be written"
+    return logging.LogRecord("bridge.log", logging.WARNING, __file__, 0, words, None, None)

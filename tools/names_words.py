@@ -81,6 +81,7 @@ GAUGES = {
     "events_sent": "events delivered to the present subscribers",
     "table_fresh": "1 if the gateways are what the database said when it was last asked, else 0",
     "table_age": "seconds since the table was read from the database; -1 if it never was",
+    "log_drops": "lines of the log that nobody read fast enough, or that could not be written",
     "loop_lag_us": "microseconds that the event loop ran late at most, in the last minute",
 }
 

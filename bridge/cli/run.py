@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         log.critical("%s; the bridge does not start", exc)
         return 2
     finally:
+        logs.close()
         settle()
     return 0
 

@@ -5,7 +5,7 @@ contract 8.2 (metrics and statistics are the same figures), 6.4 (what of a gatew
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bridge.core.commands_core import Process
 from bridge.core.evi import EventInterface
@@ -21,8 +21,18 @@ from bridge.protocol.session import JanusSession, shorten
 class Ledger:
     """``figures()`` is a moment's view. ``run`` must be running for rates and the loop's lag."""
 
-    def __init__(self, process: Process, stats: Stats, links: LinkRegistry, evi: EventInterface, table: Table) -> None:
+    def __init__(
+        self,
+        process: Process,
+        stats: Stats,
+        links: LinkRegistry,
+        evi: EventInterface,
+        table: Table,
+        log_drops: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """``log_drops()``: lines of the log that could not be written."""
         self._process = process
+        self._log_drops = log_drops
         self._stats = stats
         self._links = links
         self._evi = evi
@@ -40,6 +50,7 @@ class Ledger:
             "events_sent": lambda: sum(item.sent for item in evi.figures()),
             "table_fresh": lambda: int(self._table_figures().current),
             "table_age": self._table_age,
+            "log_drops": log_drops,
             "loop_lag_us": lambda: round(self._pulse.lag * 1e6),
         }.items():
             stats.gauge(name, read)
@@ -53,7 +64,7 @@ class Ledger:
             started=process.started,
             loop_lag=self._pulse.lag,
             table=self._table_figures(),
-            counters=self._stats.totals(),
+            counters={**self._stats.totals(), "log_drops": self._log_drops()},
             subscribers=self._subscribers(),
             gateways=map(_gateway, self._links),
         )

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge import __version__
+from bridge import __version__, logs
 from bridge.config import Config
 from bridge.core import commands_evi
 from bridge.core.commands_core import Process, core_commands
@@ -84,7 +84,7 @@ def build(config: Config) -> Parts:
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.members),
         *commands_evi.commands(evi, addresses.admit),
     )
-    ledger = Ledger(process, stats, links, evi, table)
+    ledger = Ledger(process, stats, links, evi, table, logs.dropped)
     return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, ledger)
 
 
