@@ -5,21 +5,26 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin
 
-.PHONY: demo test coverage fuzz soak lint bench clean
+# In as many processes as there are processors, each with servers of its own.
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
+  haproxy=haproxy nginx=nginx-light
+
+.PHONY: demo test quick coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
 	@$(BIN)/python -m tools.demo
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
-	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
-	  haproxy=haproxy nginx=nginx-light
-	$(BIN)/python -m pytest
+	@tools/need $(SERVERS)
+	$(PYTEST) $(if $(COVERAGE),--cov --cov-report=term)
 
-coverage: $(VENV)/.dev ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
-	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
-	  haproxy=haproxy nginx=nginx-light
-	$(BIN)/python -m pytest --cov --cov-report=term
+quick: lint ## linters, types, and the tests that need no server, in under a minute
+	QUICK=1 $(PYTEST) -m "not janus and not mysql and not opensips and not browser and not program"
+
+coverage: COVERAGE = 1
+coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
 
 fuzz: $(VENV)/.dev ## the fuzz targets for long: EXAMPLES=5000 for each
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/fuzz

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import random
 import signal
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -27,9 +28,10 @@ settings.register_profile(
     derandomize="CI" in os.environ,
     print_blob=True,
 )
-settings.load_profile("house")
+settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
+settings.load_profile("quick" if "QUICK" in os.environ else "house")
 
-ASYNC_TEST_SECONDS = 30.0
+ASYNC_TEST_SECONDS = 300.0  # for hangs; what has to be fast says so itself (tests/support/deadlines.py)
 VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at
 
 
@@ -63,13 +65,32 @@ def run_with_deadline(
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in its background with SIGINT ignored, and children inherit that: tests send it."""
+    """Of the run as a whole, before pytest-xdist starts the processes that it is spread over.
+
+    A shell starts what runs in its background with SIGINT ignored, and children inherit that: tests send it.
+    """
+    os.environ.setdefault("MODEL_SEED", "1" if "CI" in os.environ else str(random.SystemRandom().randrange(10**6)))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What a test needs is marked by the fixtures it asks for, or by where it stands.
+NEEDS = {
+    "janus": ("janus", "janus_factory", "signing_janus"),
+    "mysql": ("mariadb", "own_mariadb"),
+    "browser": ("devtools",),
+    "program": ("bridge_factory",),
+}
+PROGRAMS = ("tests/e2e/", "tests/model/test_runs.py", "tests/test_wheel.py", "tests/support/test_janus.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        for mark, fixtures in NEEDS.items():
+            if not set(fixtures).isdisjoint(getattr(item, "fixturenames", ())):
+                item.add_marker(mark)
+        if item.nodeid.startswith(PROGRAMS):
+            item.add_marker("program")
         if inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.trio(run=run_with_deadline), append=False)  # before the mark of trio_mode
 

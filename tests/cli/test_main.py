@@ -10,6 +10,7 @@ from bridge.__main__ import main
 from bridge.cli import unit
 from bridge.errors import BridgeError, ConfigError, LinkDown, TableRefused, TableUnavailable
 from bridge.transport.mi_client import NothingAnswered
+from tests.support.deadlines import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +75,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(("words", "code", "said"), [(["--version"], 0, "janus-bridge "), ([], 2, "")])
 def test_python_runs_the_package_as_the_program(words: list[str], code: int, said: str) -> None:
     command = [sys.executable, "-m", "bridge", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=15)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == code
     assert done.stdout.startswith(said)
     assert done.stderr.count("\n") == (code != 0)

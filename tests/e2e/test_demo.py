@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.deadlines import HANG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "-m", "tools.demo"]
 
@@ -19,7 +21,7 @@ def environment(folder: Path, **changed: str) -> dict[str, str]:
 
 def test_the_story(tmp_path: Path) -> None:
     done = subprocess.run(
-        DEMO, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=30, check=False
+        DEMO, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=HANG_SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr
     steps = re.findall(r"^ *\d+ (\w+) +[0-9.]+ ms", done.stdout, re.MULTILINE)
@@ -36,7 +38,7 @@ def test_stay_leaves_it_running_until_it_is_interrupted(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         command = next(line for line in process.stdout if line.startswith("curl "))
-        answer = subprocess.run(["bash", "-c", command], capture_output=True, timeout=10, check=True)
+        answer = subprocess.run(["bash", "-c", command], capture_output=True, timeout=HANG_SECONDS, check=True)
         assert json.loads(answer.stdout)["result"]["janus"] == "success"
         process.send_signal(signal.SIGINT)
         process.stdout.read()
@@ -46,7 +48,7 @@ def test_stay_leaves_it_running_until_it_is_interrupted(tmp_path: Path) -> None:
 
 def test_a_failure_names_the_step_and_the_reason(tmp_path: Path) -> None:
     env = environment(tmp_path, PATH=str(tmp_path))
-    done = subprocess.run(DEMO, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(DEMO, cwd=ROOT, env=env, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("failed at step 1 (Janus): setpriv is not installed")
     assert "Traceback" not in done.stderr

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.bridge import PROGRAM
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.environ import bare, unmeasured
 from tests.support.janus import Janus
 from tests.support.tables import sqlite_table
 
-SECONDS = 15.0
+SECONDS = HANG_SECONDS
 PRINTING = [
     ["check"],
     ["db", "list", "--json"],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bridge import Bridge
+from tests.support.deadlines import HANG_SECONDS
 
 BIN = Path(sys.executable).parent
 
@@ -25,7 +26,7 @@ def run(home: Path, *command: str) -> str:
         [str(BIN / command[0]), *command[1:]],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=HANG_SECONDS,
         check=False,
         cwd=home,
         env={"HOME": str(home), "PATH": "/usr/bin:/bin"},

@@ -9,15 +9,16 @@ import trio
 
 from tests.support import mi_client
 from tests.support.bridge import Bridge
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import GEN
 from tests.support.mi_client import MiError
 
 PING = {"janus": "ping"}
 
 
-async def normal(bridge: Bridge, seconds: float = 10, janus_id: str = "gw1") -> None:
+async def normal(bridge: Bridge, seconds: float = HANG_SECONDS, janus_id: str = "gw1") -> None:
     """Show that a command is answered within so many seconds."""
-    with trio.fail_after(seconds):
+    with in_time(seconds):
         while True:
             try:
                 assert (await bridge.send(janus_id, PING))["janus"] == "pong"
@@ -28,9 +29,9 @@ async def normal(bridge: Bridge, seconds: float = 10, janus_id: str = "gw1") -> 
             await trio.sleep(0.01)
 
 
-async def until_logged(bridge: Bridge, text: str, seconds: float = 10) -> None:
+async def until_logged(bridge: Bridge, text: str, seconds: float = HANG_SECONDS) -> None:
     """Wait for a line of the log."""
-    with trio.fail_after(seconds):
+    with in_time(seconds):
         while text not in bridge.log:  # noqa: ASYNC110 - a file
             await trio.sleep(0.01)
 

@@ -13,13 +13,13 @@ import pytest
 import trio
 
 from tests.faults.links import normal, unsent
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.fake_janus import Greeting, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 from tests.support.ports import free_port
 
 Server = Callable[[int], AbstractAsyncContextManager[None]]
-SECONDS = 30.0
 SLOW_BYTE = 0.2
 
 
@@ -46,7 +46,7 @@ async def slow_loris(port: int) -> AsyncIterator[None]:
     """An upgrade that never ends, a byte now and then."""
 
     async def drip(stream: trio.SocketStream) -> None:
-        with trio.move_on_after(SECONDS):
+        with trio.move_on_after(HANG_SECONDS):
             for byte in b"HTTP/1.1 101 Switching Protocols\r\nX-Slow: " + b"y" * 1000:
                 try:
                     await stream.send_all(bytes([byte]))
@@ -86,9 +86,9 @@ async def meet(server: Server, url_of_healthy: str) -> Met:
             await bed.until(lambda: link.last_error is not None)
             reason = await unsent(bed)
         async with open_fake_janus(port=port):
-            started = trio.current_time()
-            await normal(bed, SECONDS)
-            return Met(reason, trio.current_time() - started)
+            with in_time(HANG_SECONDS) as clock:
+                await normal(bed, HANG_SECONDS)
+            return Met(reason, clock.passed)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def met(janus: Janus) -> dict[str, Met]:
         found[name] = await meet(server, janus.url)
 
     async def all_of_them() -> None:
-        with trio.fail_after(SECONDS):
+        with trio.fail_after(HANG_SECONDS):
             async with trio.open_nursery() as nursery:
                 for name, server in SERVERS.items():
                     nursery.start_soon(one, name, server)

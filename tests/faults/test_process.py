@@ -12,6 +12,7 @@ import trio
 from tests.e2e.conftest import BridgeFactory
 from tests.faults.programs import attach, message, normal, statistic
 from tests.support.bridge import Bridge
+from tests.support.deadlines import in_time
 from tests.support.janus import Janus
 from tests.support.mi_client import MiError
 from tests.support.receivers import Receiver
@@ -38,16 +39,15 @@ async def test_bridge_killed(
 
         async def ask() -> None:
             with pytest.raises((OSError, trio.BrokenResourceError, IndexError)):
-                await bridge.send("gw1", message(handle, {"do": "late", "ms": 1500}, transaction="call 7"))
+                await bridge.send("gw1", message(handle, {"do": "hold"}, transaction="call 7"))
 
         nursery.start_soon(ask)
         await in_flight(bridge, 1)
         bridge.kill()
     bridge.start()
     await normal(bridge, within)
-    assert (await bridge.send("gw1", message(handle, {"n": 1})))["janus"] == "success"
-    with trio.fail_after(5):
-        assert b"call 7" in await events.receive()
+    assert (await bridge.send("gw1", message(handle, {"do": "release"})))["janus"] == "success"
+    assert b"call 7" in await events.receive()
 
 
 async def test_bridge_stopped(bridge_factory: BridgeFactory, janus: Janus, events: Receiver, within: float) -> None:
@@ -120,11 +120,9 @@ async def test_sigterm_under_load(bridge_factory: BridgeFactory, janus: Janus, w
             for _ in range(10):
                 nursery.start_soon(ask, do, await attach(bridge))
         await in_flight(bridge, 20)
-        started = trio.current_time()
-        bridge.process.signal(signal.SIGTERM)
+        with in_time(within):
+            bridge.process.signal(signal.SIGTERM)
+            while bridge.process.exit_code is None:  # noqa: ASYNC110 - a process
+                await trio.sleep(0.01)
     assert outcomes == {"late": ["event"] * 10, "mute": ["502"] * 10}
-    with trio.fail_after(within):
-        while bridge.process.exit_code is None:  # noqa: ASYNC110 - a process
-            await trio.sleep(0.01)
     assert bridge.process.exit_code == 0
-    assert trio.current_time() - started < within

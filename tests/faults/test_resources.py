@@ -11,6 +11,7 @@ import trio
 
 from tests.e2e.conftest import BridgeFactory
 from tests.faults.programs import PING, attach, limited, message, normal, over_udp, statistic, until_logged
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import Janus
 from tests.support.mi_client import MiError
 from tests.support.ports import free_port
@@ -39,7 +40,7 @@ async def test_descriptors(bridge_factory: BridgeFactory, janus_factory: Factory
                 await over_udp(address, "janus_reload")
             assert answers == []
             janus.restart()
-            with trio.fail_after(5):
+            with in_time(5):
                 while "too many open files" not in str(await over_udp(address, "janus_list")):  # noqa: ASYNC110 - over MI
                     await trio.sleep(0.01)
             with pytest.raises(MiError) as refused:
@@ -79,7 +80,7 @@ async def test_disk_full_for_the_sessions(bridge_factory: BridgeFactory, janus_f
     first = (await bridge.send("gw1", {"janus": "create"}))["data"]["id"]
     await until_logged(bridge, "cannot be written: No space left on device")
     second = (await bridge.send("gw1", {"janus": "create"}))["data"]["id"]
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         while journal.is_symlink():  # noqa: ASYNC110 - a file
             await trio.sleep(0.01)
     bridge.kill()
@@ -100,10 +101,10 @@ async def test_socket_of_a_subscriber_is_full(
         await normal(bridge)
         handle = await attach(bridge)
         await bridge.send("gw1", message(handle, {"do": "burst", "n": burst, "size": 10}))
-        with trio.fail_after(10):
+        with trio.fail_after(HANG_SECONDS):
             others = [await events.receive() for _ in range(burst)]
         assert await statistic(bridge, "queue_events") > burst / 2
         assert (await bridge.send("gw1", message(handle, {"n": 1})))["janus"] == "success"
-        with trio.fail_after(10):
+        with trio.fail_after(HANG_SECONDS):
             assert [await full.receive() for _ in range(burst)] == others
         assert await statistic(bridge, "event_drops") == 0

@@ -31,11 +31,12 @@ from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import serve_mi_http
 from tests.fuzz.targets import fuzz
 from tests.support.callers import OPERATOR
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.json_values import values
 
 QUIET = ["log_level"]  # would change how the tests themselves log
 GOOD = b'{"jsonrpc":"2.0","id":7,"method":"uptime"}'
-SECONDS = 5.0
+SECONDS = HANG_SECONDS
 
 
 def registry(folder: Path) -> Registry:

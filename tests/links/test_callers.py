@@ -9,7 +9,7 @@ from bridge.protocol.command import read_command
 from tests.links.test_outcomes import message
 from tests.support.fake_janus import SILENCE, Message, Reply, open_fake_janus
 from tests.support.janus import Janus
-from tests.support.linkbed import LinkBed, running
+from tests.support.linkbed import LATER, LinkBed, running
 
 
 async def leave(bed: LinkBed, command: dict[str, Any], timeout: float = 5.0) -> None:
@@ -88,6 +88,7 @@ async def test_notification_to_a_janus_that_keeps_silent_ends_at_its_limit() -> 
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
         fake.script["message"] = lambda request: SILENCE
-        link.traffic.post(read_command(message(7, {})), 0.1)
-        await bed.until(lambda: link.traffic.in_flight == 0, 2)
+        link.traffic.post(read_command(message(7, {})), LATER)
+        bed.timers.time_out()
+        assert link.traffic.in_flight == 0
         assert bed.events == []

@@ -9,6 +9,7 @@ import trio
 from bridge.core.environment import LinkSettings
 from bridge.errors import TransactionLost
 from bridge.transport.janus_ws import WebSocketOptions
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import FakeJanus, Message, Reply, open_fake_janus
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, fragments, frame
 from tests.support.janus import Janus
@@ -232,7 +233,7 @@ async def test_flood_of_tiny_frames_starves_nobody(wire: bytes, janus: Janus) ->
                     await fake.push(wire * (65_536 // len(wire)))
 
             nursery.start_soon(flood)
-            with trio.fail_after(10):
+            with trio.fail_after(HANG_SECONDS):
                 for _ in range(30):
                     await bed.ask({"janus": "ping"})
             nursery.cancel_scope.cancel()

@@ -3,15 +3,15 @@
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-import pytest
 import trio
 import trio.testing
 
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
+from tests.faults.links import error_of, in_flight
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, open_fake_janus, reply
 from tests.support.janus import Janus
-from tests.support.linkbed import LinkBed, running
+from tests.support.linkbed import LATER, LinkBed, running
 from tests.support.ports import free_port
 
 PING = {"janus": "ping"}
@@ -19,12 +19,6 @@ PING = {"janus": "ping"}
 
 def message(handle: Any, body: Any, **members: Any) -> dict[str, Any]:
     return {"janus": "message", "handle_id": handle, "body": body, **members}
-
-
-async def error_of(command: Awaitable[object]) -> BridgeError:
-    with pytest.raises(BridgeError) as caught:
-        await command
-    return caught.value
 
 
 async def errors_of(*commands: Awaitable[object]) -> list[BridgeError]:
@@ -70,10 +64,12 @@ async def test_more_commands_than_allowed_are_refused_unsent(janus: Janus) -> No
     async with running(bed, {"gw": janus.url}):
         await bed.ready()
         handle = await bed.attach()
-        sent = bed.ask(message(handle, {"do": "mute"}), 0.3)
-        also_sent = bed.ask(message(handle, {"do": "mute"}), 0.3)
-        errors = await errors_of(sent, also_sent, bed.ask(PING))
-        assert [type(error) for error in errors] == [TransactionTimeout, TransactionTimeout, TooManyInFlight]
+        link = bed.registry.find("gw")
+        async with in_flight(bed, *(bed.ask(message(handle, {"do": "mute"}), LATER) for _ in range(2))) as errors:
+            assert link.traffic.in_flight == 2
+            assert isinstance(await error_of(bed.ask(PING)), TooManyInFlight)
+            bed.timers.time_out()
+        assert [type(error) for error in errors] == [TransactionTimeout] * 2
         assert (await bed.ask(PING))["janus"] == "pong"
 
 
@@ -109,13 +105,16 @@ async def test_time_out_says_how_far_the_command_came(janus: Janus) -> None:
         await bed.ready("fake")
         fake.script["message"] = lambda request: SILENCE
         handle = await bed.attach()
-        errors = await errors_of(
-            bed.ask(message(7, {}), 0.2, "fake"),
-            bed.ask(message(7, {}), 0.1, "fake"),
-            bed.ask(message(handle, {"do": "mute"}), 0.1),
-        )
+        async with in_flight(bed, bed.ask(message(handle, {"do": "mute"}), LATER)) as acknowledged:
+            await bed.echo(handle)  # is sent once the other was acknowledged
+            bed.timers.time_out()
+        asked = [bed.ask(message(7, {"n": n}), LATER, "fake") for n in (1, 2)]
+        async with in_flight(bed, *asked, janus_id="fake") as errors:
+            await fake.wait_request("message")
+            bed.timers.time_out()
+        errors += acknowledged
         assert [type(error) for error in errors] == [TransactionTimeout] * 3
-        assert [error.data for error in errors] == ["no answer", "not sent", "acknowledged, no event came"]
+        assert sorted(str(error.data) for error in errors) == ["acknowledged, no event came", "no answer", "not sent"]
         assert bed.stats.get("commands_timeout") == 3
         assert len([request for request in fake.received if request["janus"] == "message"]) == 1
 
@@ -125,7 +124,7 @@ async def test_answer_after_the_time_limit_becomes_an_event(janus: Janus) -> Non
         await bed.ready()
         handle = await bed.attach()
         late = message(handle, {"do": "late", "ms": 150}, transaction="call 7")
-        assert isinstance(await error_of(bed.ask(late, 0.05)), TransactionTimeout)
+        assert isinstance(await bed.ask_in_vain(late), TransactionTimeout)
         await bed.until(lambda: bed.events)
         assert bed.events[0]["transaction"] == "call 7"
         assert bed.events[0]["janus"] == "event"
@@ -201,7 +200,8 @@ async def test_session_that_was_created_too_late_for_its_caller_is_kept() -> Non
             return SILENCE
 
         fake.script["create"] = later
-        assert isinstance(await error_of(bed.ask({"janus": "create"}, 0.05)), TransactionTimeout)
+        assert isinstance(await bed.ask_in_vain({"janus": "create"}), TransactionTimeout)
+        await bed.until(lambda: requests)
         await fake.push(*fake.answer(requests[0]))
         await bed.until(lambda: len(link.book) == 2)
         assert bed.events == [{"janus": "success", "data": {"id": 1_000_002}}]
@@ -217,10 +217,12 @@ async def test_forged_answer_does_not_reach_another_gateways_caller() -> None:
             async with trio.open_nursery() as nursery:
 
                 async def ask() -> None:
-                    assert isinstance(await error_of(bed.ask(message(7, {}), 0.3)), TransactionTimeout)
+                    assert isinstance(await error_of(bed.ask(message(7, {}), LATER)), TransactionTimeout)
 
                 nursery.start_soon(ask)
                 await _forge(good, evil)
+                await bed.until(lambda: len(bed.events) == 1)  # it is an event of the gateway that said it
+                bed.timers.time_out()
 
 
 async def _forge(good: FakeJanus, evil: FakeJanus) -> None:

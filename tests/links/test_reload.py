@@ -10,6 +10,7 @@ import trio.testing
 
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, InvalidCommand, LinkDown, TransactionLost, UnknownJanusId
+from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.janus import GEN, Janus
 from tests.support.janus_client import AdminClient
@@ -74,7 +75,7 @@ async def test_only_the_difference_counts(janus_factory: Factory) -> None:
         assert len(bed.connects) == connects + 2
         # Only the removed row's session is gone.
         expected = {link.book.managed.session_id for link in bed.registry}
-        with trio.fail_after(5):
+        with in_time(5):
             while set(await admin.list_sessions()) != expected:  # noqa: ASYNC110 - Janus tells nobody
                 await trio.sleep(0.01)
         assert expected == {link.book.managed.session_id for link in bed.registry} - {None}
@@ -88,7 +89,7 @@ async def test_removed_row_ends_all_of_its_sessions_where_janus_would_keep_them(
         assert len(await admin.list_sessions()) == 2
         bed.reconcile({})
         await bed.until(lambda: all(record.ended for record in bed.saved["gw", server.url].values()))
-        with trio.fail_after(5):
+        with in_time(5):
             while await admin.list_sessions():  # noqa: ASYNC110 - Janus tells nobody
                 await trio.sleep(0.01)
         assert bed.names() == ["connected", "disconnected"]

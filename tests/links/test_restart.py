@@ -10,6 +10,7 @@ from bridge.core import registry
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, LinkDown, TransactionLost
 from bridge.protocol.life import State
+from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, error, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
@@ -126,7 +127,7 @@ async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them
                 await fake.wait_request("message")
                 nursery.start_soon(ask, "queued", "fake", mute)
                 await bed.until(lambda: sum(link.traffic.in_flight for link in bed.registry) == 3)
-                with trio.fail_after(5):
+                with in_time(5):
                     await bed.registry.stop()
             assert outcomes["answered"]["janus"] == "event"
             assert isinstance(outcomes["sent"], TransactionLost)
@@ -162,7 +163,7 @@ async def test_stop_in_every_state_takes_no_longer_than_its_deadlines(janus_fact
                 "left": State.REJOINING,
             }
             await bed.until(lambda: all(bed.registry.find(name).state is state for name, state in states.items()))
-            with trio.fail_after(4):
+            with in_time(4):
                 await bed.registry.stop()
             assert len(bed.registry) == 0
             # The session that was on its way to another connection is destroyed, too.

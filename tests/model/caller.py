@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import trio
 
 from tests.support import mi_client
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import Client, post
 
-SECONDS = 15.0  # for any answer: far beyond every time limit that a run uses
+SECONDS = HANG_SECONDS  # for any answer: far beyond every time limit that a run uses
 _LARGEST = 65535
 
 

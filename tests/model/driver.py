@@ -17,10 +17,11 @@ from tests.model import caller
 from tests.model.house import House
 from tests.model.ledger import EXPECTED, SHORT, Asked, Ledger
 from tests.model.site import Place, Site
+from tests.support.deadlines import HANG_SECONDS
 
 HANDLES = 12
 TIMEOUT = 4000  # ms; more than any wait behind silent ones in a lane
-SETTLE_SECONDS = 12.0
+SETTLE_SECONDS = HANG_SECONDS
 
 
 class Driver:

@@ -21,6 +21,7 @@ from bridge.protocol.event_delivery import Parcel
 from tests.model.site import MAX_MESSAGE, Site
 from tests.support import mi_client
 from tests.support.bridge import Bridge, toml
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port
 
 COUNTED = (Call, Connection, Parcel)  # what a command, a connection and an event live as
@@ -104,7 +105,7 @@ async def live_inside(folder: Path, site: Site) -> AsyncIterator[InsideHouse]:
     house = InsideHouse(folder, port)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, load_again(), load_again)
-        with trio.fail_after(10):
+        with trio.fail_after(HANG_SECONDS):
             while not await _answers(house.mi_url):  # noqa: ASYNC110 - it cannot tell
                 await trio.sleep(0.01)
         yield house

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support import mi_client
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.process import ChildProcess
 
 PROGRAM = Path(sys.executable).with_name("janus-bridge")
@@ -29,7 +30,7 @@ class BridgeFailed(Exception):
 class Bridge:
     """``with Bridge(tmp_path, {"janus.janus_db_url": ...}) as bridge:`` or start() and stop()."""
 
-    start_seconds = stop_seconds = 10.0
+    start_seconds = stop_seconds = HANG_SECONDS
 
     def __init__(
         self,

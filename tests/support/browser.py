@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.process import ChildProcess
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-_START_SECONDS = 20.0
+_START_SECONDS = HANG_SECONDS
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",  # tests may run as root
@@ -147,7 +148,7 @@ class Tab:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    async def becomes(self, expression: str, seconds: float = 10) -> None:
+    async def becomes(self, expression: str, seconds: float = HANG_SECONDS) -> None:
         """Wait until an expression is true."""
         with trio.fail_after(seconds):
             while not await self.evaluate(expression):  # noqa: ASYNC110 - the page has no event for it

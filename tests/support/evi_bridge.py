@@ -15,9 +15,10 @@ from bridge.core.stats import Stats
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
+from tests.support.deadlines import HANG_SECONDS
 
 URL = "janusws://127.0.0.1:8188/janus"
-REAL_SECONDS = 20.0
+REAL_SECONDS = HANG_SECONDS
 
 
 class Bridge:

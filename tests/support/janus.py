@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port, is_free
 from tests.support.probe import answers
 from tests.support.process import ChildProcess
@@ -22,7 +23,7 @@ from tests.support.process import ChildProcess
 ADMIN_SECRET = "adm"
 GEN = "janus.plugin.gen"  # the plugin of gen.lua
 
-_START_SECONDS = 10.0
+_START_SECONDS = HANG_SECONDS
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.005
 _ATTEMPTS = 5  # to start on ports that someone else took in the meantime

@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.groups import unwrapped
 from tests.support.janus import ADMIN_SECRET, Janus
 
 Message = dict[str, Any]
 
-_CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS = HANG_SECONDS
 _CLOSE_SECONDS = 0.5
 _MAX_MESSAGE = 1 << 26
 

@@ -14,7 +14,8 @@ from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.link import JanusLink
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
-from bridge.core.timers import Timers
+from bridge.core.timers import Timer, Timers
+from bridge.errors import BridgeError
 from bridge.protocol import codec
 from bridge.protocol.command import read_command
 from bridge.protocol.credentials import Credentials
@@ -22,7 +23,34 @@ from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.session import SavedSession
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_ws import WebSocketOptions
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN
+
+LATER = 3600.0  # a time limit that ends when the test says so: LinkBed.time_out()
+
+
+class ReachableTimers(Timers):
+    """Those that are LATER can be ended at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._later: list[Timer] = []
+
+    def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
+        """As Timers.call_at."""
+        timer = super().call_at(deadline, callback)
+        if deadline > trio.current_time() + LATER / 2:
+            self._later.append(timer)
+        return timer
+
+    def time_out(self) -> None:
+        """Run what waits for a time that is LATER, the newest first: nothing that waits for another one is sent."""
+        later, self._later = self._later, []
+        for timer in reversed(later):
+            if timer.callback is not None:
+                callback = timer.callback
+                timer.cancel()
+                callback()
 
 
 @dataclass
@@ -42,7 +70,7 @@ class LinkBed:
 
     def __post_init__(self) -> None:
         self.stats = Stats()
-        self.timers = Timers()
+        self.timers = ReachableTimers()
         self._changed = trio.Event()
         self.environment = LinkEnvironment(
             start=self.start,
@@ -84,7 +112,7 @@ class LinkBed:
     def _tell(self) -> None:
         self._changed.set()
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = HANG_SECONDS) -> None:
         """Wait until something is true: looked at after every event, and every ``look_every``."""
         with trio.fail_after(seconds):
             while not condition():
@@ -122,6 +150,23 @@ class LinkBed:
         answer = await self.message(handle, {"n": n}, **members)
         assert answer["janus"] == "success", answer
         assert answer["plugindata"]["data"]["echo"]["n"] == n
+
+    async def ask_in_vain(self, command: Mapping[str, Any], janus_id: str = "gw") -> BridgeError:
+        """Send a command and let its time be over once it was accepted; the error."""
+        link, errors = self.registry.find(janus_id), []
+        before = link.traffic.in_flight
+
+        async def fail() -> None:
+            try:
+                await self.ask(command, LATER, janus_id)
+            except BridgeError as error:
+                errors.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            await self.until(lambda: link.traffic.in_flight > before)
+            self.timers.time_out()
+        return errors[0]
 
     def set_options(self, **changes: Any) -> None:
         """Change what the next connect uses."""

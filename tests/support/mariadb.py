@@ -28,10 +28,11 @@ import pymysql
 import pytest
 
 from tests.support.certs import Certificates
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port, is_free
 from tests.support.process import ChildProcess
 
-_START_SECONDS = 20.0
+_START_SECONDS = HANG_SECONDS
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 _ATTEMPTS = 5  # to start on ports that someone else took in the meantime

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 import trio
 
-SECONDS = 10.0
+from tests.support.deadlines import HANG_SECONDS
+
+SECONDS = HANG_SECONDS
 
 
 class MiError(Exception):

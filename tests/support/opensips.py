@@ -20,12 +20,13 @@ import pytest
 import trio
 
 from tests.support import mi_client
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port
 from tests.support.process import ChildProcess
 
 EXAMPLES = Path(__file__).parents[2] / "opensips-examples"
 
-_START_SECONDS = 10.0
+_START_SECONDS = HANG_SECONDS
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.005
 _LARGEST = 65535
@@ -70,7 +71,7 @@ def write_examples(folder: Path, replace: Mapping[str, str]) -> None:
 def check(config: Path) -> tuple[int, str]:
     """``opensips -C``: exit code and everything it said."""
     done = subprocess.run(
-        [_BINARY, "-C", "-f", str(config)], capture_output=True, text=True, timeout=20, check=False, cwd="/"
+        [_BINARY, "-C", "-f", str(config)], capture_output=True, text=True, timeout=HANG_SECONDS, check=False, cwd="/"
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -7,7 +7,7 @@ import ssl
 
 from tests.support.frames import TEXT, masked
 
-_SECONDS = 1.0
+_SECONDS = 10.0
 
 
 def answers(name: str, port: int, protocol: str, *, tls: bool) -> bool:

@@ -5,8 +5,9 @@ from pathlib import Path
 import trio
 
 from tests.support.bridge import Bridge, toml
+from tests.support.deadlines import HANG_SECONDS
 
-SECONDS = 10.0
+SECONDS = HANG_SECONDS
 
 
 class Site:

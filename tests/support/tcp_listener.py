@@ -9,6 +9,7 @@ from bridge.protocol.event_payload import E_JANUS_EVENT, Event, encoding_of, jan
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_stream import StreamSender
+from tests.support.deadlines import HANG_SECONDS
 
 ADDRESSES = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda socket: False)
 
@@ -38,7 +39,7 @@ def parcel(number: int = 1, body: str = "{}", *, reliable: bool = False) -> Parc
 
 async def read(stream: trio.SocketStream, size: int) -> bytes:
     data = bytearray()
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         while len(data) < size:
             data += await stream.receive_some()
     return bytes(data)

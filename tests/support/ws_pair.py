@@ -13,6 +13,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, Reques
 from bridge.protocol.janus_url import JanusUrl
 from bridge.transport.direct_stream import direct
 from bridge.transport.janus_ws import JanusWebSocket, WebSocketOptions
+from tests.support.deadlines import in_time
 
 URL = JanusUrl.parse("ws://janus.example:1234/janus?key=1")
 
@@ -120,6 +121,6 @@ async def settled() -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(5):
+    with in_time(5):
         while not condition():  # noqa: ASYNC110 - nobody is told
             await trio.sleep(0.001)

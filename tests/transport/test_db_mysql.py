@@ -12,6 +12,7 @@ from bridge.protocol.gateway import TableRow
 from bridge.transport import db_mysql
 from bridge.transport.db import JanusTable, Tls
 from tests.support.certs import Certificates
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.mariadb import MariaDb
 
 
@@ -211,7 +212,7 @@ async def test_a_frozen_server_costs_one_thread(url: MysqlUrl, mariadb: MariaDb)
         assert len(errors) == 20
     finally:
         mariadb.thaw()
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         assert await JanusTable(url).rows() == []
         # The thread that was given up ends by itself. A limiter has no event to wait for.
         while table.thread.borrowed_tokens:  # noqa: ASYNC110

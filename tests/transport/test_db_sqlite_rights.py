@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bridge import PROGRAM
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.environ import bare
 from tests.support.tables import sqlite_table
 
@@ -33,7 +34,7 @@ def refusal(path: Path, words: list[str]) -> str:
     """What ``janus-bridge db`` says of the file, after its name."""
     command = [*POWERLESS, str(PROGRAM), "db", *words, "-o", f"janus.janus_db_url=sqlite://{path}"]
     environ = {**bare(path.parent), "HOME": "/nonexistent"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=15)
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=HANG_SECONDS)
     if done.stderr.startswith("setpriv:"):
         pytest.skip(done.stderr)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done

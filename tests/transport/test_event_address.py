@@ -14,6 +14,7 @@ from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport import event_address
 from bridge.transport.event_address import Addresses
+from tests.support.deadlines import HANG_SECONDS
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
@@ -107,7 +108,7 @@ async def test_names_of_one_caller_that_hang_concern_nobody_else(nursery: trio.N
 
     for socket in HANGING[: event_address.CALLER_SHARE]:
         nursery.start_soon(admit, socket)
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         while names.asked < event_address.CALLER_SHARE:  # noqa: ASYNC110 - threads tell no event loop that they run
             await trio.sleep(0.001)
         for socket in HANGING[event_address.CALLER_SHARE :]:
@@ -128,7 +129,7 @@ async def test_a_look_up_counts_until_its_thread_ends(names: Names, monkeypatch:
     await refused(where, HANGING[-1], "hostile", "looked up already")
     monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
     names.release.set()
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         for _ in itertools.count():
             try:
                 await where.admit(LOCAL, "hostile")
@@ -145,7 +146,7 @@ async def test_many_callers_together_have_an_end_too(names: Names, monkeypatch: 
         await refused(where, socket, f"caller {number // 4}", "not found within")
     await refused(where, HANGING[-1], "one more", "64 names of callers are being looked up already")
     monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         await where.resolve(LOCAL)
 
 
@@ -158,6 +159,6 @@ async def test_subscribed_names_that_hang_do_not_keep_each_other_or_configured_o
         with pytest.raises(NotSent, match="not found within"):
             await where.resolve(socket)
     monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         await where.resolve(LOCAL)
         await where.resolve(ReplySocket.parse("tcp:localhost:5001"))

@@ -17,6 +17,7 @@ from bridge.protocol.event_payload import E_JANUS_EVENT, Encoding, Event, janus_
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_datagram import UdpSender, UnixSender
+from tests.support.deadlines import in_time
 
 ADDRESSES = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda socket: False)
 
@@ -167,7 +168,7 @@ async def test_unix_learns_at_once_that_a_full_listener_is_gone(path: Path, nurs
     sender = UnixSender(ReplySocket("unix", path=str(path)))
     await fill(sender)
     nursery.start_soon(leave)
-    with trio.fail_after(5), pytest.raises(NotSent, match="Connection refused"):
+    with in_time(5), pytest.raises(NotSent, match="Connection refused"):
         await sender.send(raw(b"late"), 10)
 
 

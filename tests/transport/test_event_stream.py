@@ -14,6 +14,7 @@ from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport import event_stream
 from bridge.transport.event_stream import StreamSender
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.ports import free_port
 from tests.support.tcp_listener import ADDRESSES, Listener, parcel, read
 
@@ -157,7 +158,7 @@ async def test_a_listener_that_says_everything_back_does_not_block_us(
 
     nursery.start_soon(echo)
     sender = listener.sender()
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         await sender.send(parcel(1, json.dumps({"pad": "x" * 20_000_000})), 1)
     sender.close()
 
@@ -172,7 +173,7 @@ async def test_a_reader_that_is_gone_ends_the_wait_for_room(listener: Listener, 
         await stream.aclose()
 
     nursery.start_soon(leave)
-    with trio.fail_after(3), pytest.raises(NotSent, match=r"cannot be reached: .*(reset|closed|Broken)"):
+    with in_time(3), pytest.raises(NotSent, match=r"cannot be reached: .*(reset|closed|Broken)"):
         await sender.send(parcel(count, BIG), 10)
 
 
@@ -203,7 +204,7 @@ async def test_a_listener_that_talks_and_does_not_read_is_too_slow(
                     await trio.sleep(0.005)
 
         nursery.start_soon(talk)
-        with trio.fail_after(5), pytest.raises(NotSent, match="too slow: it does not read"):
+        with in_time(5), pytest.raises(NotSent, match="too slow: it does not read"):
             await sender.send(parcel(2, "x" * 20_000_000), 1)
         nursery.cancel_scope.cancel()
     sender.close()

@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from bridge.transport.http_connection import Limits
+from tests.support.deadlines import in_time
 from tests.support.http_peer import Slow, post, serve, split_answers
 
 CLOSE = "Connection: close"
@@ -169,7 +170,7 @@ async def test_dripping_does_not_prolong_it(nursery: trio.Nursery) -> None:
             await client.send(b"X: y\r\n")
             await trio.sleep(0.02)
 
-    with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+    with in_time(5), pytest.raises(trio.BrokenResourceError):
         await drip()
 
 

@@ -11,6 +11,7 @@ from bridge.protocol.janus_url import JanusUrl
 from bridge.transport import janus_connect
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_ws import JanusWebSocket, WebSocketOptions
+from tests.support.deadlines import in_time
 from tests.support.fake_janus import Greeting, open_fake_janus
 from tests.support.ws_pair import URL, Record, Server
 
@@ -56,7 +57,7 @@ async def test_a_peer_that_does_not_take_leave_is_left_in_time(
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     nursery.start_soon(trio.serve_listeners, deaf, [listener])
     url = JanusUrl.parse(f"janusws://127.0.0.1:{listener.socket.getsockname()[1]}")
-    with trio.fail_after(5):
+    with in_time(5):
         reason = await open_and_run(url, WebSocketOptions(), Record(), lambda websocket: websocket.close())
         await left.wait()
     assert reason == "the bridge closed it"

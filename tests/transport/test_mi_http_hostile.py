@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.transport.http_connection import Limits
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import post, serve, split_answers
 from tests.transport.test_mi_http import PAGES, STATUSES
 
@@ -38,7 +39,7 @@ CHUNKS = st.lists(
 def exchange(address: tuple[str, int], chunks: list[bytes]) -> bytes:
     """Send piece by piece, half-close, and read to the end, blocking."""
     received = b""
-    with socket.create_connection(address, timeout=5) as client:
+    with socket.create_connection(address, timeout=HANG_SECONDS) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for chunk in chunks:

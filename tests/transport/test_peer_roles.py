@@ -16,6 +16,7 @@ from bridge.protocol.caller import Caller, Role
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.peer_roles import Grant, PeerRoles
+from tests.support.deadlines import HANG_SECONDS
 
 STRANGER, STRANGE_GROUP = 12345, 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may send in another user's name")
@@ -34,7 +35,7 @@ def client(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 async def answer(client: socket.socket) -> str:
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         await trio.lowlevel.wait_readable(client)
     return client.recv(4096).decode()
 
@@ -144,6 +145,6 @@ async def test_udp_and_fifo_have_a_role_each(nursery: trio.Nursery, tmp_path: Pa
 
     await nursery.start(serve_mi_fifo, MiFifo(str(tmp_path / "fifo"), 0o600, str(tmp_path)), note, roles)
     (tmp_path / "fifo").write_bytes(b"::{}")
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         await asked.wait()
     assert seen == [Caller(Role.COMMANDS, "fifo")]

@@ -13,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from bridge.transport import resolver
 from bridge.transport.resolver import Resolver
+from tests.support.deadlines import HANG_SECONDS
 
 LOOKUP = socket.getaddrinfo
 ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))]
@@ -56,7 +57,7 @@ async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Names]:
 
 async def started(names: Names, count: int) -> None:
     """Wait until so many look-ups are in their threads."""
-    with trio.fail_after(10):
+    with trio.fail_after(HANG_SECONDS):
         while names.running < count:  # noqa: ASYNC110 - threads tell no event loop that they run
             await trio.sleep(0.001)
 
@@ -148,7 +149,7 @@ async def test_names_that_hang_delay_no_other(names: Names) -> None:
         for name in names.hanging:
             nursery.start_soon(look_up, name.decode())
         await started(names, 100)
-        with trio.fail_after(10):
+        with trio.fail_after(HANG_SECONDS):
             assert await look_up("quick.example")
         nursery.cancel_scope.cancel()
 

@@ -10,6 +10,7 @@ import trio
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session_book import REMEMBERED
 from bridge.transport import session_journal
+from tests.support.deadlines import in_time
 from tests.support.journals import GATEWAY, OTHER, count, further, loaded, managed, rows, write
 
 
@@ -100,7 +101,7 @@ async def test_changes_are_written_while_it_runs(path: Path, nursery: trio.Nurse
     nursery.start_soon(journal.run)
     for n in range(1, 4):
         journal.save(GATEWAY, further(n))
-        with trio.fail_after(5):
+        with in_time(5):
             while count(path) < n:  # noqa: ASYNC110 - a file has no event
                 await trio.sleep(0.001)
     assert [row["session_id"] for row in rows(path)] == [1, 2, 3]

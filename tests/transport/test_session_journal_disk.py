@@ -18,6 +18,7 @@ import trio
 
 from bridge.protocol.session import SavedSession
 from bridge.transport import session_journal
+from tests.support.deadlines import in_time
 from tests.support.journals import GATEWAY, count, further, loaded, managed, rows, write
 
 ROOT = Path(__file__).parents[2]
@@ -207,7 +208,7 @@ async def test_disk_that_hangs_stops_nobody(
 ) -> None:
     monkeypatch.setattr(session_journal, "LAST_WRITE", 0.05)
     journal = loaded(path)
-    with trio.fail_after(5):
+    with in_time(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(journal.run)
             journal.save(GATEWAY, managed(1))
