@@ -65,7 +65,8 @@ class Connection:
         self._limits = limits
         self._hangups = hangups
         self._patience = {Phase.IDLE: limits.idle, Phase.HEAD: limits.head, Phase.BODY: limits.body}
-        self._parser = RequestParser(service.admit, peer, limits.max_body)
+        secure = isinstance(stream, trio.SSLStream)
+        self._parser = RequestParser(service.admit, peer, limits.max_body, secure=secure)
         self._phase = Phase.IDLE
         self._state = _State.READING
         self._scope = trio.CancelScope()

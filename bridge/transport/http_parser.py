@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import httptools
 
+from bridge.transport.http_head import NO_VERSION, head_fault
 from bridge.transport.http_messages import Reply, Request, refuse
 
 # What one read may bring, and what a head may have beyond the read that it began in. So a head of this size always
@@ -21,15 +22,17 @@ READ_SIZE: Final = 16384
 # The longest coding of an allowed body: chunks of one byte each, "1\r\nX\r\n". What is longer is endless trailers or
 # extensions, of which httptools would keep some.
 _FRAMING: Final = 6
+_MAX_HEADERS: Final = 128
+# In llhttp's words: what is HTTP, but none of ours. (A PRI is the beginning of HTTP/2.)
+_OTHER_VERSION: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 
 # Called when a head is complete, before the body is read: a refusal, or None to go on. A refusal with ``close`` is
 # sent at once; another one waits until the body has been read (and not kept), so that the connection stays in step.
 Admit: TypeAlias = Callable[[Request], Reply | None]
 
 _NO_METHOD = refuse(406, "Unsupported HTTP request!", close=True)
-_NO_VERSION = refuse(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here", close=True)
-_NO_HOST = refuse(400, "Host header missing or repeated", close=True)
 _LONG_HEAD = refuse(431, "Request head too large", close=True)
+_MANY_HEADERS = refuse(431, f"More than {_MAX_HEADERS} headers", close=True)
 _LONG_BODY = refuse(413, "Request body too large", close=True)
 
 
@@ -52,8 +55,8 @@ class RequestParser:
     understood, or is wanted: the connection has to end. The methods ``on_...`` are httptools's.
     """
 
-    def __init__(self, admit: Admit, peer: str, max_body: int) -> None:
-        """``peer`` goes into each request; ``max_body`` is in bytes."""
+    def __init__(self, admit: Admit, peer: str, max_body: int, *, secure: bool = False) -> None:
+        """``peer`` goes into each request; ``max_body`` is in bytes; ``secure``: over TLS."""
         self.ready: list[Request] = []
         self.phase = Phase.IDLE
         self.stopped = False
@@ -61,9 +64,11 @@ class RequestParser:
         self._admit = admit
         self._peer = peer
         self._max_body = max_body
+        self._secure = secure
         self._fed = 0  # bytes of the reads that the present request is spread over
         self._request = Request(peer)
-        self._target = b""
+        self._target = bytearray()
+        self._headers = 0
         self._body: list[bytes] = []
         self._size = 0
         self._upgrading = False
@@ -75,8 +80,7 @@ class RequestParser:
             self._parse(data)
         except httptools.HttpParserError as error:
             if not self.stopped:  # else it is our own _Stopped, or what follows the last request
-                unknown = isinstance(error, httptools.HttpParserInvalidMethodError)
-                self._stop(_NO_METHOD if unknown else refuse(400, f"{error}", close=True))
+                self._stop(_refusal(error))
         if self.phase is Phase.IDLE or self.stopped:
             return
         self._fed += len(data)
@@ -100,7 +104,7 @@ class RequestParser:
 
     def _head_without_upgrade(self) -> bytes:
         version = b"HTTP/1.0" if self._request.old else b"HTTP/1.1"
-        lines = [b" ".join((self._request.method, self._target, version))]
+        lines = [b" ".join((self._request.method, bytes(self._target), version))]
         lines += [name + b": " + value for name, value in self._request.headers.items() if name != b"upgrade"]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
@@ -116,7 +120,8 @@ class RequestParser:
         self.phase = Phase.HEAD
         self._fed = 0
         self._request = Request(self._peer)
-        self._target = b""
+        self._target = bytearray()
+        self._headers = 0
         self._upgrading = False
 
     def on_url(self, url: bytes) -> None:
@@ -125,6 +130,10 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase is Phase.BODY:  # a trailer; none has a meaning here
             return
+        self._headers += 1
+        if self._headers > _MAX_HEADERS:
+            self._stop(_MANY_HEADERS)
+            raise _Stopped
         headers = self._request.headers
         name = name.lower()
         headers[name] = headers[name] + b", " + value if name in headers else value
@@ -134,21 +143,13 @@ class RequestParser:
         request.method = self._parser.get_method()
         version = self._parser.get_http_version()
         request.old = version == "1.0"
-        self._upgrading = self._parser.should_upgrade() and request.method != b"CONNECT"
+        self._upgrading = self._parser.should_upgrade() and request.method != b"CONNECT" and version in ("1.1", "1.0")
         if self._upgrading:
             return
         request.keep_alive = self._parser.should_keep_alive()
-        host = headers.get(b"host")
-        refusal: Reply | None = None
-        if version not in ("1.1", "1.0"):
-            refusal = _NO_VERSION
-        elif (host is None and not request.old) or (host is not None and b"," in host):
-            refusal = _NO_HOST
-        else:
-            request.path = _path(self._target)
-            refusal = self._admit(request)
-        if refusal is None and int(headers.get(b"content-length", b"0")) > self._max_body:
-            refusal = _LONG_BODY
+        refusal = head_fault(request, bytes(self._target), version, secure=self._secure) or self._admit(request)
+        if refusal is None and int(headers.get(b"content-length", b"0")[-20:]) > self._max_body:
+            refusal = _LONG_BODY  # llhttp has seen that it fits in 64 bits, however many zeros it begins with
         waits = b"expect" in headers and not request.old and headers[b"expect"].lower() == b"100-continue"
         if refusal is not None and (refusal.close or waits):
             self._stop(refusal)
@@ -178,13 +179,7 @@ class RequestParser:
         self.ready.append(self._request)
 
 
-def _path(target: bytes) -> bytes:
-    """The path of a request target in origin form, or in absolute form as for a proxy (RFC 9112 3.2); else nothing."""
-    if target.startswith(b"/"):
-        return target.partition(b"?")[0]
-    if b"://" not in target:  # of OPTIONS or CONNECT
-        return b""
-    try:
-        return httptools.parse_url(target).path or b""
-    except httptools.HttpParserInvalidURLError:
-        return b""
+def _refusal(error: httptools.HttpParserError) -> Reply:
+    if isinstance(error, httptools.HttpParserInvalidMethodError):
+        return _NO_METHOD
+    return NO_VERSION if str(error) in _OTHER_VERSION else refuse(400, f"{error}", close=True)

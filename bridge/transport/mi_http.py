@@ -32,6 +32,7 @@ _NO_BODY = Reply(400, JSON)
 _ACCEPTED = Reply(202, JSON)
 # Where OpenSIPS closes the connection without a word.
 _WRONG_TYPE = refuse(415, "Content-Type has to be application/json")
+_CODED = refuse(415, "A body with a Content-Encoding is not understood", headers=b"Accept-Encoding: identity\r\n")
 _ONLY_GET = refuse(405, "Only GET here", headers=b"Allow: GET, HEAD\r\n")
 
 
@@ -75,11 +76,11 @@ class MiHttp:
             request.caller = verdict  # every role may look at pages
         if method == b"POST":
             if mi:
-                return None if _is_json(request.headers.get(b"content-type", b"")) else _WRONG_TYPE
+                return _type_fault(request)
             return _ONLY_GET if page else _UNKNOWN_PATH
         if page and method in (b"GET", b"HEAD"):
             return None
-        if method == b"GET":
+        if method in (b"GET", b"HEAD"):
             return _NO_GET if mi else _UNKNOWN_PATH
         return _WRONG_METHOD
 
@@ -97,6 +98,12 @@ class MiHttp:
         return _ACCEPTED if answer is None else Reply(200, JSON, answer)
 
 
+def _type_fault(request: Request) -> Reply | None:
+    if request.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        return _CODED
+    return None if _is_json(request.headers.get(b"content-type", b"")) else _WRONG_TYPE
+
+
 def _is_json(content_type: bytes) -> bool:
-    """As mi_http compares: the beginning, in any case; ``text/xml`` is let in from the days of XML-RPC."""
-    return content_type[:16].lower() == b"application/json" or content_type[:8].lower() == b"text/xml"
+    """The media type is compared, its parameters are not: RFC 8259 defines none. (mi_http compares the beginning.)"""
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"

@@ -226,7 +226,7 @@ def test_what_surrounds_a_body_has_an_end(endless: bytes) -> None:
         (b"GET /mi?a?b HTTP/1.1", b"/mi"),
         (b"GET /a%20b HTTP/1.1", b"/a%20b"),
         (b"GET http://h:80/mi?x HTTP/1.1", b"/mi"),
-        (b"GET http://h HTTP/1.1", b""),
+        (b"GET http://h HTTP/1.1", b"/"),
         (b"GET http://h:99999/mi HTTP/1.1", b""),
         (b"OPTIONS * HTTP/1.1", b""),
         (b"CONNECT h:80 HTTP/1.1", b""),

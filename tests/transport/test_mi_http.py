@@ -39,8 +39,13 @@ STATUSES = [
     ("absolute form", raw("POST http://127.0.0.1/mi?a HTTP/1.1", HOST, JSON, LENGTH2, body="{}"), 200, True),
     ("type with charset", typed("application/json; charset=utf-8"), 200, True),
     ("type in capitals", typed("APPLICATION/JSON"), 200, True),
-    ("json-rpc", typed("application/json-rpc"), 200, True),
-    ("text/xml", typed("text/xml"), 200, True),
+    ("type with a blank before its parameter", typed("application/json ; charset=utf-8"), 200, True),
+    ("json-rpc", typed("application/json-rpc"), 415, True),
+    ("jsonx", typed("application/jsonx"), 415, True),
+    ("text/xml", typed("text/xml"), 415, True),
+    ("two types", raw("POST /mi HTTP/1.1", HOST, JSON, JSON, LENGTH2, body="{}"), 415, True),
+    ("gzip", raw("POST /mi HTTP/1.1", HOST, JSON, "Content-Encoding: gzip\r\n", LENGTH2, body="{}"), 415, True),
+    ("HEAD", raw("HEAD /mi HTTP/1.1", HOST), 405, True),
     ("names in any case", raw("POST /mi HTTP/1.1", HOST.upper(), JSON.lower(), LENGTH2.upper(), body="{}"), 200, True),
     ("no host needed in 1.0", raw("POST /mi HTTP/1.0", JSON, LENGTH2, body="{}"), 200, False),
     ("empty body", raw("POST /mi HTTP/1.1", HOST, JSON, "Content-Length: 0\r\n"), 400, True),
@@ -66,9 +71,30 @@ STATUSES = [
     ("bare line feeds", b"POST /mi HTTP/1.1\nHost: 127.0.0.1\n\n", 400, False),
     ("no host", raw("POST /mi HTTP/1.1", JSON, LENGTH2, body="{}"), 400, False),
     ("two hosts", raw("POST /mi HTTP/1.1", HOST, HOST, JSON, LENGTH2, body="{}"), 400, False),
+    ("two hosts in 1.0", raw("POST /mi HTTP/1.0", HOST, HOST, JSON, LENGTH2, body="{}"), 400, False),
+    ("no name in the host", raw("POST /mi HTTP/1.1", "Host: a/b\r\n", JSON, LENGTH2, body="{}"), 400, False),
+    ("another host in the target", raw("POST http://a.b/mi HTTP/1.1", HOST, JSON, LENGTH2, body="{}"), 403, False),
+    ("host of the target", raw("POST http://[::1]/mi HTTP/1.1", "Host: a.b\r\n", JSON, LENGTH2, body="{}"), 200, True),
+    ("a user in the target", raw("POST http://u:p@127.0.0.1/mi HTTP/1.1", HOST, JSON, LENGTH2, body="{}"), 400, False),
+    ("https in the target", raw("POST https://127.0.0.1/mi HTTP/1.1", HOST, JSON, LENGTH2, body="{}"), 421, False),
+    ("ftp in the target", raw("POST ftp://127.0.0.1/mi HTTP/1.1", HOST, JSON, LENGTH2, body="{}"), 421, False),
+    ("chunks in 1.0", raw("POST /mi HTTP/1.0", HOST, JSON, CHUNKED, body="2\r\n{}\r\n0\r\n\r\n"), 400, False),
+    ("gzip, chunked", raw("POST /mi HTTP/1.1", HOST, JSON, "Transfer-Encoding: gzip, chunked\r\n"), 501, False),
+    ("gzip alone", raw("POST /mi HTTP/1.1", HOST, JSON, "Transfer-Encoding: gzip\r\n"), 400, False),
+    ("chunked twice", raw("POST /mi HTTP/1.1", HOST, JSON, CHUNKED, CHUNKED), 400, False),
+    ("an unknown Expect", raw("POST /mi HTTP/1.1", HOST, JSON, "Expect: 200-ok\r\n", LENGTH2, body="{}"), 417, False),
+    ("a folded header", raw("POST /mi HTTP/1.1", HOST, JSON, "X: a\r\n b\r\n", LENGTH2, body="{}"), 400, False),
+    ("a blank before the colon", raw("POST /mi HTTP/1.1", HOST, JSON, "X : a\r\n", LENGTH2, body="{}"), 400, False),
+    ("a length of many digits", raw("POST /mi HTTP/1.1", HOST, JSON, f"Content-Length: {'9' * 5000}\r\n"), 400, False),
+    ("many zeros", raw("POST /mi HTTP/1.1", HOST, JSON, f"Content-Length: {'0' * 5000}2\r\n", body="{}"), 200, True),
+    ("a signed length", raw("POST /mi HTTP/1.1", HOST, JSON, "Content-Length: +2\r\n", body="{}"), 400, False),
+    ("a chunk of many digits", raw("POST /mi HTTP/1.1", HOST, JSON, CHUNKED, body="1" * 5000 + "\r\n"), 400, False),
+    ("many headers", raw("POST /mi HTTP/1.1", HOST, "a:b\r\n" * 200, JSON, LENGTH2, body="{}"), 431, False),
     ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 406, False),
-    ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, False),
+    ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, False),
     ("HTTP/2.0", raw("POST /mi HTTP/2.0", HOST, JSON, LENGTH2, body="{}"), 505, False),
+    ("HTTP/2.0 with an upgrade", raw("GET / HTTP/2.0", HOST, "Connection: upgrade\r\nUpgrade: x\r\n"), 505, False),
+    ("HTTP/1.2", raw("POST /mi HTTP/1.2", HOST, JSON, LENGTH2, body="{}"), 505, False),
     ("HTTP/0.9", b"GET /mi\r\n\r\n", 505, False),
 ]  # fmt: skip
 
@@ -200,4 +226,4 @@ async def test_a_page_takes_nothing_else(nursery: trio.Nursery) -> None:
     client = await page_client(nursery)
     answer = await client.ask(post(path="/metrics"))
     assert (answer.status, answer.header("Allow")) == (405, "GET, HEAD")
-    assert (await get(client, "/mi", "HEAD")).status == 406
+    assert (await get(client, "/mi", "HEAD")).status == 405
