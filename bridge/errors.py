@@ -10,6 +10,7 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     ├── InvalidCommand       400 "Invalid Janus command"
     ├── LinkDown             503 "Janus not connected"           nothing was sent: safe to repeat
     ├── TooManyInFlight      503 "Too many commands in flight"   nothing was sent: safe to repeat
+    ├── OverBudget           503 "Too many bytes pending"        nothing was done: safe to repeat
     ├── TransactionLost      502 "Janus connection lost"         sent, the link fell: outcome unknown
     ├── TransactionTimeout   408 "Janus command timed out"
     ├── ConnectFailed        an attempt to connect to a Janus failed (inside a link; callers see LinkDown)
@@ -59,6 +60,11 @@ class LinkDown(BridgeError):
 class TooManyInFlight(BridgeError):
     code = 503
     message = "Too many commands in flight"
+
+
+class OverBudget(BridgeError):
+    code = 503
+    message = "Too many bytes pending"
 
 
 class TransactionLost(BridgeError):

@@ -60,6 +60,7 @@ ERRORS = {
     "500 Janus table not loaded": "`janus_reload`: the table cannot be read; `data` says why",
     "502 Janus connection lost": "sent, the connection was lost: the outcome is unknown",
     "503 Janus not connected": "nothing was sent: safe to repeat",
+    "503 Too many bytes pending": "requests hold as many bytes as `[mi] pending_bytes` allows; nothing was done",
     "503 Too many commands in flight": "nothing was sent: safe to repeat",
 }
 
@@ -83,6 +84,11 @@ GAUGES = {
     "table_age": "seconds since the table was read from the database; -1 if it never was",
     "log_drops": "lines of the log that nobody read fast enough, or that could not be written",
     "loop_lag_us": "microseconds that the event loop ran late at most, in the last minute",
+    "pending_mi": "bytes of requests held, of the `pending_bytes` in `[mi]`",
+    "memory_used": "bytes of memory of the control group whose limit is nearest; -1 if there is no limit",
+    "memory_limit": "that limit, as `MemoryMax=`; -1 if there is none",
+    "tasks_used": "tasks of the control group whose limit is nearest; -1 if there is no limit",
+    "tasks_limit": "that limit, as `TasksMax=`; -1 if there is none",
 }
 
 TIMESTAMP = ("core:timestamp", "non-incremental", "seconds since the start, as in OpenSIPS")

@@ -151,6 +151,14 @@ class MiSettings:
         kinds.TEXT, "PEM file with its key, where http_tls_cert does not hold it", reloadable=True
     )
     max_body: int = _row(kinds.INTEGER, "the longest HTTP request", 1 << 20, "bytes", low=1024, high=1 << 30)
+    pending_bytes: int = _row(
+        kinds.INTEGER,
+        "what all requests may hold that are being read, executed or answered; one client may have half of it",
+        64 << 20,
+        "bytes",
+        low=1 << 20,
+        high=1 << 36,
+    )
     allow: tuple[Network, ...] = _row(kinds.NETWORKS, "networks whose HTTP clients are answered", _LOOPBACK)
     token: Secret | None = _row(
         kinds.TOKEN,

@@ -16,6 +16,7 @@ from bridge.protocol.janus import Kind
 if TYPE_CHECKING:
     from bridge.core.connection import Connection
     from bridge.core.timers import Timer
+    from bridge.protocol.budget import Holding
 
 
 class Progress(Enum):
@@ -53,6 +54,7 @@ class Call:
         "error",
         "forsaken",
         "handle_id",
+        "holding",
         "kind",
         "notification",
         "progress",
@@ -84,6 +86,7 @@ class Call:
         self.wire: str | None = None  # its transaction, once it was sent
         self.connection: Connection | None = None  # what it was sent on
         self.forsaken = False  # its caller left
+        self.holding: Holding | None = None  # of a notification: what its request holds of a budget
         self.timer: Timer | None = None  # its time limit
         self.answer: JsonObject | None = None
         self.error: BridgeError | None = None

@@ -89,7 +89,7 @@ class _Methods:
         link = self.registry.find(arguments["janus_id"])
         command = read_command(arguments.pop("janus_command"), self.members_of(link.gateway.janus_id))
         if call.notification:
-            link.traffic.post(command, timeout)
+            link.traffic.post(command, timeout, call.holding)
             return None
         return await link.traffic.request(command, timeout)
 

@@ -5,7 +5,8 @@ contract 8.2 (metrics and statistics are the same figures), 6.4 (what of a gatew
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from bridge.core.commands_core import Process
 from bridge.core.evi import EventInterface
@@ -14,7 +15,16 @@ from bridge.core.pulse import Pulse
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import Table
-from bridge.protocol.figures import Figures, GatewayFigures, SessionFigures, SubscriberFigures, TableFigures
+from bridge.protocol.budget import Budget
+from bridge.protocol.figures import (
+    BudgetFigures,
+    Figures,
+    GatewayFigures,
+    Room,
+    SessionFigures,
+    SubscriberFigures,
+    TableFigures,
+)
 from bridge.protocol.session import JanusSession, shorten
 
 
@@ -28,10 +38,16 @@ class Ledger:
         links: LinkRegistry,
         evi: EventInterface,
         table: Table,
+        budgets: Mapping[str, Budget],
+        room: Callable[[], Room],
         log_drops: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``log_drops()``: lines of the log that could not be written."""
+        """``budgets`` by the section that has their ``pending_bytes``; ``room`` asks the system; ``log_drops()``: lines
+        of the log that could not be written.
+        """
         self._process = process
+        self._budgets = budgets
+        self._room = room
         self._log_drops = log_drops
         self._stats = stats
         self._links = links
@@ -52,8 +68,14 @@ class Ledger:
             "table_age": self._table_age,
             "log_drops": log_drops,
             "loop_lag_us": lambda: round(self._pulse.lag * 1e6),
+            "memory_used": lambda: _known(room().memory),
+            "memory_limit": lambda: _known(room().memory_limit),
+            "tasks_used": lambda: _known(room().tasks),
+            "tasks_limit": lambda: _known(room().tasks_limit),
         }.items():
             stats.gauge(name, read)
+        for name, budget in budgets.items():
+            stats.gauge(f"pending_{name}", partial(getattr, budget, "used"))
 
     def figures(self) -> Figures:
         """Everything that metrics and status page say, now."""
@@ -65,6 +87,8 @@ class Ledger:
             loop_lag=self._pulse.lag,
             table=self._table_figures(),
             counters={**self._stats.totals(), "log_drops": self._log_drops()},
+            budgets=[BudgetFigures(name, b.used, b.total, b.refused) for name, b in self._budgets.items()],
+            room=self._room(),
             subscribers=self._subscribers(),
             gateways=map(_gateway, self._links),
         )
@@ -106,6 +130,11 @@ class Ledger:
                     events.append(event)
                     left.append(ttl)
         return list(dict.fromkeys(events)), None if None in left else max((ttl for ttl in left if ttl), default=0)
+
+
+def _known(figure: int | None) -> int:
+    """A statistic is an integer: -1 where nothing is known."""
+    return -1 if figure is None else figure
 
 
 def _sessions(link: JanusLink) -> Iterator[JanusSession]:

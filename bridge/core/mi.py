@@ -11,22 +11,30 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bridge.core.stats import Stats
-from bridge.errors import BridgeError, MalformedMessage
+from bridge.errors import BridgeError, MalformedMessage, OverBudget
 from bridge.protocol import jsonrpc
+from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import InvalidRequest, RpcError
 from bridge.protocol.recipe import Recipe, bind
 
 log = logging.getLogger("bridge.mi")
 
+OVERHEAD = 2048  # bytes that a request takes beside its own: its task, its call, its place in tables
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks."""
+    """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
+
+    ``holding`` is what the request holds of the budget until its handler ends. Whatever holds the request for longer
+    takes it over (``handed_on``).
+    """
 
     arguments: dict[str, Any]
     notification: bool
     caller: Caller
+    holding: Holding
 
 
 # Returns the result, a JSON value. A BridgeError becomes the MI error with its code, message and data.
@@ -59,9 +67,10 @@ def require(caller: Caller, role: Role, what: str) -> None:
 class Registry:
     """The methods by every spelling of their names. ``dispatch`` is the one door for all transports."""
 
-    def __init__(self, stats: Stats | None = None) -> None:
-        """``stats`` counts ``mi_requests`` and ``mi_errors``."""
+    def __init__(self, stats: Stats | None = None, pending: Budget | None = None) -> None:
+        """``stats`` counts ``mi_requests`` and ``mi_errors``; ``pending`` is the budget of requests, unset: 64 MiB."""
         self._stats = stats if stats is not None else Stats()
+        self._pending = pending if pending is not None else Budget(64 * 2**20)
         self._commands: list[Command] = []
         self._by_name: dict[str, Command] = {}
         self._by_local: dict[str, list[Command]] = {}
@@ -104,13 +113,19 @@ class Registry:
         except MalformedMessage:
             self._stats.add("mi_errors")
             raise
+        holding = Holding(self._pending, caller.name)
+        size = len(body) + OVERHEAD
         # What the handler does not keep is not kept here while it waits: neither the bytes nor the values they were.
         del body
         try:
             command = self.find(request.method)
             require(caller, command.role, command.name)
-            running = command.handler(Call(bind(command.recipes, request.params), request.notification, caller))
+            arguments = bind(command.recipes, request.params)
+            if not holding.resize(size):
+                raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
+            running = command.handler(Call(arguments, request.notification, caller, holding))
             request.params = None
+            del arguments
             result = await running
             if request.notification:
                 return None
@@ -120,6 +135,8 @@ class Registry:
         except Exception:
             log.exception("MI method %s failed", request.method)
             error = RpcError(jsonrpc.SERVER_ERROR, "Server error")
+        finally:
+            holding.resize(0)
         self._stats.add("mi_errors")
         if request.notification:
             reason = error.data or "no more is known"

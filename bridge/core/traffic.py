@@ -4,7 +4,7 @@ Owns their transactions, lanes and outcomes (contract 5.4, 5.5). Must not know h
 what messages mean: ``core/hearing.py`` says which call a message answers.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from functools import partial
 
@@ -17,6 +17,7 @@ from bridge.core.lanes import Lanes
 from bridge.core.tally import Tally
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
 from bridge.protocol import codec
+from bridge.protocol.budget import Holding
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 from bridge.protocol.janus import verb_of
@@ -42,8 +43,8 @@ class Traffic:
         self.closed_because = closed_because
         # While the sessions are on their way to another connection: commands that came since, and those whose lane
         # became free since.
-        self._held: deque[Call] | None = None
-        self._parked: deque[Call] = deque()
+        self._held: dict[Call, None] | None = None  # sets that keep their order
+        self._parked: dict[Call, None] = {}
         self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
 
     @property
@@ -76,9 +77,14 @@ class Traffic:
             self._forsake(call)
         return call.result()
 
-    def post(self, command: JanusCommand, timeout: float) -> None:
-        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted."""
-        self._begin(command, timeout, notification=True)
+    def post(self, command: JanusCommand, timeout: float, holding: Holding | None = None) -> None:
+        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted.
+
+        What its request holds is handed on to it, until it is over.
+        """
+        call = self._begin(command, timeout, notification=True)
+        if holding is not None and not call.finished:
+            call.holding = holding.handed_on()
 
     def _begin(self, command: JanusCommand, timeout: float, *, notification: bool) -> Call:
         began = trio.current_time()
@@ -96,7 +102,7 @@ class Traffic:
         self._calls.add(call)
         call.timer = self._env.timers.call_at(call.deadline, partial(self._expire, call))
         if self._held is not None:
-            self._held.append(call)
+            self._held[call] = None
         elif self._lanes.enter(call):
             self._transmit(call)
 
@@ -114,13 +120,13 @@ class Traffic:
     def hold(self) -> None:
         """The sessions are about to move to another connection: what comes from now on waits until ``release``."""
         if self._held is None:
-            self._held = deque()
+            self._held = {}
 
     def release(self, connection: Connection) -> None:
         """The sessions are on this connection: what waited goes out in the order in which it came."""
         self.connection = connection
         held, self._held = self._held or (), None
-        parked, self._parked = self._parked, deque()
+        parked, self._parked = self._parked, {}
         for call in parked:
             self._transmit(call)
         for call in held:
@@ -175,7 +181,7 @@ class Traffic:
         if call.finished:
             return
         if self.connection is None or self._held is not None:
-            self._parked.append(call)
+            self._parked[call] = None
             return
         text, members = call.command.take()
         if call.session_id is not None:
@@ -261,6 +267,12 @@ class Traffic:
     def _over(self, call: Call) -> None:
         if call.timer is not None:
             call.timer.cancel()
+        if call.holding is not None:
+            call.holding.release()
+        if self._held:
+            self._held.pop(call, None)
+        if self._parked:
+            self._parked.pop(call, None)
         if call.wire is not None:
             self._table.close(call.wire)
         if call.connection is not None:

@@ -27,8 +27,10 @@ from bridge.core.table import Table
 from bridge.core.timers import Timers
 from bridge.daemon.gateways import Gateways
 from bridge.protocol.backoff import Backoff
+from bridge.protocol.budget import Budget
 from bridge.protocol.event_payload import E_JANUS_EVENT
 from bridge.protocol.gateway import Gateway
+from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
@@ -49,6 +51,7 @@ class Parts:
     table: Table
     saved_table: SavedTable
     mi: Registry
+    pending: Budget
     ledger: Ledger
 
 
@@ -77,15 +80,16 @@ def build(config: Config) -> Parts:
     saved_table = SavedTable(config.state.dir / "table.json", database.name)
     retry = Backoff(1.0, 30.0, random.uniform)
     table = Table(links, database.rows, saved_table.save, retry, time.time, config.janus.db_poll_interval)
-    mi = Registry(stats)
+    pending = Budget(config.mi.pending_bytes)
+    mi = Registry(stats, pending)
     process = Process(__version__, sys.argv, os.getcwd(), os.getpid(), time.time())
     mi.add(
         *core_commands(mi, stats, process),
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.members),
         *commands_evi.commands(evi, addresses.admit),
     )
-    ledger = Ledger(process, stats, links, evi, table, logs.dropped)
-    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, ledger)
+    ledger = Ledger(process, stats, links, evi, table, {"mi": pending}, room, logs.dropped)
+    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, ledger)
 
 
 def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:

@@ -97,6 +97,24 @@ class TableFigures(NamedTuple):
         return self.freshness == "fresh" and self.error is None
 
 
+class BudgetFigures(NamedTuple):
+    """A budget of bytes by its name: what is held, what may be, and how often there was no room."""
+
+    name: str
+    used: int
+    total: int
+    refused: int
+
+
+class Room(NamedTuple):
+    """What the system lets this process have: bytes of memory and tasks, used and allowed; None: nothing is known."""
+
+    memory: int | None = None
+    memory_limit: int | None = None
+    tasks: int | None = None
+    tasks_limit: int | None = None
+
+
 class Figures(NamedTuple):
     """The whole bridge. ``now`` and ``started`` in unix seconds, ``loop_lag`` in seconds (the worst of a minute).
 
@@ -110,5 +128,7 @@ class Figures(NamedTuple):
     loop_lag: float
     table: TableFigures
     counters: Mapping[str, int]
+    budgets: Sequence[BudgetFigures]
+    room: Room
     subscribers: Sequence[SubscriberFigures]
     gateways: Iterator[GatewayFigures]

@@ -7,12 +7,14 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked
 
 from bridge.config import load
-from bridge.core.mi import Call, Command, Handler, Registry
+from bridge.core.mi import OVERHEAD, Call, Command, Handler, Registry
 from bridge.core.stats import Stats
 from bridge.daemon.parts import build
 from bridge.errors import LinkDown, MalformedMessage
+from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import PARSE_ERROR
 from bridge.protocol.recipe import Parameter, Recipe
@@ -74,7 +76,8 @@ async def test_a_handler_gets_arguments_and_whether_anybody_listens() -> None:
     made.add(command(handler, recipes=((), (Parameter("x", "int"),))))
     assert await made.dispatch(call("m", '["5"]'), OPERATOR) == result("null")
     assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
-    assert calls == [Call({"x": 5}, False, OPERATOR), Call({}, True, OPERATOR)]
+    seen = [(call.arguments, call.notification, call.caller) for call in calls]
+    assert seen == [({"x": 5}, False, OPERATOR), ({}, True, OPERATOR)]
 
 
 async def test_an_error_of_the_bridge_is_the_answer() -> None:
@@ -194,3 +197,55 @@ async def test_log_level_is_read_by_all_and_set_by_few() -> None:
     assert b"Processes" in (await core_registry().dispatch(call("log_level"), reader) or b"")
     refused = error(403, "Forbidden", "setting log_level needs the role everything ([mi] roles); who has commands")
     assert await core_registry().dispatch(call("log_level", "[4]"), reader) == refused
+
+
+async def test_requests_that_wait_have_a_budget(nursery: trio.Nursery) -> None:
+    """Answered 503 beyond it; what waits for long is counted until it ends, and a small request finds room."""
+    go = trio.Event()
+
+    async def handler(call: Call) -> int:
+        await go.wait()
+        return 1
+
+    pending = Budget(2**20)
+    made = Registry(pending=pending)
+    made.add(command(handler, recipes=((), (Parameter("x", "any"),))))
+    large = call("m", f'["{"x" * 100_000}"]')
+    answers: list[bytes | None] = []
+
+    async def ask(body: bytes) -> None:
+        answers.append(await made.dispatch(body, OPERATOR))
+
+    for _ in range(5):
+        nursery.start_soon(ask, large)
+    await wait_all_tasks_blocked()
+    assert 3 * len(large) < pending.used < 3 * (len(large) + OVERHEAD) + 1
+    assert len(answers) == 2
+    assert answers[0] is not None
+    assert json.loads(answers[0])["error"]["message"] == "Too many bytes pending"
+    assert json.loads(answers[0])["error"]["code"] == 503
+    nursery.start_soon(ask, call("m"))
+    await wait_all_tasks_blocked()
+    assert len(answers) == 2
+    go.set()
+    await wait_all_tasks_blocked()
+    assert answers[2:] == [result("1")] * 4
+    assert pending.used == 0
+
+
+async def test_what_fails_or_is_left_gives_back_what_it_held(nursery: trio.Nursery) -> None:
+    async def handler(call: Call) -> None:
+        if call.arguments:
+            raise RuntimeError
+        await trio.sleep_forever()
+
+    pending = Budget(2**20)
+    made = Registry(pending=pending)
+    made.add(command(handler, recipes=((), (Parameter("x", "any"),))))
+    await made.dispatch(call("m", "[1]"), OPERATOR)
+    assert pending.used == 0
+    with trio.CancelScope() as scope:
+        nursery.start_soon(trio.sleep, 0)
+        scope.cancel()
+        await made.dispatch(call("m"), OPERATOR)
+    assert pending.used == 0

@@ -16,9 +16,10 @@ from bridge.core.registry import LinkRegistry
 from bridge.core.table import Table
 from bridge.errors import BridgeError, TableUnavailable
 from bridge.protocol.backoff import Backoff
+from bridge.protocol.budget import Budget
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.event_delivery import NotSent, Parcel
-from bridge.protocol.figures import OUTCOMES, GatewayFigures, TableFigures
+from bridge.protocol.figures import OUTCOMES, GatewayFigures, Room, TableFigures
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.janus import GEN, Janus
@@ -47,11 +48,13 @@ class Office:
         self.bed = bed
         self.now = 5000.0
         self.rows: list[TableRow] | TableUnavailable = []
+        self.budget, self.room = Budget(2**20), Room()
         self.evi = EventInterface(lambda socket: Nowhere(), bed.stats, Limits(queue_events=2), clock=time.time)
         backoff = Backoff(1, 1, lambda low, high: low)
         self.table = Table(bed.registry, self.read, self.keep, backoff, lambda: self.now)
         process = Process("1.2.3", [], "/", 1, 4000.0, now=lambda: self.now)
-        self.ledger = Ledger(process, bed.stats, bed.registry, self.evi, self.table)
+        budgets = {"mi": self.budget}
+        self.ledger = Ledger(process, bed.stats, bed.registry, self.evi, self.table, budgets, lambda: self.room)
 
     async def read(self) -> list[TableRow]:
         await trio.lowlevel.checkpoint()

@@ -8,6 +8,7 @@ import trio
 
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
+from bridge.protocol.budget import Budget
 from bridge.protocol.codec import INTEGER_MEMBERS
 from tests.support.callers import OPERATOR
 from tests.support.fake_janus import SILENCE, open_fake_janus
@@ -44,3 +45,26 @@ async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None
         gc.collect()
         assert len(gc.get_objects()) - before < COMMANDS * ELEMENTS / 100
         nursery.cancel_scope.cancel()
+
+
+async def test_a_notification_is_counted_until_it_is_over() -> None:
+    """Nobody waits for it: its bytes would else be held beyond any budget, a thousand a gateway."""
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
+        await bed.ready()
+        fake.script["message"] = lambda _: SILENCE
+        budget = Budget(2**20)
+        registry = Registry(bed.stats, budget)
+
+        async def no_reload() -> Any:
+            raise AssertionError
+
+        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: INTEGER_MEMBERS))
+        command = {"janus": "message", "handle_id": 7, "body": {"x": "x" * 10_000}}
+        request = {"jsonrpc": "2.0", "method": "janus_send_request", "params": ["gw", command]}
+        body = json.dumps(request).encode()
+        for number in range(1, 4):
+            assert await registry.dispatch(body, OPERATOR) is None
+            assert number * len(body) < budget.used < number * (len(body) + 4096)
+        bed.reconcile({})
+        assert await registry.dispatch(body, OPERATOR) is None  # refused: there is no such gateway any more
+        await bed.until(lambda: budget.used == 0)

@@ -6,8 +6,10 @@ from typing import Any
 from bridge.protocol.figures import (
     BUCKETS,
     OUTCOMES,
+    BudgetFigures,
     Figures,
     GatewayFigures,
+    Room,
     SessionFigures,
     SubscriberFigures,
     TableFigures,
@@ -59,6 +61,8 @@ def figures(
         loop_lag=0.0011,
         table=TableFigures("fresh", 12.0, None, True),
         counters={**COUNTERS, **changes.pop("counters", {})},
+        budgets=[BudgetFigures("mi", 4096, 64 * 2**20, 3)],
+        room=Room(50 * 2**20, 2**30, 12, 128),
         subscribers=list(subscribers),
         gateways=iter(list(gateways)),
     )

@@ -91,6 +91,14 @@ def _total(name: str, statistic: str, help: str) -> Row[Figures]:
     return Row(f"{name}_total", "counter", (), statistic, help, lambda b: [((), b.counters[statistic])])
 
 
+def _room(name: str, statistic: str, help: str, member: str) -> Row[Figures]:
+    def read(figures: Figures) -> Samples:
+        value = getattr(figures.room, member)
+        return [] if value is None else [((), value)]
+
+    return Row(name, "gauge", (), statistic, help, read)
+
+
 BRIDGE: Final[Sequence[Row[Figures]]] = (
     Row("build_info", "gauge", ("version", "python"), "",
         "1; the labels tell the version", lambda b: [((b.version, platform.python_version()), 1)]),
@@ -101,6 +109,18 @@ BRIDGE: Final[Sequence[Row[Figures]]] = (
         lambda b: [] if b.table.age is None else [((), b.table.age)]),
     Row("loop_lag_seconds", "gauge", (), "loop_lag_us",
         "The longest that the event loop ran late in the last minute", lambda b: [((), b.loop_lag)]),
+    Row("pending_bytes", "gauge", ("budget",), "pending_*",
+        "Bytes held of the budgets that are called pending_bytes, by section of the configuration",
+        lambda b: [((one.name,), one.used) for one in b.budgets]),
+    Row("pending_bytes_limit", "gauge", ("budget",), "",
+        "Bytes that may be held of them", lambda b: [((one.name,), one.total) for one in b.budgets]),
+    Row("pending_refusals_total", "counter", ("budget",), "",
+        "Requests and messages that found no room in them",
+        lambda b: [((one.name,), one.refused) for one in b.budgets]),
+    _room("memory_bytes", "memory_used", "Memory of the control group whose limit is nearest", "memory"),
+    _room("memory_limit_bytes", "memory_limit", "Its limit, as MemoryMax=; absent if there is none", "memory_limit"),
+    _room("tasks", "tasks_used", "Tasks of the control group whose limit is nearest", "tasks"),
+    _room("tasks_limit", "tasks_limit", "Its limit, as TasksMax=; absent if there is none", "tasks_limit"),
     _total("commands_accepted", "commands", "Commands accepted"),
     _total("notifications_done", "notifications_done", "Commands without an id whose ack or success was dropped"),
     _total("status_events", "status_events", "E_JANUS_STATUS raised"),
