@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from bridge.cli.common import add_config_arguments, load_config
+from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import put, waiting
 from bridge.cli.places import faults
 from bridge.cli.text import GREEN, RED, YELLOW, clean, colour
@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, report: "Report") -> int:
-    config = load_config(args)
+    config, found = chosen_config(args)
+    if found is not None and config.uses_default_table:
+        found.admit(config.state.dir)
     source = str(config.source) if config.source is not None else "configuration"
     for warning in config.warnings:
         report.add("warning", *_placed(warning))

@@ -13,8 +13,9 @@ from typing import Any
 import trio
 
 from bridge.cli import text
-from bridge.cli.common import add_config_arguments, load_config
+from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put, waiting
+from bridge.cli.service import UNIT, as_owner
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import TableRow
@@ -55,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
     """Act on the table and print the outcome."""
     try:
         _check(args)
-        config = load_config(args)
+        config, found = chosen_config(args)
+        if found is not None and config.uses_default_table:
+            found.admit(config.state.dir)
+            found.prepare(config.state.dir)
         table = database_of(config)
-        with waiting(lambda: table.name):
+        with as_owner(config), waiting(lambda: table.name):
             outcome = trio.run(_visit, args.act, table, args, config.uses_default_table)
     except ConfigError as exc:
         return _fail(2, str(exc))
@@ -68,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     elif outcome.code:
         return _fail(outcome.code, *outcome.lines)
     else:
+        if found is not None and args.act is _list:
+            complain(f"janus-bridge db: {table.name} is that of {UNIT}")
         put(*map(text.clean, outcome.lines))
     return outcome.code
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from bridge.cli import service
 from bridge.cli.output import complain, put, waiting
+from bridge.config import MiSettings, load
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError
@@ -47,7 +49,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """--url, --token, --ca, --timeout: where the MI is; ``connect`` reads them."""
     parser.add_argument(
-        "--url", default=DEFAULT_URL, help="http(s)://HOST:PORT/mi, udp:HOST:PORT or unix:PATH (default: %(default)s)"
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="the bridge's configuration, for its address and token (default: that "
+        "of the service on this machine, where it can be read)",
+    )
+    parser.add_argument(
+        "--url", help=f"http(s)://HOST:PORT/mi, udp:HOST:PORT or unix:PATH, instead (default: {DEFAULT_URL})"
     )
     parser.add_argument("--token", help=f"for an MI that wants one; better in {TOKEN_VARIABLE}, which nobody else sees")
     parser.add_argument("--ca", metavar="FILE", help="PEM file with the CA to trust, for https")
@@ -61,7 +70,35 @@ def connect(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
     if not 0 < args.timeout <= _LONGEST:
         raise ConfigError(f"--timeout {args.timeout:g}: not above 0 and up to {_LONGEST}")
     token = args.token if args.token is not None else environ.get(TOKEN_VARIABLE)
-    return MiClient(args.url, token=token, ca=args.ca, timeout=args.timeout)
+    if args.url is not None:
+        return MiClient(args.url, token=token, ca=args.ca, timeout=args.timeout)
+    mi = _configured(args, environ)
+    if mi is None:
+        return MiClient(DEFAULT_URL, token=token, ca=args.ca, timeout=args.timeout)
+    if token is None and mi.token is not None:
+        token = mi.token[:]
+    pinned = mi.http_tls_cert if args.ca is None else None
+    return MiClient(_url(mi), token=token, ca=args.ca, pinned=pinned, timeout=args.timeout)
+
+
+def _configured(args: argparse.Namespace, environ: Mapping[str, str]) -> MiSettings | None:
+    """Of the configuration that is named, or else of the service; None where there is none, or not for our eyes."""
+    if args.config is not None:
+        return load(args.config, (), environ).mi
+    try:
+        found = service.find()
+        return load(None, (), environ).mi if found is None else found.load().mi
+    except ConfigError:
+        return None  # the bridge may run nevertheless, and its default address is worth a try
+
+
+def _url(mi: MiSettings) -> str:
+    """The first of its addresses; datagrams only where it has no other, as they carry short answers only."""
+    if not mi.http:
+        return next(iter(mi.datagram), DEFAULT_URL)
+    host, _, port = mi.http[0].rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"{'http' if mi.http_tls_cert is None else 'https'}://{host}:{port}/{mi.http_root}"
 
 
 @contextmanager
@@ -98,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     except RpcError as exc:
         return _fail(1, f"{exc.code} {exc.message}" + ("" if exc.data is None else f": {exc.data}"))
     except MalformedMessage as exc:
-        return _fail(1, f"{args.url} answered with something else than JSON-RPC: {exc}")
+        return _fail(1, f"{client.url} answered with something else than JSON-RPC: {exc}")
     put(_shown(result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)))
     return 0
 

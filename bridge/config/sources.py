@@ -72,6 +72,8 @@ def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
         if path is None:
             return None
         raise ConfigError(f"{name}: no such file") from None
+    except PermissionError:
+        raise ConfigError(f"{name}: Permission denied; run this as root, or as the owner of the file") from None
     except OSError as exc:
         raise ConfigError(f"{name}: {exc.strerror}") from None
     except UnicodeDecodeError:

@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from bridge.errors import BridgeError, ConfigError, MalformedMessage
-from bridge.files import require_file
+from bridge.files import read_file, require_file
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.transport.tls import CLOSED, PEM_MAX, tls_text
 
 DEFAULT_URL = "http://127.0.0.1:8889/mi"
+_PEM_END = "-----END CERTIFICATE-----"
 _DATAGRAM = 65536  # longer than any
 # What a listener that waits for a TLS handshake does to a request in clear text: it closes, or sends an alert.
 _AS_IF_TLS = (http.client.BadStatusLine, ConnectionResetError, BrokenPipeError)
@@ -40,10 +41,17 @@ class MiClient:
     """Calls methods of one MI. ``timeout`` is in seconds, for each step on the way to an answer."""
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, token: str | None = None, ca: str | None = None, timeout: float = 10.0
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        ca: str | None = None,
+        pinned: str | None = None,
+        timeout: float = 10.0,
     ) -> None:
         """``url``: ``http(s)://HOST:PORT/mi``, ``udp:HOST:PORT`` or ``unix:PATH``; ``ca``: a PEM file to trust instead
-        of the system's. Raises ConfigError with one line that says what of it cannot be used.
+        of the system's; ``pinned``: one with the very certificate that the server has, whatever name it bears. Raises
+        ConfigError with one line that says what of it cannot be used.
         """
         self.url = url
         self._timeout = timeout
@@ -61,11 +69,9 @@ class MiClient:
         self._tls: ssl.SSLContext | None = None
         if isinstance(self._address, SplitResult) and self._address.scheme == "https":
             try:
-                if ca is not None:
-                    require_file(ca, PEM_MAX)
-                self._tls = ssl.create_default_context(cafile=ca)
+                self._tls = _context(ca, pinned)
             except (OSError, ValueError) as exc:
-                raise ConfigError(f"ca {ca!r}: {_plainly(exc)}") from None
+                raise ConfigError(f"ca {ca or pinned!r}: {_plainly(exc)}") from None
 
     def call(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> Any:
         """The result. Raises RpcError (the MI's own, or an HTTP status as one), NothingAnswered, MalformedMessage."""
@@ -167,6 +173,19 @@ class MiClient:
         else:
             sock.sendto(body, path)
         return sock.recv(_DATAGRAM).decode("utf-8", "replace")
+
+
+def _context(ca: str | None, pinned: str | None) -> ssl.SSLContext:
+    """Raises OSError, ValueError."""
+    if ca is not None:
+        require_file(ca, PEM_MAX)
+    if ca is not None or pinned is None:
+        return ssl.create_default_context(cafile=ca)
+    own, end, _ = read_file(pinned, PEM_MAX).decode().partition(_PEM_END)
+    context = ssl.create_default_context(cadata=own + end)  # the first is its own; what its issuer issues is not meant
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False  # 127.0.0.1 is seldom in a certificate, and this one is known
+    return context
 
 
 def _plainly(exc: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Certificates for TLS tests: a throw-away CA and what it issued for 127.0.0.1 and localhost, as PEM files."""
+"""Certificates for TLS tests: a throw-away CA and what it issued, for this machine by default, as PEM files."""
 
 import ssl
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ class Certificates:
         return context
 
 
-def issue(folder: Path) -> Certificates:
-    """Write a new set of files into ``folder``."""
+def issue(folder: Path, *names: str) -> Certificates:
+    """Write a new set of files into ``folder``, for these names instead."""
     ca = trustme.CA()
-    server = ca.issue_cert("127.0.0.1", "localhost", "::1")
+    server = ca.issue_cert(*(names or ("127.0.0.1", "localhost", "::1")))
     client = ca.issue_cert("client@example.org")
     made = Certificates(*(folder / f"{name}.pem" for name in Certificates.__slots__))
     ca.cert_pem.write_to_path(made.ca)

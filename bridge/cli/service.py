@@ -1,0 +1,172 @@
+"""The service on this machine: which configuration and which state it has.
+
+Owns where that is looked up: the unit as systemd knows it, and the process where it runs, whose arguments and
+environment are exact; and as whom root acts on the service's files. Must not know settings but those that place them.
+Authority: systemctl(1) show, systemd.exec(5), proc(5).
+"""
+
+import argparse
+import os
+import pwd
+import shlex
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.config import Config, load
+from bridge.errors import ConfigError
+from bridge.protocol.db_url import SqliteUrl
+
+UNIT = "janus-bridge.service"
+STATE_BASE = Path("/var/lib")  # of StateDirectory=
+UNIT_FOLDERS = tuple(Path(base, "systemd/system") for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
+_PROC = Path("/proc")
+_PATIENCE = 5.0  # seconds for systemctl
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """``config``: the file that its command line names; ``options``: its -o; ``user``: whom its files belong to."""
+
+    config: str | None
+    options: tuple[str, ...]
+    environ: Mapping[str, str]
+    user: str
+
+    def load(self, *more: str) -> Config:
+        """Its settings, with further options laid over them. Raises ConfigError."""
+        return load(self.config, [*self.options, *more], self.environ)
+
+    def admit(self, state_dir: Path) -> None:
+        """Raises ConfigError for those who may not use its state directory."""
+        if os.geteuid() != 0 and not os.access(state_dir, os.W_OK | os.X_OK, effective_ids=True):
+            raise ConfigError(
+                f"{state_dir} is for {self.user} and root alone: run this as root (sudo), or name a table of your own "
+                "with -o state.dir=FOLDER"
+            )
+
+    def prepare(self, state_dir: Path) -> None:
+        """Make its state directory, as systemd does at its first start. For root. Raises ConfigError."""
+        if state_dir.is_dir():
+            return
+        try:
+            user = pwd.getpwnam(self.user)
+        except KeyError:
+            raise ConfigError(
+                f"{UNIT} runs as {self.user}, and there is no such user; `janus-bridge unit --sysusers | "
+                "systemd-sysusers -` makes it"
+            ) from None
+        try:
+            state_dir.mkdir(mode=0o700, parents=True)
+            os.chown(state_dir, user.pw_uid, user.pw_gid)
+        except FileExistsError:
+            pass
+        except OSError as exc:
+            raise ConfigError(f"{state_dir}: {exc.strerror}") from None
+
+
+def find() -> Service | None:
+    """The service that is installed here, running or not; None if there is none."""
+    state_dir = STATE_BASE / "janus-bridge"
+    installed = any((folder / UNIT).exists() for folder in UNIT_FOLDERS)
+    if not installed and not state_dir.is_dir():
+        return None
+    shown = _show() if installed else {}
+    words, environ = _process(shown.get("MainPID", "0")) or _unit(shown)
+    folder = shown.get("StateDirectory", "").split(" ")[0].partition(":")[0] or "janus-bridge"
+    environ.setdefault("STATE_DIRECTORY", str(STATE_BASE / folder))
+    given = _arguments(words)
+    return Service(given.config, tuple(given.option), environ, shown.get("User") or "janus-bridge")
+
+
+@contextmanager
+def as_owner(config: Config) -> Iterator[None]:
+    """For root, who would leave files in an SQLite table's folder that its owner can no longer use: act as that owner
+    while the block runs. Nothing changes for anybody else.
+    """
+    url = config.janus.janus_db_url
+    owner = _owner(url.path) if os.geteuid() == 0 and isinstance(url, SqliteUrl) else None
+    if owner is None:
+        yield
+        return
+    uid, gid = owner
+    groups, group, mask = os.getgroups(), os.getegid(), os.umask(0o077)
+    os.setgroups([gid])
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+        os.umask(mask)
+
+
+def _owner(path: str) -> tuple[int, int] | None:
+    """Of the folder, user and group; None if that is root. A file in it that root made before becomes the owner's."""
+    try:
+        folder = os.stat(os.path.dirname(path))
+    except OSError:
+        return None
+    if folder.st_uid == 0:
+        return None
+    with suppress(OSError):
+        file = os.lstat(path)  # no link of the owner's is followed
+        if file.st_uid == 0 and stat.S_ISREG(file.st_mode):
+            os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
+    return folder.st_uid, folder.st_gid
+
+
+def _show() -> dict[str, str]:
+    """What systemd says of the unit; nothing where it does not run, or cannot be asked."""
+    command = ["systemctl", "show", "--no-pager", UNIT]
+    command += [f"--property={name}" for name in ("MainPID", "User", "StateDirectory", "ExecStart", "Environment")]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return {}
+    pairs = (line.partition("=") for line in done.stdout.splitlines())
+    return {name: value for name, _, value in pairs}
+
+
+def _process(pid: str) -> tuple[list[str], dict[str, str]] | None:
+    """Arguments and environment of a process; None if it does not run, or is somebody else's."""
+    if not pid.isdecimal() or int(pid) == 0:
+        return None
+    try:
+        words = (_PROC / pid / "cmdline").read_bytes()
+        environ = (_PROC / pid / "environ").read_bytes()
+    except OSError:
+        return None
+    pairs = (os.fsdecode(pair).partition("=") for pair in environ.split(b"\0") if pair)
+    return [os.fsdecode(word) for word in words.split(b"\0")], {name: value for name, _, value in pairs}
+
+
+def _unit(shown: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The same of the unit, ``ExecStart={ path=... ; argv[]=... ; ...}``."""
+    _, _, command = shown.get("ExecStart", "").partition("argv[]=")
+    pairs = (pair.partition("=") for pair in _words(shown.get("Environment", "")))
+    return _words(command.partition(" ; ")[0]), {name: value for name, _, value in pairs}
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    """-c and -o of ``... run -c FILE -o KEY=VALUE``."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("-c", "--config")
+    parser.add_argument("-o", "--option", action="append", default=[])
+    behind = list(words)[words.index("run") + 1 :] if "run" in words else []
+    try:
+        return parser.parse_known_args(behind)[0]
+    except argparse.ArgumentError:
+        return parser.parse_args([])
