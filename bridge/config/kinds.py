@@ -69,9 +69,13 @@ class Kind:
 
 
 def _finite(value: float) -> float:
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError("must be a finite number")
-    return float(value)
+    return number
 
 
 def _text(value: str) -> str:

@@ -16,7 +16,7 @@ from bridge.core.environment import LinkEnvironment
 from bridge.core.traffic import Traffic
 from bridge.errors import MalformedMessage, TransactionLost
 from bridge.protocol import codec
-from bridge.protocol.codec import JsonObject
+from bridge.protocol.codec import INT64_MAX, JsonObject
 from bridge.protocol.janus import (
     HANDLE_NOT_FOUND,
     SESSION_NOT_FOUND,
@@ -29,6 +29,7 @@ from bridge.protocol.janus import (
     classify,
     member_id,
 )
+from bridge.protocol.numbers import read_decimal
 from bridge.protocol.session import JanusSession
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import decode
@@ -58,6 +59,7 @@ class Hearing:
         raise_event: Callable[[str], None],
     ) -> None:
         self._janus_id = janus_id
+        self._start = environment.start
         self._stats = environment.stats
         self._wanted = environment.wanted
         self._wide_strings = environment.settings.wide_strings
@@ -135,7 +137,8 @@ class Hearing:
     def _unasked(self, incoming: Heard, message: JsonObject, connection: Connection) -> None:
         wire = decode(incoming.transaction) if incoming.transaction is not None else None
         if wire is not None and wire.kind == "own":
-            self._keepalive_answered(wire.caller, incoming, wire.number, connection)
+            if wire.start == self._start:
+                self._keepalive_answered(wire.caller, incoming, wire.number, connection)
             return
         if isinstance(incoming, Ack):
             return
@@ -165,10 +168,11 @@ class Hearing:
 
     def _keepalive_answered(self, session: str | None, incoming: Heard, number: int, connection: Connection) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
-        if session is None or not session.isdecimal():
+        session_id = read_decimal(session or "", INT64_MAX)
+        if session_id is None:
             return
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
-            self._gone(int(session))
+            self._gone(session_id)
         elif isinstance(incoming, Failure):
             self._trouble(f"Janus refused a keepalive: {incoming.code} {incoming.reason}")
         elif isinstance(incoming, Ack):

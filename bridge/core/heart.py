@@ -25,7 +25,7 @@ def interval(configured: float, info: dict[str, object]) -> float:
     """Seconds between keepalives: as configured, but at most a third of what Janus gives a session (from ``info``)."""
     for member in ("session-timeout", "reclaim-session-timeout"):
         seconds = info.get(member)
-        if type(seconds) is int and seconds > 0:
+        if type(seconds) is int and 0 < seconds < 3 * configured:  # compared first: a larger one may be beyond reals
             configured = min(configured, seconds / 3)
     return configured
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from bridge.protocol.numbers import read_port
+
 HIDDEN = "***"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_+.-]*)://(.*)", re.DOTALL)
@@ -134,9 +136,10 @@ def _port(text: str | None) -> int | None:
     if text is None:
         return None
     # Not shown: where the '@' was forgotten, a password stands in this place.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
+    port = read_port(text)
+    if port is None:
         raise ValueError("the port is not a number from 1 to 65535 (or the '@' behind the password is missing)")
-    return int(text)
+    return port
 
 
 def _decode(part: str, text: str, *, printable: bool = True) -> str:

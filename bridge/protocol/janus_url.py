@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from bridge.protocol.numbers import read_port
+
 SCHEMES = {"janusws": False, "januswss": True, "ws": False, "wss": True}  # scheme -> TLS
 DEFAULT_PORTS = {False: 8188, True: 8989}  # Janus's own ports
 HTTP_PORTS = {False: 80, True: 443}  # the schemes' own (RFC 6455, 3): what a Host header leaves out
@@ -140,6 +142,7 @@ def _basic(user: str | None) -> str | None:
 def _port(text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not (text.isdecimal() and 1 <= len(text) <= 5 and 1 <= int(text) <= 65535):
+    port = read_port(text)
+    if port is None:
         raise ValueError(f"port {text!r} is not a number from 1 to 65535")
-    return int(text)
+    return port

@@ -151,8 +151,10 @@ def _first_value(body: bytes) -> Any:
         value, end = _decode(text)
     except RecursionError:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}") from None
-    except ValueError as exc:  # JSONDecodeError, or an integer of more than 4,300 digits
+    except json.JSONDecodeError as exc:
         raise MalformedMessage(str(exc)) from None
+    except ValueError:  # Python's own limit for int(text): 4,300 digits
+        raise MalformedMessage("an integer has thousands of digits") from None
     if text.count("[", 0, end) + text.count("{", 0, end) > MAX_DEPTH and codec.depth(value) > MAX_DEPTH:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
     return value
@@ -176,6 +178,8 @@ def _envelope(value: Any) -> dict[str, Any]:
 def _id(value: Any) -> Id:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidRequest
-    return max(codec.INT64_MIN, min(codec.INT64_MAX, int(value)))
+    return max(codec.INT64_MIN, min(codec.INT64_MAX, value))

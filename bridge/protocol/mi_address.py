@@ -6,6 +6,8 @@ Authority: OpenSIPS mi_datagram's ``socket_name``, which takes IPv6 in brackets;
 
 from dataclasses import dataclass
 
+from bridge.protocol.numbers import read_port
+
 
 @dataclass(frozen=True, slots=True)
 class UdpAddress:
@@ -45,6 +47,7 @@ def parse_datagram_address(text: str) -> UdpAddress | UnixAddress:
         raise ValueError(f"{text!r}: IPv6 is written in brackets, udp:[::1]:8080")
     if not host or not host.isprintable():
         raise ValueError(f"{text!r}: the host is empty or unprintable")
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
+    number = read_port(port, least=0)
+    if number is None:
         raise ValueError(f"{text!r}: port {port!r} is not a number up to 65535")
-    return UdpAddress(host, int(port))
+    return UdpAddress(host, number)

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
+from bridge.protocol.numbers import read_port
+
 Kind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
 
 _SOCKET = re.compile(r"(?P<kind>mi:udp|mi:unix|udp|unix|tcp):(?P<rest>.*)", re.DOTALL)
@@ -101,6 +103,7 @@ def _host(text: str, host: str, ipv6: bool) -> str:
 
 def _port(text: str, port: str) -> int:
     # OpenSIPS lets a port beyond 65535 wrap around; nobody can mean that.
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65535):
+    number = read_port(port)
+    if number is None:
         raise ValueError(f"{text!r}: port {port!r} is not a number from 1 to 65535")
-    return int(port)
+    return number

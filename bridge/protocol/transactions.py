@@ -15,6 +15,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 from bridge.protocol.janus import Kind
+from bridge.protocol.numbers import read_decimal
+
+_MAX_NUMBER = 10**18 - 1
 
 _LETTERS: dict[Kind, str] = {
     "own": "o",
@@ -54,13 +57,13 @@ def decode(text: str) -> WireTransaction | None:
     if not text.startswith("jb."):
         return None
     parts = text.split(".", 4)
-    if len(parts) != 5 or not (parts[2].isascii() and parts[2].isdecimal() and len(parts[2]) <= 18):
+    if len(parts) != 5:
         return None
-    _, start, number, letter, tail = parts
-    kind = _KINDS.get(letter)
-    if kind is None or not start or (tail and not tail.startswith("=")):
+    _, start, digits, letter, tail = parts
+    number, kind = read_decimal(digits, _MAX_NUMBER), _KINDS.get(letter)
+    if number is None or kind is None or not start or (tail and not tail.startswith("=")):
         return None
-    return WireTransaction(start, int(number), kind, unquote(tail[1:]) if tail else None)
+    return WireTransaction(start, number, kind, unquote(tail[1:]) if tail else None)
 
 
 def number_of(wire: str) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from bridge.protocol.caller import Caller, Role
+from bridge.protocol.numbers import read_port
 from bridge.transport.http_messages import Reply, Request, refuse
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -134,4 +135,4 @@ def _foreign(host: bytes) -> bool:
 
 
 def _is_port(text: str) -> bool:
-    return text.startswith(":") and (text[1:].isdecimal() or text == ":")
+    return text == ":" or (text.startswith(":") and read_port(text[1:], least=0) is not None)

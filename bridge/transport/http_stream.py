@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import trio
 
 from bridge.errors import ConfigError
+from bridge.protocol.numbers import read_port
 
 Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
@@ -68,6 +69,7 @@ def _split(address: str) -> tuple[str, int]:
         raise ConfigError(f"{address}: IPv6 is written in brackets, [::1]:8889")
     if not colon or not host or not host.isprintable():
         raise ConfigError(f"{address}: not HOST:PORT")
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
+    number = read_port(port, least=0)
+    if number is None:
         raise ConfigError(f"{address}: port {port!r} is not a number up to 65535")
-    return host, int(port)
+    return host, number

@@ -16,6 +16,7 @@ from bridge.files import read_file, require_file
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
+from bridge.protocol.numbers import read_decimal
 from bridge.transport.tls import CLOSED, PEM_MAX, tls_text
 
 DEFAULT_URL = "http://127.0.0.1:8889/mi"
@@ -110,8 +111,9 @@ class MiClient:
             words = getattr(exc, "strerror", None) or str(exc)
             raise NothingAnswered(f"{self.url}: {words}{self._other_scheme(exc)}") from None
         code, _, words = text.partition(" ")
-        if code.isdecimal() and words:  # mi_datagram's two answers that are not JSON
-            raise RpcError(int(code), words)
+        status = read_decimal(code, 999)
+        if status is not None and words:  # mi_datagram's two answers that are not JSON
+            raise RpcError(status, words)
         return text
 
     def _ask_http(self, url: SplitResult, body: bytes) -> str:

@@ -5,6 +5,7 @@ Owns the file. It belongs to one database and table: rows of another are not use
 
 import json
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ class SavedTable:
             return None
         saved_at = content["saved_at"]
         rows = [TableRow(key, janus_id, janus_url) for key, janus_id, janus_url in content["rows"]]
-        if not isinstance(saved_at, float) or not all(map(_sound, rows)):
+        if not isinstance(saved_at, float) or not math.isfinite(saved_at) or not all(map(_sound, rows)):
             raise ValueError
         return SavedRows(rows, saved_at)
 

@@ -6,16 +6,18 @@ Owns the datagrams to ``$NOTIFY_SOCKET``. Does nothing where there is none.
 import os
 import socket
 
+from bridge.protocol.numbers import read_decimal
+
 
 class Notifier:
     """``environ`` is the process's environment."""
 
     def __init__(self, environ: "os._Environ[str] | dict[str, str]") -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        usec = environ.get("WATCHDOG_USEC", "")
+        usec = read_decimal(environ.get("WATCHDOG_USEC", ""), 2**64 - 1)
         mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         # Seconds between two signs of life: half of what systemd waits, as its manual advises.
-        self.watchdog_interval = int(usec) / 2_000_000 if usec.isdecimal() and mine and int(usec) > 0 else None
+        self.watchdog_interval = usec / 2_000_000 if usec and mine else None
 
     def tell(self, *lines: str) -> None:
         """Send ``READY=1``, ``STATUS=...``, ``WATCHDOG=1`` ... A systemd that does not listen is no reason to stop."""

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable
 
 from bridge.errors import ConfigError
+from bridge.protocol.numbers import read_decimal
 
 
 class OwnedPath:
@@ -153,8 +154,9 @@ def _fifo_is_live(path: str) -> bool:
 
 
 def _gid(group: str) -> int:
-    if group.isascii() and group.isdecimal():
-        return int(group)
+    number = read_decimal(group, 2**32 - 2)
+    if number is not None:
+        return number
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:

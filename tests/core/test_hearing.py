@@ -1,5 +1,7 @@
 """What a Janus says out of turn, too late, or not as it should, and what the link makes of it."""
 
+import json
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -139,5 +141,31 @@ async def test_nothing_asked_and_no_session_of_ours_changes_nothing() -> None:
 
 
 async def _still_answers(bed: LinkBed, fake: FakeJanus) -> None:
-    assert (await bed.ask({"janus": "ping"}))["janus"] == "pong"
+    assert (await bed.ask({"janus": "attach", "plugin": "p"}))["janus"] == "success"
     assert fake.connects == 1
+
+
+@pytest.mark.parametrize("session", ["9" * 5000, "\u0661", "%D9%A1", "-1", ""])
+async def test_transaction_of_a_keepalive_that_names_no_session_says_nothing(
+    session: str, autojump_clock: MockClock
+) -> None:
+    janus = TickingJanus()
+    async with running(ticking_bed(janus), {"gw": "ws://memory"}) as bed:
+        link = await bed.ready()
+        for said in ({"janus": "ack"}, {"janus": "error", "error": {"code": 458}}):
+            janus.sockets[-1].say(json.dumps({**said, "transaction": f"jb.test.1.o.={session}"}))
+        assert (await bed.ask({"janus": "attach", "plugin": "p"}))["janus"] == "success"
+        assert link.reconnects == 0
+        assert bed.names() == ["connected"]
+
+
+async def test_transaction_of_another_start_says_nothing_of_sessions(autojump_clock: MockClock) -> None:
+    janus = TickingJanus()
+    async with running(ticking_bed(janus), {"gw": "ws://memory"}) as bed:
+        link = await bed.ready()
+        session = link.book.managed.session_id
+        refused = {"janus": "error", "error": {"code": 458}, "transaction": f"jb.other.1.o.={session}"}
+        janus.sockets[-1].say(json.dumps(refused))
+        assert (await bed.ask({"janus": "attach", "plugin": "p"}))["janus"] == "success"
+        assert link.book.managed.session_id == session
+        assert bed.names() == ["connected"]
