@@ -4,6 +4,7 @@ Owns which part knows which figure, and the gauges of the MI's statistics. Must 
 contract 8.2 (metrics and statistics are the same figures), 6.4 (what of a gateway may be shown).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -27,6 +28,8 @@ from bridge.protocol.figures import (
 )
 from bridge.protocol.session import JanusSession, shorten
 
+log = logging.getLogger("bridge")
+
 
 class Ledger:
     """``figures()`` is a moment's view. ``run`` must be running for rates and the loop's lag."""
@@ -47,6 +50,7 @@ class Ledger:
         """
         self._process = process
         self._budgets = budgets
+        self._told = dict.fromkeys(budgets, 0)  # how often a budget had no room, as of the last line about it
         self._room = room
         self._log_drops = log_drops
         self._stats = stats
@@ -94,6 +98,12 @@ class Ledger:
         )
 
     def _sample(self, now: float) -> None:
+        for name, budget in self._budgets.items():
+            if budget.refused > self._told[name]:
+                more, self._told[name] = budget.refused - self._told[name], budget.refused
+                log.warning(
+                    "[%s] pending_bytes: %d times there was no room, %d bytes are held", name, more, budget.used
+                )
         for link in self._links:
             link.traffic.tally.sample(now)
 

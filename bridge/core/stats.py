@@ -25,6 +25,7 @@ COUNTERS: dict[str, str] = {
     "sessions_lost": "sessions that Janus no longer knew",
     "mi_requests": "MI requests received",
     "mi_errors": "MI requests answered with an error",
+    "token_failures": "HTTP requests with a wrong token",
 }
 
 

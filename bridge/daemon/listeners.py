@@ -14,6 +14,7 @@ import trio
 from bridge.config import Config, MiSettings
 from bridge.errors import ConfigError
 from bridge.files import require_file
+from bridge.protocol.budget import Budget
 from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
@@ -35,10 +36,16 @@ class Listeners:
     an unknown janus_id only because he was early.
     """
 
-    def __init__(self, dispatch: Dispatch, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self, dispatch: Dispatch, pages: Mapping[str, Page], pending: Budget, wrong_token: Callable[[], None]
+    ) -> None:
+        """``pending`` is the budget of requests: what waits before the dispatch and behind it counts as well.
+        ``wrong_token`` is called for each.
+        """
         self._dispatch = dispatch
+        self._pending = pending
         self._pages = pages
-        self._access = Access()
+        self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
         self._tls: ssl.SSLContext | None = None
         self._http: list[Listener] = []
@@ -66,8 +73,8 @@ class Listeners:
         """Answer from now on."""
         mi = config.mi
         if self._http:
-            limits = Limits(max_body=mi.max_body)
-            serve = partial(serve_mi_http, root=mi.http_root, limits=limits, pages=self._pages)
+            limits = Limits(max_body=min(mi.max_body, self._pending.largest))
+            serve = partial(serve_mi_http, root=mi.http_root, limits=limits, pages=self._pages, pending=self._pending)
             server = await nursery.start(serve, self._http, self._dispatch, self._access)
             self._stops.append(server.stop)
         for listener in self._http:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import trio
 
@@ -53,7 +54,9 @@ class Service:
         self._reloading = trio.CancelScope()
         self._reload_asked = trio.Event()
         self._refusal: WrongTableVersion | None = None
-        self._listeners = Listeners(self._parts.mi.dispatch, pages_of(self._parts.ledger))
+        parts = self._parts
+        wrong_token = partial(parts.stats.add, "token_failures")
+        self._listeners = Listeners(parts.mi.dispatch, pages_of(parts.ledger), parts.pending, wrong_token)
 
     async def run(self) -> None:
         """Until a signal ends it."""

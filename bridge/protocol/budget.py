@@ -28,9 +28,10 @@ class Budget:
         self.relief: Callable[[Holding, int], bool] | None = None
         self.refused = 0
 
-    def room_for(self, size: int) -> bool:
-        """Whether something of this size could ever be held."""
-        return size <= self.limit(size) // 2
+    @property
+    def largest(self) -> int:
+        """Bytes that something may have to be held at all, if what comes with it is small."""
+        return self.total * 3 // 8 - SMALL // 8
 
     def crowded(self, holding: "Holding", size: int) -> bool:
         """Whether the owner of ``holding`` alone stands in the way of its having ``size``."""

@@ -16,12 +16,16 @@ import base64
 import functools
 import hmac
 import ipaddress
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from bridge.protocol.caller import Caller, Role
+from bridge.protocol.caller import Caller, Role, client_of, ip_address
 from bridge.protocol.numbers import read_port
+from bridge.transport.failed_tokens import TOO_MANY, FailedTokens
 from bridge.transport.http_messages import Reply, Request, refuse
+
+log = logging.getLogger("bridge.mi")
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,6 +38,7 @@ _BEARER = b'WWW-Authenticate: Bearer realm="janus-bridge"\r\n'
 _BASIC = b'WWW-Authenticate: Basic realm="janus-bridge"\r\n'  # a line of its own: some browsers read but one a line
 _NO_TOKEN = refuse(401, "Unauthorized", close=True, headers=_BEARER)  # the text is OpenSIPS's
 _NO_PASSWORD = refuse(401, "Unauthorized", close=True, headers=_BEARER + _BASIC)
+_GUESSER = refuse(429, "Too many wrong tokens", close=True, headers=b"Retry-After: 60\r\n")
 _LOOKING = frozenset({b"GET", b"HEAD"})
 _CACHED = 256  # addresses whose verdict is remembered
 
@@ -46,7 +51,12 @@ class Access:
         allow: Iterable[Network] = LOOPBACK,
         token: str | None = None,
         roles: Iterable[tuple[str, Role]] = (),
+        *,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """``failed`` is told of each wrong token."""
+        self._failed = failed
+        self._failures = FailedTokens()
         self.replace(allow, token, roles)
 
     def replace(self, allow: Iterable[Network], token: str | None, roles: Iterable[tuple[str, Role]] = ()) -> None:
@@ -73,16 +83,24 @@ class Access:
                 role = granted
         if role is not Role.NONE:
             return _caller(request.peer, role)
+        return self._refuse(request, shown, looks)
+
+    def _refuse(self, request: Request, shown: bytes, looks: bool) -> Reply:
+        """Without a token, a browser learns that it has to ask for one; a wrong one is counted."""
+        if shown:
+            self._failed()
+            client = client_of(request.peer)
+            number = self._failures.count(client)
+            if number == TOO_MANY:
+                log.warning("HTTP: %s showed %d wrong tokens within a minute; more get 429", client, number)
+            if number > TOO_MANY:
+                return _GUESSER
         return _NO_PASSWORD if looks else _NO_TOKEN
 
 
 @functools.lru_cache(maxsize=_CACHED)
 def _caller(peer: str, role: Role) -> Caller:
-    """Whoever can take many addresses at will is one caller under all of them: this machine, a /64 of IPv6."""
-    address = _address(peer)
-    if address.is_loopback:
-        return Caller(role, "loopback")
-    return Caller(role, peer if address.version == 4 else str(ipaddress.IPv6Network((int(address), 64), strict=False)))
+    return Caller(role, client_of(peer))
 
 
 def _shown(request: Request, *, basic: bool) -> bytes:
@@ -100,16 +118,10 @@ def _shown(request: Request, *, basic: bool) -> bytes:
     return b""
 
 
-def _address(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    address = ipaddress.ip_address(peer)
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return address if mapped is None else mapped
-
-
 def _verdicts(allow: tuple[Network, ...]) -> Callable[[str], bool]:
     @functools.lru_cache(maxsize=_CACHED)
     def permits(peer: str) -> bool:
-        address = _address(peer)
+        address = ip_address(peer)
         return any(address in network for network in allow)
 
     return permits

@@ -9,18 +9,24 @@ a client that is too slow, or has gone, has nothing more to be told.
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
 import trio
 
+from bridge.protocol.budget import Holding
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.http_hangup import HangupWatch
-from bridge.transport.http_messages import CONTINUE, Reply, Request, render
+from bridge.transport.http_messages import CONTINUE, Reply, Request, refuse, render
 from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
 
 Stream: TypeAlias = DirectStream | trio.SSLStream[trio.SocketStream]
+
+
+_WAITING = 1024  # bytes that a request takes beside its body while it waits behind another one
+_NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-After: 1\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,8 @@ class Limits:
     """What a client may take. Times in seconds, sizes in bytes."""
 
     max_body: int = 1 << 20
-    max_connections: int = 1024  # of a server, all its listeners together
+    max_connections: int = 2048  # of a server, all its listeners together
+    max_of_client: int = 1024  # of these: protocol.caller says who is one client
     head: float = 10.0  # for a request's head, a TLS handshake, and the first bytes of a new connection
     body: float = 30.0
     idle: float = 120.0  # between requests
@@ -57,8 +64,15 @@ class Connection:
     ``end``. ``run`` may be called once.
     """
 
-    def __init__(self, stream: Stream, peer: str, service: Service, limits: Limits, hangups: HangupWatch) -> None:
-        """``peer`` is the client's address without a port. The stream stays the caller's to close by force."""
+    def __init__(
+        self, stream: Stream, peer: str, service: Service, limits: Limits, hangups: HangupWatch, held: Holding
+    ) -> None:
+        """``peer`` is the client's address without a port. The stream stays the caller's to close by force.
+
+        ``held`` is for what waits here: for the rest of a body, behind another request, or for the client to take it.
+        What is being answered holds for itself.
+        """
+        self.held = held
         self.deadline = trio.current_time() + limits.head
         self._stream = stream
         self._service = service
@@ -85,11 +99,22 @@ class Connection:
                 await self._close()
         except trio.BrokenResourceError:
             pass  # reset, or no TLS: there is nobody to be told
+        finally:
+            self.held.release()
 
     def end(self) -> None:
         """Drop it, whatever it is doing."""
         self.deadline = math.inf
         self._scope.cancel()
+
+    def shed(self) -> None:
+        """Drop it for the bytes that it holds: others need them, and it is slow."""
+        if self._state is _State.READING and isinstance(self._stream, DirectStream):
+            with suppress(trio.BrokenResourceError):
+                self._stream.try_send(render(_NO_ROOM, Request(""), keep_alive=False))
+        self._parser.give_up(_NO_ROOM)
+        self.held.release()
+        self.end()
 
     def finish(self) -> None:
         """Answer what was asked, then close. A request that was not read to its end was not asked."""
@@ -115,17 +140,35 @@ class Connection:
                 return
             parser.feed(data)
             requests, parser.ready = parser.ready, []
+            if parser.partial or len(requests) > 1 or self.held.size:
+                requests = self._account(requests)
             for request in requests:
                 if not await self._answer(request):
                     return
                 if request is not requests[-1]:  # who pipelines gets one turn a request, as everybody
                     await trio.lowlevel.checkpoint()
+            if self.held.size:
+                self.held.resize(parser.partial)
             if parser.continue_due:
                 parser.continue_due = False
                 await self._stream.send_all(CONTINUE)
             if requests or parser.phase is not self._phase:
                 self._phase = parser.phase
                 self.deadline = trio.current_time() + self._patience[self._phase]
+
+    def _account(self, requests: list[Request]) -> list[Request]:
+        """Hold what waits here; what finds no room is refused."""
+        size = 0
+        self.held.resize(min(self.held.size, self._parser.partial))
+        for request in requests[1:]:
+            if request.refusal is None and not self.held.resize(size + len(request.body) + _WAITING):
+                request.refusal, request.body = _NO_ROOM, b""
+            size = self.held.size
+        if not self.held.resize(size + self._parser.partial):
+            self._parser.give_up(_NO_ROOM)
+            self.held.resize(size)
+            requests, self._parser.ready = requests + self._parser.ready, []
+        return requests
 
     async def _answer(self, request: Request) -> bool:
         """Answer one request; whether another one may follow."""
@@ -138,9 +181,23 @@ class Connection:
         self._state = _State.WRITING
         self.deadline = trio.current_time() + self._limits.write
         # As soon as it is there: an answer never waits for the next one of a pipeline.
-        await self._stream.send_all(render(reply, request, keep_alive))
+        taken = await self._write(render(reply, request, keep_alive))
         self._state = _State.READING
-        return keep_alive
+        return keep_alive and taken
+
+    async def _write(self, data: bytes) -> bool:
+        """Hand over an answer; what the client does not take at once is held. False where there is no room for that."""
+        if isinstance(self._stream, DirectStream):
+            sent = self._stream.try_send(data)
+            if sent == len(data):
+                return True
+            data = data[sent:]
+        before = self.held.size
+        if not self.held.resize(before + len(data)):
+            return False
+        await self._stream.send_all(data)
+        self.held.resize(before)
+        return True
 
     async def _respond(self, request: Request) -> Reply | None:
         self._state = _State.RESPONDING

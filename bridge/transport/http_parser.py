@@ -69,7 +69,7 @@ class RequestParser:
         self._request = Request(peer)
         self._target = bytearray()
         self._headers = 0
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""  # one buffer: in pieces of two bytes it would take 40 times as much
         self._size = 0
         self._upgrading = False
         self._parser = httptools.HttpRequestParser(self)
@@ -108,7 +108,17 @@ class RequestParser:
         lines += [name + b": " + value for name, value in self._request.headers.items() if name != b"upgrade"]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
+    @property
+    def partial(self) -> int:
+        """Bytes that are kept of a body that is not whole yet."""
+        return len(self._body)
+
+    def give_up(self, refusal: Reply) -> None:
+        """Refuse the request that is not whole yet."""
+        self._stop(refusal)
+
     def _stop(self, refusal: Reply) -> None:
+        self._body = b""
         request = self._request if self.phase is not Phase.IDLE else Request(self._peer)
         request.refusal = refusal
         request.keep_alive = False
@@ -166,7 +176,12 @@ class RequestParser:
             self._stop(_LONG_BODY)
             raise _Stopped
         if self._request.refusal is None:
-            self._body.append(data)
+            if not self._body:
+                self._body = data
+                return
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
 
     def on_message_complete(self) -> None:
         if self._upgrading:
@@ -174,8 +189,7 @@ class RequestParser:
         self.phase = Phase.IDLE
         self.continue_due = False
         self.stopped = not self._request.keep_alive
-        parts, self._body = self._body, []
-        self._request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._request.body, self._body = bytes(self._body), b""
         self.ready.append(self._request)
 
 

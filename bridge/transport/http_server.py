@@ -7,10 +7,13 @@ import errno
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import trio
 
+from bridge.protocol.budget import Budget, Holding
+from bridge.protocol.caller import client_of
 from bridge.transport.direct_stream import direct
 from bridge.transport.http_connection import Connection, Limits, Service, Stream
 from bridge.transport.http_hangup import HangupWatch
@@ -27,12 +30,17 @@ _PATROL = 1.0  # seconds between two looks at the deadlines, at most
 class HttpServer:
     """Serves ``listeners`` once. ``addresses`` are what they are bound to, as ``HOST:PORT``."""
 
-    def __init__(self, listeners: Sequence[Listener], service: Service, limits: Limits) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener], service: Service, limits: Limits, pending: Budget | None = None
+    ) -> None:
         self.addresses = [bound_address(listener) for listener in listeners]
         self._listeners = listeners
         self._service = service
         self._limits = limits
+        self._pending = pending if pending is not None else Budget(4 * limits.max_connections * limits.max_body)
+        self._pending.relief = self._relieve
         self._connections: set[Connection] = set()
+        self._clients: Counter[str] = Counter()  # connections by client
         self._hangups = HangupWatch()
         self._accepting = trio.CancelScope()
         self._short = False
@@ -82,22 +90,32 @@ class HttpServer:
                     self._make_room()
                     await trio.sleep(_SHORTAGE_PAUSE)
                     continue
-                if len(self._connections) < self._limits.max_connections or self._make_room():
-                    self._open(accepted, connections)
+                below = accepted.transport_stream if isinstance(accepted, trio.SSLStream) else accepted
+                try:
+                    peer = below.socket.getpeername()[0]
+                except OSError:  # reset before we looked
+                    below.socket.close()
+                    continue
+                if self._has_room(client_of(peer)):
+                    stream = accepted if isinstance(accepted, trio.SSLStream) else direct(accepted)
+                    self._open(stream, peer, connections)
                 else:
-                    self._note_shortage("all are waiting for answers")
                     await trio.aclose_forcefully(accepted)
 
-    def _open(self, accepted: trio.SocketStream | trio.SSLStream[trio.SocketStream], nursery: trio.Nursery) -> None:
-        below = accepted.transport_stream if isinstance(accepted, trio.SSLStream) else accepted
-        try:
-            peer = below.socket.getpeername()[0]
-        except OSError:  # reset before we looked
-            below.socket.close()
-            return
-        stream = accepted if isinstance(accepted, trio.SSLStream) else direct(accepted)
-        connection = Connection(stream, peer, self._service, self._limits, self._hangups)
+    def _has_room(self, client: str) -> bool:
+        if self._clients[client] >= self._limits.max_of_client and not self._make_room(client):
+            self._note_shortage(f"all {self._clients[client]} of {client} are waiting for answers")
+            return False
+        if len(self._connections) >= self._limits.max_connections and not self._make_room():
+            self._note_shortage("all are waiting for answers")
+            return False
+        return True
+
+    def _open(self, stream: Stream, peer: str, nursery: trio.Nursery) -> None:
+        held = Holding(self._pending, client_of(peer))
+        connection = Connection(stream, peer, self._service, self._limits, self._hangups, held)
         self._connections.add(connection)
+        self._clients[held.owner] += 1
         nursery.start_soon(self._serve, connection, stream)
 
     async def _serve(self, connection: Connection, stream: Stream) -> None:
@@ -105,6 +123,10 @@ class HttpServer:
             await connection.run()
         finally:
             self._connections.discard(connection)
+            client = connection.held.owner
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
             await trio.aclose_forcefully(stream)
 
     async def _patrol(self) -> None:
@@ -118,12 +140,38 @@ class HttpServer:
                 if connection.deadline < now:
                     connection.end()
 
-    def _make_room(self) -> bool:
-        """Drop the connection whose time is up first: it is idle or slow, never one that waits for us."""
-        victim = min(self._connections, key=lambda connection: connection.deadline, default=None)
-        if victim is None or victim.deadline == math.inf:
+    def _make_room(self, client: str | None = None) -> bool:
+        """Drop the connection whose time is up first: it is idle or slow, never one that waits for us. One of this
+        client; else one of the client with the most, so that a crowd makes room for others by itself.
+        """
+        slow = [connection for connection in self._connections if connection.deadline < math.inf]
+        if client is not None:
+            slow = [connection for connection in slow if connection.held.owner == client]
+        victim = min(slow, key=lambda one: (-self._clients[one.held.owner], one.deadline), default=None)
+        if victim is None:
             return False
         victim.end()
+        return True
+
+    def _relieve(self, wanting: Holding, size: int) -> bool:
+        """Drop the slow connection that holds the most, if that is more than the ``size`` that is wanted."""
+        alone = self._pending.crowded(wanting, size)
+        victim = max(
+            (
+                connection
+                for connection in self._connections
+                if connection.held is not wanting
+                and connection.deadline < math.inf
+                and connection.held.size > size
+                and (not alone or connection.held.owner == wanting.owner)
+            ),
+            key=lambda connection: connection.held.size,
+            default=None,
+        )
+        if victim is None:
+            return False
+        log.warning("HTTP: a slow client (%s) with %d bytes makes room for others", victim.held.owner, victim.held.size)
+        victim.shed()
         return True
 
     def _note_shortage(self, what: str) -> None:

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import trio
 
 from bridge.errors import MalformedMessage
+from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
@@ -44,14 +45,16 @@ async def serve_mi_http(
     root: str = "mi",
     limits: Limits = Limits(),  # noqa: B008 - frozen
     pages: Mapping[str, Page] | None = None,
+    pending: Budget | None = None,
     task_status: trio.TaskStatus[HttpServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve MI at ``/<root>`` and ``pages`` at their paths. Reports an HttpServer by ``started``.
 
+    ``pending`` is the budget of what waits to be read whole or taken, unset: as much as every client may send.
     Returns when cancelled, or after ``HttpServer.stop()`` when all requests in flight are answered. Closes the
     listeners.
     """
-    await HttpServer(listeners, MiHttp(dispatch, access, root, pages or {}), limits).serve(task_status)
+    await HttpServer(listeners, MiHttp(dispatch, access, root, pages or {}), limits, pending).serve(task_status)
 
 
 class MiHttp:
@@ -92,7 +95,9 @@ class MiHttp:
         if not request.body:
             return _NO_BODY
         try:
-            answer = await self._dispatch(request.body, request.caller)
+            answering = self._dispatch(request.body, request.caller)
+            request.body = b""  # it is the other side's to keep, or not
+            answer = await answering
         except MalformedMessage:
             answer = PARSE_ERROR
         return _ACCEPTED if answer is None else Reply(200, JSON, answer)

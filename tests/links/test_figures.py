@@ -16,7 +16,7 @@ from bridge.core.registry import LinkRegistry
 from bridge.core.table import Table
 from bridge.errors import BridgeError, TableUnavailable
 from bridge.protocol.backoff import Backoff
-from bridge.protocol.budget import Budget
+from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.event_delivery import NotSent, Parcel
 from bridge.protocol.figures import OUTCOMES, GatewayFigures, Room, TableFigures
@@ -189,3 +189,16 @@ async def test_subscribers() -> None:
         assert (found["tcp:h:2"].queued, found["tcp:h:2"].drops, found["tcp:h:2"].ttl) == (4, {"full": 2}, None)
         assert (bed.stats.get("queue_events"), bed.stats.get("event_drops")) == (6, 3)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_budget_that_had_no_room_is_logged_once_a_look(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(LinkBed(), {}) as bed:
+        house = Office(bed)
+        held = Holding(house.budget, "a")
+        assert held.resize(1000)
+        for _ in range(3):
+            assert not Holding(house.budget, "a").resize(2**20)
+        house.ledger._sample(0.0)
+        house.ledger._sample(1.0)
+    assert caplog.messages[-1:] == ["[mi] pending_bytes: 3 times there was no room, 1000 bytes are held"]
+    assert sum("no room" in message for message in caplog.messages) == 1

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import trio
 
+from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
@@ -205,6 +206,7 @@ async def serve(
     limits: Limits | None = None,
     pages: Mapping[str, Page] | None = None,
     tls: ssl.SSLContext | None = None,
+    pending: Budget | None = None,
 ) -> Served:
     """Serve MI on a free port until the nursery is cancelled."""
     start = partial(
@@ -215,6 +217,7 @@ async def serve(
         root=root,
         limits=limits or Limits(),
         pages=pages,
+        pending=pending,
     )
     server: HttpServer = await nursery.start(start)
     return Served(server, nursery)

@@ -130,6 +130,7 @@ BRIDGE: Final[Sequence[Row[Figures]]] = (
     _total("sessions_lost", "sessions_lost", "Sessions that Janus no longer knew"),
     _total("mi_requests", "mi_requests", "MI requests"),
     _total("mi_errors", "mi_errors", "MI requests answered with an error"),
+    _total("token_failures", "token_failures", "HTTP requests with a wrong token"),
     _total("log_lines_dropped", "log_drops", "Lines of the log that nobody read fast enough, or that failed"),
 )  # fmt: skip
 
