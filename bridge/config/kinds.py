@@ -17,6 +17,7 @@ from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.janus_url import read_host
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
+from bridge.protocol.plugin_types import STRING_IDS
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.upgrade import Headers, check_headers
 
@@ -153,6 +154,13 @@ def _server_name(value: str) -> str:
         raise ValueError(f"must be {_SERVER_NAME}") from None
 
 
+def _string_ids(values: Sequence[str]) -> frozenset[str]:
+    for value in values:
+        if value not in STRING_IDS:
+            raise ValueError(f"{value!r} has no string_ids; {', '.join(STRING_IDS)} have")
+    return frozenset(values)
+
+
 def is_loopback(host: str) -> bool:
     """Whether nobody beyond this machine can reach a listener on this host (IPv6 with or without brackets)."""
     try:
@@ -188,6 +196,7 @@ LISTENERS = Kind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(
 DATAGRAMS = Kind('a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]', "array", _each(_datagram))
 NETWORKS = Kind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network))
 NAMES = Kind('a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)))
+STRING_ID_PLUGINS = Kind('a list like ["janus.plugin.videoroom"]', "array", _string_ids)
 SUBSCRIBERS = Kind(
     'a list like [{event = "E_JANUS_EVENT", socket = "udp:127.0.0.1:8888", reliable = false}]',
     "array",

@@ -19,11 +19,11 @@ from bridge.config.kinds import Network, RoleGrant, Secret, Subscriber
 from bridge.config.row import Setting
 from bridge.config.row import row as _row
 from bridge.protocol.db_url import DbUrl, SqliteUrl
+from bridge.protocol.plugin_types import INTEGER_MEMBERS
 from bridge.protocol.upgrade import Headers
 
 TABLE_FILE = "janus.db"  # in the state directory: the default table
 _LOOPBACK = ["127.0.0.0/8", "::1/128"]
-_INTEGER_MEMBERS = ["id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,7 @@ class GatewaySettings:
     )
     origin: str | None = _row(kinds.TEXT, "the Origin header; unset, it is the URL's host as OpenSIPS sends it")
     integer_members: frozenset[str] | None = _row(kinds.NAMES, "as [janus].integer_members, for this gateway alone")
+    string_ids: frozenset[str] | None = _row(kinds.STRING_ID_PLUGINS, "as [janus].string_ids, for this gateway alone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,12 @@ class JanusSettings:
         choices=("string", "number"),
     )
     integer_members: frozenset[str] = _row(
-        kinds.NAMES, "members of a command's body whose wide decimal strings are integers to Janus", _INTEGER_MEMBERS
+        kinds.NAMES,
+        "for plugins that are not known: members of a body whose wide decimal strings are integers",
+        list(INTEGER_MEMBERS),
+    )
+    string_ids: frozenset[str] = _row(
+        kinds.STRING_ID_PLUGINS, "plugins whose own configuration has string_ids = true: ids and rooms are strings", []
     )
     gateways: Mapping[str, GatewaySettings] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -4,7 +4,7 @@ Owns their results (contract 6.3, 6.4). Must not know transports. Authority: Ope
 ``janus_send_request(janus_id, janus_command[, ...])`` these stand for.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from bridge.core.registry import Difference, LinkRegistry
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
 from bridge.protocol.command import read_command
+from bridge.protocol.plugin_types import PluginTypes
 from bridge.protocol.recipe import Parameter, bad_type
 from bridge.protocol.session import shorten
 
@@ -25,10 +26,10 @@ Reload = Callable[[], Awaitable[tuple[Difference, list[str]]]]
 
 
 def janus_commands(
-    registry: LinkRegistry, reload: Reload, cmd_timeout: float, members_of: Callable[[str], Collection[str]]
+    registry: LinkRegistry, reload: Reload, cmd_timeout: float, types_of: Callable[[str], PluginTypes]
 ) -> tuple[Command, ...]:
-    """``cmd_timeout`` in seconds; ``members_of(janus_id)`` gives the gateway's ``integer_members`` (contract 5.6)."""
-    methods = _Methods(registry, reload, cmd_timeout, members_of)
+    """``cmd_timeout`` in seconds; ``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6)."""
+    methods = _Methods(registry, reload, cmd_timeout, types_of)
     janus_id = Parameter("janus_id", "string")
     command = Parameter("janus_command", "json")
     return (
@@ -77,7 +78,7 @@ class _Methods:
     registry: LinkRegistry
     read_table: Reload
     cmd_timeout: float
-    members_of: Callable[[str], Collection[str]]
+    types_of: Callable[[str], PluginTypes]
 
     async def send_request(self, call: Call) -> Any:
         arguments = call.arguments
@@ -87,7 +88,9 @@ class _Methods:
                 raise bad_type("timeout")
             timeout = arguments["timeout"] / 1000
         link = self.registry.find(arguments["janus_id"])
-        command = read_command(arguments.pop("janus_command"), self.members_of(link.gateway.janus_id))
+        command = read_command(
+            arguments.pop("janus_command"), self.types_of(link.gateway.janus_id), link.book.plugin_of
+        )
         if call.notification:
             link.traffic.post(command, timeout, call.holding)
             return None

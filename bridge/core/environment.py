@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from bridge.core.connection import Connect
 from bridge.core.stats import Stats
 from bridge.core.timers import Timers
-from bridge.protocol.codec import INTEGER_MEMBERS
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import ManagedIds
@@ -25,7 +24,6 @@ class LinkSettings:
     reconnect_min: float = 0.5
     reconnect_max: float = 15.0
     wide_strings: bool = True
-    integer_members: frozenset[str] = INTEGER_MEMBERS
 
 
 @dataclass(frozen=True, slots=True)

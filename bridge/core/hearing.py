@@ -15,7 +15,7 @@ from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.traffic import Traffic
 from bridge.errors import MalformedMessage, TransactionLost
-from bridge.protocol import codec
+from bridge.protocol import codec, plugin_types
 from bridge.protocol.codec import INT64_MAX, JsonObject
 from bridge.protocol.janus import (
     HANDLE_NOT_FOUND,
@@ -121,6 +121,8 @@ class Hearing:
             self._traffic.settle(call, message)
             return
         self._restore(message, call.caller)
+        if call.command.strange:
+            self._book.heard(message)
         if call.kind != "message" or isinstance(incoming, Failure):  # what a plugin says tells nothing of sessions
             self._note(call.asked, incoming, message, connection)
         if call.notification:
@@ -129,7 +131,7 @@ class Hearing:
                 self._stats.add("notifications_done")
         else:
             is_event = call.forsaken and not isinstance(incoming, Ack)
-        self._traffic.settle(call, codec.widen(message) if self._wide_strings else message)
+        self._traffic.settle(call, plugin_types.widen(message) if self._wide_strings else message)
         if is_event:
             self._event(message)
         self._end_if_unknown(incoming, call.session_id)
@@ -215,7 +217,7 @@ class Hearing:
     def _event(self, message: JsonObject) -> None:
         self._traffic.tally.event()
         if self._wanted():
-            self._raise_event(codec.render(codec.widen(message) if self._wide_strings else message))
+            self._raise_event(codec.render(plugin_types.widen(message) if self._wide_strings else message))
 
 
 def _has_lone_surrogate(message: JsonObject) -> bool:

@@ -12,6 +12,7 @@ from bridge.core.connection import Reports, WebSocket
 from bridge.files import read_file
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.plugin_types import PluginTypes
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_ws import WebSocketOptions
 from bridge.transport.tls import PEM_MAX, client_context
@@ -34,6 +35,8 @@ class Gateways:
     def changed(self, config: Config) -> set[str]:
         """Take a new configuration; returns the gateways whose secrets, headers or TLS are others now."""
         self._config = config
+        self._types = {name: self._types_of(settings) for name, settings in config.janus.gateways.items()}
+        self._default_types = self._types_of(_DEFAULTS)
         before, self._fingerprints = (
             self._fingerprints,
             {janus_id: _fingerprint(settings) for janus_id, settings in config.janus.gateways.items()},
@@ -42,10 +45,16 @@ class Gateways:
         nothing = _fingerprint(_DEFAULTS)
         return {one for one in ids if before.get(one, nothing) != self._fingerprints.get(one, nothing)}
 
-    def members(self, janus_id: str) -> frozenset[str]:
-        """``integer_members`` of a gateway (contract 5.6)."""
-        own = self.settings(janus_id).integer_members
-        return self._config.janus.integer_members if own is None else own
+    def types(self, janus_id: str) -> PluginTypes:
+        """What the plugins of a gateway take (contract 5.6)."""
+        return self._types.get(janus_id, self._default_types)
+
+    def _types_of(self, settings: GatewaySettings) -> PluginTypes:
+        janus = self._config.janus
+        return PluginTypes(
+            janus.integer_members if settings.integer_members is None else settings.integer_members,
+            janus.string_ids if settings.string_ids is None else settings.string_ids,
+        )
 
     def credentials(self, janus_id: str) -> Credentials:
         """The secrets of a gateway."""

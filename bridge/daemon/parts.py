@@ -85,7 +85,7 @@ def build(config: Config) -> Parts:
     process = Process(__version__, sys.argv, os.getcwd(), os.getpid(), time.time())
     mi.add(
         *core_commands(mi, stats, process),
-        *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.members),
+        *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.types),
         *commands_evi.commands(evi, addresses.admit),
     )
     ledger = Ledger(process, stats, links, evi, table, {"mi": pending}, room, logs.dropped)

@@ -10,7 +10,6 @@ integers beyond 64 bits), refuses (lone surrogates), or has to say what is wrong
 import json
 import math
 import re
-from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import orjson
@@ -23,9 +22,7 @@ MAX_DEPTH = 100  # no message of Janus comes near; Python's parser would recurse
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
-# The members whose canonical decimal strings become integers again inside `body` (contract 5.6).
-INTEGER_MEMBERS = frozenset({"id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id"})
-_OPAQUE = frozenset({"metadata", "headers"})  # members whose content belongs to the user
+OWN = frozenset({"contact_params", "headers", "metadata"})  # members whose content is the user's own, in all plugins
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19  # from here on an integer may be beyond 64 bits
 _CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")
@@ -121,6 +118,7 @@ def depth(value: Any) -> int:
 def widen(value: Any) -> Any:
     """Make every integer outside signed 32 bits its decimal string (contract 5.6), in place; returns ``value``.
 
+    Not in what is the user's own: ``metadata``, ``headers``, ``contact_params``.
     Every answer and event passes here: to make a copy, or a call for each scalar, would be most of the work.
     """
     if isinstance(value, (dict, list)):
@@ -129,9 +127,9 @@ def widen(value: Any) -> Any:
             if kind is str:
                 continue
             if kind is int:
-                if not INT32_MIN <= item <= INT32_MAX:
+                if not INT32_MIN <= item <= INT32_MAX and key not in OWN:
                     value[key] = str(item)
-            elif kind is dict or kind is list:
+            elif (kind is dict or kind is list) and key not in OWN:
                 widen(item)
     elif type(value) is int and not INT32_MIN <= value <= INT32_MAX:
         return str(value)
@@ -148,25 +146,3 @@ def integer(value: Any) -> int | None:
         number = int(value)
         return number if INT64_MIN <= number <= INT64_MAX else None
     return None
-
-
-def narrow_body(body: Any, members: Collection[str] = INTEGER_MEMBERS) -> Any:
-    """A copy of a command's ``body`` with the named members' wide decimal strings as integers again (contract 5.6).
-
-    Not inside ``metadata`` or ``headers``, and no string within 32 bits: a room's name may be "1234".
-    """
-    if isinstance(body, dict):
-        return {key: item if key in _OPAQUE else _narrow(key, item, members) for key, item in body.items()}
-    if isinstance(body, list):
-        return [narrow_body(item, members) for item in body]
-    return body
-
-
-def _narrow(key: str, item: Any, members: Collection[str]) -> Any:
-    if isinstance(item, str):
-        if key in members:
-            number = integer(item)
-            if number is not None and not INT32_MIN <= number <= INT32_MAX:
-                return number
-        return item
-    return narrow_body(item, members)

@@ -6,20 +6,24 @@ could not be matched with its caller) is refused here.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
-from bridge.protocol.codec import INT64_MAX, INT64_MIN, INTEGER_MEMBERS, MAX_DEPTH, JsonObject
+from bridge.protocol.codec import INT64_MAX, INT64_MIN, MAX_DEPTH, JsonObject
 from bridge.protocol.janus import MAX_PLUGIN, Kind, Verb, member_id, verb_of
+from bridge.protocol.plugin_types import UNKNOWN, PluginTypes, narrow
 
 _SECRETS = ("apisecret", "token")  # which configured ones replace when it is sent
 MAX_KEY = 64  # characters of a member's name that an error repeats
 # Characters of a caller's transaction: with nine bytes for each it still stands in the head of an answer that is too
 # large to be kept, and it is remembered for as long as its answer may come.
 MAX_TRANSACTION = 400
+
+# plugin_of(session_id, handle_id): the plugin of a handle, None where it is not known.
+PluginOf = Callable[[int | None, int | None], str | None]
 
 
 @dataclass(slots=True)
@@ -30,7 +34,7 @@ class JanusCommand:
     Text and not values: a command may wait for long, and as values it takes up to 24 times its bytes.
     ``session_id`` and ``handle_id`` are what the caller named, None where that is no id; ``caller`` is the caller's
     own transaction, ``secrets`` what the caller shows to Janus; ``new_id`` is the id that a create asks for, ``plugin``
-    what an attach names.
+    what an attach names; ``strange`` says that the plugin of its handle is not known.
     """
 
     text: bytes
@@ -42,6 +46,7 @@ class JanusCommand:
     secrets: JsonObject = field(default_factory=dict, repr=False)
     new_id: int | None = None
     plugin: str | None = None
+    strange: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -54,8 +59,13 @@ class JanusCommand:
         return taken
 
 
-def read_command(value: Any, members: Collection[str] = INTEGER_MEMBERS) -> JanusCommand:
-    """Check a ``janus_command`` parameter: an object or its text. Raises InvalidCommand; ``data`` is the reason."""
+def read_command(
+    value: Any, types: PluginTypes = UNKNOWN, plugin_of: PluginOf = lambda _session, _handle: None
+) -> JanusCommand:
+    """Check a ``janus_command`` parameter: an object or its text. Raises InvalidCommand; ``data`` is the reason.
+
+    By ``types`` the plugin that ``plugin_of`` names gets the integers of its body as such.
+    """
     if isinstance(value, str):
         try:
             value = codec.parse(value)
@@ -74,10 +84,12 @@ def read_command(value: Any, members: Collection[str] = INTEGER_MEMBERS) -> Janu
         raise InvalidCommand("member 'transaction' is not a string")
     if caller is not None and len(caller) > MAX_TRANSACTION:
         raise InvalidCommand(f"member 'transaction' is longer than {MAX_TRANSACTION} characters")
-    return _rewrite(dict(value), name, caller, members)
+    return _rewrite(dict(value), name, caller, types, plugin_of)
 
 
-def _rewrite(request: JsonObject, name: str, caller: str | None, members: Collection[str]) -> JanusCommand:
+def _rewrite(
+    request: JsonObject, name: str, caller: str | None, types: PluginTypes, plugin_of: PluginOf
+) -> JanusCommand:
     request.pop("transaction", None)
     verb = verb_of(name)
     for key in ("session_id", "handle_id"):
@@ -96,8 +108,12 @@ def _rewrite(request: JsonObject, name: str, caller: str | None, members: Collec
             raise InvalidCommand("member 'id' is not an integer >= 0")
         request["id"] = number
         new_id = number if verb.kind == "create" else None
+    handle_id = member_id(request.get("handle_id"))
+    strange = False
     if "body" in request:
-        request["body"] = codec.narrow_body(request["body"], members)
+        of = plugin_of(session_id, handle_id)
+        strange = of is None
+        request["body"] = narrow(request["body"], types.rule(of))
     plugin = request.get("plugin")
     secrets = {key: request.pop(key) for key in _SECRETS if isinstance(request.get(key), str)}
     return JanusCommand(
@@ -105,11 +121,12 @@ def _rewrite(request: JsonObject, name: str, caller: str | None, members: Collec
         name=name,
         verb=verb,
         session_id=None if verb.server else session_id,
-        handle_id=member_id(request.get("handle_id")),
+        handle_id=handle_id,
         caller=caller,
         secrets=secrets,
         new_id=new_id,
         plugin=plugin[:MAX_PLUGIN] if isinstance(plugin, str) else None,
+        strange=strange,
     )
 
 

@@ -188,6 +188,11 @@ class SessionBook:
         plugin = plugindata.get("plugin") if isinstance(plugindata, dict) else None
         self._learn(session, handle_id, plugin if isinstance(plugin, str) else None)
 
+    def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
+        """The plugin of a handle of that session, or of the managed one in its stead; None: it is not known."""
+        session = self.managed if session_id is None else self._further.get(session_id, self.managed)
+        return None if handle_id is None else session.handles.get(handle_id)
+
     def _learn(self, session: JanusSession | None, handle_id: int | None, plugin: str | None) -> None:
         if session is None or handle_id is None:
             return

@@ -8,6 +8,7 @@ import pytest
 from bridge.core.commands_janus import MAX_TIMEOUT, janus_commands
 from bridge.core.mi import Registry
 from bridge.core.registry import Difference
+from bridge.protocol.plugin_types import UNKNOWN
 from tests.support.callers import OPERATOR
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
@@ -23,7 +24,7 @@ async def refusal(method: str, params: dict[str, Any]) -> Any:
 
     bed = LinkBed()
     registry = Registry(bed.stats)
-    registry.add(*janus_commands(bed.registry, reload, 5.0, lambda janus_id: ()))
+    registry.add(*janus_commands(bed.registry, reload, 5.0, lambda _janus_id: UNKNOWN))
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     error = json.loads(await registry.dispatch(json.dumps(request).encode(), OPERATOR) or b"")["error"]
     return {member: error[member] for member in ("code", "message", "data") if member in error}

@@ -17,7 +17,7 @@ import trio
 import bridge
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
-from bridge.protocol.codec import INTEGER_MEMBERS
+from bridge.protocol.plugin_types import UNKNOWN
 from bridge.transport.http_access import Access
 from bridge.transport.http_stream import bound_address, open_listeners
 from bridge.transport.mi_http import serve_mi_http
@@ -84,7 +84,7 @@ async def test_a_command_through_http(janus: Janus) -> None:
         async def no_reload() -> Any:
             raise AssertionError
 
-        registry.add(*janus_commands(bed.registry, no_reload, 5.0, lambda _: INTEGER_MEMBERS))
+        registry.add(*janus_commands(bed.registry, no_reload, 5.0, lambda _: UNKNOWN))
         listeners = await open_listeners("127.0.0.1:0")
         await nursery.start(serve_mi_http, listeners, registry.dispatch, Access())
         port = int(bound_address(listeners[0]).rpartition(":")[2])

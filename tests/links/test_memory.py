@@ -9,7 +9,7 @@ import trio
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
 from bridge.protocol.budget import Budget
-from bridge.protocol.codec import INTEGER_MEMBERS
+from bridge.protocol.plugin_types import UNKNOWN
 from tests.support.callers import OPERATOR
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.linkbed import LinkBed, running
@@ -26,7 +26,7 @@ async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None
         async def no_reload() -> Any:
             raise AssertionError
 
-        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: INTEGER_MEMBERS))
+        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: UNKNOWN))
         link = await bed.ready()
 
         async def ask(elements: int) -> None:
@@ -58,7 +58,7 @@ async def test_a_notification_is_counted_until_it_is_over() -> None:
         async def no_reload() -> Any:
             raise AssertionError
 
-        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: INTEGER_MEMBERS))
+        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: UNKNOWN))
         command = {"janus": "message", "handle_id": 7, "body": {"x": "x" * 10_000}}
         request = {"jsonrpc": "2.0", "method": "janus_send_request", "params": ["gw", command]}
         body = json.dumps(request).encode()

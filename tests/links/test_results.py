@@ -10,6 +10,7 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
 from bridge.core.registry import Difference
 from bridge.protocol.gateway import TableRow, read_rows
+from bridge.protocol.plugin_types import UNKNOWN
 from bridge.resources import schema
 from tests.support.callers import OPERATOR
 from tests.support.janus import Janus
@@ -23,7 +24,7 @@ class Mi:
         self.bed = bed
         self.rows: list[TableRow] = []
         self.registry = Registry(bed.stats)
-        self.registry.add(*janus_commands(bed.registry, self.reload, 5.0, lambda janus_id: ()))
+        self.registry.add(*janus_commands(bed.registry, self.reload, 5.0, lambda _janus_id: UNKNOWN))
 
     async def reload(self) -> tuple[Difference, list[str]]:
         await trio.lowlevel.checkpoint()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
-from bridge.protocol.codec import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INTEGER_MEMBERS, MAX_DEPTH
+from bridge.protocol.codec import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, MAX_DEPTH, OWN
 from tests.support import json_values
 
 
@@ -138,7 +138,9 @@ def is_wide(value: Any) -> bool:
 def same(before: Any, after: Any) -> bool:
     """Whether ``after`` is ``before`` but for wide integers, which are their digits. Types count: True is not 1."""
     if isinstance(before, dict):
-        return list(before) == list(after) and all(same(before[key], after[key]) for key in before)
+        return list(before) == list(after) and all(
+            repr(before[key]) == repr(after[key]) if key in OWN else same(before[key], after[key]) for key in before
+        )
     if isinstance(before, list):
         return len(before) == len(after) and all(map(same, before, after))
     return bool(after == str(before) if is_wide(before) else type(after) is type(before) and after == before)
@@ -148,8 +150,7 @@ def same(before: Any, after: Any) -> bool:
 def test_widen_makes_wide_integers_strings_and_changes_nothing_else(value: Any) -> None:
     wide = codec.widen(copy.deepcopy(value))
     assert same(value, wide)
-    assert not any(is_wide(leaf) for leaf in json_values.leaves(wide))
-    assert codec.widen(wide) == wide
+    assert codec.widen(copy.deepcopy(wide)) == wide
 
 
 def test_widen_changes_its_argument() -> None:
@@ -183,49 +184,3 @@ def test_integer_reads_what_widen_wrote(number: int) -> None:
 )
 def test_integer_takes_nothing_but_canonical_decimals_within_64_bits(value: Any) -> None:
     assert codec.integer(value) is None
-
-
-# narrow_body
-
-
-def narrowed(value: Any, members: frozenset[str], name: str | None = None) -> Any:
-    """Contract 5.6 once more, said in another way: what becomes of a value that stands under ``name``."""
-    if name in ("metadata", "headers"):
-        return value
-    if isinstance(value, dict):
-        return {key: narrowed(item, members, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [narrowed(item, members) for item in value]
-    if name in members and isinstance(value, str):
-        try:
-            number = int(value)
-        except ValueError:
-            return value
-        if str(number) == value and INT64_MIN <= number <= INT64_MAX and not INT32_MIN <= number <= INT32_MAX:
-            return number
-    return value
-
-
-@given(json_values.values, st.frozensets(st.sampled_from(json_values.WORDS)))
-@example({"room": "4294967296", "headers": {"room": "4294967296"}}, frozenset({"room", "headers"}))
-@example({"room": ["4294967296"]}, frozenset({"room"}))
-@example([{"streams": [{"feed": "4294967296", "mid": "4294967296"}]}], frozenset({"feed"}))
-def test_narrow_body_touches_the_named_members_alone(body: Any, members: frozenset[str]) -> None:
-    before = codec.render(body)
-    assert codec.render(codec.narrow_body(body, members)) == codec.render(narrowed(body, members))
-    assert codec.render(body) == before
-
-
-@given(st.dictionaries(st.sampled_from(sorted(INTEGER_MEMBERS)), st.integers(INT64_MIN, INT64_MAX)))
-def test_ids_of_a_body_survive_the_way_through_opensips(body: dict[str, int]) -> None:
-    assert codec.narrow_body(codec.widen(dict(body))) == body
-
-
-@pytest.mark.parametrize("text", ["1234", "0", "2147483647", "-2147483648", str(2**63), "04294967296"])
-def test_string_within_32_or_beyond_64_bits_may_be_a_name(text: str) -> None:
-    assert codec.narrow_body({"room": text}) == {"room": text}
-
-
-def test_telephone_number_as_a_display_stays_a_string() -> None:
-    body = {"request": "join", "room": "4294967296", "display": "4915112345678"}
-    assert codec.narrow_body(body) == {"request": "join", "room": 4294967296, "display": "4915112345678"}

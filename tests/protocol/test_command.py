@@ -13,6 +13,7 @@ from bridge.errors import InvalidCommand
 from bridge.protocol.codec import INT64_MAX, INT64_MIN
 from bridge.protocol.command import MAX_KEY, MAX_TRANSACTION, JanusCommand, find_fault, read_command
 from bridge.protocol.janus import MAX_PLUGIN
+from bridge.protocol.plugin_types import PluginTypes
 from tests.support import json_values
 from tests.support.janus import Janus
 from tests.support.janus_client import JanusClient
@@ -300,7 +301,18 @@ def test_wide_ids_of_a_body_are_integers_again() -> None:
     assert members(command)["jsep"] == {"id": "4294967296"}
 
 
-def test_integer_members_are_those_of_the_gateway() -> None:
-    body = {"room": "4294967296", "uid": "4294967296"}
-    command = read_command({"janus": "message", "body": body}, {"uid"})
-    assert members(command)["body"] == body | {"uid": 4294967296}
+def test_integers_of_a_body_are_those_of_the_handles_plugin() -> None:
+    body = {"room": "4294967296", "uid": "4294967296", "refer_id": "4294967296"}
+    asked = []
+
+    def plugin_of(session_id: int | None, handle_id: int | None) -> str | None:
+        asked.append((session_id, handle_id))
+        return "janus.plugin.sip" if handle_id == 7 else None
+
+    def read(**named: Any) -> Any:
+        command = read_command({"janus": "message", "body": body, **named}, PluginTypes({"uid"}), plugin_of)
+        return members(command)["body"], command.strange
+
+    assert read(handle_id="7", session_id="4294967296") == (body | {"refer_id": 4294967296}, False)
+    assert read(handle_id=8) == read(session_id="x") == (body | {"uid": 4294967296}, True)
+    assert asked == [(4294967296, 7), (None, 8), (None, None)]

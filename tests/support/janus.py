@@ -58,6 +58,8 @@ class JanusOptions:
     full_trickle: bool = False
     debug_level: int = 2
     lua: bool = True  # janus.plugin.gen
+    all_plugins: bool = False  # those too that need room: sip, streaming, recordplay, voicemail
+    string_ids: tuple[str, ...] = ()  # plugins by their short names, e.g. "videoroom"
 
     @property
     def tls(self) -> bool:
@@ -203,7 +205,12 @@ class Janus:
         if options.task_pool_size:
             general.append(f"task_pool_size = {options.task_pool_size}")
         media = ["full_trickle = true"] if options.full_trickle else []
-        plugins = _NO_PLUGINS if options.lua else _NO_PLUGINS + ",libjanus_lua.so"
+        plugins = "libjanus_duktape.so" if options.all_plugins else _NO_PLUGINS
+        plugins = plugins if options.lua else plugins + ",libjanus_lua.so"
+        for plugin in options.string_ids:
+            (folder / f"janus.plugin.{plugin}.jcfg").write_text(_section("general", "string_ids = true"))
+        if options.all_plugins:
+            (folder / "janus.plugin.recordplay.jcfg").write_text(_section("general", f'path = "{folder}"'))
         (folder / "janus.jcfg").write_text(
             _section("general", *general)
             + _section("nat", *media)

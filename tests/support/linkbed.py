@@ -20,6 +20,7 @@ from bridge.protocol import codec
 from bridge.protocol.command import read_command
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
+from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
 from bridge.protocol.session import SavedSession
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_ws import WebSocketOptions
@@ -66,6 +67,7 @@ class LinkBed:
     statuses: list[tuple[str, str, str, dict[str, Any]]] = field(default_factory=list)
     connects: list[Gateway] = field(default_factory=list)
     connector: Connect | None = None  # in place of the real network
+    types: PluginTypes = UNKNOWN
     look_every: float = 0.001  # seconds between looks at what is waited for
 
     def __post_init__(self) -> None:
@@ -133,7 +135,8 @@ class LinkBed:
 
     async def ask(self, command: Mapping[str, Any], timeout: float = 5.0, janus_id: str = "gw") -> dict[str, Any]:
         """Send a command as a caller does."""
-        return await self.registry.find(janus_id).traffic.request(read_command(dict(command)), timeout)
+        link = self.registry.find(janus_id)
+        return await link.traffic.request(read_command(dict(command), self.types, link.book.plugin_of), timeout)
 
     async def attach(self, plugin: str = GEN, **members: Any) -> str:
         """A new handle, of the managed session unless ``session_id`` names another one."""
