@@ -142,10 +142,10 @@ async def test_events_are_counted_where_nobody_is_subscribed(janus: Janus) -> No
 
 
 async def test_a_bad_url_shows_no_password() -> None:
-    async with running(LinkBed(), {"gw": "janusws://user:secret@host/janus?token=secret"}) as bed:
+    async with running(LinkBed(), {"gw": "janusws://user:secret@host:x/janus?token=secret"}) as bed:
         found = Office(bed).gateway()
         assert found.state == "disabled"
-        assert found.janus_url == "janusws://***@host/janus"
+        assert found.janus_url == "janusws://***@host:x/janus"
         assert found.last_error is not None
         assert "secret" not in found.last_error
 
