@@ -4,6 +4,7 @@ Owns which links exist, and acts on the difference when the table is read again 
 there, sweep what is not. Must not know where rows come from.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ log = logging.getLogger("bridge.link")
 CredentialsOf = Callable[[str], Credentials]
 SavedOf = Callable[[Gateway], tuple[SavedSession, ...]]
 
+TURN = 16  # rows that are acted upon before other tasks run; a new link's first step is a fraction of a millisecond
+MANY = 1000  # new links: about 300,000 objects, in which the garbage collector is busy for 30 ms
 DRAIN = 2.0  # seconds in which commands in flight may still be answered when the bridge stops
 
 
@@ -46,6 +49,7 @@ class LinkRegistry:
         self._links: dict[str, JanusLink] = {}
         self._scopes: dict[JanusLink, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
+        self._stopping = False
 
     def __iter__(self) -> Iterator[JanusLink]:
         return iter(list(self._links.values()))
@@ -69,10 +73,30 @@ class LinkRegistry:
     def reconcile(self, gateways: Mapping[str, Gateway]) -> Difference:
         """Make the links what the table says. A row that did not change keeps everything it has."""
         difference = Difference()
+        for _ in self._steps(gateways, difference):
+            pass
+        return difference
+
+    async def reconcile_in_turns(self, gateways: Mapping[str, Gateway]) -> Difference:
+        """``reconcile``, with the other tasks in between: a table may have tens of thousands of rows."""
+        difference = Difference()
+        for number, _ in enumerate(self._steps(gateways, difference), 1):
+            if number % TURN == 0:
+                await trio.lowlevel.checkpoint()
+            if len(difference.added) % MANY == MANY - 1:
+                gc.freeze()  # or the collector looks through all links again whenever they are a quarter more
+        return difference
+
+    def _steps(self, gateways: Mapping[str, Gateway], difference: Difference) -> Iterator[None]:
+        """One row a step."""
         for janus_id in [janus_id for janus_id in self._links if janus_id not in gateways]:
-            self._remove(janus_id, UnknownJanusId("removed"))
-            difference.removed.append(janus_id)
+            if janus_id in self._links:  # else the end has come meanwhile
+                self._remove(janus_id, UnknownJanusId("removed"))
+                difference.removed.append(janus_id)
+                yield
         for janus_id, gateway in gateways.items():
+            if self._stopping:
+                return
             link = self._links.get(janus_id)
             if link is None:
                 self._add(gateway)
@@ -82,7 +106,7 @@ class LinkRegistry:
             else:
                 self._change(link, gateway)
                 difference.changed.append(janus_id)
-        return difference
+            yield
 
     def _add(self, gateway: Gateway) -> None:
         link = JanusLink(gateway, self._env, self._credentials_of(gateway.janus_id), self._saved_of(gateway))
@@ -104,6 +128,7 @@ class LinkRegistry:
 
     def _remove(self, janus_id: str, error: BridgeError) -> None:
         assert self._nursery is not None, "run() hosts the links"
+        gc.unfreeze()  # so that what is left of the link can be collected
         self._nursery.start_soon(self._stop, self._links.pop(janus_id), error, True)
 
     async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
@@ -123,6 +148,7 @@ class LinkRegistry:
         Sessions are left for the next process to claim where their Janus keeps them without a connection, else
         destroyed (contract 2).
         """
+        self._stopping = True
         with trio.move_on_after(DRAIN):
             for link in self:
                 await link.traffic.drained()

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from bridge.core.registry import Difference, LinkRegistry
+from bridge.core.registry import TURN, Difference, LinkRegistry
 from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
-from bridge.protocol.gateway import Gateway, TableRow, read_rows
+from bridge.protocol.gateway import Gateway, Rows, TableRow
 
 if TYPE_CHECKING:
     from bridge.protocol.figures import Freshness
 
 log = logging.getLogger("bridge.db")
 
-Rows: TypeAlias = Callable[[], Awaitable[list[TableRow]]]
+MOST_WARNINGS = 20  # about rows, a reload
+
+ReadRows: TypeAlias = Callable[[], Awaitable[list[TableRow]]]
 Keep: TypeAlias = Callable[[list[TableRow]], Awaitable[None]]
 
 
@@ -34,7 +36,7 @@ class Table:
     def __init__(
         self,
         registry: LinkRegistry,
-        rows: Rows,
+        rows: ReadRows,
         keep: Keep,
         backoff: Backoff,
         wall: Callable[[], float],
@@ -68,7 +70,8 @@ class Table:
                 return
             rows, self.read_at = saved
             self.freshness = "stale"
-            self._registry.reconcile(self._gateways(rows)[0])
+            gateways, _ = await self._gateways(rows)
+            await self._registry.reconcile_in_turns(gateways)
             log.error("%s; the last good table is used meanwhile, %d gateways", exc, len(self._registry))
 
     async def reload(self) -> tuple[Difference, list[str]]:
@@ -82,8 +85,8 @@ class Table:
             if self.error is not None and self.freshness != "none":
                 log.info("the janus table can be read again")
             self.freshness, self.read_at, self.error = "fresh", self._wall(), None
-            gateways, faults = self._gateways(rows)
-            difference = self._registry.reconcile(gateways)
+            gateways, faults = await self._gateways(rows)
+            difference = await self._registry.reconcile_in_turns(gateways)
             if difference.added or difference.changed or difference.removed:
                 log.info(
                     "janus table: %d added, %d changed, %d removed, %d unchanged",
@@ -95,14 +98,23 @@ class Table:
             await self._keep(rows)
             return difference, faults
 
-    def _gateways(self, rows: list[TableRow]) -> tuple[dict[str, Gateway], list[str]]:
-        gateways, faults = read_rows(rows)
-        warnings = faults if rows else ["it is empty: there is no gateway"]
-        for warning in warnings:
-            if warning not in self._warned:  # polling must not repeat it
-                log.warning("janus table: %s", warning)
+    async def _gateways(self, rows: list[TableRow]) -> tuple[dict[str, Gateway], list[str]]:
+        read = Rows()
+        for number, row in enumerate(sorted(rows, key=lambda row: row.order), 1):
+            read.take(row)
+            if number % TURN == 0:
+                await trio.lowlevel.checkpoint()
+        warnings = read.warnings if rows else ["it is empty: there is no gateway"]
+        news = [warning for warning in warnings if warning not in self._warned]  # polling must not repeat them
+        for warning in news[:MOST_WARNINGS]:
+            log.warning("janus table: %s", warning)
+        if len(news) > MOST_WARNINGS:
+            log.warning(
+                "janus table: %d more rows are bad or hidden; `janus-bridge check` names them",
+                len(news) - MOST_WARNINGS,
+            )
         self._warned = set(warnings)
-        return gateways, faults
+        return read.gateways, read.warnings
 
     async def run(self) -> None:
         """Try until the database answered once, then read the table again every ``poll_interval``."""

@@ -7,6 +7,8 @@ import hashlib
 import time
 from collections.abc import Callable
 
+import trio
+
 from bridge.config import Config, GatewaySettings
 from bridge.core.connection import Reports, WebSocket
 from bridge.files import read_file
@@ -26,6 +28,7 @@ class Gateways:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._fingerprints: dict[str, object] = {}
+        self._turnstile = trio.Lock()
         self.changed(config)
 
     def settings(self, janus_id: str) -> GatewaySettings:
@@ -70,6 +73,8 @@ class Gateways:
     async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
         """core.connection.Connect over the real network."""
         assert gateway.url is not None, "a row with a fault has no link that connects"
+        async with self._turnstile:  # one attempt a turn of the loop, in order: ten thousand at once would block it
+            pass
         janus, settings = self._config.janus, self.settings(gateway.janus_id)
         tls = client_context(settings.tls_ca, settings.tls_cert, settings.tls_key) if gateway.url.tls else None
         options = WebSocketOptions(

@@ -9,21 +9,34 @@ from dataclasses import dataclass
 
 from bridge.protocol.janus_url import JanusUrl, hide_user, without_user
 
+# Characters. OpenSIPS's columns are of type TEXT and end nowhere near. An event carries both texts, in one datagram;
+# of a URL, Janus reads a path and query of 2,048.
+MAX_JANUS_ID = 255
+MAX_JANUS_URL = 4096
+_SHOWN = 64  # of either, in a warning
+
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row as it stands in the table: ``id`` its key, ``janus_id`` and ``janus_url`` its texts."""
+    """A row as it stands in the table: ``id`` its key, as text where it is none (NULL, a text, a negative number);
+    ``janus_id`` and ``janus_url`` its texts, which may end behind the limit.
+    """
 
-    id: int
+    id: int | str
     janus_id: str
     janus_url: str
+
+    @property
+    def order(self) -> int:
+        """Of rows with the same janus_id the last one in this order wins."""
+        return -1 if isinstance(self.id, str) else self.id
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """A row that was understood. ``url`` is None and ``fault`` says why when the row is disabled."""
 
-    id: int
+    id: int | str
     janus_id: str
     janus_url: str
     url: JanusUrl | None
@@ -42,29 +55,65 @@ class Gateway:
         return without_user(self.janus_url)
 
 
-def read_rows(rows: Iterable[TableRow]) -> tuple[dict[str, Gateway], list[str]]:
-    """Gateways by janus_id, and a line of warning for each row that is bad or hidden by another.
+class Rows:
+    """What the rows of a table mean, taken one by one in their order (``TableRow.order``).
 
-    A bad row disables that row alone. Of rows with the same janus_id the one with the highest id wins.
+    ``gateways`` by janus_id, and in ``warnings`` a line for each row that is bad or hidden by another. A bad row
+    disables that row alone. Of rows with the same janus_id the one with the highest id wins.
     """
-    gateways: dict[str, Gateway] = {}
-    warnings: list[str] = []
-    for row in sorted(rows, key=lambda row: row.id):
+
+    def __init__(self) -> None:
+        self.gateways: dict[str, Gateway] = {}
+        self.warnings: list[str] = []
+
+    def take(self, row: TableRow) -> None:
+        """Understand one more row."""
+        number = f"row id={_shown_id(row)}"
+        name = f"{number}: {_cut(row.janus_id)!r}"
         if not row.janus_id or not row.janus_id.isprintable():
-            warnings.append(f"row id={row.id}: janus_id {row.janus_id!r} is empty or unprintable; the row is disabled")
-            continue
-        hidden = gateways.get(row.janus_id)
+            self.warnings.append(
+                f"{number}: janus_id {_cut(row.janus_id)!r} is empty or unprintable; the row is disabled"
+            )
+            return
+        if len(row.janus_id) > MAX_JANUS_ID:
+            self.warnings.append(f"{name}: the janus_id has more than {MAX_JANUS_ID} characters; the row is disabled")
+            return
+        hidden = self.gateways.get(row.janus_id)
         if hidden is not None:
-            warnings.append(f"row id={hidden.id}: {row.janus_id!r} is also that of row id={row.id}, which wins")
+            self.warnings.append(
+                f"row id={_shown_id(hidden)}: {_cut(row.janus_id)!r} is also that of {number}, which wins"
+            )
         gateway = _read(row)
         if gateway.fault is not None:
-            warnings.append(f"row id={row.id}: {gateway.fault}; the row is disabled")
-        gateways[row.janus_id] = gateway
-    return gateways, warnings
+            self.warnings.append(f"{name}: {gateway.fault}; the row is disabled")
+        self.gateways[row.janus_id] = gateway
+
+
+def read_rows(rows: Iterable[TableRow]) -> tuple[dict[str, Gateway], list[str]]:
+    """``Rows.gateways`` and ``Rows.warnings`` of a whole table."""
+    read = Rows()
+    for row in sorted(rows, key=lambda row: row.order):
+        read.take(row)
+    return read.gateways, read.warnings
 
 
 def _read(row: TableRow) -> Gateway:
     try:
-        return Gateway(row.id, row.janus_id, row.janus_url, JanusUrl.parse(row.janus_url))
+        if isinstance(row.id, str):
+            raise ValueError(f"its id is {_cut(row.id)!r}, not a whole number from 0")
+        if len(row.janus_url) > MAX_JANUS_URL:
+            raise ValueError(f"janus_url: has more than {MAX_JANUS_URL} characters")
+        try:
+            return Gateway(row.id, row.janus_id, row.janus_url, JanusUrl.parse(row.janus_url))
+        except ValueError as exc:
+            raise ValueError(f"janus_url: {exc}") from None
     except ValueError as exc:
-        return Gateway(row.id, row.janus_id, row.janus_url, None, f"janus_url: {exc}")
+        return Gateway(row.id, row.janus_id, row.janus_url[:MAX_JANUS_URL], None, str(exc))
+
+
+def _shown_id(row: TableRow | Gateway) -> str:
+    return str(row.id) if isinstance(row.id, int) else repr(_cut(row.id))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -1,8 +1,10 @@
 """The ``janus`` table: its rows, and the changes that ``janus-bridge db`` makes.
 
-Owns the deadline and the thread: every visit to the database is made in one worker thread of its own, at most one at
-a time, so that a hung database costs one thread and nobody's time but its caller's (contract 4.3, 5.2). Engines are in
-db_mysql and db_sqlite, statements in db_sql. Must not know what a row means.
+Owns the deadline and the threads: every visit to the database is made in a worker thread, one at a time, so that a hung
+database costs one thread and nobody's time but its caller's (contract 4.3, 5.2). At the deadline the work is ended, not
+abandoned: the socket is shut, SQLite interrupted. A thread that does not end all the same (in a name look-up, on a disk
+that hangs) is in nobody's way: the next visit takes another. Engines are in db_mysql and db_sqlite, statements in
+db_sql. Must not know what a row means.
 """
 
 from collections.abc import Callable
@@ -17,12 +19,14 @@ from bridge.protocol.gateway import TableRow
 from bridge.transport.db_mysql import MysqlEngine, Tls
 from bridge.transport.db_sql import Engine, Execute, Mode, Statements
 from bridge.transport.db_sqlite import SqliteEngine
+from bridge.transport.db_visit import Ending
 
 __all__ = ["JanusTable", "Tls"]
 
 T = TypeVar("T")
 
-DEADLINE = 10.0  # seconds for one visit, connecting included
+DEADLINE = 10.0  # seconds for one visit, connecting and waiting for its turn included
+MOST_THREADS = 4  # one, and three that hang
 
 
 class JanusTable:
@@ -56,7 +60,8 @@ class JanusTable:
             self._engine = MysqlEngine(url, patience, password_file, tls, public_key_file)
         else:
             self._engine = SqliteEngine(url, patience)
-        self.thread = trio.CapacityLimiter(1)
+        self._turn = trio.Lock()
+        self.threads = trio.CapacityLimiter(MOST_THREADS)
         self.name = f"{url} {table}"
 
     async def rows(self) -> list[TableRow]:
@@ -80,13 +85,19 @@ class JanusTable:
         return await self._visit("write", lambda execute: self._statements.remove(execute, janus_id))
 
     async def _visit(self, mode: Mode, work: Callable[[Execute], T]) -> T:
+        ending = Ending()
+
         def visit() -> T:
-            with self._engine.session(mode) as execute:
+            with self._engine.session(mode, ending) as execute:
                 return work(execute)
 
         try:
             with trio.fail_after(self._deadline):
-                return await trio.to_thread.run_sync(visit, abandon_on_cancel=True, limiter=self.thread)
+                async with self._turn:
+                    try:
+                        return await trio.to_thread.run_sync(visit, abandon_on_cancel=True, limiter=self.threads)
+                    finally:
+                        ending.now()
         except trio.TooSlowError:
             raise TableUnavailable(f"{self._url}: no answer within {self._deadline:g} s") from None
         except TableUnavailable as exc:

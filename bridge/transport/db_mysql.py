@@ -10,7 +10,8 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +19,15 @@ import pymysql
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pymysql.constants import CR, ER
+from pymysql.constants import CR, ER, FIELD_TYPE
+from pymysql.converters import conversions
 
 from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
 from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
 from bridge.transport.db_mysql_guard import GuardedConnection, Trust
 from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
+from bridge.transport.db_visit import Ending, bounded, ended_by
 from bridge.transport.tls import client_context
 
 # Where libmysqlclient, and so OpenSIPS, looks for the local server: Debian's place, Red Hat's. Not /tmp/mysql.sock:
@@ -42,6 +45,10 @@ _TEMPORARY = {
 }
 # The client's own that do not.
 _REFUSALS = {CR.CR_AUTH_PLUGIN_ERR, CR.CR_AUTH_PLUGIN_CANNOT_LOAD, CR.CR_SSL_CONNECTION_ERROR}
+# Values as they come, but for integers: PyMySQL's other conversions raise what they like for what a server makes up.
+_CONVERSIONS = {kind: convert for kind, convert in conversions.items() if isinstance(kind, type)} | dict.fromkeys(
+    (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG), int
+)
 # What PyMySQL lets out when the peer's bytes are no MySQL at all, or an authentication needs a missing package.
 _NO_MYSQL = (
     OSError,
@@ -87,45 +94,50 @@ class MysqlEngine:
         self._tls = tls if tls is not None and any(tls) else None
 
     @contextmanager
-    def session(self, mode: Mode) -> Iterator[Execute]:
-        connection = self._connect()
-        try:
+    def session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
+        with ExitStack() as stack:
+            connection = self._connect(ending, stack)
 
             def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+                ending.check()
+                connection.expect()
                 with _translated_errors(), connection.cursor() as cursor:
                     cursor.execute(sql.replace("?", "%s"), values or None)
-                    return list(cursor.fetchall())
+                    return bounded(cursor.fetchall())
 
             yield execute
             if mode != "read":
                 with _translated_errors():
                     connection.commit()
-        finally:
-            with _translated_errors():
-                connection.close()
 
-    def _connect(self) -> "pymysql.Connection[Any]":
+    def _connect(self, ending: Ending, stack: ExitStack) -> GuardedConnection:
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
         context = self._tls_context() if path is None else None
         trust = Trust(context is not None, self._server_public_key(), unix=path is not None)
+        host, port = url.host or "localhost", url.port or 3306
         with _translated_errors():
             connection = GuardedConnection(
                 trust,
-                host=url.host or "localhost",
-                port=url.port or 3306,
+                host=host,
+                port=port,
                 unix_socket=path,
                 user=url.user or None,
                 password=self._password().encode(),  # as text it would have to be Latin-1
                 database=url.database,
                 charset="utf8mb4",
-                connect_timeout=self._patience,
+                use_unicode=False,  # what is not UTF-8 in one row must not make the others unreadable
+                conv=_CONVERSIONS,
                 read_timeout=self._patience,
                 write_timeout=self._patience,
                 ssl=context,
             )
-            connection.connect(None if path is None else _connected(path, self._patience))
-            return connection
+        dial = _Dial(self._patience, ending, stack)
+        sock = dial.unix(path) if path is not None else dial.tcp(host, port)
+        stack.callback(connection.close)
+        with _translated_errors():
+            connection.connect(sock)
+        return connection
 
     def _password(self) -> str:
         if self._password_file is None:
@@ -141,8 +153,7 @@ class MysqlEngine:
         if self._public_key_file is None:
             return None
         try:
-            with self._public_key_file.open("rb") as file:
-                pem = file.read(_PUBLIC_KEY_FILE_MAX)
+            pem = read_file(self._public_key_file, _PUBLIC_KEY_FILE_MAX)
             if isinstance(serialization.load_pem_public_key(pem), rsa.RSAPublicKey):
                 return pem
         except OSError as exc:
@@ -168,16 +179,54 @@ def _local_socket() -> str | None:
     return None
 
 
-def _connected(path: str, patience: float) -> socket.socket:
-    """Done here because PyMySQL forgets to close a unix socket on which nobody listens."""
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.settimeout(patience)
-        sock.connect(path)
-    except OSError as exc:
-        sock.close()
-        raise TableUnavailable(f"cannot connect to {path}: {exc.strerror or exc}") from None
-    return sock
+class _Dial:
+    """Connects so that another thread can end it, whatever PyMySQL and TLS make of the socket: by its twin."""
+
+    def __init__(self, patience: float, ending: Ending, stack: ExitStack) -> None:
+        self._patience = patience
+        self._ending = ending
+        self._stack = stack
+
+    def unix(self, path: str) -> socket.socket:
+        try:
+            return self._connected(socket.AF_UNIX, path)
+        except OSError as exc:
+            raise TableUnavailable(f"cannot connect to {path}: {exc.strerror or exc}") from None
+
+    def tcp(self, host: str, port: int) -> socket.socket:
+        try:
+            return self._tcp(host, port)
+        except (OSError, UnicodeError) as exc:
+            raise TableUnavailable(f"Can't connect to MySQL server on {host!r} ({exc})") from None
+
+    def _tcp(self, host: str, port: int) -> socket.socket:
+        failure = OSError("the name has no address")
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                sock = self._connected(family, address)
+            except OSError as exc:
+                failure = exc
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return sock
+        raise failure
+
+    def _connected(self, family: int, address: Any) -> socket.socket:
+        sock = socket.socket(family)
+        try:
+            twin = self._stack.enter_context(sock.dup())
+            self._stack.enter_context(ended_by(self._ending, partial(_shut, twin)))
+            sock.settimeout(self._patience)
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def _shut(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

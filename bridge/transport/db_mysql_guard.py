@@ -1,10 +1,12 @@
-"""What a MySQL server gets from us before it has proved who it is: PyMySQL's connection with an allow-list.
+"""What a MySQL server gets from us before it has proved who it is, and what is taken from it: PyMySQL's connection
+with an allow-list and with limits.
 
-Owns which authentication plugins are answered and how. Only verified TLS proves the server; a unix socket and TLS
-without a CA do not. Without that proof the password leaves this process in two forms: as the answer to a challenge
-(mysql_native_password, client_ed25519, the fast path of caching_sha2_password), or encrypted for a public key that the
-operator configured. A key that the server sends is never used. Authority: MySQL Internals, "Authentication Method";
-PyMySQL's connections.py and _auth.py, whose every way to the password leads through the two methods overridden here.
+Owns which authentication plugins are answered and how, and how much one answer may have. Only verified TLS proves the
+server; a unix socket and TLS without a CA do not. Without that proof the password leaves this process in two forms: as
+the answer to a challenge (mysql_native_password, client_ed25519, the fast path of caching_sha2_password), or encrypted
+for a public key that the operator configured. A key that the server sends is never used. Authority: MySQL Internals,
+"Authentication Method"; PyMySQL's connections.py and _auth.py, whose every way to the password leads through the two
+methods overridden here.
 """
 
 from typing import Any, NamedTuple, NoReturn
@@ -13,6 +15,9 @@ import pymysql
 from pymysql._auth import SCRAMBLE_LENGTH, scramble_caching_sha2, sha2_rsa_encrypt
 from pymysql.constants import CR
 
+from bridge.transport.db_visit import MOST_BYTES, MOST_ROWS, too_much
+
+_MOST_READS = 2 * (MOST_ROWS + 1000)  # a packet is two reads, and a row a packet; some are not rows
 # The first answer is sent before any plugin is asked for by name: these put a scrambled password into it, and
 # PyMySQL's sha256_password the password itself.
 _FIRST = ("mysql_native_password", "caching_sha2_password")
@@ -47,6 +52,22 @@ class GuardedConnection(pymysql.Connection):
     def __init__(self, trust: Trust, **arguments: Any) -> None:
         super().__init__(**arguments, defer_connect=True)
         self.trust = trust
+        self.expect()
+
+    def expect(self) -> None:
+        """A new answer may come: it has the whole of its limits before it."""
+        self._bytes_left = MOST_BYTES
+        self._reads_left = _MOST_READS
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        """Raises TableRefused before more than the limits is read: bytes announced, packets, columns, result sets."""
+        self._bytes_left -= num_bytes
+        self._reads_left -= 1
+        if self._bytes_left < 0 or self._reads_left < 0:
+            self._force_close()  # type: ignore[attr-defined]  # not in the stubs; nothing more is read, to no end of a query
+            raise too_much(f"{MOST_ROWS:,} rows" if self._reads_left < 0 else f"{MOST_BYTES >> 20} MiB")
+        read: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
+        return read
 
     def _get_server_information(self) -> None:
         super()._get_server_information()  # type: ignore[misc]  # not in the stubs

@@ -11,9 +11,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from bridge import resources
 from bridge.errors import TableRefused, WrongTableVersion
-from bridge.protocol.gateway import TableRow
+from bridge.protocol.gateway import MAX_JANUS_ID, MAX_JANUS_URL, TableRow
+from bridge.transport.db_visit import MOST_ROWS, Ending
 
 TABLE_VERSION = 1
+_ID_DIGITS = 20  # of the greatest 64-bit number
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 # Runs one statement with values for its "?"s and gives the rows. Raises TableUnavailable and its subclasses.
@@ -26,8 +28,8 @@ class Engine(Protocol):
 
     script: str
 
-    def session(self, mode: Mode) -> AbstractContextManager[Execute]:
-        """Connect, and commit at the end unless an error leaves the block; blocking."""
+    def session(self, mode: Mode, ending: Ending) -> AbstractContextManager[Execute]:
+        """Connect, and commit at the end unless an error leaves the block; blocking, until ``ending`` ends it."""
 
 
 class NoSuchTable(TableRefused):
@@ -93,14 +95,26 @@ class Statements:
 
     def _ids(self, execute: Execute, janus_id: str) -> list[int]:
         # Compared here: to MySQL's collations "gw1", "GW1" and "gw1 " are the same.
-        return [row.id for row in self.rows(execute) if row.janus_id == janus_id]
+        found = [row.id for row in self.rows(execute) if row.janus_id == janus_id]
+        for key in found:
+            if isinstance(key, str):
+                raise TableRefused(
+                    f"a row of {janus_id!r} has the id {key!r}, which is not a whole number: mend it in SQL"
+                )
+        return [key for key in found if isinstance(key, int)]
 
     def _select(self, execute: Execute) -> list[TableRow]:
-        found = execute(f"SELECT id, janus_id, janus_url FROM `{self._table}` ORDER BY id")
-        return [TableRow(_as_id(key), as_text(janus_id), as_text(janus_url)) for key, janus_id, janus_url in found]
+        # No column comes longer than it takes to see that it is too long. The rows come unsorted: to sort those of a
+        # view without end the database would have to collect them first.
+        found = execute(
+            f"SELECT CASE WHEN LENGTH(id) <= {_ID_DIGITS} THEN id END, SUBSTR(janus_id, 1, {MAX_JANUS_ID + 1}), "
+            f"SUBSTR(janus_url, 1, {MAX_JANUS_URL + 1}) FROM `{self._table}` LIMIT {MOST_ROWS + 1}"
+        )
+        rows = [TableRow(_as_id(key), as_text(janus_id), as_text(janus_url)) for key, janus_id, janus_url in found]
+        return sorted(rows, key=lambda row: row.order)
 
     def _versions(self, execute: Execute) -> list[tuple[Any, ...]]:
-        return execute(f"SELECT table_version FROM `{self._version_table}` WHERE table_name = ?", self._table)
+        return execute(f"SELECT table_version FROM `{self._version_table}` WHERE table_name = ? LIMIT 9", self._table)
 
     def _check_version(self, execute: Execute) -> None:
         expected = f"expected version {TABLE_VERSION}"
@@ -119,7 +133,7 @@ class Statements:
             )
         version = found[0][0]
         if version != TABLE_VERSION:
-            shown = version if isinstance(version, int) else repr(as_text(version))
+            shown = version if isinstance(version, int) else repr(as_text(version)[:40])
             raise WrongTableVersion(f"invalid version {shown} for table {self._table!r} found, {expected}")
 
     def _script(self, name: str) -> list[str]:
@@ -131,10 +145,9 @@ class Statements:
         return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
-def _as_id(value: Any) -> int:
-    if not isinstance(value, int):  # of a table that OpenSIPS's script did not make
-        raise TableRefused(f"the id {as_text(value)!r} of a row is no integer")
-    return value
+def _as_id(value: Any) -> int | str:
+    """A key; as text what cannot be one: in a table that OpenSIPS's script did not make, any value may stand there."""
+    return value if isinstance(value, int) and value >= 0 else as_text(value)
 
 
 def as_text(value: Any) -> str:

@@ -15,9 +15,18 @@ from urllib.parse import quote
 from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.db_url import SqliteUrl
 from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
+from bridge.transport.db_visit import Ending, bounded, ended_by, too_much
 
-# Somebody else's transaction or a full disk may pass; everything else is a refusal.
-_TEMPORARY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+# Somebody else's transaction, a full disk or our own interrupt may pass; everything else is a refusal.
+_TEMPORARY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+}
+# Bytes. SQLite reads a text whole to tell its beginning; none of ours is kept.
+_VALUE_MAX = 128 << 20
 _URI_MODES: dict[Mode, str] = {"read": "ro", "write": "rw", "create": "rwc"}
 
 
@@ -32,7 +41,7 @@ class SqliteEngine:
         self._patience = patience
 
     @contextmanager
-    def session(self, mode: Mode) -> Iterator[Execute]:
+    def session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
         try:
             if mode == "create":
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,14 +58,16 @@ class SqliteEngine:
         try:
             uri = f"file:{quote(self._path.as_posix())}?mode={_URI_MODES[mode]}"
             connection = sqlite3.connect(uri, uri=True, timeout=self._patience, isolation_level=None)
-            with closing(connection):
+            with closing(connection), ended_by(ending, connection.interrupt):
+                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_MAX)
                 connection.text_factory = bytes  # invalid UTF-8 in one row must not make the others unreadable
                 # One transaction: the version and the rows are of the same moment, and DDL is all or nothing.
                 connection.execute("BEGIN" if mode == "read" else "BEGIN IMMEDIATE")
 
                 def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+                    ending.check()
                     try:
-                        return connection.execute(sql, values).fetchall()
+                        return bounded(connection.execute(sql, values))
                     except sqlite3.Error as exc:
                         raise self._translated(exc, mode) from None
 
@@ -67,6 +78,8 @@ class SqliteEngine:
 
     def _translated(self, exc: sqlite3.Error, mode: Mode) -> TableUnavailable:
         text = one_line(str(exc))
+        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_TOOBIG:
+            return too_much(f"{_VALUE_MAX >> 20} MiB in one value")
         if text.startswith("no such table"):
             return NoSuchTable(text)
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits say more, not else

@@ -37,15 +37,18 @@ class SavedTable:
         self.source = source
 
     async def save(self, rows: list[TableRow]) -> None:
-        """Replace the file (0600: a URL's query may hold a secret). A failure is logged: nothing depends on it now."""
+        """Replace the file (0600: a URL's query may hold a secret). Rows whose id is no key stay out: disabled ones.
+
+        A failure is logged: nothing depends on the file now.
+        """
         content = {
             "format": FORMAT,
             "source": self.source,
             "saved_at": time.time(),
-            "rows": [[row.id, row.janus_id, row.janus_url] for row in rows],
+            "rows": [[row.id, row.janus_id, row.janus_url] for row in rows if isinstance(row.id, int)],
         }
         try:
-            await trio.to_thread.run_sync(replace_file, self._path, json.dumps(content).encode())
+            await trio.to_thread.run_sync(lambda: replace_file(self._path, json.dumps(content).encode()))
         except OSError as exc:
             log.error("%s: the table could not be saved for a start without the database: %s", self._path, exc.strerror)
 

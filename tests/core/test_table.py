@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from bridge.core.registry import TURN
 from bridge.core.table import Table
 from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
@@ -184,3 +185,48 @@ async def test_polling_says_each_reason_once(autojump_clock: MockClock, caplog: 
             assert [record.levelname for record in caplog.records if reason in record.getMessage()] == ["ERROR"]
         assert ids(bed) == ["one"]
         nursery.cancel_scope.cancel()
+
+
+async def test_other_tasks_run_between_the_rows_of_a_large_table(autojump_clock: MockClock) -> None:
+    rows = [TableRow(number, f"gw{number}", "no URL") for number in range(1, 1001)]
+    database = Database(*rows)
+    async with table_of(database) as (table, bed), trio.open_nursery() as nursery:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        nursery.start_soon(count)
+        await table.first(database.saved)
+        read = turns
+        assert read >= 2 * len(rows) // TURN  # read, and acted upon
+        database.answer = []
+        await table.reload()
+        assert turns - read >= len(rows) // TURN
+        assert ids(bed) == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_many_bad_rows_are_few_lines(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(*(TableRow(number, f"gw{number}", "x" * 5000) for number in range(1, 31)))
+    async with table_of(database) as (table, _):
+        _, faults = await table.reload()
+    lines = [record.getMessage() for record in caplog.records if record.name == "bridge.db"]
+    assert len(faults) == 30
+    assert len(lines) == 21
+    assert lines[-1].endswith("10 more rows are bad or hidden; `janus-bridge check` names them")
+    assert all("gw" in line and len(line) < 200 for line in lines[:20])
+
+
+async def test_an_end_in_the_middle_of_a_reload_adds_nothing_behind_it(autojump_clock: MockClock) -> None:
+    database = Database(*(TableRow(number, f"gw{number}", "no URL") for number in range(1, 101)))
+    async with table_of(database) as (table, bed), trio.open_nursery() as nursery:
+        nursery.start_soon(table.reload)
+        while not len(bed.registry):
+            await trio.lowlevel.checkpoint()
+        await bed.registry.stop()
+        await trio.testing.wait_all_tasks_blocked()
+        assert ids(bed) == []

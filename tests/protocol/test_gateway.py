@@ -29,7 +29,7 @@ def test_bad_url_disables_that_row_alone() -> None:
     assert gateways["gw1"].fault is None
     assert gateways["gw2"].url is None
     assert gateways["gw2"].fault == "janus_url: scheme 'http' is not one of janusws, januswss, ws, wss"
-    assert warnings == [f"row id=2: {gateways['gw2'].fault}; the row is disabled"]
+    assert warnings == [f"row id=2: 'gw2': {gateways['gw2'].fault}; the row is disabled"]
 
 
 @pytest.mark.parametrize("janus_id", ["", "a\nb", "\x1b[31m", "\0", "\u202e", "\ud800"])

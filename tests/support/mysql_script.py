@@ -37,6 +37,21 @@ def error(code: int, text: str) -> bytes:
     return b"\xff" + struct.pack("<H", code) + b"#42000" + text.encode()
 
 
+LET_IN = b"\0\0\0\2\0\0\0"  # an OK packet
+
+
+def eof() -> bytes:
+    """The end of columns, or of rows."""
+    return b"\xfe\0\0\2\0"
+
+
+def column(name: str) -> bytes:
+    """The description of a column of text."""
+    texts = ("def", "d", "t", "t", name, name)
+    head = b"".join(bytes([len(text)]) + text.encode() for text in texts)
+    return head + struct.pack("<BHIBHBxx", 12, 45, 255, 253, 0, 0)
+
+
 class ScriptedServer:
     """``steps`` are sent one by one, each after a packet of the client; a step may be several packets. ``heard``: the
     bodies of the client's packets.
@@ -67,8 +82,12 @@ class ScriptedServer:
                     await stream.send_all(packet(place, sent))
                 number, body = await _receive(stream)
             self.heard.append(body)
+            await self.after(stream)
         except (EOFError, trio.BrokenResourceError):
             pass
+
+    async def after(self, stream: trio.abc.Stream) -> None:
+        """What it does once every step was sent and something more was heard."""
 
     @asynccontextmanager
     async def on_tcp(self) -> AsyncIterator[int]:

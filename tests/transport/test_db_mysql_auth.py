@@ -17,13 +17,12 @@ from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.transport.db import JanusTable, Tls
 from tests.support.certs import Certificates
 from tests.support.mariadb import MariaDb
-from tests.support.mysql_script import NONCE, ScriptedServer, error, switch
+from tests.support.mysql_script import LET_IN, NONCE, ScriptedServer, error, switch
 
 PASSWORD = "hunter2 é日本: longer than the nonce, and more"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 MORE, FAST_PATH_TAKEN, FULL_EXCHANGE, KEY_REQUEST = b"\x01", b"\x01\x03", b"\x01\x04", b"\x02"
-LET_IN = b"\0\0\0\2\0\0\0"
 THE_END = error(1049, "Unknown database 'd'")
 
 Place = Literal["tcp", "tls", "unix"]
