@@ -27,6 +27,11 @@ async def reconnected(bridge: Bridge, times: int) -> None:
         await trio.sleep(0.005)
 
 
+async def logged(bridge: Bridge, text: str) -> None:
+    while text not in bridge.log:  # noqa: ASYNC110 - a file tells nobody
+        await trio.sleep(0.005)
+
+
 async def test_headers_and_the_name_in_tls_are_reloaded_and_secrets_shown_nowhere(tmp_path: Path, janus: Janus) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert(NAME, OTHER)
@@ -45,10 +50,13 @@ async def test_headers_and_the_name_in_tls_are_reloaded_and_secrets_shown_nowher
                 "log.level": 4,
                 f"{gateway}.tls_ca": str(tmp_path / "ca.pem"),
                 f"{gateway}.tls_server_name": NAME,
-                f"{gateway}.headers": {"Cookie": f"seat={SECRET}1"},
+                f"{gateway}.headers": {"Cookie": "seat=none"},
             },
         )
         with site.bridge as bridge:
+            await logged(bridge, "the peer answered the WebSocket upgrade with HTTP 403")
+            site.write(janus__gateways__gw1__headers={"Cookie": f"seat={SECRET}1"})
+            await site.reload("reload: done")
             await ready(bridge)
             handle = await attach(bridge)
             await site.reload("reload: done")
