@@ -217,6 +217,14 @@ class EventsSettings:
     queue_bytes: int = _row(
         kinds.INTEGER, "bytes of events that may wait for a subscriber", 64 << 20, "bytes", low=65_536, high=1 << 34
     )
+    pending_bytes: int = _row(
+        kinds.INTEGER,
+        "what all queues of events may hold together; configured subscribers share one half, those of MI the other",
+        256 << 20,
+        "bytes",
+        low=1 << 20,
+        high=1 << 36,
+    )
     max_age: float = _row(kinds.NUMBER, "events that waited longer are dropped", 30, "s", low=0.1, high=86_400)
     allow: tuple[Network, ...] = _row(kinds.NETWORKS, "networks that event_subscribe by MI may name", _LOOPBACK)
 

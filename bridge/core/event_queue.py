@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 from bridge.core.event_drops import Drops
+from bridge.core.event_pool import OVERHEAD, Pool
 from bridge.protocol.event_delivery import Parcel
 from bridge.protocol.event_payload import Event
 
@@ -22,17 +23,18 @@ class Gap(Counter[tuple[str, str, str]]):
     def lose(self, event: Event, reason: str) -> None:
         """Count one."""
         if event.origin is not None:
-            url = next((str(value) for name, value in event.params if name == "janus_url"), "")
-            self[event.origin, url, reason] += 1
+            self[event.origin, event.janus_url, reason] += 1
 
 
 class EventQueue:
     """A bounded queue. ``head`` shows what to deliver next; ``pop`` or ``refuse`` settles that."""
 
-    def __init__(self, max_events: int, max_bytes: int, drops: Drops) -> None:
+    def __init__(self, max_events: int, max_bytes: int, drops: Drops, pool: Pool) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._drops = drops
+        self._pool = pool
+        self._held = 0  # of the pool
         self._notices: deque[Parcel] = deque()  # go before everything in _line
         self._line: deque[Parcel | Gap] = deque()  # no two gaps side by side
         self.events = 0  # that wait; notices are not counted
@@ -40,13 +42,26 @@ class EventQueue:
 
     def put(self, parcel: Parcel, now: float) -> None:
         """Append, or drop where the queue is full."""
-        size = len(parcel.payload)
+        size, pool = len(parcel.payload), self._pool
         if self.events >= self._max_events or self.bytes + size > self._max_bytes:
+            self.lose(parcel.event, "full", now)
+            return
+        held = size + OVERHEAD
+        if self._held + held > pool.share or pool.used + held > pool.total:
+            pool.refused += 1
             self.lose(parcel.event, "full", now)
             return
         self._line.append(parcel)
         self.events += 1
         self.bytes += size
+        self._held += held
+        pool.used += held
+
+    def join(self, pool: Pool) -> None:
+        """What waits here counts there from now on."""
+        self._pool.used -= self._held
+        self._pool = pool
+        pool.used += self._held
 
     def lose(self, event: Event, reason: str, now: float) -> None:
         """Count an event as dropped at the end of the queue."""
@@ -112,7 +127,8 @@ class EventQueue:
             self._drops.add(reason, now, self.events)
         self._line.clear()
         self._notices.clear()
-        self.events = self.bytes = 0
+        self._pool.used -= self._held
+        self.events = self.bytes = self._held = 0
 
     def _is_notice(self, parcel: Parcel) -> bool:
         return bool(self._notices) and self._notices[0] is parcel
@@ -122,6 +138,8 @@ class EventQueue:
             self._line.popleft()
             self.events -= 1
             self.bytes -= len(parcel.payload)
+            self._held -= len(parcel.payload) + OVERHEAD
+            self._pool.used -= len(parcel.payload) + OVERHEAD
 
     def _drop_first(self, parcel: Parcel, reason: str, gap: Gap, now: float) -> None:
         self._take_first(parcel)

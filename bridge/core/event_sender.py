@@ -9,12 +9,14 @@ queue whose events are all about to be too old would else never recover from an 
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 import trio
 
 from bridge.core.event_drops import LOG_INTERVAL, Drops
+from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import NotSent, Parcel, Refused
@@ -72,7 +74,9 @@ class Outlet:
         announce: Callable[[ReplySocket, Gap], Iterable[Event]],
         stats: Stats,
         limits: Limits,
+        pool: Pool | None = None,
     ) -> None:
+        """``pool`` is what its queue shares with others; unset, nothing."""
         self.socket = socket
         self._name = str(socket)
         self._sender = sender
@@ -80,7 +84,7 @@ class Outlet:
         self._max_age = limits.max_age
         self._encoding = encoding_of(socket)
         self._drops = Drops(self._name, stats)
-        self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops)
+        self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops, pool or Pool(sys.maxsize))
         self._sent = 0
         self._retired = False
         self._work: trio.Event | None = None  # wakes the task; None while it is awake
@@ -97,6 +101,10 @@ class Outlet:
         else:
             self._queue.put(parcel, now)
         self._wake()
+
+    def share(self, pool: Pool) -> None:
+        """Its queue is one of that pool from now on."""
+        self._queue.join(pool)
 
     def retire(self, retired: bool) -> None:
         """Nobody is subscribed any more: ``run`` returns once the queue is empty. Or somebody is again."""

@@ -17,13 +17,14 @@ from typing import TypeAlias
 
 import trio
 
+from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
 from bridge.core.event_sender import Figures, Limits, Outlet, Sender
 from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, Params, janus_event, janus_status
 from bridge.protocol.reply_socket import ReplySocket
-from bridge.protocol.subscriptions import Subscription, SubscriptionTable
+from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, Subscription, SubscriptionTable
 
 log = logging.getLogger("bridge.evi")
 
@@ -35,7 +36,7 @@ HOUSEKEEPING = 10.0  # seconds between looks for lapsed subscriptions and drops 
 
 class EventInterface:
     """``clock`` gives unix seconds; ages are measured on the loop's clock. E_JANUS_EVENT and E_JANUS_STATUS are there
-    from the start, with ids 0 and 1. ``limits`` bound each queue.
+    from the start, with ids 0 and 1. ``limits`` bound each queue, ``pending_bytes`` all of them together.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class EventInterface:
         stats: Stats,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.time,
+        pending_bytes: int = 256 * 2**20,
     ) -> None:
         self._open_sender = open_sender
         self._stats = stats
         self._clock = clock
         self._limits = limits
+        self.pools = Pools(pending_bytes)
+        self._most_outlets = 2 * MAX_SUBSCRIPTIONS
         self._table = SubscriptionTable()
         self._outlets: dict[ReplySocket, Outlet] = {}
         self._nursery: trio.Nursery | None = None
@@ -90,6 +94,7 @@ class EventInterface:
         for subscription in subscriptions:
             if origin is not None or not subscription.socket.is_mi:
                 self._outlets[subscription.socket].put(event, now)
+        event.seal()
 
     def gateway_event(self, janus_id: str, janus_url: str, body_text: str) -> None:
         """Raise E_JANUS_EVENT. ``body_text`` is the compact JSON text of Janus's message."""
@@ -104,6 +109,8 @@ class EventInterface:
 
     def subscribe(self, event: str, socket: ReplySocket, expire: int) -> None:
         """Subscribe by MI for ``expire`` seconds, or renew. Raises ValueError: no such event, or too many of them."""
+        if socket not in self._outlets and len(self._outlets) >= self._most_outlets:
+            raise ValueError(f"{len(self._outlets)} sockets are served, some of which have ended their subscriptions")
         self._table.subscribe(event, socket, expire, self._now())
         self._reconcile()
 
@@ -171,15 +178,24 @@ class EventInterface:
     def _reconcile(self) -> None:
         """One outlet for each socket that is subscribed; those of others end when their queues are empty."""
         self._table.sweep(self._now())
-        wanted = self._table.sockets()
+        wanted = dict.fromkeys(self._table.sockets())
         for socket in wanted:
             if socket not in self._outlets:
                 sender = self._open_sender(socket)
-                outlet = Outlet(socket, sender, self._announce, self._stats, self._limits)
+                outlet = Outlet(socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed)
                 self._outlets[socket] = outlet
                 self._start_outlet(outlet)
+        configured = self._table.configured()
         for socket, outlet in self._outlets.items():
+            outlet.share(self.pools.configured if socket in configured else self.pools.subscribed)
             outlet.retire(socket not in wanted)
+        self._divide(len(configured))
+
+    def _divide(self, configured: int) -> None:
+        """Whoever is not configured has to do with the rest, also who is served to the end of its queue alone."""
+        self.pools.configured.divide(configured)
+        self.pools.subscribed.divide(len(self._outlets) - configured)
+        self._most_outlets = configured + 2 * MAX_SUBSCRIPTIONS
 
     def _start_outlet(self, outlet: Outlet) -> None:
         if self._nursery is not None:
@@ -188,3 +204,4 @@ class EventInterface:
 
     def _gone(self, outlet: Outlet) -> None:
         del self._outlets[outlet.socket]
+        self._divide(len(self._table.configured()))

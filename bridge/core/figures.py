@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from bridge.core.commands_core import Process
+from bridge.core.event_pool import Pools
 from bridge.core.evi import EventInterface
 from bridge.core.link import JanusLink
 from bridge.core.pulse import Pulse
@@ -41,7 +42,7 @@ class Ledger:
         links: LinkRegistry,
         evi: EventInterface,
         table: Table,
-        budgets: Mapping[str, Budget],
+        budgets: Mapping[str, Budget | Pools],
         room: Callable[[], Room],
         log_drops: Callable[[], int] = lambda: 0,
     ) -> None:

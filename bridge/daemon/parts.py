@@ -88,14 +88,15 @@ def build(config: Config) -> Parts:
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.types),
         *commands_evi.commands(evi, addresses.admit),
     )
-    ledger = Ledger(process, stats, links, evi, table, {"mi": pending}, room, logs.dropped)
+    ledger = Ledger(process, stats, links, evi, table, {"mi": pending, "events": evi.pools}, room, logs.dropped)
     return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, ledger)
 
 
 def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
     events = config.events
     limits = Limits(events.queue_events, events.queue_bytes, events.max_age)
-    evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits)
+    pending = events.pending_bytes
+    evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits, pending_bytes=pending)
     addresses = Addresses(events.allow, evi.is_configured)
     return evi, addresses
 

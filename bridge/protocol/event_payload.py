@@ -88,6 +88,7 @@ class Event:
     origin: str | None = None
     seq: str | None = None
     _encoded: dict[Encoding, bytes] = field(default_factory=dict)
+    _url: str | None = None
 
     @property
     def reliable_id(self) -> int:
@@ -100,6 +101,22 @@ class Event:
         if payload is None:
             payload = self._encoded[encoding] = _encode(self, encoding)
         return payload
+
+    @property
+    def janus_url(self) -> str:
+        """That of its origin, "" if it has none."""
+        if self._url is not None:
+            return self._url
+        for name, value in self.params:
+            if name == "janus_url":
+                return str(value)
+        return ""
+
+    def seal(self) -> None:
+        """Every socket has its bytes: let go of what they were made from, which may be megabytes where they are few."""
+        self._url = self.janus_url
+        self.params = ()
+        self._encoded = {}
 
 
 def _encode(event: Event, encoding: Encoding) -> bytes:

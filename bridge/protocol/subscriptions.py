@@ -105,6 +105,10 @@ class SubscriptionTable:
         """Every socket that is subscribed to something, once."""
         return list(dict.fromkeys(item.socket for item in self._all()))
 
+    def configured(self) -> set[ReplySocket]:
+        """The sockets that the configuration names."""
+        return {item.socket for item in self._all() if item.configured}
+
     def is_configured(self, socket: ReplySocket) -> bool:
         """Whether the configuration names this socket."""
         return any(item.configured for item in self._all() if item.socket == socket)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.event_drops import Drops
+from bridge.core.event_pool import OVERHEAD, Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import Parcel
@@ -16,9 +17,9 @@ def parcel(number: int, deadline: float = 100.0, size: int = 10, origin: str | N
     return Parcel(event, b"x" * size, deadline)
 
 
-def queue(max_events: int = 3, max_bytes: int = 1000) -> tuple[EventQueue, Drops]:
+def queue(max_events: int = 3, max_bytes: int = 1000, pool: Pool | None = None) -> tuple[EventQueue, Drops]:
     drops = Drops("udp:h:1", Stats())
-    return EventQueue(max_events, max_bytes, drops), drops
+    return EventQueue(max_events, max_bytes, drops, pool or Pool(2**40)), drops
 
 
 def number(item: Parcel | Gap | None) -> int:
@@ -187,3 +188,47 @@ def test_every_event_is_delivered_once_or_counted_once_and_told_at_its_place(tod
     assert told == sum(drops.snapshot().values()) == last - len(delivered)
     assert drops.snapshot().get("refused", 0) == refused
     assert (line.events, line.bytes) == (0, 0)
+
+
+# What queues hold together
+
+
+def test_every_queue_has_an_equal_share_and_all_have_no_more_than_the_pool() -> None:
+    pool = Pool(10 * (OVERHEAD + 10))
+    pool.divide(2)
+    first, drops = queue(100, pool=pool)
+    second, _ = queue(100, pool=pool)
+    for n in range(8):
+        first.put(parcel(n), 0.0)
+    assert (first.events, drops.snapshot(), pool.refused) == (5, {"full": 3}, 3)
+    for n in range(8):
+        second.put(parcel(n), 0.0)
+    assert (second.events, pool.used) == (5, pool.total)
+    pool.divide(1)  # a share that grows does not make the pool larger
+    first.put(parcel(9), 0.0)
+    assert (first.events, pool.used) == (5, pool.total)
+
+
+def test_what_leaves_a_queue_leaves_the_pool() -> None:
+    pool, other = Pool(2**20), Pool(2**20)
+    made, _ = queue(100, pool=pool)
+    for n in range(6):
+        made.put(parcel(n, deadline=5.0 if n == 3 else 100.0), 0.0)
+    made.pop(parcel_at(made))
+    made.refuse(parcel_at(made), "refused", 0.0)
+    assert isinstance(made.head(0.0), Gap)
+    made.announce([])
+    made.pop(parcel_at(made))
+    assert isinstance(made.head(10.0), Gap)  # the fourth was too old
+    assert made.events == 2
+    assert pool.used == 2 * (OVERHEAD + 10)
+    made.join(other)
+    assert (pool.used, other.used) == (0, 2 * (OVERHEAD + 10))
+    made.clear("stopped", 10.0)
+    assert (made.events, other.used) == (0, 0)
+
+
+def parcel_at(made: EventQueue) -> Parcel:
+    head = made.head(0.0)
+    assert isinstance(head, Parcel)
+    return head

@@ -1,12 +1,14 @@
 """The Event Interface over time: subscriptions that end, subscribers that fail, and its own end."""
 
+import sys
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
+from bridge.core import evi
+from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Encoding, Event, janus_event
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.evi_house import URL, running
 
@@ -155,3 +157,53 @@ async def test_drops_are_logged_without_another_drop(
     await trio.sleep(75)
     dropped = [line.split(" event(s)")[0] for line in caplog.messages if "dropped (full)" in line]
     assert dropped == ["udp:h:1: 1", "udp:h:1: 98"]
+
+
+# What all queues hold together
+
+
+def udp(number: int) -> ReplySocket:
+    return ReplySocket.parse(f"udp:127.0.0.1:{10_000 + number}")
+
+
+async def test_subscribers_of_mi_take_nothing_from_configured_ones(nursery: trio.Nursery) -> None:
+    """All are dead; the one that is configured keeps as much as if it were alone."""
+    house = await running(nursery, pending_bytes=2**20)
+    house.evi.configure([(E_JANUS_EVENT, A)])
+    house[A].up = False
+    for number in range(40):
+        house.evi.subscribe(E_JANUS_EVENT, udp(number), 3600)
+        house[udp(number)].up = False
+    await wait_all_tasks_blocked()
+    for number in range(20):
+        house.evi.gateway_event("g1", URL, f'{{"n":{number},"pad":"{"x" * 20_000}"}}')
+    queued = {figures.subscriber: figures.queued for figures in house.evi.figures()}
+    assert queued.pop(str(A)) == 20
+    assert set(queued.values()) == {0}  # their share is 13,107 bytes
+    assert house.evi.pools.used <= 2**20
+
+
+async def test_sockets_that_are_only_served_to_their_end_have_a_number(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who subscribes, fills a queue and ends it, again and again, would else hold any number of them."""
+    monkeypatch.setattr(evi, "MAX_SUBSCRIPTIONS", 10)
+    house = await running(nursery)
+    for number in range(20):
+        house.evi.subscribe(E_JANUS_EVENT, udp(number), 3600)
+        house[udp(number)].up = False
+        house.janus(number)
+        house.evi.subscribe(E_JANUS_EVENT, udp(number), 0)
+    await trio.sleep(1.5)  # what ended within this second is still subscribed
+    with pytest.raises(ValueError, match="20 sockets are served"):
+        house.evi.subscribe(E_JANUS_EVENT, udp(20), 3600)
+
+
+def test_an_event_that_was_put_into_bytes_lets_go_of_what_it_was() -> None:
+    """A short form for a datagram would else keep the megabytes that it was made from."""
+    event = Event(E_JANUS_EVENT, janus_event("g1", URL, '{"pad":"' + "x" * 10**6 + '"}'), "p-1", 1, "g1")
+    short = event.encoded(Encoding("datagram"))
+    assert len(event.encoded(Encoding("stream"))) > 10**6
+    event.seal()
+    assert sum(sys.getsizeof(getattr(event, name)) for name in Event.__slots__) < 1500
+    assert (len(short) < 200, event.janus_url) == (True, URL)

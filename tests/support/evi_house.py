@@ -48,10 +48,10 @@ class MemorySender:
 class House:
     """An EventInterface whose sockets are in memory and whose wall clock is the loop's."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, pending_bytes: int = 2**28, **limits: Any) -> None:
         self.senders: dict[ReplySocket, list[MemorySender]] = {}
         self.stats = Stats()
-        self.evi = EventInterface(self.open, self.stats, limits=Limits(**limits), clock=self.now)
+        self.evi = EventInterface(self.open, self.stats, Limits(**limits), self.now, pending_bytes)
 
     def now(self) -> float:
         try:
