@@ -12,16 +12,16 @@ from pathlib import Path
 
 import trio
 
+from bridge.cli import places
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import put, waiting
-from bridge.cli.places import faults
 from bridge.cli.text import GREEN, RED, YELLOW, clean, colour
 from bridge.cli.visit import Level, Visit
 from bridge.config import Config
 from bridge.config.settings import TABLE_FILE
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
-from bridge.protocol.gateway import Gateway, TableRow, read_rows
+from bridge.protocol.gateway import Gateway, TableRow, doubts, read_rows
 
 _COLOURS = {"ok": GREEN, "warning": YELLOW, "error": RED}
 
@@ -61,8 +61,10 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     for warning in config.warnings:
         report.add("warning", *_placed(warning))
     report.add("ok", source, "is valid" if config.source is not None else "defaults and options are valid")
-    for fault in faults(config):
+    for fault in places.faults(config):
         report.add("error", source, fault)
+    for doubt in places.doubts(config.mi):
+        report.add("warning", source, doubt)
     code: int = trio.run(partial(_check, config, report, connect=args.connect))
     return code
 
@@ -132,6 +134,9 @@ def _rows(config: Config, rows: list[TableRow], report: Report) -> list[Gateway]
     gateways, faults = read_rows(rows)
     for fault in faults:
         report.add("error" if "disabled" in fault else "warning", config.janus.janus_db_table, fault)
+    for gateway in gateways.values():
+        for doubt in doubts(gateway):
+            report.add("warning", config.janus.janus_db_table, f"row id={gateway.id}: {gateway.janus_id!r}: {doubt}")
     if not rows:
         report.add("warning", config.janus.janus_db_table, "the table has no rows: there is no gateway")
     for janus_id in config.janus.gateways.keys() - gateways.keys():

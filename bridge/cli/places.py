@@ -5,7 +5,9 @@ Owns the look at them for ``check``: ``run`` meets each only when it needs it. C
 
 import grp
 import os
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from bridge.config import Config, MiSettings
 from bridge.daemon.listeners import server_context
@@ -16,6 +18,10 @@ from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import client_context
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
+
+_PROTECTED_FIFOS = Path(
+    "/proc/sys/fs/protected_fifos"
+)  # proc(5): 1 is about folders that all may write, 2 the group, too
 
 
 def faults(config: Config) -> Iterator[str]:
@@ -30,6 +36,23 @@ def faults(config: Config) -> Iterator[str]:
             client_context(gateway.tls_ca, gateway.tls_cert, gateway.tls_key)
         except ConnectFailed as exc:
             yield f"[janus.gateways.{janus_id}] {exc.reason}"
+
+
+def doubts(mi: MiSettings) -> Iterator[str]:
+    """What works for some users and not for others."""
+    if mi.fifo is None:
+        return
+    folder = os.path.dirname(mi.fifo)
+    try:
+        mode, protection = os.stat(folder).st_mode, int(_PROTECTED_FIFOS.read_text())
+    except (OSError, ValueError):
+        return
+    writable = mode & stat.S_IWOTH or (protection > 1 and mode & stat.S_IWGRP)
+    if protection and mode & stat.S_ISVTX and writable:
+        yield (
+            f"[mi] fifo {mi.fifo}: {folder} is sticky and fs.protected_fifos is {protection}, so that clients of other "
+            f"users, which open it with O_CREAT, are refused; {_OF_THE_UNIT} is a place for it"
+        )
 
 
 def _names(mi: MiSettings) -> Iterator[str]:

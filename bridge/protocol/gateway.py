@@ -4,7 +4,7 @@ Owns what a row means and which of them are usable (contract 4.5). Must not know
 Authority: OpenSIPS ``scripts/*/janus-create.sql`` and the C module's reading of it (the last row of a janus_id wins).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bridge.protocol.janus_url import JanusUrl, hide_user, without_user
@@ -87,6 +87,14 @@ class Rows:
         if gateway.fault is not None:
             self.warnings.append(f"{name}: {gateway.fault}; the row is disabled")
         self.gateways[row.janus_id] = gateway
+
+
+def doubts(gateway: Gateway) -> Iterator[str]:
+    """What works, or would, but is hardly what was meant."""
+    if gateway.janus_id != gateway.janus_id.strip():
+        yield f"the janus_id {_cut(gateway.janus_id)!r} begins or ends with a blank: so must each call that names it"
+    if "," in gateway.janus_url:
+        yield "the janus_url has a comma: a row is one Janus, a second one needs a row of its own"
 
 
 def read_rows(rows: Iterable[TableRow]) -> tuple[dict[str, Gateway], list[str]]:

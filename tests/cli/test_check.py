@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bridge.__main__ import main
-from bridge.cli import visit
+from bridge.cli import places, visit
 from tests.support.certs import Certificates
 from tests.support.fake_janus import FakeJanus, Reply, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
@@ -142,6 +142,46 @@ def test_rows_that_cannot_be_used_and_sections_without_one(check: Check, tmp_pat
     assert code == 1
     assert {(level, where) for level, where, _ in rows} >= {("error", "janus"), ("warning", "[janus.gateways.gw3]")}
     assert "row id=1" in next(text for level, _, text in rows if level == "error")
+
+
+def test_rows_that_are_hardly_meant_so(check: Check, tmp_path: Path) -> None:
+    rows = {
+        "gw1 ": "janusws://h",
+        " gw2": "janusws://h",
+        "gw3": "janusws://h/a,janusws://i",
+        "gw4": "ws://h,ws://i",
+        "a b": "ws://h",
+    }
+    url = sqlite_table(tmp_path / "t.db", rows)
+    code, found, _ = check(f"janus.janus_db_url={url}")
+    assert code == 1
+    blank = "the janus_id {!r} begins or ends with a blank: so must each call that names it"
+    comma = "the janus_url has a comma: a row is one Janus, a second one needs a row of its own"
+    assert [text for level, where, text in found if (level, where) == ("warning", "janus")] == [
+        "row id=1: 'gw1 ': " + blank.format("gw1 "),
+        "row id=2: ' gw2': " + blank.format(" gw2"),
+        f"row id=3: 'gw3': {comma}",
+        f"row id=4: 'gw4': {comma}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "protection", "warned"),
+    [(0o1777, "1", True), (0o1777, "2", True), (0o1777, "0", False), (0o777, "1", False), (0o1770, "1", False),
+     (0o1770, "2", True), (0o1700, "2", False), (0o1777, "none", False)],
+)  # fmt: skip
+def test_a_fifo_that_other_users_cannot_open(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, protection: str, warned: bool
+) -> None:
+    folder, kernel = tmp_path / "sticky", tmp_path / "protected_fifos"
+    folder.mkdir()
+    folder.chmod(mode)
+    kernel.write_text(protection + "\n")
+    monkeypatch.setattr(places, "_PROTECTED_FIFOS", kernel)
+    _, found, _ = check(f"mi.fifo={folder}/mi")
+    texts = [text for level, _, text in found if level == "warning" and "mi.fifo" not in text and "sticky" in text]
+    assert len(texts) == warned
+    assert not warned or f"{folder} is sticky and fs.protected_fifos is {protection}" in texts[0]
 
 
 # A visit to every Janus
