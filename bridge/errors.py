@@ -36,10 +36,14 @@ class ConfigError(BridgeError):
 
 
 class MalformedMessage(BridgeError):
-    """Text from outside that is no JSON of the agreed shape and size."""
+    """Text from outside that is no JSON of the agreed shape and size. ``at``: the character where it stops."""
 
     code = -32700
     message = "Parse error"
+
+    def __init__(self, data: str | None = None, at: int | None = None) -> None:
+        super().__init__(data)
+        self.at = at
 
 
 class UnknownJanusId(BridgeError):

@@ -4,6 +4,7 @@ Owns their results (contract 6.3, 6.4). Must not know transports. Authority: Ope
 ``janus_send_request(janus_id, janus_command[, ...])`` these stand for.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +13,15 @@ from typing import Any
 from bridge.core.link import JanusLink
 from bridge.core.mi import Call, Command
 from bridge.core.registry import Difference, LinkRegistry
+from bridge.errors import InvalidCommand
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
-from bridge.protocol.command import read_command
+from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.plugin_types import PluginTypes
 from bridge.protocol.recipe import Parameter, bad_type
 from bridge.protocol.session import shorten
+
+log = logging.getLogger("bridge.link")
 
 MAX_TIMEOUT = 600_000  # ms
 
@@ -88,13 +92,23 @@ class _Methods:
                 raise bad_type("timeout")
             timeout = arguments["timeout"] / 1000
         link = self.registry.find(arguments["janus_id"])
-        command = read_command(
-            arguments.pop("janus_command"), self.types_of(link.gateway.janus_id), link.book.plugin_of
-        )
-        if call.notification:
-            link.traffic.post(command, timeout, call.holding)
-            return None
-        return await link.traffic.request(command, timeout)
+        try:
+            command = self._read(link, arguments.pop("janus_command"))
+            if call.notification:
+                link.traffic.post(command, timeout, call.holding)
+                return None
+            return await link.traffic.request(command, timeout)
+        except InvalidCommand as exc:
+            name = link.gateway.janus_id
+            log.warning("%s: a command of %s is refused: %d: %s", name, call.caller.name, exc.code, exc.data)
+            raise
+
+    def _read(self, link: JanusLink, text: Any) -> JanusCommand:
+        try:
+            return read_command(text, self.types_of(link.gateway.janus_id), link.book.plugin_of)
+        except InvalidCommand as exc:
+            link.traffic.tally.failed(exc)
+            raise
 
     async def list(self, call: Call) -> Any:
         links = [self.registry.find(call.arguments["janus_id"])] if call.arguments else list(self.registry)

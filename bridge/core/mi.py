@@ -20,6 +20,7 @@ from bridge.protocol.recipe import Recipe, bind
 
 log = logging.getLogger("bridge.mi")
 
+MAX_NAME = 64  # characters of an unknown method's name that are logged
 OVERHEAD = 2048  # bytes that a request takes beside its own: its task, its call, its place in tables
 
 
@@ -96,11 +97,16 @@ class Registry:
         if candidates:
             names = ", ".join(candidate.alias for candidate in candidates)
             raise RpcError(jsonrpc.METHOD_AMBIGUOUS, "Method ambiguous", f"supported names: {names}")
-        raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Method not found")
+        raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Method not found", "no such method: see which")
 
     def which(self) -> list[str]:
         """All names, 3.x spellings first: opensips-cli refuses to send what is not listed here."""
         return [command.name for command in self._commands] + [command.alias for command in self._commands]
+
+    def refused(self, who: str, reason: str) -> None:
+        """Count and log a request that is refused before any method has seen it, here or by its transport."""
+        self._stats.add("mi_refused")
+        log.warning("a request of %s is refused: %s", who, reason)
 
     async def dispatch(self, body: bytes, caller: Caller) -> bytes | None:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
@@ -109,20 +115,24 @@ class Registry:
             request = jsonrpc.parse(body)
         except InvalidRequest as exc:
             self._stats.add("mi_errors")
+            self.refused(caller.name, f"{exc.code} {exc.message}: {exc.data}")
             return jsonrpc.render_error(exc, exc.id)
-        except MalformedMessage:
+        except MalformedMessage as exc:
             self._stats.add("mi_errors")
+            self.refused(caller.name, f"{exc.code} {exc.message}: {exc.data}")
             raise
         holding = Holding(self._pending, caller.name)
         size = len(body) + OVERHEAD
         # What the handler does not keep is not kept here while it waits: neither the bytes nor the values they were.
         del body
+        started = False
         try:
             command = self.find(request.method)
             require(caller, command.role, command.name)
             arguments = bind(command.recipes, request.params)
             if not holding.resize(size):
                 raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
+            started = True
             running = command.handler(Call(arguments, request.notification, caller, holding))
             request.params = None
             del arguments
@@ -138,8 +148,11 @@ class Registry:
         finally:
             holding.resize(0)
         self._stats.add("mi_errors")
+        words = f"{error.code} {error.message}: {error.data or 'no more is known'}"
+        if not started:
+            self.refused(caller.name, f"method {request.method[:MAX_NAME]!r}: {words}")
         if request.notification:
-            reason = error.data or "no more is known"
-            log.warning("%s, sent as a notification: %d %s: %s", request.method, error.code, error.message, reason)
+            if started:
+                log.warning("%s, sent as a notification: %s", request.method, words)
             return None
         return jsonrpc.render_error(error, request.id)

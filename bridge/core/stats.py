@@ -24,6 +24,7 @@ COUNTERS: dict[str, str] = {
     "connect_failures": "attempts to connect to Janus that failed",
     "sessions_lost": "sessions that Janus no longer knew",
     "mi_requests": "MI requests received",
+    "mi_refused": "MI requests refused before any method saw them: by the door they came to, or as no request",
     "mi_errors": "MI requests answered with an error",
     "token_failures": "HTTP requests with a wrong token",
 }

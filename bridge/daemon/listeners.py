@@ -22,7 +22,7 @@ from bridge.transport.http_connection import Limits
 from bridge.transport.http_stream import Listener, bound_address, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
-from bridge.transport.mi_http import Page, serve_mi_http
+from bridge.transport.mi_http import Page, Refused, serve_mi_http
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import PEM_MAX
 
@@ -37,13 +37,19 @@ class Listeners:
     """
 
     def __init__(
-        self, dispatch: Dispatch, pages: Mapping[str, Page], pending: Budget, wrong_token: Callable[[], None]
+        self,
+        dispatch: Dispatch,
+        pages: Mapping[str, Page],
+        pending: Budget,
+        wrong_token: Callable[[], None],
+        refused: Refused,
     ) -> None:
         """``pending`` is the budget of requests: what waits before the dispatch and behind it counts as well.
-        ``wrong_token`` is called for each.
+        ``wrong_token`` is called for each; ``refused(who, reason)`` for each request that no method sees.
         """
         self._dispatch = dispatch
         self._pending = pending
+        self._refused = refused
         self._pages = pages
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
@@ -74,7 +80,14 @@ class Listeners:
         mi = config.mi
         if self._http:
             limits = Limits(max_body=min(mi.max_body, self._pending.largest))
-            serve = partial(serve_mi_http, root=mi.http_root, limits=limits, pages=self._pages, pending=self._pending)
+            serve = partial(
+                serve_mi_http,
+                root=mi.http_root,
+                limits=limits,
+                pages=self._pages,
+                pending=self._pending,
+                refused=self._refused,
+            )
             server = await nursery.start(serve, self._http, self._dispatch, self._access)
             self._stops.append(server.stop)
         for listener in self._http:

@@ -56,7 +56,9 @@ class Service:
         self._refusal: WrongTableVersion | None = None
         parts = self._parts
         wrong_token = partial(parts.stats.add, "token_failures")
-        self._listeners = Listeners(parts.mi.dispatch, pages_of(parts.ledger), parts.pending, wrong_token)
+        self._listeners = Listeners(
+            parts.mi.dispatch, pages_of(parts.ledger), parts.pending, wrong_token, parts.mi.refused
+        )
 
     async def run(self) -> None:
         """Until a signal ends it."""

@@ -72,7 +72,7 @@ def _parse_carefully(text: str) -> Any:
     except RecursionError:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}") from None
     except json.JSONDecodeError as exc:
-        raise MalformedMessage(str(exc)) from None
+        raise MalformedMessage(str(exc), exc.pos) from None
     except ValueError:  # Python's own limit for int(text): 4,300 digits
         raise MalformedMessage("an integer has thousands of digits") from None
 

@@ -14,6 +14,7 @@ from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.codec import INT64_MAX, INT64_MIN, MAX_DEPTH, JsonObject
 from bridge.protocol.janus import MAX_PLUGIN, Kind, Verb, member_id, verb_of
+from bridge.protocol.offence import explain
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes, narrow
 
 _SECRETS = ("apisecret", "token")  # which configured ones replace when it is sent
@@ -70,7 +71,7 @@ def read_command(
         try:
             value = codec.parse(value)
         except MalformedMessage as exc:
-            raise InvalidCommand(f"janus_command cannot be read: {exc}") from None
+            raise InvalidCommand(f"janus_command cannot be read: {explain(value, exc)}") from None
     if not isinstance(value, dict):
         raise InvalidCommand("janus_command is not a JSON object")
     fault = find_fault(value)

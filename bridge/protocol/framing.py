@@ -11,9 +11,6 @@ from typing import Final
 
 # mi_datagram's buffer: requests and answers alike. A UDP packet could hold 50 bytes more.
 DATAGRAM_CEILING: Final = 65457
-# mi_datagram's answers that are not JSON.
-DATAGRAM_PARSE_ERROR: Final = b"400 Parse_error"
-DATAGRAM_INTERNAL_ERROR: Final = b"500 Internal error"
 
 # mi_fifo's MAX_MI_FILENAME: reply_dir, name and the closing NUL.
 MAX_REPLY_PATH: Final = 128

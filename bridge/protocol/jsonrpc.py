@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.caller import Caller
+from bridge.protocol.offence import not_json, not_utf8
 
 # Bytes of one request and who asks in, bytes of its answer out, None where there is none to give (a notification).
 # Raises MalformedMessage for bytes that are no JSON: each transport has its own words for that.
@@ -32,10 +33,9 @@ Id: TypeAlias = str | int | None
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = 500  # mi_datagram's, for an answer that does not fit
 SERVER_ERROR = -32000
 METHOD_AMBIGUOUS = -32001
-
-PARSE_ERROR: Final = b'{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}'
 
 # Deeper than any command may be nested (codec.MAX_DEPTH), so that the command refuses it and can name the caller's
 # id; shallow enough for Python's parser, which recurses.
@@ -57,8 +57,8 @@ class RpcError(BridgeError):
 class InvalidRequest(RpcError):
     """-32600: JSON, but no request. ``id`` is what the answer carries; it is answered even without one."""
 
-    def __init__(self, id: Id = None) -> None:
-        super().__init__(INVALID_REQUEST, "Invalid Request")
+    def __init__(self, data: str, id: Id = None) -> None:
+        super().__init__(INVALID_REQUEST, "Invalid Request", data)
         self.id = id
 
 
@@ -81,11 +81,13 @@ def parse(body: bytes) -> Request:
     notification = "id" not in members
     id = None if notification else _id(members["id"])
     method = members.get("method")
-    if members.get("jsonrpc") != "2.0" or not isinstance(method, str):
-        raise InvalidRequest(id)
+    if members.get("jsonrpc") != "2.0":
+        raise InvalidRequest("member 'jsonrpc' is not \"2.0\"", id)
+    if not isinstance(method, str):
+        raise InvalidRequest("member 'method' is missing, or not a string", id)
     params = members.get("params", _ABSENT)
     if not isinstance(params, (list, dict)):
-        raise InvalidRequest(id)
+        raise InvalidRequest("member 'params' is neither an array nor an object", id)
     return Request(method, params or None, id, notification)
 
 
@@ -107,6 +109,14 @@ def render_error(error: BridgeError, id: Id) -> bytes:
     data = b"" if error.data is None else b',"data":%b' % render(error.data)
     inside = b'"code":%d,"message":%b%b' % (error.code, render(error.message), data)
     return b'{"jsonrpc":"2.0","error":{%b},"id":%b}' % (inside, render(id))
+
+
+def too_large(answer: bytes, limit: int, way_out: str) -> bytes:
+    """What goes instead of an answer that its transport cannot carry. ``limit`` in bytes."""
+    id = answer.rpartition(b',"id":')[2][:-1]  # the last member; within a string the quotes would be escaped
+    data = f"the answer has {len(answer)} bytes, more than the {limit} that fit here: {way_out}"
+    error = b'"code":%d,"message":"Internal error","data":%b' % (INTERNAL_ERROR, codec.render_bytes(data))
+    return b'{"jsonrpc":"2.0","error":{%b},"id":%b}' % (error, id)
 
 
 def _plain_envelope(body: bytes) -> dict[str, Any] | None:
@@ -143,16 +153,21 @@ _ABSENT: Final[list[Any]] = []
 
 def _first_value(body: bytes) -> Any:
     body = body.lstrip(_SKIPPED)
+    cut = -1  # where it is not UTF-8: fine if the value ends before it
     try:
         text = body.decode()
     except UnicodeDecodeError as exc:
-        text = body[: exc.start].decode()  # fine if the value ends before it; else it is cut and no JSON
+        cut = exc.start
+        text = body[:cut].decode()
     try:
         value, end = _decode(text)
     except RecursionError:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}") from None
     except json.JSONDecodeError as exc:
-        raise MalformedMessage(str(exc)) from None
+        at = len(text[: exc.pos].encode())
+        if cut >= 0 and (at == cut or exc.msg.startswith("Unterminated string")):
+            raise MalformedMessage(not_utf8(body, cut)) from None
+        raise MalformedMessage(not_json(body, at, exc.msg)) from None
     except ValueError:  # Python's own limit for int(text): 4,300 digits
         raise MalformedMessage("an integer has thousands of digits") from None
     if text.count("[", 0, end) + text.count("{", 0, end) > MAX_DEPTH and codec.depth(value) > MAX_DEPTH:
@@ -162,7 +177,7 @@ def _first_value(body: bytes) -> Any:
 
 def _envelope(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidRequest
+        raise InvalidRequest("batches are not served" if isinstance(value, list) else "a request is a JSON object")
     if isinstance(value, _Repeated):
         pairs = value.pairs
     elif value.keys() <= _MEMBERS:
@@ -181,5 +196,5 @@ def _id(value: Any) -> Id:
     if isinstance(value, float) and math.isfinite(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequest
+        raise InvalidRequest("member 'id' is neither a string nor a number")
     return max(codec.INT64_MIN, min(codec.INT64_MAX, value))

@@ -49,6 +49,9 @@ class Service(Protocol):
     def admit(self, request: Request) -> Reply | None:
         """Look at a head before the body is read: None to go on, or a refusal."""
 
+    def refused(self, request: Request, reply: Reply) -> None:
+        """A request gets this without ``respond``: its head or its framing, or ``admit`` said so."""
+
     async def respond(self, request: Request) -> Reply:
         """Answer a whole request. May take its time, and is cancelled when the client has gone; must not raise."""
 
@@ -178,6 +181,8 @@ class Connection:
         request.body = b""  # not to be kept while the connection is idle
         keep_alive = request.keep_alive and not reply.close and not self._last
         self._refused = request.refusal is not None
+        if self._refused:
+            self._service.refused(request, reply)
         self._state = _State.WRITING
         self.deadline = trio.current_time() + self._limits.write
         # As soon as it is there: an answer never waits for the next one of a pipeline.

@@ -32,6 +32,7 @@ class Reply(NamedTuple):
     body: bytes = b""
     close: bool = False
     headers: bytes = b""
+    reason: str = ""  # of a refusal, for the log
 
 
 class Request:
@@ -53,7 +54,7 @@ class Request:
 
 def refuse(status: int, reason: str, *, close: bool = False, headers: bytes = b"") -> Reply:
     """A refusal with one line for a person, in the shape that OpenSIPS's httpd gives to such lines."""
-    return Reply(status, HTML, f"<html><body>{reason}</body></html>".encode(), close, headers)
+    return Reply(status, HTML, f"<html><body>{reason}</body></html>".encode(), close, headers, reason)
 
 
 def render(reply: Reply, request: Request, keep_alive: bool) -> bytes:

@@ -12,14 +12,15 @@ import trio
 
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.caller import Caller
-from bridge.protocol.framing import DATAGRAM_CEILING, DATAGRAM_INTERNAL_ERROR, DATAGRAM_PARSE_ERROR
-from bridge.protocol.jsonrpc import Dispatch
+from bridge.protocol.framing import DATAGRAM_CEILING
+from bridge.protocol.jsonrpc import Dispatch, render_error, too_large
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.unix_path import OwnedPath, bind_datagram
 
 log = logging.getLogger("bridge.mi")
 
+_WAY_OUT = "use MI over HTTP ([mi] http), which has no such limit"
 # Requests executed at the same time; the next ones wait in the kernel's buffer.
 MAX_CONCURRENT = 1024
 # A unix client that reads its answers late has a short queue (10 of them, where nobody changed that). Its answers are
@@ -152,12 +153,18 @@ async def _reply(dispatch: Dispatch, body: bytes, caller: Caller) -> bytes | Non
     if not body:
         return None
     if len(body) > DATAGRAM_CEILING:  # cut by the kernel
-        return DATAGRAM_PARSE_ERROR
+        log.warning("a request of %s is refused: it has more than %d bytes", caller.name, DATAGRAM_CEILING)
+        return render_error(MalformedMessage(f"the request has more than {DATAGRAM_CEILING} bytes: {_WAY_OUT}"), None)
     try:
         answer = await dispatch(body, caller)
-    except MalformedMessage:
-        return DATAGRAM_PARSE_ERROR
-    return DATAGRAM_INTERNAL_ERROR if answer is not None and len(answer) > DATAGRAM_CEILING else answer
+    except MalformedMessage as exc:
+        return render_error(exc, None)
+    if answer is None or len(answer) <= DATAGRAM_CEILING:
+        return answer
+    log.warning(
+        "an answer of %d bytes to %s is dropped: a datagram holds %d", len(answer), caller.name, DATAGRAM_CEILING
+    )
+    return too_large(answer, DATAGRAM_CEILING, _WAY_OUT)
 
 
 def _shown(peer: Address) -> str:

@@ -16,7 +16,7 @@ import trio
 
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.framing import reply_name_fault, split_fifo
-from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.protocol.jsonrpc import Dispatch, render_error
 from bridge.transport.peer_roles import PeerRoles
 from bridge.transport.unix_path import OwnedPath, make_fifo
 
@@ -159,8 +159,8 @@ async def _answer(reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, slo
 async def _reply(ask: _Ask, body: bytes) -> bytes | None:
     try:
         return await ask(body)
-    except MalformedMessage:
-        return PARSE_ERROR
+    except MalformedMessage as exc:
+        return render_error(exc, None)
 
 
 async def _open_reply(reply_dir: str, name: str) -> int | None:

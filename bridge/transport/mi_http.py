@@ -13,7 +13,7 @@ import trio
 
 from bridge.errors import MalformedMessage
 from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.protocol.jsonrpc import Dispatch, render_error
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
 from bridge.transport.http_messages import JSON, Reply, Request, refuse
@@ -22,14 +22,16 @@ from bridge.transport.http_stream import Listener
 
 # What is shown at a path, now. It must not raise.
 Page: TypeAlias = Callable[[], Reply | Awaitable[Reply]]
+# Told of each request that no method sees: who asked, and why not.
+Refused: TypeAlias = Callable[[str, str], None]
 
 OPEN_PATHS: Final = frozenset({b"/healthz"})  # for everybody: a load balancer has no token (contract 8.2)
 
 # As OpenSIPS says it, where it says something.
 _UNKNOWN_PATH = refuse(400, "Unable to parse URL!")
 _WRONG_METHOD = refuse(406, "Unsupported HTTP request!", close=True)
-_NO_GET = Reply(405, JSON, headers=b"Allow: POST\r\n")
-_NO_BODY = Reply(400, JSON)
+_NO_GET = Reply(405, JSON, headers=b"Allow: POST\r\n", reason="MI is asked by POST")
+_NO_BODY = Reply(400, JSON, reason="There is no body")
 _ACCEPTED = Reply(202, JSON)
 # Where OpenSIPS closes the connection without a word.
 _WRONG_TYPE = refuse(415, "Content-Type has to be application/json")
@@ -46,6 +48,7 @@ async def serve_mi_http(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     pages: Mapping[str, Page] | None = None,
     pending: Budget | None = None,
+    refused: Refused = lambda who, reason: None,
     task_status: trio.TaskStatus[HttpServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve MI at ``/<root>`` and ``pages`` at their paths. Reports an HttpServer by ``started``.
@@ -54,13 +57,17 @@ async def serve_mi_http(
     Returns when cancelled, or after ``HttpServer.stop()`` when all requests in flight are answered. Closes the
     listeners.
     """
-    await HttpServer(listeners, MiHttp(dispatch, access, root, pages or {}), limits, pending).serve(task_status)
+    service = MiHttp(dispatch, access, root, pages or {}, refused)
+    await HttpServer(listeners, service, limits, pending).serve(task_status)
 
 
 class MiHttp:
     """The routes: an ``http_connection.Service``."""
 
-    def __init__(self, dispatch: Dispatch, access: Access, root: str, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self, dispatch: Dispatch, access: Access, root: str, pages: Mapping[str, Page], refused: Refused
+    ) -> None:
+        self._refused = refused
         self._dispatch = dispatch
         self._access = access
         self._root = b"/" + root.encode()
@@ -87,19 +94,24 @@ class MiHttp:
             return _NO_GET if mi else _UNKNOWN_PATH
         return _WRONG_METHOD
 
+    def refused(self, request: Request, reply: Reply) -> None:
+        """Have it counted and logged."""
+        self._refused(request.peer, f"HTTP {reply.status}: {reply.reason}")
+
     async def respond(self, request: Request) -> Reply:
         """The answer to an admitted request."""
         if request.method != b"POST":
             shown = self._pages[request.path]()
             return await shown if inspect.isawaitable(shown) else shown
         if not request.body:
+            self.refused(request, _NO_BODY)
             return _NO_BODY
         try:
             answering = self._dispatch(request.body, request.caller)
             request.body = b""  # it is the other side's to keep, or not
             answer = await answering
-        except MalformedMessage:
-            answer = PARSE_ERROR
+        except MalformedMessage as exc:
+            answer = render_error(exc, None)
         return _ACCEPTED if answer is None else Reply(200, JSON, answer)
 
 

@@ -79,12 +79,19 @@ async def test_parameters(cli: Cli, udp: str, arguments: list[str], result: str)
 async def test_an_mi_error_is_one_line_and_exit_code_1(cli: Cli, udp: str) -> None:
     line = "janus-bridge mi: -32602 Invalid params: Bad type for parameter 'level'\n"
     assert await cli("mi", "log_level", "x", "--url", udp) == (1, "", line)
-    assert await cli("mi", "no_such", "--url", udp) == (1, "", "janus-bridge mi: -32601 Method not found\n")
+    assert await cli("mi", "no_such", "--url", udp) == (
+        1,
+        "",
+        "janus-bridge mi: -32601 Method not found: no such method: see which\n",
+    )
 
 
 async def test_an_answer_too_large_for_a_datagram_is_an_mi_error(cli: Cli, udp: str) -> None:
     assert await cli("mi", "long", "65000", "--url", udp) == (0, "x" * 65000 + "\n", "")
-    assert await cli("mi", "long", "66000", "--url", udp) == (1, "", "janus-bridge mi: 500 Internal error\n")
+    code, out, err = await cli("mi", "long", "66000", "--url", udp)
+    assert (code, out) == (1, "")
+    assert err.startswith("janus-bridge mi: 500 Internal error: the answer has 660")
+    assert "use MI over HTTP" in err
 
 
 async def test_no_control_character_reaches_the_terminal(cli: Cli, udp: str) -> None:

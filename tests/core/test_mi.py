@@ -16,10 +16,10 @@ from bridge.daemon.parts import build
 from bridge.errors import LinkDown, MalformedMessage
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller, Role
-from bridge.protocol.jsonrpc import PARSE_ERROR
+from bridge.protocol.jsonrpc import render_error
 from bridge.protocol.recipe import Parameter, Recipe
 from tests.support.callers import OPERATOR
-from tests.support.mi_pairs import PAIRS, Pair, call, core_registry, error, result
+from tests.support.mi_pairs import PAIRS, Pair, as_opensips, call, core_registry, error, result
 
 
 def command(handler: Handler, name: str = "m", alias: str = "group:m", recipes: tuple[Recipe, ...] = ((),)) -> Command:
@@ -40,9 +40,9 @@ async def ok(_call: Call) -> str:
 async def test_pairs_of_opensips(pair: Pair) -> None:
     try:
         answer = await core_registry().dispatch(pair.request, OPERATOR)
-    except MalformedMessage:
-        answer = PARSE_ERROR
-    assert answer == pair.answer
+    except MalformedMessage as exc:
+        answer = render_error(exc, None)
+    assert as_opensips(answer) == pair.answer
 
 
 @given(

@@ -180,7 +180,7 @@ def test_fault_names_the_member() -> None:
         ([], "janus_command is not a JSON object"),
         (None, "janus_command is not a JSON object"),
         ("[]", "janus_command is not a JSON object"),
-        ("", "janus_command cannot be read: Expecting value: line 1 column 1 (char 0)"),
+        ("", "janus_command cannot be read: not JSON: Expecting value (byte 0)"),
         ("{}", "member 'janus' is missing"),
         ({"janus": 1}, "member 'janus' is not a string"),
         ({"janus": ["create"]}, "member 'janus' is not a string"),

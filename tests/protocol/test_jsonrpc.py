@@ -171,7 +171,3 @@ def test_of_duplicates_the_first_wins_outside_and_the_last_inside() -> None:
 def test_a_number_of_too_many_digits_is_no_json() -> None:
     with pytest.raises(MalformedMessage):
         parse(b'{"jsonrpc":"2.0","method":"m","params":[' + b"9" * 5000 + b"]}")
-
-
-def test_the_constant_answer_is_what_would_be_rendered() -> None:
-    assert render_error(MalformedMessage(), None) == jsonrpc.PARSE_ERROR

@@ -15,7 +15,7 @@ from bridge.transport.http_access import Access
 from bridge.transport.http_connection import Limits
 from bridge.transport.http_server import HttpServer
 from bridge.transport.http_stream import open_listeners
-from bridge.transport.mi_http import Page, serve_mi_http
+from bridge.transport.mi_http import Page, Refused, serve_mi_http
 from tests.support.deadlines import HANG_SECONDS
 
 SECONDS = HANG_SECONDS  # for whatever should happen at once
@@ -207,6 +207,7 @@ async def serve(
     pages: Mapping[str, Page] | None = None,
     tls: ssl.SSLContext | None = None,
     pending: Budget | None = None,
+    refused: Refused = lambda who, reason: None,
 ) -> Served:
     """Serve MI on a free port until the nursery is cancelled."""
     start = partial(
@@ -218,6 +219,7 @@ async def serve(
         limits=limits or Limits(),
         pages=pages,
         pending=pending,
+        refused=refused,
     )
     server: HttpServer = await nursery.start(start)
     return Served(server, nursery)

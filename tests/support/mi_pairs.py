@@ -5,6 +5,7 @@ another answer than OpenSIPS's, the name says so. Authority: what was observed o
 """
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -12,12 +13,11 @@ from dataclasses import dataclass
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.mi import Registry
 from bridge.core.stats import Stats
-from bridge.protocol.jsonrpc import PARSE_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """``answer`` is None for none at all; PARSE_ERROR stands for each transport's own way of saying that."""
+    """``answer`` is None for none at all."""
 
     name: str
     request: bytes
@@ -61,6 +61,18 @@ BAD_ITEM = error(-32602, "Invalid params", "Bad type for array item in parameter
 UNKNOWN = error(404, "unknown MI command")
 NO_STATISTICS = error(404, "Statistics Not Found")
 NOT_FOUND = error(-32601, "Method not found")
+PARSE_ERROR = error(-32700, "Parse error", id="null")
+
+_REASON = re.compile(rb'("code":-32(?:700|600|601),"message":"[^"]*"),"data":"(?:[^"\\]|\\.)+"')
+
+
+def as_opensips(answer: bytes | None) -> bytes | None:
+    """An answer without the reason that OpenSIPS does not give, and this program always."""
+    if answer is None or not re.search(rb'"code":-32(700|600|601),', answer):
+        return answer
+    bare, reasons = _REASON.subn(rb"\1", answer)
+    assert reasons == 1, answer
+    return bare
 
 
 def bad_type(name: str) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
-from bridge.protocol.jsonrpc import PARSE_ERROR, Dispatch
+from bridge.protocol.jsonrpc import Dispatch, render_error
 from bridge.transport import mi_fifo
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
-from tests.support.mi_pairs import HELP, PAIRS, call, core_registry
+from tests.support.mi_pairs import HELP, PAIRS, as_opensips, call, core_registry
 
 
 class Client:
@@ -80,7 +80,7 @@ class Recorder:
 async def test_pairs_of_opensips(listen: Start) -> None:
     client = await listen(core_registry().dispatch)
     for pair in PAIRS:
-        assert await client.ask(b":reply:" + pair.request) == (pair.answer or b""), pair.name
+        assert as_opensips(await client.ask(b":reply:" + pair.request)) == (pair.answer or b""), pair.name
 
 
 async def test_the_fifo_has_its_mode_and_goes_with_its_server(tmp_path: Path) -> None:
@@ -203,11 +203,11 @@ async def test_a_reader_that_leaves_harms_nobody(listen: Start) -> None:
 
 async def test_parse_errors_without_a_reply_name_are_nobodys(listen: Start) -> None:
     async def dispatch(_body: bytes, _caller: object) -> bytes:
-        raise MalformedMessage
+        raise MalformedMessage("is odd")
 
     client = await listen(dispatch)
     client.write(b"::x\n")
-    assert await client.ask(b":reply:y") == PARSE_ERROR
+    assert await client.ask(b":reply:y") == render_error(MalformedMessage("is odd"), None)
 
 
 async def test_a_fifo_that_was_removed_is_made_anew(listen: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,12 +6,12 @@ import pytest
 import trio
 
 from bridge.errors import MalformedMessage
-from bridge.protocol.jsonrpc import PARSE_ERROR
+from bridge.protocol.jsonrpc import render_error
 from bridge.transport.http_connection import Limits
 from bridge.transport.http_messages import Reply
 from bridge.transport.mi_http import Page
 from tests.support.http_peer import Answer, Client, echo, post, serve
-from tests.support.mi_pairs import PAIRS, Pair, core_registry
+from tests.support.mi_pairs import PAIRS, Pair, as_opensips, core_registry
 
 JSON = "Content-Type: application/json\r\n"
 HOST = "Host: 127.0.0.1:8889\r\n"
@@ -160,16 +160,16 @@ async def test_bytes_that_are_no_json_are_answered_with_200(nursery: trio.Nurser
 
     client = await (await serve(nursery, malformed)).connect()
     answer = await client.ask(post(b"hello"))
-    assert (answer.status, answer.body) == (200, PARSE_ERROR)
+    assert (answer.status, answer.body) == (200, render_error(MalformedMessage("no JSON"), None))
     assert answer.header("Connection") is None
 
 
 async def test_opensips_pairs(nursery: trio.Nursery) -> None:
     client = await (await serve(nursery, core_registry().dispatch)).connect()
 
-    async def outcome(pair: Pair) -> tuple[int, bytes]:
+    async def outcome(pair: Pair) -> tuple[int, bytes | None]:
         answer = await client.ask(post(pair.request))
-        return answer.status, answer.body
+        return answer.status, as_opensips(answer.body)
 
     for pair in PAIRS:
         expected = (202, b"") if pair.answer is None else (200, pair.answer)
@@ -227,3 +227,25 @@ async def test_a_page_takes_nothing_else(nursery: trio.Nursery) -> None:
     answer = await client.ask(post(path="/metrics"))
     assert (answer.status, answer.header("Allow")) == (405, "GET, HEAD")
     assert (await get(client, "/mi", "HEAD")).status == 405
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (raw("POST /mi HTTP/1.1", HOST, LENGTH2, body="{}"), "HTTP 415: Content-Type has to be application/json"),
+        (raw("POST /mi HTTP/1.1", "Host: a.b\r\n", JSON, LENGTH2, body="{}"), "HTTP 403: Without a token"),
+        (raw("POST /mi HTTP/1.1", HOST, "Origin: x\r\n", JSON, LENGTH2, body="{}"), "HTTP 403: Requests of web pages"),
+        (raw("POST /mi HTTP/1.1", HOST, JSON, "Content-Length: 1048577\r\n"), "HTTP 413: Request body too large"),
+        (raw("GET /mi HTTP/1.1", HOST), "HTTP 405: MI is asked by POST"),
+        (raw("POST /mi HTTP/1.1", HOST, JSON), "HTTP 400: There is no body"),
+        (b"GET / HTTP/1.1\r\nX : y\r\n\r\n", "HTTP 400: Invalid header token"),
+        (b"\x16\x03\x01\x02", "HTTP 406"),
+    ],
+)
+async def test_every_refusal_is_told(nursery: trio.Nursery, asked: bytes, said: str) -> None:
+    told: list[tuple[str, str]] = []
+    served = await serve(nursery, refused=lambda who, reason: told.append((who, reason)))
+    await (await served.connect()).ask(asked)
+    [(who, reason)] = told
+    assert who == "127.0.0.1"
+    assert reason.startswith(said)
