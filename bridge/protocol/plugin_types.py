@@ -53,7 +53,7 @@ class Guessed:
     __slots__ = ("integers",)
 
     def __init__(self, integers: Collection[str]) -> None:
-        self.integers: Final = frozenset(integers)
+        self.integers: Final = frozenset(integers) - OWN
 
     def inner(self, key: str) -> "Guessed | None":
         return None if key in OWN else self

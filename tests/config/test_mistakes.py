@@ -68,6 +68,8 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
             "[events]\nsubscribers = [{event = 'E_JANUS_EVENT', socket = 'udp:h:1', reliable = true}]",
             "only a tcp: socket can be reliable",
         ),
+        ("[janus]\nstring_ids = ['videoroom']", "'videoroom' has no string_ids; janus.plugin.audiobridge, "),
+        ("[janus.gateways.g]\nstring_ids = ['janus.plugin.sip']", "'janus.plugin.sip' has no string_ids; "),
         ("[janus.gateways.g]\nheaders = 'hunter2'", "headers = ***: must be a table like {Authorization"),
         ("[janus.gateways.g]\nheaders = {Cookie = 5}", "[janus.gateways.g] headers.Cookie = ***: must be a table like"),
         ("[janus.gateways.g.headers]\nUpgrade = 'hunter2'", "headers = ***: has Upgrade, which the WebSocket"),

@@ -9,8 +9,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from bridge.config import load
+from bridge.daemon.gateways import Gateways
 from bridge.protocol.command import read_command
-from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
+from bridge.protocol.plugin_types import INTEGER_MEMBERS, UNKNOWN, PluginTypes
+from tests.support.fake_janus import open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
@@ -144,3 +147,48 @@ async def test_a_handle_of_the_last_process_is_known_by_its_first_answer(janus_f
         body = {"request": "create", "bitrate": WIDE}
         assert WRONG_TYPE.search((await bed.message(handle, body))["plugindata"]["data"]["error"])
         assert (await bed.message(handle, body))["plugindata"]["data"]["videoroom"] == "created"
+
+
+def test_what_is_configured_for_a_gateway_wins_over_what_is_for_all() -> None:
+    own = "janus.gateways.gw"
+    names = [
+        f"janus.string_ids=['{VIDEOROOM}']",
+        f"{own}.string_ids=['{AUDIOBRIDGE}']",
+        f"{own}.integer_members=['uid']",
+    ]
+    gateways = Gateways(load(overrides=names, environ={"HOME": "/"}))
+    mine, others = gateways.types("gw"), gateways.types("another")
+    assert "room" in mine.rule(VIDEOROOM).integers
+    assert "room" not in mine.rule(AUDIOBRIDGE).integers
+    assert "room" not in others.rule(VIDEOROOM).integers
+    assert "room" in others.rule(AUDIOBRIDGE).integers
+    assert set(mine.rule(None).integers) == {"uid"}
+    assert set(others.rule("janus.plugin.gen").integers) == set(INTEGER_MEMBERS)
+
+
+async def test_what_a_user_brought_comes_back_as_it_was() -> None:
+    """In an answer and in an event; Debian's videoroom has no metadata yet."""
+    own = {"room": 1 << 40, "text": "4930901820", "list": [1 << 40]}
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
+        await bed.ready()
+        handle = await bed.attach(VIDEOROOM)
+        said: list[Any] = []
+
+        def answer(request: Any) -> list[Any]:
+            said.append(request["body"])
+            data = {"id": 1 << 40, "metadata": request["body"]["metadata"]}
+            event = {
+                "janus": "event",
+                "session_id": request["session_id"],
+                "sender": request["handle_id"],
+                "plugindata": {"plugin": VIDEOROOM, "data": data},
+            }
+            return [event, {**event, "transaction": request["transaction"]}]
+
+        fake.script["message"] = answer
+        got = (await bed.message(handle, {"request": "configure", "metadata": own}))["plugindata"]["data"]
+        assert said == [{"request": "configure", "metadata": own}]
+        assert got == {"id": str(1 << 40), "metadata": own}
+        assert [event["plugindata"]["data"] for event in bed.events] == [got]
+        await bed.message(handle, {"request": "configure", **got})
+        assert said[1] == {"request": "configure", "id": 1 << 40, "metadata": own}
