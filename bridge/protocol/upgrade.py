@@ -20,6 +20,21 @@ _VALUE = re.compile(r"[!-~]([ -~\t]*[!-~])?")
 # The upgrade itself, and what would announce a body.
 _OURS = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 
+# What a status other than 101 asks for, where that is known.
+_REMEDIES = {
+    **dict.fromkeys((301, 302, 303, 307, 308), "it redirects; janus_url has to name the place itself"),
+    401: "it wants user:password@ in janus_url, or headers",
+    403: "headers and origin are what it may miss",
+    404: "host and path of janus_url are what it may not know",
+}
+
+
+def refusal(status: int) -> str:
+    """What it means, and what to do, where a peer answers the upgrade with another status than 101."""
+    text = f"the peer answered the WebSocket upgrade with HTTP {status}"
+    remedy = _REMEDIES.get(status)
+    return text if remedy is None else f"{text}: {remedy}"
+
 
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raises ValueError, which completes "headers ...": it names the header at fault and never shows its value."""

@@ -28,7 +28,7 @@ from bridge.errors import ConnectFailed
 from bridge.protocol.fragments import Fragments, Refused
 from bridge.protocol.janus import SUBPROTOCOL
 from bridge.protocol.text_frames import text_frame, text_frames
-from bridge.protocol.upgrade import Headers
+from bridge.protocol.upgrade import Headers, refusal
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.tls import tls_text
 from bridge.transport.upgrade_request import upgrade_request
@@ -182,7 +182,7 @@ class JanusWebSocket(WebSocketConnection):
                         await self._handle_accept_connection_event(event)
                         break  # frames may stand behind it
                     if isinstance(event, RejectConnection):
-                        raise ConnectFailed(f"the peer answered the WebSocket upgrade with HTTP {event.status_code}")
+                        raise ConnectFailed(refusal(event.status_code))
         except RemoteProtocolError as exc:
             raise ConnectFailed(f"the peer answered the WebSocket upgrade with something else: {exc}") from None
         except _Ended as exc:

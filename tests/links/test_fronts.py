@@ -10,6 +10,7 @@ from typing import Any
 import trio
 import trustme
 
+from bridge.protocol.upgrade import refusal
 from bridge.transport.tls import client_context
 from tests.support.fronts import haproxy, nginx
 from tests.support.janus import Janus
@@ -49,7 +50,7 @@ async def outcome(url: str, port: int | None = None, **options: Any) -> str:
 
 
 def refused(code: int) -> str:
-    return f"the peer answered the WebSocket upgrade with HTTP {code}"
+    return refusal(code)
 
 
 async def test_haproxy_knows_the_host_without_the_schemes_own_port(tmp_path: Path, janus: Janus) -> None:

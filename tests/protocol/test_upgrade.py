@@ -4,7 +4,7 @@ import pytest
 
 from bridge import __version__
 from bridge.protocol.janus_url import JanusUrl
-from bridge.protocol.upgrade import check_headers, upgrade_headers
+from bridge.protocol.upgrade import check_headers, refusal, upgrade_headers
 
 URL = JanusUrl.parse("ws://user:pass@h:80/janus")
 
@@ -52,6 +52,13 @@ def test_what_is_refused(name: str, value: str, fault: str) -> None:
     with pytest.raises(ValueError, match=r"^has ") as caught:
         check_headers({"X-Twice": "1", name: value})
     assert str(caught.value) == fault
+
+
+def test_a_refusal_says_what_to_do_where_that_is_known() -> None:
+    refused = "the peer answered the WebSocket upgrade with HTTP"
+    assert refusal(401) == f"{refused} 401: it wants user:password@ in janus_url, or headers"
+    assert refusal(308) == f"{refused} 308: it redirects; janus_url has to name the place itself"
+    assert refusal(503) == f"{refused} 503"
 
 
 def test_what_is_let_pass() -> None:
