@@ -6,6 +6,7 @@ there, sweep what is not. Must not know where rows come from.
 
 import gc
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ SavedOf = Callable[[Gateway], tuple[SavedSession, ...]]
 
 TURN = 16  # rows that are acted upon before other tasks run; a new link's first step is a fraction of a millisecond
 MANY = 1000  # new links: about 300,000 objects, in which the garbage collector is busy for 30 ms
+MOST_PLUGINS = 10  # in a line of the log
 DRAIN = 2.0  # seconds in which commands in flight may still be answered when the bridge stops
 
 
@@ -128,8 +130,22 @@ class LinkRegistry:
 
     def _remove(self, janus_id: str, error: BridgeError) -> None:
         assert self._nursery is not None, "run() hosts the links"
+        self._warn_of_handles(self._links[janus_id], str(error))
         gc.unfreeze()  # so that what is left of the link can be collected
         self._nursery.start_soon(self._stop, self._links.pop(janus_id), error, True)
+
+    def _warn_of_handles(self, link: JanusLink, why: str) -> None:
+        sessions = [session for session in link.book if session.handles]
+        plugins = Counter(plugin or "unknown" for session in sessions for plugin in session.handles.values())
+        if plugins:
+            log.warning(
+                "%s: its row is gone (%s), and %d handles in %d sessions end with it: %s",
+                link.gateway.janus_id,
+                why,
+                plugins.total(),
+                len(sessions),
+                ", ".join(f"{number} {plugin}" for plugin, number in plugins.most_common(MOST_PLUGINS)),
+            )
 
     async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
         await supervise(lambda: link.stop(error, destroy=destroy), f"the end of gateway {link.gateway.janus_id}", log)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("bridge.db")
 
 MOST_WARNINGS = 20  # about rows, a reload
+MOST_NAMES = 10  # of rows that were added, changed or removed, in a line
 
 ReadRows: TypeAlias = Callable[[], Awaitable[list[TableRow]]]
 Keep: TypeAlias = Callable[[list[TableRow]], Awaitable[None]]
@@ -29,8 +30,8 @@ Keep: TypeAlias = Callable[[list[TableRow]], Awaitable[None]]
 class Table:
     """``rows()`` asks the database, ``keep(rows)`` saves a good answer, ``kept`` is what the last process saved.
 
-    ``freshness`` says whether the gateways are what the database says (as far as it could be asked), what was kept, or
-    none. ``poll_interval`` in seconds, 0: the table is read again only when told to.
+    ``freshness`` says whether the gateways are what the database said when it was last asked, what it said before, or
+    none: so a fresh table has no ``error``. ``poll_interval`` in seconds, 0: the table is read again only when told to.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Table:
         self._wall = wall
         self._lock = trio.Lock()
         self._warned: set[str] = set()
+        self._answered = False  # the database, once in this life
 
     async def first(self, kept: Callable[[], tuple[list[TableRow], float] | None]) -> None:
         """The first attempt, at start. Raises WrongTableVersion: nothing but an upgrade of the table helps then.
@@ -81,18 +83,20 @@ class Table:
                 rows = await self.rows()
             except TableUnavailable as exc:
                 self.error = str(exc)
+                if self.freshness == "fresh":
+                    self.freshness = "stale"
                 raise
             if self.error is not None and self.freshness != "none":
                 log.info("the janus table can be read again")
-            self.freshness, self.read_at, self.error = "fresh", self._wall(), None
+            self.freshness, self.read_at, self.error, self._answered = "fresh", self._wall(), None, True
             gateways, faults = await self._gateways(rows)
             difference = await self._registry.reconcile_in_turns(gateways)
             if difference.added or difference.changed or difference.removed:
                 log.info(
-                    "janus table: %d added, %d changed, %d removed, %d unchanged",
-                    len(difference.added),
-                    len(difference.changed),
-                    len(difference.removed),
+                    "janus table: %s, %s, %s, %d unchanged",
+                    _named("added", difference.added),
+                    _named("changed", difference.changed),
+                    _named("removed", difference.removed),
                     len(difference.unchanged),
                 )
             await self._keep(rows)
@@ -119,7 +123,7 @@ class Table:
     async def run(self) -> None:
         """Try until the database answered once, then read the table again every ``poll_interval``."""
         while True:
-            if self.freshness != "fresh":
+            if not self._answered:
                 await trio.sleep(self._backoff.failed(trio.current_time(), refused=False))
             elif self.poll_interval:
                 await trio.sleep(self.poll_interval)
@@ -134,3 +138,12 @@ class Table:
         except TableUnavailable as exc:
             if str(exc) != before:
                 log.error("%s; the gateways stay as they are", exc)
+
+
+def _named(what: str, janus_ids: list[str]) -> str:
+    """``2 added (gw1, gw2)``."""
+    if not janus_ids:
+        return f"0 {what}"
+    more = len(janus_ids) - MOST_NAMES
+    names = ", ".join(janus_ids[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return f"{len(janus_ids)} {what} ({names})"

@@ -26,6 +26,7 @@ from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge")
 
+STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
@@ -49,6 +50,7 @@ class Service:
         self._config = config
         self._load = load
         self._notifier = Notifier(os.environ)
+        self._told = ""
         self._parts = build(config)
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
@@ -102,6 +104,7 @@ class Service:
             await self._listeners.serve(self._config, doors)
             outer.start_soon(self._parts.table.run)
             outer.start_soon(self._watchdog)
+            outer.start_soon(self._keep_status)
             self._say_ready()
 
     async def _first_table(self) -> None:
@@ -117,7 +120,21 @@ class Service:
     def _say_ready(self) -> None:
         table, links = self._parts.table, self._parts.links
         log.info("ready: table %s, %d gateways", table.freshness, len(links))
-        self._notifier.tell("READY=1", f"STATUS=table {table.freshness}, {len(links)} gateways")
+        self._tell_status("READY=1")
+
+    def _status(self) -> str:
+        return f"STATUS=table {self._parts.table.freshness}, {len(self._parts.links)} gateways"
+
+    def _tell_status(self, *lines: str) -> None:
+        self._told = self._status()
+        self._notifier.tell(*lines, self._told)
+
+    async def _keep_status(self) -> None:
+        """What systemd shows is true within a second, whoever read the table."""
+        while True:
+            await trio.sleep(STATUS_EVERY)
+            if self._status() != self._told:
+                self._tell_status()
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
@@ -163,7 +180,7 @@ class Service:
         else:
             counts = map(len, (result.added, result.changed, result.removed))
             log.info("reload: done, %d gateways added, %d changed, %d removed", *counts)
-        self._notifier.tell(f"STATUS=table {parts.table.freshness}, {len(parts.links)} gateways")
+        self._tell_status()
 
     async def _watchdog(self) -> None:
         """Fed by the event loop itself: a loop that hangs is restarted by systemd."""

@@ -92,9 +92,14 @@ class TableFigures(NamedTuple):
     attempted: bool
 
     @property
+    def state(self) -> Freshness:
+        """Freshness and trouble in one word: a table that could not be read when it was last asked for is not fresh."""
+        return "stale" if self.freshness == "fresh" and self.error is not None else self.freshness
+
+    @property
     def current(self) -> bool:
         """Whether the gateways are what the database said when it was last asked."""
-        return self.freshness == "fresh" and self.error is None
+        return self.state == "fresh"
 
 
 class BudgetFigures(NamedTuple):

@@ -40,6 +40,10 @@ class Database:
         await trio.lowlevel.checkpoint()
         self.kept = rows
 
+    def kept_rows(self) -> list[TableRow]:
+        assert self.kept is not None
+        return self.kept
+
     def saved(self) -> tuple[list[TableRow], float] | None:
         return None if self.kept is None else (self.kept, 1000.0)
 
@@ -124,7 +128,7 @@ async def test_later_failure_changes_nothing(error: TableUnavailable, autojump_c
         with pytest.raises(TableUnavailable) as caught:
             await table.reload()
         assert caught.value.code == 500
-        assert table.error == str(error)
+        assert (table.error, table.freshness) == (str(error), "stale")
         assert bed.registry.find("one") is one
         assert one.shown_state == "ready"
         assert database.kept == [ONE]
@@ -140,6 +144,25 @@ async def test_reload_says_what_it_did_and_which_rows_are_bad(autojump_clock: Mo
         assert (difference.added, difference.changed) == (["three"], ["one"])
         assert (difference.removed, difference.unchanged) == (["two"], [])
         assert [fault.partition(":")[0] for fault in faults] == ["row id=3", "row id=4"]
+
+
+async def test_the_log_names_what_changed(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bridge.db")
+    database = Database(*(TableRow(number, f"gw{number}", "ws://model/1") for number in range(1, 13)))
+    async with table_of(database) as (table, _):
+        await table.first(database.saved)
+        database.answer = [
+            TableRow(1, "gw1", "ws://model/2"),
+            *database.kept_rows()[1:11],
+            TableRow(20, "one", "ws://x"),
+        ]
+        await table.reload()
+    lines = [record.getMessage() for record in caplog.records if record.name == "bridge.db"]
+    names = ", ".join(f"gw{number}" for number in range(1, 11))
+    assert lines == [
+        f"janus table: 12 added ({names} and 2 more), 0 changed, 0 removed, 0 unchanged",
+        "janus table: 1 added (one), 1 changed (gw1), 1 removed (gw12), 10 unchanged",
+    ]
 
 
 async def test_polling_finds_changes_and_says_nothing_twice(

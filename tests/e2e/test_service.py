@@ -16,6 +16,7 @@ import trio
 from tests.support.bridge import Bridge
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import Janus
+from tests.support.mi_client import MiError
 from tests.support.process import ChildProcess
 from tests.support.receivers import Receiver, unix_receiver
 from tests.support.tables import sqlite_table
@@ -83,6 +84,25 @@ def test_ready_with_a_fresh_table_and_stopping(
     assert hears(systemd) == ["STATUS=table fresh, 1 gateways"]
     assert bridge.stop() == 0
     assert hears(systemd) == ["STOPPING=1"]
+
+
+def test_what_systemd_shows_follows_the_table(
+    tmp_path: Path, systemd: Receiver, environ: dict[str, str], janus: Janus
+) -> None:
+    file = tmp_path / "t.db"
+    url = sqlite_table(file, {"gw1": janus.url})
+    bridge = Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ).start()
+    hears(systemd)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("INSERT INTO janus (janus_id, janus_url) VALUES ('gw2', 'janusws://127.0.0.1:1')")
+    bridge.mi("janus_reload")
+    assert hears(systemd) == ["STATUS=table fresh, 2 gateways"]
+    file.rename(tmp_path / "away.db")
+    with pytest.raises(MiError):
+        bridge.mi("janus_reload")
+    assert hears(systemd) == ["STATUS=table stale, 2 gateways"]
+    assert "janus table: 1 added (gw2), 0 changed, 0 removed, 1 unchanged" in bridge.log
+    assert bridge.stop() == 0
 
 
 def test_ready_comes_after_the_first_attempt_at_the_table(

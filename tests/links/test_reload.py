@@ -96,6 +96,19 @@ async def test_removed_row_ends_all_of_its_sessions_where_janus_would_keep_them(
         assert list(bed.environment.managed_ids) == []
 
 
+async def test_a_removed_row_with_living_handles_is_a_warning(janus: Janus, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(LinkBed(), {"gw": janus.url, "idle": janus.url}) as bed:
+        await bed.ready("idle")
+        await bed.ready()
+        await bed.attach()
+        await bed.attach("janus.plugin.videoroom")
+        await bed.attach()
+        bed.reconcile({})
+    warnings = [record.getMessage() for record in caplog.records if "its row is gone" in record.getMessage()]
+    text = "gw: its row is gone (removed), and 3 handles in 1 sessions end with it: 2 {}, 1 janus.plugin.videoroom"
+    assert warnings == [text.format(GEN)]
+
+
 async def test_waiting_and_sent_commands_of_a_removed_row_get_404(janus: Janus) -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         await bed.ready()

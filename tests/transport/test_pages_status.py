@@ -187,7 +187,7 @@ async def test_the_whole_at_a_glance() -> None:
 @pytest.mark.parametrize(
     ("freshness", "words"),
     [
-        ("fresh", "the gateways stay as they are"),
+        ("fresh", "the last good table is used"),
         ("stale", "the last good table is used"),
         ("none", "there is no gateway until it can"),
     ],

@@ -66,6 +66,7 @@ def test_health() -> None:
             200,
             "ready\ntable stale (read 2 h 0 min ago): down\\nnow\n",
         ),
+        (TableFigures("fresh", 5.0, "Access denied", True), 200, "ready\ntable stale (read 5 s ago): Access denied\n"),
         (TableFigures("none", None, "down", True), 200, "ready\ntable none: down\n"),
         (TableFigures("none", None, None, False), 503, "not ready\ntable none: it was not asked for yet\n"),
     ],

@@ -39,4 +39,4 @@ def _words(table: TableFigures) -> str:
     if not table.attempted:
         return "none: it was not asked for yet"
     age = "" if table.age is None else f" (read {duration(table.age)} ago)"
-    return f"{table.freshness}{age}" + ("" if table.error is None else f": {visible(table.error)}")
+    return f"{table.state}{age}" + ("" if table.error is None else f": {visible(table.error)}")

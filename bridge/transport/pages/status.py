@@ -109,7 +109,7 @@ def _summary(figures: Figures, gateways: Sequence[GatewayFigures], ready: int) -
         _tile("Unanswered", count(counters["commands_timeout"] + counters["commands_lost"]), "since the start"),
         _tile("Events", rate(sum(gateway.event_rate for gateway in gateways)), "a second"),
         _tile("Dropped", count(counters["event_drops"]), "since the start"),
-        _tile("Table", table.freshness, _age(table), not table.current),
+        _tile("Table", table.state, _age(table), not table.current),
         _tile("Loop lag", short_time(figures.loop_lag), "worst of a minute", figures.loop_lag > SLOW_LOOP),
     ]
     return element(
@@ -130,11 +130,10 @@ def _notices(table: TableFigures) -> list[Html]:
     if table.error is None:
         return []
     left = {
-        "fresh": "the gateways stay as they are",
         "stale": "the last good table is used",
         "none": "there is no gateway until it can",
     }
-    words = f"The janus table cannot be read, {left[table.freshness]}: {visible(table.error)}"
+    words = f"The janus table cannot be read, {left[table.state]}: {visible(table.error)}"
     return [element("p", words, class_="notice")]
 
 
