@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin
 # In as many processes as there are processors, each with servers of its own.
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
-  haproxy=haproxy nginx=nginx-light
+  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon
 
 .PHONY: demo test quick coverage fuzz soak lint bench clean
 

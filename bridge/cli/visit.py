@@ -1,7 +1,8 @@
 """A visit to one Janus for ``check --connect``: what it says of itself, and whether it lets the bridge in.
 
-Owns the conversation (``info``, ``create``, ``destroy``) and what it means for the bridge. Must not know how findings
-are shown. Authority: the Janus manual, "Plugin API" and janus.jcfg's session_timeout and reclaim_session_timeout.
+Owns the conversation (``info``, ``create``, and what a session needs) and what it means for the bridge. Must not know
+how findings are shown. Authority: the Janus manual, "Plugin API" and janus.jcfg's session_timeout and
+reclaim_session_timeout.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,12 @@ from bridge.protocol.gateway import Gateway
 
 Level: TypeAlias = Literal["ok", "warning", "error"]
 
+# What the bridge asks of a session, and what it means where a server speaks the Janus API without it.
+NEEDED = {
+    "keepalive": "every session ends after its session-timeout",
+    "claim": "a lost connection, and a restart of the bridge, ends every call on it; janus_reconnect changes nothing",
+    "destroy": "what the bridge no longer needs lives until its session-timeout",
+}
 DEADLINE = 5.0  # seconds for each answer; connecting has its own deadlines
 
 
@@ -68,23 +75,31 @@ class Visit:
         for finding in judge(info, self._interval):
             yield finding
         plugins = info.get("plugins")
-        credentials = self._gateways.credentials(self._gateway.janus_id)
-        credentials.grant(sorted(plugins) if isinstance(plugins, dict) else ())
-        request: JsonObject = {"janus": "create"}
-        credentials.apply(request)
-        answer = await self._ask(request)
+        self._gateways.credentials(self._gateway.janus_id).grant(sorted(plugins) if isinstance(plugins, dict) else ())
+        answer = await self._ask({"janus": "create"})
         if answer.get("janus") != "success":
             yield "error", f"refuses a session: {_reason(answer)}"
             return
-        request = {"janus": "destroy", "session_id": _member(answer, "data", "id")}
-        credentials.apply(request)
-        await self._ask(request)
         yield "ok", "gives sessions"
+        session_id = _member(answer, "data", "id")
+        for verb, without in NEEDED.items():
+            try:
+                answer = await self._ask({"janus": verb, "session_id": session_id})
+            except ConnectFailed:
+                if self._end is not None:
+                    raise
+                yield "warning", f"does not answer {verb}: {without}"
+            else:
+                if answer.get("janus") not in ("success", "ack"):
+                    yield "warning", f"cannot {verb} ({_reason(answer)}): {without}"
 
     async def _ask(self, request: JsonObject) -> JsonObject:
         assert self._websocket is not None
         self._answers.clear()
-        self._websocket.send_text(codec.render({**request, "transaction": "check"}))
+        request["transaction"] = "check"
+        if request["janus"] != "info":
+            self._gateways.credentials(self._gateway.janus_id).apply(request)
+        self._websocket.send_text(codec.render(request))
         with trio.move_on_after(DEADLINE):
             while not self._answers:
                 await self._something()
@@ -120,6 +135,9 @@ def judge(info: JsonObject, ping_interval: float) -> Iterator[tuple[Level, str]]
     """What a Janus's ``server_info`` means for the bridge; ``ping_interval`` in seconds, as configured."""
     version: Any = info.get("version_string", "?")
     timeout, reclaim = info.get("session-timeout"), info.get("reclaim-session-timeout")
+    if timeout is None and reclaim is None:
+        yield "ok", f"{info.get('name', 'a server')} {version} answers, without its time limits: not Janus itself"
+        return
     yield "ok", f"Janus {version} answers; session-timeout {timeout} s, reclaim-session-timeout {reclaim} s"
     if info.get("accepting-new-sessions") is False:
         yield "warning", "does not accept new sessions"

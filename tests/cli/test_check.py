@@ -21,6 +21,7 @@ from tests.support.certs import Certificates
 from tests.support.fake_janus import FakeJanus, Reply, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
 from tests.support.ports import free_port
+from tests.support.rtpengine import Rtpengine
 from tests.support.tables import sqlite_table
 
 Rows = list[tuple[str, str, str]]
@@ -232,3 +233,25 @@ async def test_what_else_a_janus_says_meanwhile_is_no_answer(visit_to: Visit) ->
         code, rows = await visit_to(fake)
     assert code == 1  # this one does not reclaim
     assert rows[-1] == ("ok", "gw1", "gives sessions")
+
+
+def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check) -> None:
+    with Rtpengine(tmp_path) as engine:
+        url = sqlite_table(tmp_path / "t.db", {"gw1": engine.url})
+        secret = 'janus.gateways.gw1.api_secret="x"'
+        code, rows, _ = check(f"janus.janus_db_url={url}", secret, connect=True)
+    assert code == 1
+    said = [(level, text) for level, where, text in rows if where == "gw1"]
+    assert said[0][1].startswith("rtpengine Janus interface ")
+    assert said[1] == ("ok", "gives sessions")
+    assert ("warning", f"cannot claim (457 Unhandled request method): {visit.NEEDED['claim']}") in said
+    assert ("warning", f"cannot destroy (457 Unhandled request method): {visit.NEEDED['destroy']}") in said
+    assert len(said) == 4
+
+
+async def test_a_janus_that_does_not_answer_a_claim(visit_to: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visit, "DEADLINE", 0.05)
+    async with open_fake_janus() as fake:
+        fake.script["claim"] = lambda request: []
+        _, rows = await visit_to(fake)
+    assert rows[-1] == ("warning", "gw1", f"does not answer claim: {visit.NEEDED['claim']}")
