@@ -13,6 +13,7 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     ├── OverBudget           503 "Too many bytes pending"        nothing was done: safe to repeat
     ├── TransactionLost      502 "Janus connection lost"         sent, the link fell: outcome unknown
     ├── TransactionTimeout   408 "Janus command timed out"
+    ├── ReconnectRefused     409 "Janus connection kept"         (janus_reconnect) the old one serves on
     ├── ConnectFailed        an attempt to connect to a Janus failed (inside a link; callers see LinkDown)
     └── TableUnavailable     500 "Janus table not loaded"        (janus_reload)
         └── TableRefused         the database was reached and said no: access denied, no such table or file
@@ -79,6 +80,11 @@ class TransactionLost(BridgeError):
 class TransactionTimeout(BridgeError):
     code = 408
     message = "Janus command timed out"
+
+
+class ReconnectRefused(BridgeError):
+    code = 409
+    message = "Janus connection kept"
 
 
 class TableUnavailable(BridgeError):

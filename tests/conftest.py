@@ -7,6 +7,7 @@ import random
 import signal
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from trio.abc import Clock, Instrument
 from tests.support.certs import Certificates, issue
 from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import mariadb
+from tests.support.rtpengine import Rtpengine
 
 __all__ = ["mariadb"]  # a fixture by being here
 
@@ -79,7 +81,7 @@ NEEDS = {
     "janus": ("janus", "janus_factory", "signing_janus"),
     "mysql": ("mariadb", "own_mariadb"),
     "browser": ("devtools",),
-    "program": ("bridge_factory",),
+    "program": ("bridge_factory", "rtpengine"),
 }
 PROGRAMS = ("tests/e2e/", "tests/model/test_runs.py", "tests/test_wheel.py", "tests/support/test_janus.py")
 
@@ -129,6 +131,13 @@ def janus_factory() -> Iterator[Callable[..., Janus]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def rtpengine(tmp_path: Path) -> Iterator[Rtpengine]:
+    """A started rtpengine of this test alone, which speaks the Janus API without `claim`."""
+    with Rtpengine(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,7 @@ ERRORS = {
     "404 Statistics Not Found": "no such statistic",
     "404 unknown MI command": "`which`, `help`: no such method",
     "408 Janus command timed out": '`data`: "not sent", "no answer" or "acknowledged, no event came"',
+    "409 Janus connection kept": "`janus_reconnect`: Janus hands over no sessions; the old connection serves on",
     "480 Temporarily Unavailable": "`raise_event`: nobody is subscribed who could get it",
     "500 Internal error": "any other failure; `data` says which",
     "500 Janus table not loaded": "`janus_reload`: the table cannot be read; `data` says why",

@@ -125,7 +125,9 @@ class _Methods:
         }
 
     async def reconnect(self, call: Call) -> str:
-        self.registry.find(call.arguments["janus_id"]).reconnect()
+        link = self.registry.find(call.arguments["janus_id"])
+        link.reconnect()
+        await link.reconnected()
         return "OK"
 
 
@@ -141,12 +143,14 @@ def describe(link: JanusLink) -> codec.JsonObject:
             {
                 "session": shorten(session.session_id),
                 "managed": session.managed,
+                "connection": session.carrier if link.traffic.is_open(session.carrier) else None,
                 "handles": [{"handle_id": h, "plugin": plugin} for h, plugin in session.handles.items()],
             }
             for session in link.book
             if session.session_id is not None
         ],
         "in_flight": link.traffic.in_flight,
+        "connection": None if link.traffic.connection is None else link.traffic.connection.number,
         "rtt_ms": None if link.rtt is None else round(link.rtt * 1000, 3),
         "reconnects": max(link.reconnects, 0),
         "last_error": link.last_error,

@@ -50,6 +50,8 @@ class Reports(Protocol):
 # why it ended; raises ConnectFailed before it was open.
 Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None]], Awaitable[str]]
 
+PATIENCE = 60.0  # seconds that Janus gives a session without a sign of life, unless its `info` says more
+
 # Why a connection was left. By choice: janus_reconnect, or the row, its secrets or TLS files changed.
 Cause: TypeAlias = Literal["silence", "stall", "choice"]
 
@@ -87,6 +89,7 @@ class Connection:
         self.info: JsonObject = {}
         self.joined = False  # Janus answered on it
         self.claims_out = False  # without an answer: it may have sessions
+        self.served = False  # Janus answered a command or a keepalive on it
         self._keepalive_at: tuple[int, float] = (0, 0.0)
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()
@@ -157,8 +160,20 @@ class Connection:
 
     def keepalive_answered(self, number: int) -> None:
         """Janus answered the keepalive with that number."""
+        self.served = True
         if number == self._keepalive_at[0]:
             self.rtt = trio.current_time() - self._keepalive_at[1]
+
+    @property
+    def serves(self) -> bool:
+        """Whether commands may go out on it: it is not known to be silent, and can be written to."""
+        return self.usable and self.left_for in (None, "choice")
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which its Janus has ended any session that it did not hear of."""
+        times = [self.info.get(member) for member in ("session-timeout", "reclaim-session-timeout")]
+        return max([PATIENCE, *(float(seconds) for seconds in times if type(seconds) is int)])
 
     @property
     def last_received(self) -> float:

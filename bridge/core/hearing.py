@@ -120,6 +120,7 @@ class Hearing:
         if call.kind == "own":
             self._traffic.settle(call, message)
             return
+        connection.served = True
         self._restore(message, call.caller)
         if call.command.strange:
             self._book.heard(message)
@@ -134,7 +135,7 @@ class Hearing:
         self._traffic.settle(call, plugin_types.widen(message) if self._wide_strings else message)
         if is_event:
             self._event(message)
-        self._end_if_unknown(incoming, call.session_id)
+        self._end_if_unknown(incoming, call.session_id, connection)
 
     def _unasked(self, incoming: Heard, message: JsonObject, connection: Connection) -> None:
         wire = decode(incoming.transaction) if incoming.transaction is not None else None
@@ -159,14 +160,14 @@ class Hearing:
             self._book.detached(session_id, member_id(message.get("sender")))
         self._event(message)
         if asked is not None:
-            self._end_if_unknown(incoming, asked.session_id)
+            self._end_if_unknown(incoming, asked.session_id, connection)
         if isinstance(incoming, CoreEvent) and incoming.name == "timeout":
-            self._gone(session_id)
+            self._gone(session_id, connection)
 
-    def _end_if_unknown(self, incoming: Heard, session_id: int | None) -> None:
+    def _end_if_unknown(self, incoming: Heard, session_id: int | None, connection: Connection) -> None:
         """Last of all, because it may end what the call was in."""
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
-            self._gone(session_id)
+            self._gone(session_id, connection)
 
     def _keepalive_answered(self, session: str | None, incoming: Heard, number: int, connection: Connection) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
@@ -174,7 +175,7 @@ class Hearing:
         if session_id is None:
             return
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
-            self._gone(session_id)
+            self._gone(session_id, connection)
         elif isinstance(incoming, Failure):
             self._trouble(f"Janus refused a keepalive: {incoming.code} {incoming.reason}")
         elif isinstance(incoming, Ack):
@@ -202,9 +203,12 @@ class Hearing:
             if session is not None and not session.managed:
                 self._book.ended(session)
 
-    def _gone(self, session_id: int | None) -> None:
+    def _gone(self, session_id: int | None, connection: Connection) -> None:
+        """The session is over, if the connection may know: it carries it, or was asked to; or the carrier is gone."""
         session = self._book.find(session_id)
-        if session is not None:
+        if session is not None and (
+            session.carrier == connection.number or connection.claims_out or not self._traffic.is_open(session.carrier)
+        ):
             self._session_over(session)
 
     def _restore(self, message: JsonObject, caller: str | None) -> None:

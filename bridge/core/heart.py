@@ -68,7 +68,13 @@ class Heart:
         return max(self._connection.last_received, self._pinged) + PING_AFTER * self.interval
 
     def start(self) -> None:
-        """Begin. Janus's ``info`` is known by now; where it came later, the rhythm would follow it at the next beat."""
+        """Begin. Janus's ``info`` is known by now; where it came later, the rhythm would follow it at the next beat.
+
+        The managed session's first keepalive goes out at once: its answer shows that the connection is of use.
+        """
+        managed = self._traffic.book.managed
+        if managed.session_id is not None and managed.carried_by(self._connection.number):
+            self._traffic.keepalive(self._connection, managed.session_id)
         self._sleep()
 
     def _sleep(self) -> None:

@@ -1,7 +1,8 @@
 """Bring every session of a gateway onto a connection: claim those that have an id, create the managed one.
 
 Owns the exchange that makes a connection useful (contract 5.3, "Claim"). Must not know how it was opened.
-Only error 458 on a claim means that a session is lost; a refusal or silence leaves it to be claimed again.
+A session is lost where its carrier is gone and a claim is refused for good; where its carrier is open, no answer on
+another connection ends it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +14,16 @@ from bridge.core.connection import Connection
 from bridge.core.traffic import Traffic
 from bridge.errors import BridgeError
 from bridge.protocol.codec import JsonObject
-from bridge.protocol.janus import MAX_PLUGIN, SESSION_NOT_FOUND, Failure, Success, classify, member_id
-from bridge.protocol.session import JanusSession, SessionState, SessionStep
+from bridge.protocol.janus import MAX_PLUGIN, ClaimAnswer, Failure, Incoming, Success, classify, judge_claim, member_id
+from bridge.protocol.session import JanusSession, SessionState
 from bridge.protocol.session_book import SessionBook
 
-SessionOver = Callable[[JanusSession], None]
+SessionOver = Callable[[JanusSession, str], None]
+_LOST = {
+    ClaimAnswer.UNKNOWN: "Janus does not know it any more",
+    ClaimAnswer.UNABLE: "its connection ended, and this server hands over no sessions",
+    ClaimAnswer.LATER: "its connection ended too long ago",
+}
 
 DESTROY_DEADLINE = 2.0
 # Seconds for the first answer on a connection; later ones may stand behind thousands of events, so for them it is
@@ -30,6 +36,10 @@ MAX_PLUGINS = 256  # that a signed token names
 
 class JoinFailed(Exception):
     """Nothing more is to be had from this connection."""
+
+
+class JoinUnable(Exception):
+    """This server never hands over a session, and an older connection serves: it goes on serving."""
 
 
 class JoinRefused(Exception):
@@ -62,25 +72,23 @@ async def claim(connection: Connection, traffic: Traffic, session_over: SessionO
     """Claim until every session that has an id lives on ``connection``.
 
     ``session_over`` is told of each that Janus did not know any more. Raises JoinRefused or JoinFailed; sessions that
-    were claimed stay claimed then.
+    were claimed stay claimed then. Raises JoinUnable where a connection that serves should go on serving.
     """
     _check(connection)
     try:
         while claims := _send_claims(connection, traffic):  # again: a caller's create may make another one meanwhile
-            await _hear_claims(connection, claims, session_over)
+            await _hear_claims(connection, claims, traffic, session_over)
     finally:
-        for session in traffic.book:
-            if session.state is SessionState.CLAIMING:
-                session.step(SessionStep.REFUSE)
+        traffic.book.unclaimed()
 
 
 async def create(connection: Connection, traffic: Traffic) -> None:
-    """Create the managed session, if there is none. Raises JoinRefused or JoinFailed."""
-    managed = traffic.book.managed
-    if managed.session_id is not None:
+    """Create the managed session, if none lives on this connection. Raises JoinRefused or JoinFailed."""
+    book = traffic.book
+    if book.managed.carried_by(connection.number) or book.promote(connection.number):
         return
     _check(connection)
-    managed.step(SessionStep.ASK)
+    book.creating()
     try:
         message = await _answer(connection, traffic.own(connection, {"janus": "create"}))
         answer = classify(message)
@@ -88,10 +96,9 @@ async def create(connection: Connection, traffic: Traffic) -> None:
         session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
         if session_id is None:
             raise JoinRefused(_text("create", answer))
-        traffic.book.managed_created(session_id, connection.number)
+        book.managed_created(session_id, connection.number)
     finally:
-        if managed.state is SessionState.CREATING:
-            managed.step(SessionStep.REFUSE)
+        book.not_created()
 
 
 def _check(connection: Connection) -> None:
@@ -100,46 +107,75 @@ def _check(connection: Connection) -> None:
 
 
 def has_all(connection: Connection, book: SessionBook) -> bool:
-    """Whether every session that has an id lives on ``connection``."""
+    """Whether every session that has an id lives on ``connection``, or is known to live with another Janus."""
     return not any(True for _ in _elsewhere(connection, book))
 
 
 def _elsewhere(connection: Connection, book: SessionBook) -> Iterable[JanusSession]:
-    return (s for s in book if s.session_id is not None and not s.carried_by(connection.number))
+    number = connection.number
+    return (s for s in book if s.session_id is not None and not (s.live and number in (s.carrier, s.unknown_to)))
 
 
 def _send_claims(connection: Connection, traffic: Traffic) -> list[tuple[JanusSession, Call]]:
     claims: list[tuple[JanusSession, Call]] = []
     for session in _elsewhere(connection, traffic.book):
-        session.step(SessionStep.ASK)
+        if session.adrift_since is None and not traffic.is_open(session.carrier):
+            session.adrift_since = trio.current_time()
+        traffic.book.claiming(session)
         connection.claims_out = True
         claims.append((session, traffic.own(connection, {"janus": "claim", "session_id": session.session_id})))
     return claims
 
 
 async def _hear_claims(
-    connection: Connection, claims: list[tuple[JanusSession, Call]], session_over: SessionOver
+    connection: Connection, claims: list[tuple[JanusSession, Call]], traffic: Traffic, session_over: SessionOver
 ) -> None:
+    book, asked = traffic.book, trio.current_time()
     refusal: str | None = None
+    unable: str | None = None
     for session, call in claims:
-        answer = classify(await _answer(connection, call))
+        answer = await _claim_answer(connection, call, session, asked)
         if session.state is not SessionState.CLAIMING:
             continue  # a `timeout` event was faster than the answer
-        if isinstance(answer, Success):
-            session.step(SessionStep.GRANT)
-            session.carrier = connection.number
-        elif isinstance(answer, Failure) and answer.code == SESSION_NOT_FOUND:
-            session_over(session)
+        verdict = judge_claim(answer)
+        if verdict is ClaimAnswer.GRANTED:
+            book.claimed(session, connection.number)
+        elif verdict is ClaimAnswer.LATER and not _over_by_now(session, connection):
+            book.not_claimed(session)
+            refusal = _text("claim", answer)
+        elif not traffic.is_open(session.carrier):
+            session_over(session, _LOST[verdict])
+        elif verdict is ClaimAnswer.UNKNOWN or not traffic.serves_beside(connection):
+            book.stays(session, connection.number)
         else:
-            session.step(SessionStep.REFUSE)
-            refusal = _text("hand over", answer)
+            book.not_claimed(session)
+            unable = _text("claim", answer)
     connection.claims_out = False
+    if unable is not None:
+        raise JoinUnable(unable)
     if refusal is not None:
         raise JoinRefused(refusal)
 
 
-async def _answer(connection: Connection, call: Call) -> JsonObject:
-    started = trio.current_time()
+async def _claim_answer(connection: Connection, call: Call, session: JanusSession, asked: float) -> Incoming | None:
+    """None: it came, and could not be read; or nothing came for longer than it matters. Raises JoinFailed."""
+    try:
+        return classify(await _answer(connection, call, asked))
+    except JoinFailed:
+        if connection.usable and (call.finished or _over_by_now(session, connection)):
+            return None
+        raise
+
+
+def _over_by_now(session: JanusSession, connection: Connection) -> bool:
+    """Whether this Janus would have ended a session that no connection carried for so long: no refusal and no silence
+    is worth waiting out then.
+    """
+    return session.adrift_since is not None and trio.current_time() - session.adrift_since > connection.patience
+
+
+async def _answer(connection: Connection, call: Call, started: float | None = None) -> JsonObject:
+    started = trio.current_time() if started is None else started
     while not call.finished:
         spoke = max(started, connection.last_received) if connection.joined else started
         deadline = min(spoke + ANSWER_DEADLINE, started + LONGEST_WAIT)
@@ -155,8 +191,9 @@ async def _answer(connection: Connection, call: Call) -> JsonObject:
 
 def _text(what: str, answer: object) -> str:
     if isinstance(answer, Failure):
-        return f"Janus refused to {what} a session: {answer.code} {answer.reason}"
-    return f"Janus answered {what} with something else than success"
+        verb = "hand over" if what == "claim" else what
+        return f"Janus refused to {verb} a session: {answer.code} {answer.reason}"
+    return f"Janus sent an unexpected reply to {what}"
 
 
 async def destroy_sessions(connections: Sequence[Connection], traffic: Traffic) -> None:

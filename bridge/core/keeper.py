@@ -21,6 +21,11 @@ class Keeper:
         """A session was made, adopted, or is over."""
         self._save(self._gateway, session)
 
+    def forget(self, gateway: Gateway, session: JanusSession) -> None:
+        """A session is over that was never moved from behind that gateway's URL."""
+        if session.session_id is not None:
+            self._save(gateway, SavedSession(session.session_id, session.managed, ended=True))
+
     def move(self, gateway: Gateway, sessions: Iterable[JanusSession]) -> None:
         """All sessions live behind this gateway's URL now."""
         old, self._gateway = self._gateway, gateway

@@ -93,10 +93,16 @@ class Left:
                 self._unknown_elsewhere.setdefault(connection, []).append(session.session_id)
 
     def retire(self, nursery: trio.Nursery, heir: Connection) -> None:
-        """``heir`` has every session: read the others until their answers have come, then close them."""
+        """``heir`` has the sessions: read those that carry none until their answers have come, then close them."""
         for connection in self:
-            nursery.start_soon(self._retire, connection, heir, self._unknown_elsewhere.get(connection, []))
-        self.clear()
+            if not self.carries(connection):
+                unknown = self._unknown_elsewhere.get(connection, [])
+                nursery.start_soon(self._retire, self.remove(connection), heir, unknown)
+
+    def behind_another_url(self, gateway: Gateway) -> list[tuple[JanusSession, Gateway]]:
+        """The sessions that stayed where the row no longer points, and where that is."""
+        old = {c.number: c.gateway for c in self._connections if c.gateway.janus_url != gateway.janus_url}
+        return [(one, old[one.carrier]) for one in self._traffic.book if one.live and one.carrier in old]
 
     async def _retire(self, connection: Connection, heir: Connection, unknown: list[int]) -> None:
         traffic = self._traffic

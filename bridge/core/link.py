@@ -12,13 +12,13 @@ import trio
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.hearing import Hearing
-from bridge.core.join import JoinFailed, JoinRefused, claim, create, destroy_sessions, greet
+from bridge.core.join import JoinFailed, JoinRefused, JoinUnable, claim, create, destroy_sessions, greet
 from bridge.core.keeper import Keeper
 from bridge.core.status import Status
 from bridge.core.succession import Succession
 from bridge.core.supervise import supervise
 from bridge.core.traffic import Traffic
-from bridge.errors import BridgeError, ConnectFailed
+from bridge.errors import BridgeError, ConnectFailed, ReconnectRefused
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.life import State, visible
@@ -27,6 +27,7 @@ from bridge.protocol.session_book import SessionBook
 
 log = logging.getLogger("bridge.link")
 
+RECONNECT = 2.0  # seconds that whoever asked for another connection waits to hear what came of it
 GOODBYE = 1.0  # seconds that a Janus has to answer a polite close
 PAUSING = (State.DOWN, State.OPENING, State.LEAVING, State.RESTING, State.REFUSED)  # what follows is an attempt
 
@@ -96,6 +97,17 @@ class JanusLink:
         """Leave the present connection for a new one; or try again at once, if there is none."""
         self.succession.reconnect()
 
+    async def reconnected(self) -> None:
+        """Wait until ``reconnect`` has its connection, or for a moment: it is tried until it works.
+
+        Raises ReconnectRefused where this Janus hands over no sessions, so that the old connection serves on.
+        """
+        succession = self.succession
+        with trio.move_on_after(RECONNECT):
+            await succession.settled.wait()
+        if succession.refusal is not None:
+            raise ReconnectRefused(f"{succession.refusal}; the old connection serves on")
+
     def retarget(self, gateway: Gateway, credentials: Credentials | None = None) -> None:
         """The row changed, or its secrets or TLS files did: leave for what they say now.
 
@@ -156,21 +168,25 @@ class JanusLink:
         """Bring the sessions onto the connection."""
         succession = self.succession
         succession.begin()
-        trouble: JoinFailed | JoinRefused | None = None
+        trouble: JoinFailed | JoinRefused | JoinUnable | None = None
         with trio.CancelScope() as succession.attempt:
             try:
                 if not connection.joined:
                     await greet(connection, self.traffic)
-                succession.claiming(connection)
                 await claim(connection, self.traffic, self._session_over)
-                self._keeper.move(connection.gateway, self.book)
+                self._keeper.move(connection.gateway, [s for s in self.book if s.carried_by(connection.number)])
                 await create(connection, self.traffic)
-            except (JoinFailed, JoinRefused) as exc:
+                for session, gateway in succession.left.behind_another_url(connection.gateway):
+                    self._session_over(session)
+                    self._keeper.forget(gateway, session)
+            except (JoinFailed, JoinRefused, JoinUnable) as exc:
                 trouble = exc
         if succession.stopping:
             return
         if succession.attempt.cancel_called and (trouble is not None or succession.attempt.cancelled_caught):
             succession.not_joined(connection, None)
+        elif isinstance(trouble, JoinUnable):
+            succession.unable(connection, str(trouble))
         elif isinstance(trouble, JoinRefused):
             succession.refused(connection, str(trouble))
         elif trouble is not None:
@@ -208,15 +224,16 @@ class JanusLink:
         if shown != self._shown:
             self._shown, self.since = shown, self._env.wall()
 
-    def _session_over(self, session: JanusSession) -> None:
-        """Janus does not know the session any more. That ends it alone; the managed one is made anew."""
+    def _session_over(self, session: JanusSession, reason: str = "Janus does not know it any more") -> None:
+        """A session is lost. That ends it alone; the managed one is made anew."""
         connection = self.succession.connection
         if connection is not None:
             self.succession.left.unknown(session, connection.gateway)
+        managed = session is self.book.managed
         self.book.ended(session)
         self._env.stats.add("sessions_lost")
-        self.status.session_lost(session, "Janus does not know it any more")
-        self.succession.session_ended(session)
+        self.status.session_lost(session, reason)
+        self.succession.session_ended(managed=managed)
 
     def _raise_event(self, body: str) -> None:
         self._env.raise_event(self.gateway, body)

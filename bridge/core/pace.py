@@ -34,9 +34,16 @@ class Pace:
         """An attempt failed: the next one waits."""
         self._at_in(self._backoff.failed(trio.current_time(), refused=refused))
 
-    def ended(self, since: float) -> None:
-        """What was good since then is over. If it did not last, that counts as failed: it may go on like that."""
-        if trio.current_time() - since >= TRUSTED_AFTER:
+    def ended(self, since: float, *, served: bool = False) -> None:
+        """What was good since then is over. If it did not last, that counts as failed: it may go on like that.
+
+        ``served``: Janus answered in its sessions. Then the next attempt is due, though never much more than two a
+        second: a peer may do that without end.
+        """
+        age = trio.current_time() - since
+        if served:
+            self._at_in(self._backoff.served() - age)
+        elif age >= TRUSTED_AFTER:
             self.at_once()
         else:
             self.failed()

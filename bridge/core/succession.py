@@ -24,7 +24,6 @@ from bridge.core.traffic import Traffic
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.life import State, Step, follow
-from bridge.protocol.session import JanusSession, SessionStep
 
 log = logging.getLogger("bridge.link")
 
@@ -58,13 +57,18 @@ class Succession:
         self.attempt = trio.CancelScope()  # of the task, cancelled when what it opens is not needed any more
         self.nursery: trio.Nursery | None = None  # where connections are seen to their end
         self.stopping = False
+        self.refusal: str | None = None  # why the last wish for another connection was given up
+        self.settled = trio.Event()  # it is fulfilled, or given up
         self._env, self._traffic, self._told = environment, traffic, told
 
     def reset(self, reason: str) -> None:
         """The task starts from the beginning, without any connection."""
+        for connection in (self.connection, self._traffic.connection, *self.left):
+            if connection is not None:
+                self._traffic.out_of_service(connection, reason)
         self.state, self.connection = State.DOWN, None
         self.left.clear()
-        self._traffic.out_of_service(reason)
+        self._traffic.carriers.clear()
         self._told.on_step()
 
     # What people wish
@@ -78,6 +82,7 @@ class Succession:
 
     def reconnect(self) -> None:
         """Leave the present connection for a new one; or try again at once, if there is none."""
+        self.refusal, self.settled = None, trio.Event()
         connection = self.connection
         if connection is not None and (self._traffic.connection is connection or self.state is State.REFUSED):
             connection.unwanted = True
@@ -105,7 +110,7 @@ class Succession:
 
     def opened(self, connection: Connection) -> None:
         """It is open, and still wanted."""
-        self.connection = connection
+        self.connection = self._traffic.carriers[connection.number] = connection
         self._step(Step.OPENED)
 
     def failed(self, reason: str | None, *, refused: bool = False) -> None:
@@ -120,18 +125,33 @@ class Succession:
             self.pace.failed(refused=refused)
             self._traffic.closed_because = reason
 
-    def claiming(self, connection: Connection) -> None:
-        """Janus answered on it: the sessions are about to move there."""
-        if self._traffic.connection not in (None, connection):
-            self._traffic.hold()
-
     def joined(self, connection: Connection) -> None:
-        """Every session lives on the connection."""
+        """Every session lives on the connection, or on one that was left, with another Janus."""
         self._step(Step.JOINED)
         connection.good_since = trio.current_time()
         self._serve(connection)
         self._told.on_ready(connection)
+        self.settled.set()
+        if not has_all(connection, self._traffic.book):
+            self._stranded()  # the carrier of one of those ended meanwhile
         self._follow_wishes()
+
+    def unable(self, connection: Connection, reason: str) -> None:
+        """This server does not hand over sessions: the connection that serves is kept, and the wish for another given
+        up. Secrets that changed count from the next request on.
+        """
+        serving = self._traffic.connection
+        assert serving is not None, "unable() is for a server whose old connection serves"
+        self.connection = None
+        self._step(Step.REFUSE)
+        self._traffic.lose(connection, reason)
+        self.left.keep_or_close(connection)
+        serving.unwanted = False
+        serving.gateway, serving.credentials = self.wanted
+        self._told.note(reason)
+        self.refusal = reason
+        self.settled.set()
+        self._back(serving)
 
     def not_joined(self, connection: Connection, reason: str | None) -> None:
         """Nothing more is to be had from the connection. None: it is not for what is wanted now."""
@@ -142,7 +162,7 @@ class Succession:
         if self.state is State.JOINING and self.left:
             self._step(Step.LEAVE)
         if self._traffic.connection is connection:
-            self._out_of_service(why)
+            self._out_of_service(connection, why)
         self.failed(reason)
         self._resume(why)
 
@@ -152,7 +172,8 @@ class Succession:
         Unless another one still has what is not handed over: that one is read on.
         """
         self.pace.failed()
-        if self.state is State.REJOINING and not has_all(connection, self._traffic.book):
+        kept = self._traffic.serves_beside(connection) and self._traffic.book.managed.session_id is not None
+        if self.state is State.REJOINING and (kept or not has_all(connection, self._traffic.book)):
             self.connection = None
             self.left.keep_or_close(connection)
             self._step(Step.REFUSE)
@@ -174,10 +195,28 @@ class Succession:
         self._told.on_not_ready(reason)
 
     def _serve(self, connection: Connection) -> None:
-        self._traffic.release(connection)
+        self._traffic.connection = connection
         self._beat(connection)
         assert self.nursery is not None
         self.left.retire(self.nursery, connection)
+        for old in self.left:  # what lives there is not known to this Janus
+            self._keep(old)
+
+    def _keep(self, old: Connection) -> None:
+        """Serve what lives on a connection that was left; give up a silent one once its Janus must have ended all."""
+        if old.left_for == "choice":
+            self._beat(old)
+            return
+        quiet_since = max(old.last_received, old.left_at)
+
+        def look_again() -> None:
+            if old in self.left and old.left_for != "choice" and max(old.last_received, old.left_at) == quiet_since:
+                if self.state is State.READY:
+                    old.close()
+                else:
+                    self._keep(old)
+
+        self._env.timers.call_at(trio.current_time() + old.patience, look_again)
 
     def _resume(self, reason: str) -> None:
         """The sessions did not all get onto the new connection: is an old one as good as before?"""
@@ -185,11 +224,15 @@ class Succession:
         if good is not None:
             self._back(good)
         elif self._traffic.connection is not None:
-            self._out_of_service(reason)
+            self._out_of_service(self._traffic.connection, reason)
 
-    def session_ended(self, session: JanusSession) -> None:
+    def session_ended(self, *, managed: bool) -> None:
         """Janus ended a session. Where it was the managed one, another one is made on the same connection."""
-        if not session.managed or self.stopping:
+        if self.stopping:
+            return
+        if not managed:
+            if self.state is State.READY and self.connection is not None and self.nursery is not None:
+                self.left.retire(self.nursery, self.connection)  # what it was the last one of
             return
         serving = self._traffic.connection
         if serving is not None and self.state in (State.LEAVING, State.RESTING):
@@ -212,29 +255,34 @@ class Succession:
 
     def on_ended(self, connection: Connection, reason: str) -> None:
         """It ended by itself, or as it was told to."""
-        for session in self._traffic.book:
-            if session.carried_by(connection.number):
-                session.step(SessionStep.CUT)
+        self._traffic.carriers.pop(connection.number, None)
+        self._traffic.book.cut(connection.number)
         if self._traffic.connection is connection:
-            self._out_of_service(reason)
-        self._traffic.lose(connection, reason)
+            self._out_of_service(connection, reason)
+        self._traffic.out_of_service(connection, reason)
         if self.stopping:
             return
         if connection in self.left:
             self.left.remove(connection)
             if not self.left and self.state in (State.LEAVING, State.RESTING, State.REJOINING):
                 self._step(Step.ENDED)
+            elif self.connection is not None and not has_all(self.connection, self._traffic.book):
+                self._stranded()
         elif connection is self.connection and self.state in (State.READY, State.REFUSED):
             self.connection = None
             self._told.note(reason)
-            self.pace.ended(connection.good_since)
+            self.pace.ended(connection.good_since, served=connection.served)
             self._step(Step.ENDED if self.state is State.READY else Step.FAILED)
         self.pace.rouse()
 
     def on_frames(self, connection: Connection) -> None:
         """It spoke. If it was left for its silence, and nothing was claimed elsewhere meanwhile, it is good again."""
-        if connection.left_for == "silence" and self.state in (State.LEAVING, State.RESTING) and connection.usable:
-            self._back(connection)
+        if connection.left_for == "silence" and connection.usable:
+            if self.state in (State.LEAVING, State.RESTING):
+                self._back(connection)
+            elif self.state is State.READY and self.left.carries(connection):
+                connection.left_for = "choice"
+                self._beat(connection)
 
     def on_stalled(self, connection: Connection) -> None:
         """A write did not complete: it is not written to any more, but still read."""
@@ -247,8 +295,12 @@ class Succession:
     def _give_up(self, connection: Connection, cause: Cause, reason: str) -> None:
         if connection in self.left:
             connection.leave(cause)
-            if self._traffic.connection is connection and self.state is not State.REJOINING:
-                self._out_of_service(reason)
+            connection.ping()
+            if self._traffic.connection is connection:
+                self._out_of_service(connection, reason)
+            else:
+                self._traffic.out_of_service(connection, reason)
+                self._keep(connection)
         elif connection is self.connection:
             if self.state in (State.READY, State.REFUSED):
                 self._leave(connection, cause, reason)
@@ -261,7 +313,7 @@ class Succession:
         self.connection = None
         log.info("%s: leaving the connection: %s", connection.gateway.janus_id, reason)
         if cause != "choice":
-            self.pace.ended(connection.good_since)
+            self.pace.ended(connection.good_since, served=connection.served)
         keep = self.state is State.READY or self.left.carries(connection)
         if keep:
             self._step(Step.LEAVE)
@@ -270,7 +322,7 @@ class Succession:
             self._step(Step.FAILED)
             connection.close()
         if self._traffic.connection is connection and not (keep and cause == "choice"):
-            self._out_of_service(reason)
+            self._out_of_service(connection, reason)
         self.pace.rouse()
 
     def _back(self, connection: Connection) -> None:
@@ -282,10 +334,10 @@ class Succession:
         self._beat(connection)
         self.pace.rouse()
 
-    def _out_of_service(self, reason: str) -> None:
+    def _out_of_service(self, connection: Connection, reason: str) -> None:
         """No command goes out, and nobody waits for answers of the connection any more; it is still read."""
         self._told.note(reason)
-        self._traffic.out_of_service(reason)
+        self._traffic.out_of_service(connection, reason)
         self._told.on_not_ready(reason)
 
     def _beat(self, connection: Connection) -> None:

@@ -28,7 +28,11 @@ MAX_LATE = 1024  # requests without an outcome whose late answers are still unde
 
 
 class Traffic:
-    """``connection`` is the one in service, None while there is none. ``closed_because`` is what callers hear then."""
+    """``connection`` is the one in service, None while there is none. ``closed_because`` is what callers hear then.
+
+    A command goes out on the connection that carries its session, which may be another one; where none does, or for
+    one without a session, on the one in service. ``carriers``: those that are open, by number.
+    """
 
     def __init__(self, environment: LinkEnvironment, book: SessionBook, closed_because: str) -> None:
         self.book = book
@@ -40,22 +44,14 @@ class Traffic:
         self._lanes: Lanes[Call] = Lanes()
         self._calls: set[Call] = set()  # those of callers, waiting and sent
         self._emptied = trio.Event()
+        self.carriers: dict[int, Connection] = {}
         self.closed_because = closed_because
-        # While the sessions are on their way to another connection: commands that came since, and those whose lane
-        # became free since.
-        self._held: dict[Call, None] | None = None  # sets that keep their order
-        self._parked: dict[Call, None] = {}
         self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
 
     @property
     def in_flight(self) -> int:
         """Commands of callers that were accepted and have no outcome yet."""
         return len(self._calls)
-
-    @property
-    def holding(self) -> bool:
-        """Whether commands wait for the sessions to be on another connection."""
-        return self._held is not None
 
     async def drained(self) -> None:
         """Wait until nothing of callers is in flight."""
@@ -101,65 +97,63 @@ class Traffic:
         self._stats.add("commands")
         self._calls.add(call)
         call.timer = self._env.timers.call_at(call.deadline, partial(self._expire, call))
-        if self._held is not None:
-            self._held[call] = None
-        elif self._lanes.enter(call):
+        if self._lanes.enter(call):
             self._transmit(call)
 
     def _admit(self, call: Call) -> None:
-        if self.connection is None:
+        if self.connection is None and not self.carriers:
             raise LinkDown(self.closed_because)
         if len(self._calls) >= self._env.settings.max_in_flight:
             raise TooManyInFlight(f"{len(self._calls)} commands are in flight, as many as max_in_flight allows")
         self.book.check(call.command)
-        if self._held is None:
-            call.session_id = self.book.address(call.command)
+        call.session_id = self.book.address(
+            call.command, self.closed_because if self.connection is None else "the managed session is being created"
+        )
+        if self._route(call.session_id) is None:
+            raise self._down()
 
     # Which connection is in service
 
-    def hold(self) -> None:
-        """The sessions are about to move to another connection: what comes from now on waits until ``release``."""
-        if self._held is None:
-            self._held = {}
+    def _route(self, session_id: int | None) -> Connection | None:
+        """The connection that a command for this session goes out on; None: none that can be written to."""
+        session = self.book.find(session_id)
+        carrier = None if session is None or session.carrier is None else self.carriers.get(session.carrier)
+        if carrier is None:
+            return self.connection
+        return carrier if carrier.serves else None
 
-    def release(self, connection: Connection) -> None:
-        """The sessions are on this connection: what waited goes out in the order in which it came."""
-        self.connection = connection
-        held, self._held = self._held or (), None
-        parked, self._parked = self._parked, {}
-        for call in parked:
-            self._transmit(call)
-        for call in held:
-            if call.finished:
-                continue
-            try:
-                call.session_id = self.book.address(call.command)
-            except LinkDown as exc:
-                self.fail(call, exc)
-                continue
-            if self._lanes.enter(call):
-                self._transmit(call)
+    def _down(self) -> LinkDown:
+        """Why there is no route."""
+        silent = "the connection that carries this session is silent"
+        return LinkDown(self.closed_because if self.connection is None else silent)
 
-    def out_of_service(self, reason: str) -> None:
-        """No command can be sent: what waits was never sent, what was sent has no known outcome."""
-        connection = self.connection
-        self._shut(LinkDown(reason))
-        if connection is not None:
-            self.lose(connection, reason)
+    def is_open(self, number: int | None) -> bool:
+        """Whether the connection with this number is open."""
+        return number in self.carriers
+
+    def serves_beside(self, connection: Connection) -> bool:
+        """Whether another connection than this one is in service."""
+        return self.connection not in (None, connection)
+
+    def out_of_service(self, connection: Connection, reason: str) -> None:
+        """No command can be sent on this connection: what waits was never sent, what was sent has no known outcome."""
+        if self.connection is connection:
+            self.connection = None
+            self.closed_because = reason
+        for call in [call for call in self._calls if call.progress is Progress.WAITING]:
+            if self._route(call.session_id) is None:
+                self.fail(call, LinkDown(reason))
+        self.lose(connection, reason)
 
     def close(self, error: BridgeError) -> None:
         """The gateway goes away. An error that says "nothing was sent" is only for what was not."""
-        self._shut(error)
-        for call in list(self._calls):
-            self.fail(call, TransactionLost(error.data) if isinstance(error, LinkDown) else error)
-
-    def _shut(self, error: BridgeError) -> None:
         self.closed_because = str(error)
         self.connection = None
-        self._held = None
+        self.carriers.clear()
         for call in [call for call in self._calls if call.progress is Progress.WAITING]:
             self.fail(call, error)
-        self._parked.clear()
+        for call in list(self._calls):
+            self.fail(call, TransactionLost(error.data) if isinstance(error, LinkDown) else error)
 
     def move(self, old: Connection, new: Connection) -> None:
         """Wait on another connection for the events of what was acknowledged: they follow their session there."""
@@ -180,13 +174,14 @@ class Traffic:
     def _transmit(self, call: Call) -> None:
         if call.finished:
             return
-        if self.connection is None or self._held is not None:
-            self._parked[call] = None
+        connection = self._route(call.session_id)
+        if connection is None:
+            self.fail(call, self._down())
             return
         text, members = call.command.take()
         if call.session_id is not None:
             members["session_id"] = call.session_id
-        self._send(self.connection, call, members, text)
+        self._send(connection, call, members, text)
 
     def own(self, connection: Connection, request: JsonObject) -> Call:
         """Send a request of the bridge's own; its answer is nobody's event."""
@@ -269,10 +264,6 @@ class Traffic:
             call.timer.cancel()
         if call.holding is not None:
             call.holding.release()
-        if self._held:
-            self._held.pop(call, None)
-        if self._parked:
-            self._parked.pop(call, None)
         if call.wire is not None:
             self._table.close(call.wire)
         if call.connection is not None:

@@ -30,11 +30,19 @@ class Backoff:
             self._failing_since = now
         self.failures += 1
         if refused and now - self._failing_since < EAGER_SECONDS:
-            longest = min(self._minimum, EAGER_DELAY)
-            return self._uniform(longest / 2, longest)
+            return self._eager()
         delay = self._delay
         self._delay = min(self._maximum, delay * FACTOR)
         return self._uniform(delay / 2, delay)
+
+    def served(self) -> float:
+        """What was connected did real service: the next failure is the first. The least time between two connects."""
+        self.reset()
+        return self._eager()
+
+    def _eager(self) -> float:
+        longest = min(self._minimum, EAGER_DELAY)
+        return self._uniform(longest / 2, longest)
 
     def reset(self) -> None:
         """The gateway was ready for long enough to be trusted again."""

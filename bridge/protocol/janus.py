@@ -5,6 +5,7 @@ connections or callers. Authority: Janus manual, "Plain WebSockets interface" an
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from bridge.protocol.codec import INT64_MAX, JsonObject
@@ -13,6 +14,10 @@ SESSION_NOT_FOUND = 458
 HANDLE_NOT_FOUND = 459
 
 SUBPROTOCOL = "janus-protocol"
+
+# Refusals that can pass while the request stays the same: a secret or token that is loaded later (403, 405), a peer
+# connection that is being closed (471), a Janus that takes no sessions (472), memory or threads that ran out (490).
+PASSING = frozenset({403, 405, 471, 472, 490})
 
 MAX_PLUGIN = 128  # characters of a plugin's name that are remembered
 MAX_REASON = 500  # characters of an error's reason that are kept for logs and lists; its caller gets the whole answer
@@ -126,6 +131,28 @@ def _failure(transaction: str | None, message: JsonObject) -> Failure:
         code if isinstance(code, int) and not isinstance(code, bool) else 0,
         reason[:MAX_REASON] if isinstance(reason, str) else "no reason given",
     )
+
+
+class ClaimAnswer(Enum):
+    """What an answer to ``claim`` says of the session."""
+
+    GRANTED = "it lives on this connection"
+    UNKNOWN = "this Janus does not know it"
+    UNABLE = "this server will never hand it over"
+    LATER = "refused for a reason that can pass"
+
+
+def judge_claim(answer: Incoming | None) -> ClaimAnswer:
+    """Total; None stands for an answer that could not be read. What is no success is a refusal, and final but for
+    the codes in PASSING: a server that speaks the Janus API without `claim` (rtpengine: 457) never learns it.
+    """
+    if isinstance(answer, Success):
+        return ClaimAnswer.GRANTED
+    if isinstance(answer, Failure) and answer.code == SESSION_NOT_FOUND:
+        return ClaimAnswer.UNKNOWN
+    if isinstance(answer, Failure) and answer.code in PASSING:
+        return ClaimAnswer.LATER
+    return ClaimAnswer.UNABLE
 
 
 def member_id(value: Any) -> int | None:

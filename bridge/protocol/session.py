@@ -22,6 +22,7 @@ class SessionStep(Enum):
     ASK = "create or claim goes out"
     GRANT = "Janus said success"
     REFUSE = "Janus refused, or did not answer: nothing is known"
+    STAY = "another Janus does not know it; the connection that carries it is open"
     CUT = "the connection that carried it ended"
     KEEP = "a caller's own create or claim of it succeeded"
     GONE = "458, timeout or destroy: it is over"
@@ -39,6 +40,7 @@ SESSION_TABLE: dict[tuple[SessionState, SessionStep], SessionState] = {
     (SessionState.ADRIFT, SessionStep.GONE): SessionState.ENDED,
     (SessionState.CLAIMING, SessionStep.GRANT): SessionState.LIVE,
     (SessionState.CLAIMING, SessionStep.REFUSE): SessionState.ADRIFT,
+    (SessionState.CLAIMING, SessionStep.STAY): SessionState.LIVE,
     (SessionState.CLAIMING, SessionStep.KEEP): SessionState.LIVE,
     (SessionState.CLAIMING, SessionStep.GONE): SessionState.ENDED,
 }
@@ -57,12 +59,16 @@ class JanusSession:
     """One session. ``handles`` maps a handle_id to its plugin, None where only the id is known.
 
     ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge.
+    ``unknown_to`` is the last one whose Janus did not know it. ``adrift_since`` is when it was first asked for after
+    its carrier had ended (the caller's clock).
     """
 
     managed: bool
     session_id: int | None = None
     state: SessionState = SessionState.WANTED
     carrier: int | None = None
+    unknown_to: int | None = None
+    adrift_since: float | None = None
     handles: dict[int, str | None] = field(default_factory=dict)
 
     @classmethod

@@ -1,7 +1,9 @@
 """The sessions of one gateway: the managed one, those of callers, and those that are over.
 
-Owns contract 5.7: which ids are honoured, which are replaced by the managed one, what is refused. Must not know
-connections or the clock. Authority: contract 5.7, proved as a property in its tests: no caller's command can end, take
+Owns contract 5.7: which ids are honoured, which are replaced by the managed one, what is refused; and every step that a
+session takes: which connection carries it, by its number. Must not know what a connection is, or the clock. A managed
+session that lives on with another Janus, on a connection that was left, is a *former* one: nothing new is made in it,
+its handles work. Authority: contract 5.7, proved as a property in its tests: no caller's command can end, take
 over or stand in for the managed session.
 """
 
@@ -13,7 +15,7 @@ from bridge.errors import InvalidCommand, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 from bridge.protocol.janus import MAX_PLUGIN, member_id
-from bridge.protocol.session import JanusSession, SavedSession, SessionStep
+from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
 
@@ -57,34 +59,42 @@ class SessionBook:
     def __init__(self, managed_ids: ManagedIds, save: Save, saved: Iterable[SavedSession] = ()) -> None:
         self._managed_ids = managed_ids
         self._save = save
+        self._former: dict[int, JanusSession] = {}
         self._further: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
         self._handles = 0  # of all sessions
         self.managed = JanusSession(managed=True)
+        self._coming: JanusSession | None = None  # the managed session that a create was sent for
         for record in saved:
             self._restore(record)
 
     def _restore(self, record: SavedSession) -> None:
         if record.ended:
             self._remember(record.session_id)
-        elif record.managed and self.managed.session_id is None:
-            self.managed = JanusSession.adrift(record.session_id, managed=True)
+        elif record.managed:
+            session = JanusSession.adrift(record.session_id, managed=True)
+            if self.managed.session_id is None:
+                self.managed = session
+            else:
+                self._former[record.session_id] = session
             self._managed_ids.add(record.session_id)
         else:
             self._further[record.session_id] = JanusSession.adrift(record.session_id, managed=False)
 
     def __iter__(self) -> Iterator[JanusSession]:
         yield self.managed
-        yield from list(self._further.values())
+        yield from [*self._former.values(), *self._further.values()]
 
     def __len__(self) -> int:
-        return 1 + len(self._further)
+        return 1 + len(self._former) + len(self._further)
 
     def find(self, session_id: int | None) -> JanusSession | None:
         """The session with this id, if it is ours and not over."""
         if session_id is None:
             return None
-        return self.managed if session_id == self.managed.session_id else self._further.get(session_id)
+        if session_id == self.managed.session_id:
+            return self.managed
+        return self._further.get(session_id) or self._former.get(session_id)
 
     # What a command may do
 
@@ -101,21 +111,26 @@ class SessionBook:
         elif command.kind == "create":
             self._refuse_managed(command.new_id, "create")
 
-    def address(self, command: JanusCommand) -> int | None:
+    def address(self, command: JanusCommand, missing: str) -> int | None:
         """The session_id that the command goes out with; None for a server-level verb.
 
-        Raises LinkDown if it would be the managed one and there is none.
+        Raises LinkDown (``missing``) if it would be the managed one and there is none.
         """
         if command.verb.server:
             return None
         if command.kind == "claim" or self._issued(command.session_id):
             return command.session_id
-        if self.managed.session_id is None or not self.managed.live:
-            raise LinkDown("the managed session is being created")
-        return self.managed.session_id
+        managed = self.managed
+        if self._former and command.handle_id is not None and command.handle_id not in managed.handles:
+            for former_id, former in self._former.items():
+                if command.handle_id in former.handles:
+                    return former_id
+        if managed.session_id is None or not (managed.live or managed.carrier):
+            raise LinkDown(missing)
+        return managed.session_id
 
     def _issued(self, session_id: int | None) -> bool:
-        return session_id in self._further or session_id in self._ended
+        return session_id in self._further or session_id in self._ended or session_id in self._former
 
     def _refuse_managed(self, session_id: Any, what: str) -> None:
         if session_id in self._managed_ids or (session_id is not None and session_id == self.managed.session_id):
@@ -123,13 +138,71 @@ class SessionBook:
 
     # What became of sessions
 
+    def creating(self) -> None:
+        """A create for the managed session goes out: the first one, or one to take the place of the present one."""
+        self._coming = JanusSession(managed=True) if self.managed.session_id is not None else self.managed
+        self._coming.step(SessionStep.ASK)
+
+    def not_created(self) -> None:
+        """Janus refused the create, or did not answer."""
+        if self._coming is not None:
+            self._coming.step(SessionStep.REFUSE)
+            self._coming = None
+
     def managed_created(self, session_id: int, carrier: int) -> None:
-        """Janus answered our create on the connection with that number."""
-        self.managed.session_id = session_id
-        self.managed.carrier = carrier
-        self.managed.step(SessionStep.GRANT)
+        """Janus answered our create on the connection with that number. The present managed session lives on."""
+        created, self._coming = self._coming, None
+        assert created is not None, "creating() comes first"
+        created.session_id = session_id
+        created.carrier = carrier
+        created.step(SessionStep.GRANT)
         self._managed_ids.add(session_id)
         self._save(SavedSession(session_id, managed=True))
+        self._follow(created)
+
+    def promote(self, carrier: int) -> bool:
+        """Make a former managed session that lives on this connection the managed one again, if there is one."""
+        for former_id, former in self._former.items():
+            if former.carried_by(carrier):
+                del self._former[former_id]
+                self._follow(former)
+                return True
+        return False
+
+    def _follow(self, managed: JanusSession) -> None:
+        before, self.managed = self.managed, managed
+        if before is not managed and before.session_id is not None:
+            self._former[before.session_id] = before
+
+    def claiming(self, session: JanusSession) -> None:
+        """A claim goes out."""
+        session.step(SessionStep.ASK)
+
+    def claimed(self, session: JanusSession, carrier: int) -> None:
+        """Janus gave it to the connection with that number."""
+        session.step(SessionStep.GRANT)
+        session.carrier, session.unknown_to, session.adrift_since = carrier, None, None
+
+    def stays(self, session: JanusSession, unknown_to: int) -> None:
+        """The Janus of one connection does not know it; the connection that carries it is open, and has it still."""
+        session.step(SessionStep.STAY)
+        session.unknown_to = unknown_to
+
+    def not_claimed(self, session: JanusSession) -> None:
+        """The claim was refused for now, or has no answer: nothing is known."""
+        session.step(SessionStep.REFUSE)
+
+    def unclaimed(self) -> None:
+        """No answer to a claim is waited for any more."""
+        for session in self:
+            if session.state is SessionState.CLAIMING:
+                self.not_claimed(session)
+
+    def cut(self, carrier: int) -> None:
+        """The connection with that number ended."""
+        for session in self:
+            if session.carried_by(carrier):
+                session.step(SessionStep.CUT)
 
     def adopt(self, session_id: int, carrier: int) -> None:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
@@ -157,6 +230,8 @@ class SessionBook:
         if session is self.managed:
             self._managed_ids.discard(session.session_id)
             self.managed = JanusSession(managed=True)
+        elif self._former.pop(session.session_id, None) is not None:
+            self._managed_ids.discard(session.session_id)
         else:
             self._further.pop(session.session_id, None)
             self._remember(session.session_id)
@@ -167,9 +242,10 @@ class SessionBook:
             del self._ended[next(iter(self._ended))]
 
     def close(self) -> None:
-        """The gateway goes: its managed id is nobody's any more."""
-        if self.managed.session_id is not None:
-            self._managed_ids.discard(self.managed.session_id)
+        """The gateway goes: its managed ids are free."""
+        for session_id in (self.managed.session_id, *self._former):
+            if session_id is not None:
+                self._managed_ids.discard(session_id)
 
     # What is known of handles
 

@@ -235,11 +235,9 @@ async def test_what_else_a_janus_says_meanwhile_is_no_answer(visit_to: Visit) ->
     assert rows[-1] == ("ok", "gw1", "gives sessions")
 
 
-def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check) -> None:
-    with Rtpengine(tmp_path) as engine:
-        url = sqlite_table(tmp_path / "t.db", {"gw1": engine.url})
-        secret = 'janus.gateways.gw1.api_secret="x"'
-        code, rows, _ = check(f"janus.janus_db_url={url}", secret, connect=True)
+def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check, rtpengine: Rtpengine) -> None:
+    url = sqlite_table(tmp_path / "t.db", {"gw1": rtpengine.url})
+    code, rows, _ = check(f"janus.janus_db_url={url}", 'janus.gateways.gw1.api_secret="x"', connect=True)
     assert code == 1
     said = [(level, text) for level, where, text in rows if where == "gw1"]
     assert said[0][1].startswith("rtpengine Janus interface ")

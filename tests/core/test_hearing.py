@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from bridge.core import traffic
 from bridge.core.environment import LinkSettings
-from bridge.errors import LinkDown, TransactionTimeout
+from bridge.errors import TransactionTimeout
 from bridge.protocol.life import State
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, error, open_fake_janus, reply
 from tests.support.linkbed import LinkBed, running
@@ -61,28 +61,22 @@ async def test_session_that_timed_out_while_it_was_claimed_is_made_anew() -> Non
         assert bed.names().count("session_lost") == 1
 
 
-async def test_command_that_waited_for_a_session_that_is_not_made_any_more() -> None:
-    """It came while the sessions were on their way; there they were lost, and no new one is to be had."""
+async def test_command_while_claims_are_out_goes_where_its_session_is() -> None:
+    """Nothing is held. The new connection knows no session and makes none: the old one serves on."""
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
         fake.script["claim"] = lambda request: SILENCE
         fake.script["create"] = lambda request: [error(request, 472, "Not accepting new sessions")]
         link.reconnect()
         claim = await fake.wait_request("claim")
-        failed: list[LinkDown] = []
-
-        async def attach() -> None:
-            with pytest.raises(LinkDown) as caught:
-                await bed.ask({"janus": "attach", "plugin": "janus.plugin.fake"})
-            failed.append(caught.value)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(attach)
-            await bed.until(lambda: link.traffic.in_flight == 1)
-            await fake.push(error(claim, 458, "No such session"))
-        assert len(failed) == 1
-        assert [request for request in fake.received if request["janus"] == "attach"] == []
-        assert link.state is State.REFUSED
+        assert link.shown_state == "ready"
+        await bed.attach("janus.plugin.fake")
+        await fake.push(error(claim, 458, "No such session"))
+        await bed.until(lambda: link.last_error is not None)
+        assert link.shown_state == "ready"
+        await bed.attach("janus.plugin.fake")
+        assert link.last_error == "Janus refused to create a session: 472 Not accepting new sessions"
+        assert bed.names() == ["connected"]
 
 
 @pytest.mark.parametrize("handled", [1, 2, 3])

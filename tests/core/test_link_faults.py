@@ -141,6 +141,8 @@ class Trial:
             self.faults[fault]()
         self.janus.look()
         await trio.sleep(60)
+        # A silent connection is given up when Janus must have ended what only that connection could have ended.
+        await self.bed.until(lambda: len(self.janus.open_sockets) == 1 and self.link.state is State.READY, 700)
 
     def check(self, sessions: set[int] | None) -> None:
         """``sessions``: those that must be there; None where they may have ended."""

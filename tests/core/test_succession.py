@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from bridge.core.left import MOST
 from bridge.core.link import JanusLink
-from bridge.errors import LinkDown
+from bridge.errors import BridgeError, LinkDown, TransactionLost
 from bridge.protocol.life import State
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
@@ -85,7 +85,7 @@ async def test_session_that_ends_while_another_connection_is_wanted_is_made_anew
 
 
 async def test_new_connection_ends_and_the_old_one_is_stalled_meanwhile(autojump_clock: MockClock) -> None:
-    """There is nothing to go back to: what waited for the sessions to be moved was never sent, and hears so."""
+    """There is nothing to go back to: what waited for its turn on the old one was never sent, and hears so at once."""
     janus = MemoryJanus(reclaim=True)
     async with bed_of(janus) as (bed, link):
         await bed.until(lambda: link.state is State.READY)
@@ -93,23 +93,26 @@ async def test_new_connection_ends_and_the_old_one_is_stalled_meanwhile(autojump
         janus.mute = {"claim"}
         link.reconnect()
         await bed.until(lambda: link.state is State.REJOINING)
-        refused: list[str] = []
+        janus.mute.add("message")
+        ended: list[BridgeError] = []
 
-        async def ask() -> None:
-            with pytest.raises(LinkDown) as caught:
-                await bed.ask({"janus": "message", "handle_id": 1, "body": {"n": 1}})
-            refused.append(str(caught.value))
+        async def ask(number: int) -> None:
+            with pytest.raises(BridgeError) as caught:
+                await bed.ask({"janus": "message", "handle_id": 1, "body": {"n": number}})
+            ended.append(caught.value)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask)
-            await bed.until(lambda: link.traffic.holding and link.traffic.in_flight == 1)
+            nursery.start_soon(ask, 1)
+            await bed.until(lambda: janus.executed)
+            nursery.start_soon(ask, 2)
+            await bed.until(lambda: link.traffic.in_flight == 2)
             janus.sockets[0].stall()
-            assert refused == []
+            assert link.shown_state != "ready"
             janus.refusing = True
             janus.sockets[1].end("connection lost: reset")
-        assert refused == ["connection lost: reset"]
-        assert janus.executed == []
-        assert link.shown_state != "ready"
+        assert {type(error) for error in ended} == {LinkDown, TransactionLost}
+        assert all("could not complete" in str(error) for error in ended)
+        assert len(janus.executed) == 1
         janus.refusing, janus.mute = False, set()
         await bed.until(lambda: link.state is State.READY, 60)
         assert link.book.managed.session_id == session
@@ -131,4 +134,7 @@ async def test_silent_connection_is_replaced_by_one_that_gets_no_managed_session
         janus.errors = {}
         await bed.until(lambda: link.state is State.READY, 60)
         assert (await bed.ask({"janus": "keepalive", "session_id": further}))["janus"] == "ack"
-        await bed.until(lambda: janus.open_sockets == [janus.sockets[1]], 60)
+        # The old one alone could say that its session is over; it is given up when Janus must have ended it.
+        assert bed.names().count("session_lost") == 0
+        await bed.until(lambda: janus.open_sockets == [janus.sockets[1]], 700)
+        await bed.until(lambda: bed.names().count("session_lost") == 1)

@@ -44,7 +44,7 @@ def not_now(request: Message) -> list[Reply]:
 SCRIPTS = {
     "info without an answer": ("info", nothing, "no answer to info within 5 s"),
     "create without an answer": ("create", nothing, "no answer to create within 5 s"),
-    "create answered with nonsense": ("create", nonsense, "Janus answered create with something else than success"),
+    "create answered with nonsense": ("create", nonsense, "Janus sent an unexpected reply to create"),
     "create refused": ("create", not_now, "Janus refused to create a session: 472 Not accepting new sessions"),
 }
 

@@ -103,7 +103,7 @@ class TwoRows(RuleBasedStateMachine):
                 else:
                     book.ended(session)
         if book.managed.state is SessionState.WANTED:
-            book.managed.step(SessionStep.ASK)
+            book.creating()
             book.managed_created(self.janus.create(row), 1)
 
     @rule(row=ROWS)
@@ -158,7 +158,7 @@ class TwoRows(RuleBasedStateMachine):
             return
         assert not expected
         try:
-            address = book.address(command)
+            address = book.address(command, "no session")
         except LinkDown:
             assert not book.managed.live
             return
@@ -221,7 +221,10 @@ class TwoRows(RuleBasedStateMachine):
     def issued_ids_are_remembered(self) -> None:
         for book, issued in zip(self.books, self.issued, strict=True):
             for session_id in issued:
-                assert book.address(read_command({"janus": "attach", "session_id": session_id})) == session_id
+                assert (
+                    book.address(read_command({"janus": "attach", "session_id": session_id}), "no session")
+                    == session_id
+                )
 
 
 TestNoCommandHarmsAManagedSession = TwoRows.TestCase

@@ -126,9 +126,41 @@ def test_managed_session_of_the_last_process_is_to_be_claimed() -> None:
     assert "manages" in bed.refusal(janus="claim", session_id=MANAGED)
 
 
-def test_second_managed_session_in_the_file_is_kept_as_a_further_one() -> None:
+def test_second_managed_session_in_the_file_is_a_former_one() -> None:
+    """The last process had it beside the first, with another Janus behind the same URL."""
     bed = Bed(SavedSession(MANAGED, managed=True), SavedSession(STRANGE, managed=True), live=False)
-    assert [(one.session_id, one.managed) for one in bed.book] == [(MANAGED, True), (STRANGE, False)]
+    assert [(one.session_id, one.managed) for one in bed.book] == [(MANAGED, True), (STRANGE, True)]
+    assert "manages" in bed.refusal(janus="claim", session_id=STRANGE)
+
+
+def test_former_managed_session_lives_on(bed: Bed) -> None:
+    """Its handles work, nothing new is made in it, and no caller ends it; until another connection has it again."""
+    book = bed.book
+    book.attached(MANAGED, {"data": {"id": 7}}, "p")
+    former = book.managed
+    book.claiming(former)
+    book.stays(former, unknown_to=2)
+    book.creating()
+    book.managed_created(STRANGE, 2)
+    assert bed.sent_as(janus="attach", plugin="p") == STRANGE
+    assert bed.sent_as(janus="message", handle_id=7) == MANAGED
+    assert bed.sent_as(janus="message", handle_id=8) == STRANGE
+    assert bed.sent_as(janus="attach", plugin="p", session_id=MANAGED) == MANAGED
+    assert "manages" in bed.refusal(janus="destroy", session_id=MANAGED)
+    assert former.carried_by(1)
+    assert book.promote(1)
+    assert book.managed is former
+    book.close()
+    assert set(bed.managed_ids) == set()
+
+
+def test_former_managed_session_that_ends_leaves_the_managed_one_alone(bed: Bed) -> None:
+    bed.book.creating()
+    bed.book.managed_created(STRANGE, 2)
+    bed.end(MANAGED)
+    assert [one.session_id for one in bed.book] == [STRANGE]
+    assert set(bed.managed_ids) == {STRANGE}
+    assert bed.saves[-1] == SavedSession(MANAGED, managed=True, ended=True)
 
 
 # What is saved
@@ -200,7 +232,7 @@ def test_claim_by_a_caller_while_the_bridge_claims_it_too(bed: Bed) -> None:
 def test_command_is_not_changed_by_being_looked_at(bed: Bed) -> None:
     command: JanusCommand = read_command({"janus": "attach", "session_id": STRANGE})
     bed.book.check(command)
-    bed.book.address(command)
+    bed.book.address(command, "no session")
     assert command == read_command({"janus": "attach", "session_id": STRANGE})
 
 

@@ -5,7 +5,7 @@ Owns the processes and what is around the lines that a test is about. Synchronou
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,8 +40,10 @@ def nginx(folder: Path, janus_port: int, http: str = "", server: str = "", *, tl
 
 
 @contextmanager
-def haproxy(folder: Path, janus_port: int, *rules: str) -> Iterator[int]:
-    """A haproxy that hands everything to a Janus; its port. ``rules`` stand in its frontend."""
+def haproxy(folder: Path, janus_port: int, *rules: str, beside: Sequence[int] = ()) -> Iterator[int]:
+    """A haproxy that hands everything to a Janus; its port. ``rules`` stand in its frontend. ``beside``: the ports of
+    others, which take turns with it, a connection each.
+    """
     port = free_port()
     lines = [
         "defaults",
@@ -54,7 +56,8 @@ def haproxy(folder: Path, janus_port: int, *rules: str) -> Iterator[int]:
         *rules,
         "default_backend janus",
         "backend janus",
-        f"server one 127.0.0.1:{janus_port}",
+        "balance roundrobin",
+        *(f"server janus{number} 127.0.0.1:{server}" for number, server in enumerate((janus_port, *beside))),
     ]
     (folder / "haproxy.cfg").write_text("\n".join(lines) + "\n")
     with _running(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], folder / "haproxy.log", port):

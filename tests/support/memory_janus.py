@@ -86,6 +86,7 @@ class MemoryJanus:
         self.refusing = False  # connects
         self.unanswered = False  # upgrades
         self.closing = False  # connections, right after the upgrade
+        self.closing_after = ""  # the verb whose answer is the last on a connection
         self.mute: set[str] = set()  # verbs that get no answer, though they are executed
         self.errors: dict[str, tuple[int, str]] = {}  # by verb
         self.connects = 0
@@ -155,6 +156,8 @@ class MemoryJanus:
             for answer in self._answers(socket, what):
                 if what["janus"] not in self.mute:
                     socket.hears(answer)
+            if what["janus"] == self.closing_after:
+                socket.end("Janus closed the connection")
 
     def _answers(self, socket: MemorySocket, request: Message) -> Iterator[Message]:
         verb, session_id = request["janus"], request.get("session_id")

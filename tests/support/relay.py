@@ -80,6 +80,10 @@ class Relay:
     def open_connections(self) -> int:
         return len(self._connections)
 
+    def retarget(self, port: int) -> None:
+        """Connections from now on lead to another server; those that are open stay where they are."""
+        self._target = port
+
     async def wait_accepted(self, count: int) -> None:
         """Until so many connections were accepted since the start."""
         async with self._counted:

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.errors import InvalidCommand
 from bridge.protocol.command import read_command
-from bridge.protocol.session import SavedSession, SessionStep
+from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import ManagedIds, SessionBook
 
 MANAGED, FURTHER, STRANGE = 111, 222, 333
@@ -20,14 +20,14 @@ class Bed:
         self.managed_ids = ManagedIds()
         self.book = SessionBook(self.managed_ids, self.saves.append, saved)
         if live:
-            self.book.managed.step(SessionStep.ASK)
+            self.book.creating()
             self.book.managed_created(MANAGED, 1)
 
     def sent_as(self, **members: Any) -> int | None:
         """The session_id that a command goes out with."""
         command = read_command(members)
         self.book.check(command)
-        return self.book.address(command)
+        return self.book.address(command, "is being created")
 
     def end(self, session_id: int) -> None:
         """The session with this id is over."""
