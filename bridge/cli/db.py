@@ -125,7 +125,7 @@ async def _remove(table: JanusTable, args: argparse.Namespace) -> Outcome:
 def _done(what: str, keys: Sequence[int], table: JanusTable, args: argparse.Namespace) -> Outcome:
     value = {what: list(keys)}
     if not keys:
-        return Outcome(1, [f"there is no {args.janus_id!r} in {table.name}"], value)
+        return Outcome(1, [f"there is no {args.janus_id!r} in {table.name}; `db list` shows what there is"], value)
     shown = ", ".join(map(str, keys))
     return Outcome(0, [f"{what} {args.janus_id} (id {shown}): {table.name}", _HINT], value)
 
@@ -133,7 +133,7 @@ def _done(what: str, keys: Sequence[int], table: JanusTable, args: argparse.Name
 def _check(args: argparse.Namespace) -> None:
     """What the bridge would disable is not written in the first place. Raises ConfigError."""
     if "janus_id" in args and args.act is not _remove and not (args.janus_id and args.janus_id.isprintable()):
-        raise ConfigError(f"ID {args.janus_id!r} is empty or unprintable")
+        raise ConfigError(f"ID {args.janus_id!r} must be printable, and not empty")
     if "janus_url" in args:
         try:
             JanusUrl.parse(args.janus_url)

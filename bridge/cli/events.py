@@ -112,5 +112,5 @@ EPILOG = """
   janus-bridge events E_JANUS_STATUS --count 1
   janus-bridge events --json | jq -r '.params.janus_body'
 
-Exit codes: 0 ended by Ctrl-C, SIGTERM or --count, 1 an MI error, 2 usage, 3 the bridge does not answer (any more).
+Exit codes: 0 ended by Ctrl-C, SIGTERM or --count, 1 an MI error, 2 usage, 3 the bridge does not answer.
 """

@@ -68,7 +68,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
 def connect(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> MiClient:
     """The client that the connection arguments describe. Raises ConfigError."""
     if not 0 < args.timeout <= _LONGEST:
-        raise ConfigError(f"--timeout {args.timeout:g}: not above 0 and up to {_LONGEST}")
+        raise ConfigError(f"--timeout {args.timeout:g}: must be above 0 and at most {_LONGEST} s")
     token = args.token if args.token is not None else environ.get(TOKEN_VARIABLE)
     if args.url is not None:
         return MiClient(args.url, token=token, ca=args.ca, timeout=args.timeout)
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     except RpcError as exc:
         return _fail(1, f"{exc.code} {exc.message}" + ("" if exc.data is None else f": {exc.data}"))
     except MalformedMessage as exc:
-        return _fail(1, f"{client.url} answered with something else than JSON-RPC: {exc}")
+        return _fail(1, f"{client.url}: the answer is not JSON-RPC ({exc}): is this an MI?")
     put(_shown(result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)))
     return 0
 
@@ -148,13 +148,13 @@ def parameters(method: str, words: list[str], json_text: str | None) -> list[Any
             return {match[1]: match[2] for match in named if match is not None}
         return [words] if words and method in _OF_A_LIST else list(words)
     if words:
-        raise ConfigError("-j and PARAMs exclude each other")
+        raise ConfigError("give the parameters either by -j or as PARAMs")
     try:
         params = codec.parse(json_text)
     except MalformedMessage as exc:
         raise ConfigError(f"-j: {exc}") from None
     if not isinstance(params, (list, dict)):
-        raise ConfigError("-j: neither a JSON array nor an object")
+        raise ConfigError("-j: must be a JSON array or object")
     return params
 
 

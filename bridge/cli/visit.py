@@ -70,7 +70,7 @@ class Visit:
             await self._something()
         info = await self._ask({"janus": "info"})
         if info.get("janus") != "server_info":
-            yield "error", "answered info with something else: is this a Janus?"
+            yield "error", "the answer to info is not that of a Janus: does its URL lead elsewhere?"
             return
         for finding in judge(info, self._interval):
             yield finding
@@ -140,7 +140,7 @@ def judge(info: JsonObject, ping_interval: float) -> Iterator[tuple[Level, str]]
         return
     yield "ok", f"Janus {version} answers; session-timeout {timeout} s, reclaim-session-timeout {reclaim} s"
     if info.get("accepting-new-sessions") is False:
-        yield "warning", "does not accept new sessions"
+        yield "warning", "does not accept new sessions: set accept_new_sessions by its Admin API"
     if not isinstance(reclaim, int) or reclaim <= 0:
         yield (
             "warning",

@@ -98,9 +98,9 @@ def _unknown(section: str, key: str, known: Iterable[str]) -> str:
     if not section:
         home = [name for name in SECTIONS if key in TABLE[name]]
         close = difflib.get_close_matches(key, known, 1)
-        hint = f", {key} belongs into [{home[0]}]" if home else f", did you mean [{close[0]}]?" if close else ""
+        hint = f", {key} belongs in [{home[0]}]" if home else f", did you mean [{close[0]}]?" if close else ""
         return f"unknown section [{_key(key)}]{hint}"
     close = difflib.get_close_matches(key, known, 1)
     homes = " or ".join(f"[{name}]" for name, rows in TABLE.items() if key in rows)
-    hint = f", did you mean {close[0]}?" if close else f", it belongs into {homes}" if homes else ""
+    hint = f", did you mean {close[0]}?" if close else f", it belongs in {homes}" if homes else ""
     return f"[{section}] {_key(key)}: unknown key{hint}"

@@ -81,7 +81,7 @@ def _finite(value: float) -> float:
 
 def _text(value: str) -> str:
     if not value or not value.isprintable():
-        raise ValueError("must not be empty or have control characters")
+        raise ValueError("must have at least one character, and no control characters")
     return value
 
 
@@ -112,14 +112,17 @@ def _listener(value: str) -> str:
         try:
             ipaddress.IPv6Address(match[1][1:-1])
         except ValueError:
-            raise ValueError(f"{value!r}: the host is no IPv6 address") from None
+            raise ValueError(f"{value!r}: the host is not an IPv6 address") from None
     return value
 
 
 def _datagram(value: str) -> str:
     address = parse_datagram_address(value)
     if isinstance(address, UdpAddress) and not is_loopback(address.host):
-        raise ValueError(f"{value!r} is not a loopback address: datagrams carry no token")
+        raise ValueError(
+            f"{value!r} is not a loopback address, and datagrams carry no token: "
+            "listen on 127.0.0.1, [::1] or unix:PATH"
+        )
     return value
 
 
@@ -127,7 +130,7 @@ def _network(value: str) -> Network:
     try:
         return ipaddress.ip_network(value)
     except ValueError:
-        raise ValueError(f"{value!r} is no network like 10.0.0.0/8 or ::1/128") from None
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8 or ::1/128") from None
 
 
 def _subscriber(value: dict[str, Any]) -> Subscriber:
@@ -137,7 +140,7 @@ def _subscriber(value: dict[str, Any]) -> Subscriber:
 def _grant(value: dict[str, Any]) -> RoleGrant:
     token, users, groups = value.get("token"), value.get("users", ()), value.get("groups", ())
     if token is None and not users and not groups:
-        raise ValueError(f"the role {value['role']} is nobody's: it has no token, users or groups")
+        raise ValueError(f"the role {value['role']} has neither token, users nor groups: give it one of them")
     shown = None if token is None else TOKEN.read(token)
     return RoleGrant(_ROLES[value["role"]], shown, tuple(map(_text, users)), tuple(map(_text, groups)))
 

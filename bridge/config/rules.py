@@ -15,18 +15,21 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if janus.reconnect_min > janus.reconnect_max:
         yield ("janus", "reconnect_min"), f"must not be above reconnect_max ({janus.reconnect_max:g} s)"
     if janus.db_tls_key is not None and janus.db_tls_cert is None:
-        yield ("janus", "db_tls_key"), "is of no use without db_tls_cert"
+        yield ("janus", "db_tls_key"), "needs db_tls_cert to be set, too"
     if mi.http_tls_key is not None and mi.http_tls_cert is None:
-        yield ("mi", "http_tls_key"), "is of no use without http_tls_cert"
+        yield ("mi", "http_tls_key"), "needs http_tls_cert to be set, too"
     tokens = [token for token in (mi.token, *(grant.token for grant in mi.roles)) if token is not None]
     for address in mi.http:
         if not tokens and not is_loopback(address.rpartition(":")[0]):
-            yield ("mi", "http"), f"{address!r} can be reached from other machines, which needs [mi] token to be set"
+            yield (
+                ("mi", "http"),
+                f"{address!r} can be reached from other machines: set [mi] token, or listen on 127.0.0.1",
+            )
     if len(set(tokens)) < len(tokens):
-        yield ("mi", "roles"), "two roles have one token, or it is [mi] token: each needs its own"
+        yield ("mi", "roles"), "two roles share a token, or one has [mi] token: give each its own"
     for name, gateway in janus.gateways.items():
         path = ("janus", "gateways", name)
         if gateway.tls_key is not None and gateway.tls_cert is None:
-            yield (*path, "tls_key"), "is of no use without tls_cert"
+            yield (*path, "tls_key"), "needs tls_cert to be set, too"
         if gateway.token is not None and gateway.token_secret is not None:
-            yield (*path, "token_secret"), "and token exclude each other: a token is stored, or signed"
+            yield (*path, "token_secret"), "cannot be set beside token: a token is either stored or signed"

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from bridge.config import variables
+from bridge.config import toml, variables
 from bridge.config.check import complaint, find, first_error
 from bridge.config.kinds import DB_URL, GRANTS, SECRETS
 from bridge.config.rules import conflicts
@@ -67,7 +67,7 @@ def load(
 def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
     name = os.fspath(DEFAULT_PATH if path is None else path)
     try:
-        return _Source(name, tomllib.loads(read_file(name, _FILE_MAX).decode()))
+        return _Source(name, toml.parse(read_file(name, _FILE_MAX)))
     except FileNotFoundError:
         if path is None:
             return None
@@ -76,12 +76,8 @@ def _read_file(path: str | os.PathLike[str] | None) -> _Source | None:
         raise ConfigError(f"{name}: Permission denied; run this as root, or as the owner of the file") from None
     except OSError as exc:
         raise ConfigError(f"{name}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{name}: is not UTF-8 text") from None
-    except RecursionError:
-        raise ConfigError(f"{name}: is nested too deep") from None
-    except ValueError as exc:  # tomllib.TOMLDecodeError, or a number of thousands of digits
-        raise ConfigError(f"{name}: is no TOML: {exc}") from None
+    except ValueError as exc:
+        raise ConfigError(f"{name}: {exc}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Source]:
@@ -99,7 +95,7 @@ def _strays(environ: Mapping[str, str]) -> Iterator[str]:
         if meant is not None:
             raise ConfigError(f"environment {name}: unknown setting, did you mean {meant}?")
     if strays:
-        yield f"environment: {', '.join(strays)}: no settings, which are {variables.FORM}; ignored"
+        yield f"environment: {', '.join(strays)}: ignored, as settings have the form {variables.FORM}"
 
 
 def _from_option(text: str) -> _Source:
@@ -124,9 +120,9 @@ def _single(name: str, steps: Sequence[str], text: str) -> _Source:
     _, setting = find(steps)
     bare = setting is not None and setting.kind.bare and not text.lstrip().startswith(('"', "'"))
     try:
-        value: Any = text if bare else tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        value = text  # no TOML: the schema will say what is wanted instead
+        value: Any = text if bare else toml.value(text)
+    except ValueError:
+        value = text  # not TOML: the schema will say what is wanted instead
     *outer, last = steps
     values = {last: value}
     for step in reversed(outer):
@@ -203,7 +199,7 @@ def _exposed(file: _Source) -> Iterator[str]:
     """A warning where others may read a file with secrets (contract 8.4)."""
     secrets = [".".join(path) for path in _leaves(file.values) if _is_secret(path, _at(file.values, path))]
     if secrets and os.stat(file.name).st_mode & stat.S_IROTH:
-        yield f"{file.name}: everybody on this machine can read it, and {', '.join(secrets)} in it (chmod o-r)"
+        yield f"{file.name}: every user of this machine can read {', '.join(secrets)} in it (chmod o-r)"
 
 
 def _leaves(values: Mapping[str, Any], path: _Path = ()) -> Iterator[_Path]:

@@ -102,13 +102,13 @@ def _mysql(rest: str) -> MysqlUrl:
     socket = match["socket"]
     if socket is not None:
         if match["user"] is None:
-            raise ValueError("unix(/path) stands after user@ only")
+            raise ValueError("unix(/path) needs user@ before it")
         socket = _decode("the socket's path", socket)
         if not socket.startswith("/") or len(socket.encode()) > _SOCKET_MAX:
             raise ValueError(f"the socket's path is not absolute or longer than {_SOCKET_MAX} bytes")
     database = _decode("the database's name", match["database"])
     if not database:
-        raise ValueError("names no database")
+        raise ValueError("lacks the name of the database behind the last '/'")
     return MysqlUrl(
         host=_host(match["host"] or ""),
         port=_port(match["port"]),
@@ -123,12 +123,12 @@ def _host(text: str) -> str:
     if text.startswith("["):
         host = _decode("the host", text[1:-1])
         if not re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?", host):
-            raise ValueError("the host in brackets is no IPv6 address")
+            raise ValueError("the host in brackets is not an IPv6 address")
         return host
     host = _decode("the host", text)
     labels = host.removesuffix(".").split(".")
     if host and not (_HOST.fullmatch(host) and all(1 <= len(label) <= 63 for label in labels)):
-        raise ValueError("the host is no host name")
+        raise ValueError("the host is not a valid host name")
     return host
 
 

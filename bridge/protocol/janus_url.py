@@ -119,10 +119,10 @@ def read_host(text: str) -> str:
         except ValueError:
             address = None
         if address is None or not _ZONE.fullmatch(address.scope_id or "none"):
-            raise ValueError(f"host {text!r} is no IPv6 address in brackets")
+            raise ValueError(f"host {text!r} is not an IPv6 address in brackets")
         return str(address)
     if not _HOST.fullmatch(text):
-        raise ValueError(f"host {text!r} is empty or no host name")
+        raise ValueError(f"host {text!r} is empty or not a host name")
     return text
 
 

@@ -95,9 +95,9 @@ def _host(text: str, host: str, ipv6: bool) -> str:
                 return str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
             pass
-        raise ValueError(f"{text!r}: the host is no IPv6 address in brackets")
+        raise ValueError(f"{text!r}: the host is not an IPv6 address in brackets")
     if not _HOST.fullmatch(host):
-        raise ValueError(f"{text!r}: the host is empty or no host name")
+        raise ValueError(f"{text!r}: the host is empty or not a host name")
     return host
 
 

@@ -61,18 +61,19 @@ class MiClient:
         self._headers = {"Content-Type": "application/json"}
         if token is not None:
             if not token.isascii() or not token.isprintable() or " " in token:
-                raise ConfigError("the token has a blank, a control or a non-ASCII character")
+                raise ConfigError("the token must be printable ASCII without blanks")
             self._headers["Authorization"] = f"Bearer {token}"
         try:
             self._address = _http_url(url) if url.startswith(("http:", "https:")) else parse_datagram_address(url)
         except ValueError as exc:
-            raise ConfigError(f"url {exc}") from None
+            raise ConfigError(f"--url {exc}") from None
         self._tls: ssl.SSLContext | None = None
         if isinstance(self._address, SplitResult) and self._address.scheme == "https":
             try:
                 self._tls = _context(ca, pinned)
             except (OSError, ValueError) as exc:
-                raise ConfigError(f"ca {ca or pinned!r}: {_plainly(exc)}") from None
+                name = f"--ca {ca}" if ca is not None else f"[mi] http_tls_cert {pinned}"
+                raise ConfigError(f"{name}: {_plainly(exc)}") from None
 
     def call(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> Any:
         """The result. Raises RpcError (the MI's own, or an HTTP status as one), NothingAnswered, MalformedMessage."""

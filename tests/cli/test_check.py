@@ -69,7 +69,7 @@ def test_a_file_with_secrets_that_everybody_may_read(check: Check, tmp_path: Pat
     code, rows, _ = check(file=file)
     assert code == 1
     assert rows[:2] == [
-        ("warning", str(file), "everybody on this machine can read it, and mi.token in it (chmod o-r)"),
+        ("warning", str(file), "every user of this machine can read mi.token in it (chmod o-r)"),
         ("ok", str(file), "is valid"),
     ]
     file.chmod(0o640)
@@ -202,7 +202,7 @@ async def test_something_else_than_a_janus_is_said_to_be(visit_to: Visit) -> Non
         fake.script["info"] = lambda request: [reply(request, "pong")]
         assert await visit_to(fake) == (
             3,
-            [("error", "gw1", "answered info with something else: is this a Janus?")],
+            [("error", "gw1", "the answer to info is not that of a Janus: does its URL lead elsewhere?")],
         )
 
 
@@ -221,7 +221,7 @@ async def test_a_janus_that_takes_no_new_sessions(visit_to: Visit) -> None:
         fake.script["info"] = lambda request: [reply(request, "server_info", **told)]
         code, rows = await visit_to(fake)
     assert code == 1
-    assert ("warning", "gw1", "does not accept new sessions") in rows
+    assert ("warning", "gw1", "does not accept new sessions: set accept_new_sessions by its Admin API") in rows
     assert ("ok", "gw1", "gives sessions") in rows
     assert fake.sessions == set()  # it was destroyed again
 

@@ -131,9 +131,9 @@ async def test_a_token_goes_in_the_header(cli: Cli, http: Http, monkeypatch: pyt
     [
         (401, b"", "wants a token, or another one (--token, or better JANUS_BRIDGE_MI__TOKEN)"),
         (500, b"", "500 Internal Server Error"),
-        (200, b"<html>", "answered with something else than JSON-RPC: Expecting value: line 1 column 1 (char 0)"),
-        (200, b"[]", "answered with something else than JSON-RPC: it is not an object"),
-        (200, b"{}", "answered with something else than JSON-RPC: neither result nor error"),
+        (200, b"<html>", "the answer is not JSON-RPC (Expecting value: line 1 column 1 (char 0)): is this an MI?"),
+        (200, b"[]", "the answer is not JSON-RPC (it is not an object): is this an MI?"),
+        (200, b"{}", "the answer is not JSON-RPC (neither result nor error): is this an MI?"),
         (200, b'{"error":{"code":1,"message":"a\\nb\\u001b"}}', "1 a b\\u001b"),
     ],
 )
@@ -182,13 +182,13 @@ async def test_a_connection_that_is_closed_is_no_answer(cli: Cli, nursery: trio.
         (["--url", "http://h:99999/"], "Port out of range 0-65535"),
         (["--url", "http://h/a b"], "has a blank, a control or a non-ASCII character"),
         (["--url", "https://h/", "--ca", "/no/such/file"], "No such file or directory"),
-        (["--token", "two\nlines"], "the token has a blank, a control or a non-ASCII character"),
-        (["--timeout", "0"], "--timeout 0: not above 0 and up to 3600"),
-        (["--timeout", "nan"], "--timeout nan: not above 0 and up to 3600"),
+        (["--token", "two\nlines"], "the token must be printable ASCII without blanks"),
+        (["--timeout", "0"], "--timeout 0: must be above 0 and at most 3600 s"),
+        (["--timeout", "nan"], "--timeout nan: must be above 0 and at most 3600 s"),
         (["-j", "{"], "-j: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         (["-j", "[NaN]"], "-j: NaN is no JSON number"),
-        (["-j", "5"], "-j: neither a JSON array nor an object"),
-        (["word", "-j", "[]"], "-j and PARAMs exclude each other"),
+        (["-j", "5"], "-j: must be a JSON array or object"),
+        (["word", "-j", "[]"], "give the parameters either by -j or as PARAMs"),
     ],
 )
 async def test_usage_is_exit_code_2(cli: Cli, arguments: list[str], line: str) -> None:

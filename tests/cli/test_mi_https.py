@@ -132,7 +132,7 @@ async def test_a_ca_that_is_none(cli: Cli, tmp_path: Path, content: str | None, 
         path = tmp_path / "ca.pem"
         path.write_text(content)
     code, _, err = await cli("mi", "which", "--url", "https://127.0.0.1/mi", "--ca", str(path))
-    assert (code, err) == (2, f"janus-bridge mi: ca '{path}': {words}\n")
+    assert (code, err) == (2, f"janus-bridge mi: --ca {path}: {words}\n")
 
 
 async def scripted(nursery: trio.Nursery, answer: bytes, after: bytes = b"") -> str:

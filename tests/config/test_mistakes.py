@@ -39,7 +39,7 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         ("[janus]\njanus_db_url = 'mysql://u:hunter2@h'", '"mysql://***": is not of the form'),
         ("[janus]\njanus_db_url = 5", "[janus] janus_db_url = 5: must be text in quotes"),
         ("[janus.gateways.g]\ntoken = 5", "[janus.gateways.g] token = ***: must be text in quotes"),
-        ("[janus.gateways.g]\napi_secret = ''", "api_secret = ***: must not be empty or have control characters"),
+        ("[janus.gateways.g]\napi_secret = ''", "api_secret = ***: must have at least one character, and no control"),
         ("[janus.gateways.g]\ntoken_ttl = 1", "[janus.gateways.g] token_ttl = 1: must be from 10 to 31536000 s"),
         ("[mi]\ntoken = 'hunter2 '", "[mi] token = ***: must be printable ASCII without blanks"),
         ("[mi]\nhttp = 'x'", '[mi] http = "x": must be a list like ["127.0.0.1:8889", "[::1]:8889"]'),
@@ -47,9 +47,9 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         ("[mi]\nhttp = ['*:8889']", "'*:8889' is not HOST:PORT (IPv6 in brackets"),
         ("[mi]\nhttp = ['127.0.0.1:65536']", "is not HOST:PORT"),
         ("[mi]\nhttp = ['[::1:1']", "is not HOST:PORT"),
-        ("[mi]\nhttp = ['[1]:1']", "'[1]:1': the host is no IPv6 address"),
+        ("[mi]\nhttp = ['[1]:1']", "'[1]:1': the host is not an IPv6 address"),
         ("[mi]\nhttp_root = '/mi'", "must be letters, digits and _ in quotes"),
-        ("[mi]\nallow = ['10.0.0.1/8']", "'10.0.0.1/8' is no network like"),
+        ("[mi]\nallow = ['10.0.0.1/8']", "'10.0.0.1/8' is not a network such as"),
         ("[mi]\nunix_mode = '0999'", 'unix_mode = "0999": must be octal permissions in quotes like "0660"'),
         ("[mi]\nunix_mode = \"0660\\n\"", "must be octal permissions in quotes"),
         ("[mi]\nunix_mode = 0o660", "unix_mode = 432: must be octal permissions in quotes"),
@@ -59,8 +59,8 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         ("[mi]\nroles = [{role = 'admin', token = 'hunter2'}]", "roles[0].role = ***: must be one of"),
         ("[mi]\nroles = [{role = 'commands', tokn = 'hunter2'}]", "'tokn' was unexpected"),
         ("[mi]\nroles = [{role = 'commands', token = 'hunter2 '}]", "[mi] roles = ***: must be printable ASCII"),
-        ("[mi]\nroles = [{role = 'commands'}]", "[mi] roles = ***: the role commands is nobody's: it has no token"),
-        ("[mi]\ntoken = 'hunter2'\nroles = [{role = 'commands', token = 'hunter2'}]", "two roles have one token"),
+        ("[mi]\nroles = [{role = 'commands'}]", "[mi] roles = ***: the role commands has neither token"),
+        ("[mi]\ntoken = 'hunter2'\nroles = [{role = 'commands', token = 'hunter2'}]", "two roles share a token"),
         ("[events]\nsubscribers = [{event = 'E_X', socket = 'udp:h:1'}]", '[0].event = "E_X": must be one of'),
         ("[events]\nsubscribers = [{socket = 'udp:h:1'}]", "'event' is a required property; subscribers is a list"),
         ("[events]\nsubscribers = [{event = 'E_JANUS_EVENT', socket = 'udp:h'}]", "'udp:h': there is no port"),
@@ -78,28 +78,28 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         # Unknown names: what may be meant, and no value, which may be a secret.
         ("[janus]\njanus_cmd_timout = 1", "[janus] janus_cmd_timout: unknown key, did you mean janus_cmd_timeout?"),
         ("[mi]\ntokn = 'hunter2'", "[mi] tokn: unknown key, did you mean token?"),
-        ("[janus]\napi_secret = 'hunter2'", "unknown key, it belongs into [janus.gateways.ID]"),
+        ("[janus]\napi_secret = 'hunter2'", "unknown key, it belongs in [janus.gateways.ID]"),
         ("[janus]\nxyzzy = 'hunter2'", "[janus] xyzzy: unknown key"),
         ("[mi]\n\"a\\nb\" = 2", '[mi] "a\\nb": unknown key'),
         ("[jansu]\nx = 1", "unknown section [jansu], did you mean [janus]?"),
-        ("token = 'hunter2'", "unknown section [token], token belongs into [mi]"),
+        ("token = 'hunter2'", "unknown section [token], token belongs in [mi]"),
         ("[xyzzy]", "unknown section [xyzzy]"),
         ("mi = 5", "[mi] must be a table of settings"),
         ("[janus]\ngateways = 5", "[janus.gateways] must be a table of settings"),
         ("[janus.gateways]\n\"a b\" = 'hunter2'", '[janus.gateways."a b"] must be a table of settings'),
         # Rules that bind two settings.
         ("[janus]\nreconnect_min = 20", "reconnect_min = 20: must not be above reconnect_max (15 s)"),
-        ("[janus]\ndb_tls_key = '/k'", 'db_tls_key = "/k": is of no use without db_tls_cert'),
-        ("[mi]\nhttp_tls_key = '/k'", "is of no use without http_tls_cert"),
-        ("[janus.gateways.g]\ntls_key = '/k'", '[janus.gateways.g] tls_key = "/k": is of no use without tls_cert'),
-        ("[janus.gateways.g]\ntoken = 'hunter2'\ntoken_secret = 'hunter2'", "token_secret = ***: and token exclude"),
-        ("[mi]\nhttp = ['127.0.0.1:1', '0.0.0.0:2']", "'0.0.0.0:2' can be reached from other machines, which needs"),
+        ("[janus]\ndb_tls_key = '/k'", 'db_tls_key = "/k": needs db_tls_cert to be set, too'),
+        ("[mi]\nhttp_tls_key = '/k'", "needs http_tls_cert to be set, too"),
+        ("[janus.gateways.g]\ntls_key = '/k'", '[janus.gateways.g] tls_key = "/k": needs tls_cert to be set, too'),
+        ("[janus.gateways.g]\ntoken = 'hunter2'\ntoken_secret = 'hunter2'", "token_secret = ***: cannot be set beside"),
+        ("[mi]\nhttp = ['127.0.0.1:1', '0.0.0.0:2']", "'0.0.0.0:2' can be reached from other machines: set [mi] token"),
         ("[mi]\nhttp = ['[::]:2']", "'[::]:2' can be reached"),
         ("[mi]\nhttp = ['sip.example.org:2']", "can be reached"),
         # No TOML at all.
-        ("[mi", "is no TOML: "),
-        ("x = " + "[" * 5000, "is nested too deep"),
-        ("[log]\nlevel = " + "9" * 5000, "is no TOML: "),
+        ("[mi", "not valid TOML"),
+        ("x = " + "[" * 5000, "brackets are nested too deep"),
+        ("[log]\nlevel = " + "9" * 5000, "not valid TOML"),
         ("[log]\nlevel = 0x" + "f" * 5000, "a number has thousands of digits"),
     ],
 )  # fmt: skip
@@ -109,7 +109,7 @@ def test_a_mistake_gets_one_line(tmp_path: Path, text: str, line: str) -> None:
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match=r"x\.toml: is not UTF-8 text$"):
+    with pytest.raises(ConfigError, match=r"x\.toml: line 1 is not UTF-8 text; save the file in that encoding$"):
         load(tmp_path / "x.toml", environ=ENVIRON)
 
 
@@ -120,7 +120,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
         ("log.level=much", 'option -o log.level: [log] level = "much": must be an integer'),
         ("mi.http=[127.0.0.1:1]", 'option -o mi.http: [mi] http = "[127.0.0.1:1]": must be a list like'),
         ("mi.tokn=hunter2", "option -o mi.tokn: [mi] tokn: unknown key, did you mean token?"),
-        ("token=hunter2", "option -o token: unknown section [token], token belongs into [mi]"),
+        ("token=hunter2", "option -o token: unknown section [token], token belongs in [mi]"),
         ("mi=hunter2", "option -o mi: [mi] must be a table of settings"),
         ("mi.token", "option -o mi.token: is not of the form section.key=VALUE"),
         ("=hunter2", "option -o : is not of the form section.key=VALUE"),
@@ -197,3 +197,34 @@ def test_anything_is_a_configuration_or_one_line(
         except ConfigError as exc:
             assert re.fullmatch(r".+: .+", str(exc))  # noqa: PT017  # both outcomes are fine
             assert str(exc).isprintable()  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[log]\nlevel = three", "at line 2, column 9: a value is missing or cannot be read: text stands in quotes"),
+        ("[log]\nlevel =\n", "at line 2, column 8: a value is missing or cannot be read"),
+        ("[log]\nlevel\n", "at line 2, column 6: there is no = behind the key"),
+        ("[log]\nlevel = 3 4", "at line 2, column 11: something stands behind the value"),
+        ("[log]\nformat = 'text\n", "a text is not closed by a quotation mark"),
+        ('[log]\nformat = "text\n', "a text is not closed by a quotation mark on its line"),
+        ('[log]\nformat = "text', "at the end of the file: a text is not closed by a quotation mark"),
+        ('[state]\ndir = "C:\\x"', 'a backslash in "..." begins an escape'),
+        ("[mi]\nhttp = ['a'", "at the end of the file: a list is not closed by ]"),
+        ("[log]\nlevel = 3\nlevel = 4", "this key is there already: keep one of them"),
+        ("[log]\n[mi]\n[log]", "this section is there already: put its keys together"),
+        ("[log", "the name of a section is not closed by ]"),
+        ("?", "this is neither [section] nor key = value"),
+        ("= 5", "this is neither [section] nor key = value"),
+    ],
+)
+def test_what_is_not_toml_is_said_with_its_place_and_cure(tmp_path: Path, text: str, words: str) -> None:
+    said = fault(tmp_path, text)
+    assert said.startswith("not valid TOML at ")
+    assert words in said
+
+
+def test_a_file_of_an_editor_that_marks_its_encoding(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(b"\xef\xbb\xbf[log]\nlevel = 4\n")
+    assert load(file, (), {}).log.level == 4

@@ -146,7 +146,7 @@ def test_variables_with_our_prefix_that_resemble_no_setting_are_warned_of(tmp_pa
     names = sorted(f"JANUS_BRIDGE_{name}" for name in [*kubernetes, "HOME", ""])
     (warning,) = read(tmp_path, "", **dict.fromkeys(names, SECRET)).warnings
     assert warning == (
-        f"environment: {', '.join(names)}: no settings, which are JANUS_BRIDGE_<SECTION>__<KEY>; ignored"
+        f"environment: {', '.join(names)}: ignored, as settings have the form JANUS_BRIDGE_<SECTION>__<KEY>"
     )
 
 
@@ -200,7 +200,7 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
 def test_secrets_that_others_can_read_are_warned_of(tmp_path: Path, text: str, keys: str | None) -> None:
     file = tmp_path / "x.toml"
     file.write_text(text)
-    expected = f"{file}: everybody on this machine can read it, and {keys} in it (chmod o-r)"
+    expected = f"{file}: every user of this machine can read {keys} in it (chmod o-r)"
     for mode, readable in ((0o644, True), (0o640, False), (0o600, False)):
         os.chmod(file, mode)
         warned = load(file, environ=ENVIRON).warnings

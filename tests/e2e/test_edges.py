@@ -85,7 +85,7 @@ def test_a_file_with_secrets_that_everybody_may_read_is_warned_of(tmp_path: Path
     with site.bridge as bridge:
         warning = bridge.log.splitlines()[0]
     assert "WARNING" in warning
-    assert warning.endswith(f"{site.file}: everybody on this machine can read it, and mi.token in it (chmod o-r)")
+    assert warning.endswith(f"{site.file}: every user of this machine can read mi.token in it (chmod o-r)")
     assert "hunter2" not in bridge.log
 
 

@@ -53,7 +53,7 @@ async def test_sighup_names_what_needs_a_restart(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("mi.htp = []\n", "[mi] htp: unknown key, did you mean http?"),
-        ("mi.http = [\n", "is no TOML"),
+        ("mi.http = [\n", "not valid TOML at "),
         ("log.level = 9\n", "[log] level = 9: must be from -3 to 4"),
     ],
 )

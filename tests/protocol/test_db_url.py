@@ -57,7 +57,7 @@ def test_reads_what_opensips_reads(text: str, expected: MysqlUrl | SqliteUrl) ->
         ("mysql://u:p@unix(/s/d", "host"),
         ("postgres://u:p@h/d", "postgres:// is not supported, only mysql:// and sqlite:// are"),
         ("text:///etc/opensips/dbtext", "text:// is not supported"),
-        ("mysql://u:p@h/", "no database"),
+        ("mysql://u:p@h/", "lacks the name of the database"),
         ("mysql://u:p@h:/d", "port"),
         ("mysql://u:p@h:0/d", "port"),
         ("mysql://u:p@h:65536/d", "port"),
