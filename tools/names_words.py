@@ -86,6 +86,7 @@ GAUGES = {
     "log_drops": "lines of the log that nobody read fast enough, or that could not be written",
     "loop_lag_us": "microseconds that the event loop ran late at most, in the last minute",
     "pending_mi": "bytes of requests held, of the `pending_bytes` in `[mi]`",
+    "pending_janus": "bytes of messages of Janus whose last fragments are missing; 16 times `max_message_size` at most",
     "pending_events": "bytes that queues of events hold, of the `pending_bytes` in `[events]`",
     "memory_used": "bytes of memory of the control group whose limit is nearest; -1 if there is no limit",
     "memory_limit": "that limit, as `MemoryMax=`; -1 if there is none",

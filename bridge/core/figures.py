@@ -6,8 +6,9 @@ contract 8.2 (metrics and statistics are the same figures), 6.4 (what of a gatew
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 from bridge.core.commands_core import Process
 from bridge.core.event_pool import Pools
@@ -32,6 +33,14 @@ from bridge.protocol.session import JanusSession, shorten
 log = logging.getLogger("bridge")
 
 
+class Budgets(NamedTuple):
+    """What has its ``pending_bytes``, by the section of the configuration."""
+
+    mi: Budget
+    janus: Budget
+    events: Pools
+
+
 class Ledger:
     """``figures()`` is a moment's view. ``run`` must be running for rates and the loop's lag."""
 
@@ -42,16 +51,14 @@ class Ledger:
         links: LinkRegistry,
         evi: EventInterface,
         table: Table,
-        budgets: Mapping[str, Budget | Pools],
+        budgets: Budgets,
         room: Callable[[], Room],
         log_drops: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``budgets`` by the section that has their ``pending_bytes``; ``room`` asks the system; ``log_drops()``: lines
-        of the log that could not be written.
-        """
+        """``room`` asks the system; ``log_drops()``: lines of the log that could not be written."""
         self._process = process
-        self._budgets = budgets
-        self._told = dict.fromkeys(budgets, 0)  # how often a budget had no room, as of the last line about it
+        self._budgets: dict[str, Budget | Pools] = budgets._asdict()
+        self._told = dict.fromkeys(self._budgets, 0)  # how often a budget had no room, as of the last line about it
         self._room = room
         self._log_drops = log_drops
         self._stats = stats
@@ -79,7 +86,7 @@ class Ledger:
             "tasks_limit": lambda: _known(room().tasks_limit),
         }.items():
             stats.gauge(name, read)
-        for name, budget in budgets.items():
+        for name, budget in self._budgets.items():
             stats.gauge(f"pending_{name}", partial(getattr, budget, "used"))
 
     def figures(self) -> Figures:

@@ -12,6 +12,7 @@ import trio
 from bridge.config import Config, GatewaySettings
 from bridge.core.connection import Reports, WebSocket
 from bridge.files import read_file
+from bridge.protocol.budget import Budget
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import PluginTypes
@@ -20,6 +21,7 @@ from bridge.transport.janus_ws import WebSocketOptions
 from bridge.transport.tls import PEM_MAX, client_context
 
 _DEFAULTS = GatewaySettings()
+UNFINISHED = 16  # messages of max_message_size that may wait for their last fragments at a time, of all gateways
 
 
 class Gateways:
@@ -27,6 +29,7 @@ class Gateways:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.unfinished = Budget(UNFINISHED * config.janus.max_message_size)
         self._fingerprints: dict[str, object] = {}
         self._turnstile = trio.Lock()
         self.changed(config)
@@ -85,6 +88,7 @@ class Gateways:
             tls_server_name=settings.tls_server_name,
             origin=settings.origin,
             headers=settings.headers,
+            unfinished=self.unfinished,
         )
         return await open_and_run(gateway.url, options, reports, opened)
 

@@ -19,7 +19,7 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.event_sender import Limits
 from bridge.core.evi import EventInterface
-from bridge.core.figures import Ledger
+from bridge.core.figures import Budgets, Ledger
 from bridge.core.mi import Registry
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
@@ -88,7 +88,8 @@ def build(config: Config) -> Parts:
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.types),
         *commands_evi.commands(evi, addresses.admit),
     )
-    ledger = Ledger(process, stats, links, evi, table, {"mi": pending, "events": evi.pools}, room, logs.dropped)
+    budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
+    ledger = Ledger(process, stats, links, evi, table, budgets, room, logs.dropped)
     return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, ledger)
 
 

@@ -4,7 +4,10 @@ Owns what is kept of a message that is over a limit: nothing but its head, in wh
 know WebSocket frames or what a message means. Authority: RFC 6455 section 5.4; Janus cuts at 2,800 bytes.
 """
 
+import io
 from typing import NamedTuple
+
+from bridge.protocol.budget import Holding
 
 HEAD = 4096  # characters that are kept of a message that is refused; Janus's first fragment is shorter
 
@@ -18,15 +21,18 @@ class Refused(NamedTuple):
 
 
 class Fragments:
-    """One message after the other. ``max_size`` in characters; ``max_frames`` a message, None: any number."""
+    """One message after the other. ``max_size`` in characters; ``max_frames`` a message, None: any number; ``held`` is
+    what the unfinished one holds of a budget, None: nothing.
+    """
 
-    def __init__(self, max_size: int, max_frames: int | None) -> None:
+    def __init__(self, max_size: int, max_frames: int | None, held: Holding | None = None) -> None:
         self._max_size = max_size
         self._max_frames = max_frames
+        self._held = held
         self._start()
 
     def _start(self) -> None:
-        self._parts: list[str] = []
+        self._text = io.StringIO()  # one buffer: as a list, pieces of two characters would take 30 times as much
         self._size = 0
         self._frames = 0
         self._refusal: Refused | None = None
@@ -36,26 +42,40 @@ class Fragments:
         self._size += len(data)
         self._frames += frame_over
         if self._refusal is None:
-            if data and isinstance(data, str):
-                self._parts.append(data)
-            self._refusal = self._judge(data)
+            if isinstance(data, str):
+                self._text.write(data)
+            self._refusal = self._judge(data, message_over)
             if self._refusal is not None:
-                self._parts.clear()
+                self._text = io.StringIO()
+                self.let_go()
         if not message_over:
             return None
-        message = self._refusal or "".join(self._parts)
+        message = self._refusal or self._text.getvalue()
+        self.let_go()
         self._start()
         return message
 
-    def _judge(self, data: str | bytes | bytearray) -> Refused | None:
+    def let_go(self) -> None:
+        """Hold nothing of the budget any more: the message is over, or the connection."""
+        if self._held is not None:
+            self._held.release()
+
+    def _judge(self, data: str | bytes | bytearray, message_over: bool) -> Refused | None:
         if not isinstance(data, str):
             return Refused("is binary", "", too_large=False)
         if self._size > self._max_size:
-            return self.too_long("".join(self._parts))
+            return self.too_long(self._text.getvalue())
         if self._max_frames is not None and self._frames > self._max_frames:
-            head = "".join(self._parts)[:HEAD]
-            return Refused(f"is over janus_max_msg_chunks ({self._max_frames})", head, too_large=True)
+            return self._refused(f"is over janus_max_msg_chunks ({self._max_frames})")
+        if self._held is not None and not message_over:
+            # A character may take four bytes; of a text that has one such, all do.
+            more = len(data) if data.isascii() else 4 * len(data)
+            if not self._held.resize(self._held.size + more):
+                return self._refused("finds no room beside the unfinished messages of other gateways")
         return None
+
+    def _refused(self, reason: str) -> Refused:
+        return Refused(reason, self._text.getvalue()[:HEAD], too_large=True)
 
     def too_long(self, text: str) -> Refused:
         """What is said of a message that begins so and is over ``max_size``."""

@@ -7,13 +7,13 @@ trio-websocket keeps the handshake and the protocol engine (wsproto). Two of its
 the speed: its send lock lets one writer go per turn of the event loop (here the first write after a read goes at once,
 and what follows into an outbox that one task flushes in a single ``send_all``), and it hands every message to a second
 task (here the reader reports it where it decodes it). A third is replaced because it would kill calls: a message over
-its limit closes the connection. And whole text frames, both ways, are not made or read by the engine.
-What this relies on inside the library is guarded by tests/transport/test_janus_ws.py.
+its limit closes the connection. Whole text frames, both ways, are not made or read by the engine. What this relies on
+inside the library is guarded by tests/transport/test_janus_ws.py.
 """
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -25,6 +25,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from bridge.errors import ConnectFailed
+from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.fragments import Fragments, Refused
 from bridge.protocol.janus import SUBPROTOCOL
 from bridge.protocol.text_frames import text_frame, text_frames
@@ -59,10 +60,9 @@ class Reports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketOptions:
-    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number.
-
-    ``headers`` are the gateway's own in the upgrade request; ``tls_server_name`` is what the certificate has to name,
-    None: the URL's host.
+    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number;
+    ``headers`` of the upgrade request; ``tls_server_name`` is what the certificate has to name, None: the URL's host;
+    ``unfinished`` is the budget of messages that lack fragments, of all gateways.
     """
 
     send_timeout: float = 1.0
@@ -72,6 +72,7 @@ class WebSocketOptions:
     tls_server_name: str | None = None
     origin: str | None = None
     headers: Headers = ()
+    unfinished: Budget = field(default_factory=lambda: Budget(OUT_OF_REACH))
 
 
 class JanusWebSocket(WebSocketConnection):
@@ -97,7 +98,8 @@ class JanusWebSocket(WebSocketConnection):
         self._wrote = False  # since the last read
         self._stalled = False
         self.closing = trio.Event()
-        self._fragments = Fragments(options.max_message_size, options.max_frames)
+        held = Holding(options.unfinished, url.netloc)
+        self._fragments = Fragments(options.max_message_size, options.max_frames, held)
         self._between_messages = False  # then whole text frames need no engine
         self._beginning = b""  # of one of those
         self.last_received = trio.current_time()
@@ -209,6 +211,8 @@ class JanusWebSocket(WebSocketConnection):
                     self._between_messages = self._engine_is_idle()
         except (_Ended, RemoteProtocolError) as exc:
             return str(exc)
+        finally:
+            self._fragments.let_go()
 
     async def _receive(self) -> bytes:
         try:
@@ -237,10 +241,7 @@ class JanusWebSocket(WebSocketConnection):
                 text = payload.decode()
             except UnicodeDecodeError:
                 raise _Ended("Janus sent invalid UTF-8") from None
-            if len(text) <= self._options.max_message_size:
-                self._reports.on_text(text)
-            else:
-                self._refuse(self._fragments.too_long(text))
+            self._report(text if len(text) <= self._options.max_message_size else self._fragments.too_long(text))
             if not number % BATCH:
                 await trio.lowlevel.checkpoint()
         self._reports.on_frames()
@@ -281,14 +282,14 @@ class JanusWebSocket(WebSocketConnection):
         return f"Janus broke the WebSocket protocol: {event.reason}"
 
     def _handle_message(self, event: TextMessage | BytesMessage) -> None:
-        message = self._fragments.add(event.data, frame_over=event.frame_finished, message_over=event.message_finished)
+        ends = {"frame_over": event.frame_finished, "message_over": event.message_finished}
+        self._report(self._fragments.add(event.data, **ends))
+
+    def _report(self, message: str | Refused | None) -> None:
         if isinstance(message, str):
             self._reports.on_text(message)
         elif message is not None:
-            self._refuse(message)
-
-    def _refuse(self, message: Refused) -> None:
-        self._reports.on_refused(message.reason, message.head, too_large=message.too_large)
+            self._reports.on_refused(message.reason, message.head, too_large=message.too_large)
 
 
 class _Ended(Exception):

@@ -11,7 +11,7 @@ from bridge.core.commands_core import Process
 from bridge.core.environment import LinkSettings
 from bridge.core.event_sender import Limits
 from bridge.core.evi import EventInterface
-from bridge.core.figures import Ledger
+from bridge.core.figures import Budgets, Ledger
 from bridge.core.registry import LinkRegistry
 from bridge.core.table import Table
 from bridge.errors import BridgeError, TableUnavailable
@@ -53,7 +53,7 @@ class Office:
         backoff = Backoff(1, 1, lambda low, high: low)
         self.table = Table(bed.registry, self.read, self.keep, backoff, lambda: self.now)
         process = Process("1.2.3", [], "/", 1, 4000.0, now=lambda: self.now)
-        budgets = {"mi": self.budget}
+        budgets = Budgets(self.budget, Budget(2**20), self.evi.pools)
         self.ledger = Ledger(process, bed.stats, bed.registry, self.evi, self.table, budgets, lambda: self.room)
 
     async def read(self) -> list[TableRow]:
