@@ -10,6 +10,10 @@ import pytest
 
 from bridge import resources
 from bridge.__main__ import main
+from bridge.config import load
+from bridge.daemon.gateways import UNFINISHED
+from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS
+from bridge.transport.resolver import MAX_THREADS
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
@@ -40,6 +44,20 @@ def test_unit_is_hardened(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert exposure is not None, done.stdout + done.stderr
     assert float(exposure[1]) <= 2.0
     assert "PrivateTmp=" not in re.sub(r"#.*", "", unit.read_text())
+
+
+def test_the_unit_leaves_room_for_every_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the budgets, for what is being moved, and a site of a thousand gateways; a thread for every look-up."""
+    settings = dict(
+        re.findall(r"^(MemoryMax|TasksMax)=(.*)$", printed_unit(tmp_path, capsys, monkeypatch).read_text(), re.M)
+    )
+    config = load(None, [f'state.dir="{tmp_path}"'], {})
+    budgets = config.mi.pending_bytes + config.events.pending_bytes + UNFINISHED * config.janus.max_message_size
+    assert settings["MemoryMax"] == "1G"
+    assert 2 * budgets + 100 * 2**20 <= 2**30
+    assert int(settings["TasksMax"]) >= 2 * MAX_THREADS + MAX_SUBSCRIPTIONS + 100
 
 
 @pytest.mark.parametrize("option", ["--sysusers", "--tmpfiles"])
