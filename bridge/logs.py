@@ -15,6 +15,9 @@ from typing import TextIO, TypeAlias
 
 from bridge.log_stream import LogStream
 from bridge.protocol import log_level
+from bridge.protocol.redaction import unchanged
+
+Hide: TypeAlias = Callable[[str], str]
 
 _PRIORITIES = ((60, 1), (50, 2), (40, 3), (30, 4), (25, 5), (20, 6), (0, 7))  # threshold -> syslog priority
 FLOOD = 10  # lines that are alike are written in one window; the rest are only counted
@@ -103,14 +106,16 @@ class TextFormatter(logging.Formatter):
     by itself. A traceback, which only a fault of this program has, follows in lines of its own.
     """
 
-    def __init__(self, *, journal: bool) -> None:
+    def __init__(self, *, journal: bool, hide: Hide = unchanged) -> None:
+        """``hide`` takes secrets out of what is said, tracebacks too."""
         super().__init__()
         self._journal = journal
+        self._hide = hide
 
     def format(self, record: logging.LogRecord) -> str:
-        lines = [f"{record.levelname}:{record.name}: {one_line(record.getMessage())}"]
+        lines = [f"{record.levelname}:{record.name}: {one_line(self._hide(record.getMessage()))}"]
         if record.exc_info:
-            lines += map(one_line, _traceback(self, record))
+            lines += map(one_line, map(self._hide, _traceback(self, record)))
         if self._journal:
             return "\n".join(f"<{priority(record.levelno)}>{line}" for line in lines)
         lines[0] = f"{time.strftime('%b %d %H:%M:%S', time.localtime(record.created))} [{record.process}] {lines[0]}"
@@ -120,19 +125,21 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (unix seconds), level, logger, message, and exception where there is one."""
 
-    def __init__(self, *, journal: bool) -> None:
+    def __init__(self, *, journal: bool, hide: Hide = unchanged) -> None:
+        """As of TextFormatter."""
         super().__init__()
         self._journal = journal
+        self._hide = hide
 
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, object] = {
             "time": round(record.created, 3),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage()[:MAX_LINE],
+            "message": self._hide(record.getMessage())[:MAX_LINE],
         }
         if record.exc_info:
-            row["exception"] = "\n".join(line[:MAX_LINE] for line in _traceback(self, record))
+            row["exception"] = "\n".join(self._hide(line)[:MAX_LINE] for line in _traceback(self, record))
         prefix = f"<{priority(record.levelno)}>" if self._journal else ""
         return prefix + json.dumps(row)
 
@@ -154,14 +161,21 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[
     return formatter.formatException(record.exc_info).splitlines()[-MAX_TRACEBACK:]
 
 
-def set_up(level: int, form: str, stream: TextIO | LogStream | None = None, *, journal: bool = False) -> None:
-    """Log the tree "bridge" at an OpenSIPS ``level`` (-3 .. 4) in ``form`` (text or json).
+def set_up(
+    level: int,
+    form: str,
+    stream: TextIO | LogStream | None = None,
+    *,
+    journal: bool = False,
+    hide: Hide = unchanged,
+) -> None:
+    """Log the tree "bridge" at an OpenSIPS ``level`` (-3 .. 4) in ``form`` (text or json), without what ``hide`` hides.
 
     By default to stderr, without ever waiting for whoever reads it; ``close`` gives the last lines their time.
     """
     for number, name in log_level.EXTRA_NAMES.items():
         logging.addLevelName(number, name)
-    formatter = JsonFormatter(journal=journal) if form == "json" else TextFormatter(journal=journal)
+    formatter = (JsonFormatter if form == "json" else TextFormatter)(journal=journal, hide=hide)
     if stream is None:
         stream = _stderr(lambda lost: formatter.format(_lost(lost)) + "\n")
     handler = Handler(stream)

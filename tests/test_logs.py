@@ -120,6 +120,20 @@ def test_a_hostile_text_stays_in_its_line(log_to: Log, hostile: str) -> None:
     assert line.isprintable()
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_are_hidden_in_tracebacks_too(form: str, log_to: Log) -> None:
+    log_to()
+    stream = io.StringIO()
+    logs.set_up(3, form, stream, hide=lambda text: text.replace("hunter22", "***"))
+    error = ValueError("of hunter22")
+    try:
+        raise error
+    except ValueError:
+        logging.getLogger("bridge.mi").exception("%s", "hunter22")
+    assert "hunter22" not in stream.getvalue()
+    assert stream.getvalue().count("***") == 2
+
+
 def test_a_stream_that_takes_nothing_harms_nobody(capsys: pytest.CaptureFixture[str], log_to: Log) -> None:
     log_to()
     full = open("/dev/full", "w")  # noqa: SIM115 -- its close fails too

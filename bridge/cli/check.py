@@ -17,11 +17,12 @@ from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import put, waiting
 from bridge.cli.text import GREEN, RED, YELLOW, clean, colour
 from bridge.cli.visit import Level, Visit
-from bridge.config import Config
+from bridge.config import Config, secrets_of
 from bridge.config.settings import TABLE_FILE
-from bridge.daemon.parts import database_of
+from bridge.daemon.parts import database_of, secrets_of_rows
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import Gateway, TableRow, doubts, read_rows
+from bridge.protocol.redaction import Redaction
 
 _COLOURS = {"ok": GREEN, "warning": YELLOW, "error": RED}
 
@@ -57,6 +58,7 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     config, found = chosen_config(args)
     if found is not None and config.uses_default_table:
         found.admit(config.state.dir)
+    report.redaction.know("configuration", secrets_of(config))
     source = str(config.source) if config.source is not None else "configuration"
     for warning in config.warnings:
         report.add("warning", *_placed(warning))
@@ -74,10 +76,12 @@ class Report:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
+        self.redaction = Redaction()
         self.found = False
 
     def add(self, level: Level, where: str, text: str) -> None:
         self.found = self.found or level != "ok"
+        text = self.redaction(text)
         if self._as_json:
             put(json.dumps({"level": level, "where": where, "text": text}))
         else:
@@ -106,6 +110,7 @@ async def _check(config: Config, report: Report, *, connect: bool) -> int:
         return 3
     else:
         report.add("ok", table.name, f"version 1, {len(rows)} rows")
+    report.redaction.know("table", secrets_of_rows(rows))
     gateways = _rows(config, rows, report)
     if connect:
         answered: set[str] = set()

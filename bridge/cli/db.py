@@ -19,7 +19,7 @@ from bridge.cli.service import UNIT, as_owner
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import TableRow
-from bridge.protocol.janus_url import JanusUrl, hide_user
+from bridge.protocol.janus_url import JanusUrl, shown
 from bridge.transport.db import JanusTable
 
 _HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
@@ -110,8 +110,8 @@ async def _add(table: JanusTable, args: argparse.Namespace) -> Outcome:
 
 
 def _shown(row: TableRow) -> TableRow:
-    """With its URL as it may be shown: without user and password."""
-    return dataclasses.replace(row, janus_url=hide_user(row.janus_url))
+    """With its URL as it may be shown: without user, password and query."""
+    return dataclasses.replace(row, janus_url=shown(row.janus_url))
 
 
 async def _set(table: JanusTable, args: argparse.Namespace) -> Outcome:

@@ -5,10 +5,12 @@ any argument.
 """
 
 import argparse
+import re
 import textwrap
 from typing import Any, NoReturn
 
 from bridge.cli.output import complain, put
+from bridge.protocol.redaction import HIDDEN
 
 USAGE = 2  # exit code
 
@@ -22,11 +24,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line and exit code 2."""
-        complain(f"{self.prog}: {message} ({self.prog} --help explains)")
+        complain(f"{self.prog}: {_harmless(message)} ({self.prog} --help explains)")
         raise SystemExit(USAGE)
 
     def _print_message(self, message: str, file: object = None) -> None:
         put(message.rstrip("\n"))  # help and version: may meet a closed pipe as any output does
+
+
+def _harmless(message: str) -> str:
+    """A fault without what may be a secret in a wrong place: values of options, and words that no argument expects."""
+    what, colon, words = message.partition("unrecognized arguments: ")
+    if colon:
+        names = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
+        return f"{what}{colon}{' '.join(names) or 'there are too many'}"
+    return re.sub(r"(--?[\w-]+=|invalid choice: )('[^']*'|\S+)", rf"\1{HIDDEN}", message)
 
 
 class Help(argparse.HelpFormatter):

@@ -10,8 +10,10 @@ import trio
 from bridge import logs
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.cli.output import settle
+from bridge.config import secrets_of
 from bridge.daemon import serve
 from bridge.errors import ConfigError, TableRefused
+from bridge.protocol.redaction import Redaction
 
 log = logging.getLogger("bridge")
 
@@ -28,11 +30,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError for what cannot be read."""
     config = load_config(args)
-    logs.set_up(config.log.level, config.log.format, journal=_on_journal())
+    redaction = Redaction()
+    redaction.know("configuration", secrets_of(config))
+    logs.set_up(config.log.level, config.log.format, journal=_on_journal(), hide=redaction)
     for warning in config.warnings:
         log.warning("%s", warning)
     try:
-        trio.run(serve, config, lambda: load_config(args))
+        trio.run(serve, config, lambda: load_config(args), redaction)
     except (ConfigError, TableRefused) as exc:  # into the log, in its format: nobody may be there to read a terminal
         log.critical("%s; the bridge does not start", exc)
         return 2

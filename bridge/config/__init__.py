@@ -7,6 +7,7 @@ only: all other parts get plain values. Authority: contract 3.
 
 from bridge.config.kinds import RoleGrant, Secret, Subscriber
 from bridge.config.reload import Difference, difference, reloaded
+from bridge.config.secrets import secrets_of
 from bridge.config.settings import (
     SETTINGS,
     Config,
@@ -36,4 +37,5 @@ __all__ = [
     "difference",
     "load",
     "reloaded",
+    "secrets_of",
 ]

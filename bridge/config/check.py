@@ -17,7 +17,8 @@ from bridge import resources
 from bridge.config.kinds import DB_URL, SECRETS
 from bridge.config.row import Setting
 from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
-from bridge.protocol.db_url import HIDDEN, redact
+from bridge.protocol.db_url import redact
+from bridge.protocol.redaction import HIDDEN
 
 _SHOWN = 80  # characters of a value
 

@@ -6,6 +6,7 @@ settings but for the rules that bind two of them. Never creates anything.
 
 import dataclasses
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from bridge.config import toml, variables
 from bridge.config.check import complaint, find, first_error
 from bridge.config.kinds import DB_URL, GRANTS, SECRETS
 from bridge.config.rules import conflicts
-from bridge.config.settings import SECTIONS, Config, GatewaySettings, default_table
+from bridge.config.settings import SECTIONS, SETTINGS, Config, GatewaySettings, default_table
 from bridge.errors import ConfigError
 from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
@@ -106,7 +107,12 @@ def _from_option(text: str) -> _Source:
     except ValueError:
         steps = []
     if not equals or not steps:
-        raise ConfigError(f"{name}: is not of the form section.key=VALUE")
+        if equals:
+            raise ConfigError(f"{name}: is not of the form section.key=VALUE")
+        # Of which nothing is said that is not known: it may be a value.
+        keys = (f"{row.section}.{row.key}" for row in SETTINGS)
+        known = next((f" {key}" for key in keys if re.match(rf"\s*{re.escape(key)}\b", text)), "")
+        raise ConfigError(f"option -o{known}: is not of the form section.key=VALUE")
     return _single(name, steps, value)
 
 

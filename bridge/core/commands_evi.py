@@ -16,6 +16,7 @@ from bridge.protocol.caller import Role
 from bridge.protocol.event_payload import Params
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
+from bridge.protocol.redaction import HIDDEN
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import DEFAULT_EXPIRE, Subscription
 
@@ -42,7 +43,10 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
             evi.subscribe(event, socket, expire)
         except (ValueError, BridgeError) as exc:
             # OpenSIPS has one answer for all of it and says more in its log; so do we.
-            log.warning("event_subscribe %s %s refused: %s", ascii(event), ascii(text), exc)
+            words = str(exc)
+            if "@" in text or "?" in text:  # in no socket, but in URLs with secrets
+                words, text = words.replace(repr(text), HIDDEN), HIDDEN
+            log.warning("event_subscribe %s %s refused: %s", ascii(event), ascii(text), words)
             raise RpcError(400, "Bad parameter value") from None
         return "OK"
 

@@ -10,6 +10,7 @@ from bridge.core.connection import Connect
 from bridge.core.stats import Stats
 from bridge.core.timers import Timers
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.redaction import unchanged
 from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import ManagedIds
 
@@ -45,5 +46,6 @@ class LinkEnvironment:
     save: Callable[[Gateway, SavedSession], None]
     uniform: Callable[[float, float], float]
     wall: Callable[[], float]
+    hide: Callable[[str], str] = unchanged  # a text of Janus or of the network, without secrets
     settings: LinkSettings = field(default_factory=LinkSettings)
     managed_ids: ManagedIds = field(default_factory=ManagedIds)  # of all gateways: see SessionBook

@@ -198,6 +198,7 @@ class JanusLink:
 
     def note(self, reason: str) -> None:
         """Why something is not as it should be; said once until the gateway is ready again."""
+        reason = self._env.hide(reason)
         if reason != self._said:
             log.warning("%s: %s; it is tried again until it works", self.gateway.janus_id, reason)
         self._said = self.last_error = reason

@@ -17,6 +17,7 @@ from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import InvalidRequest, RpcError
 from bridge.protocol.recipe import Recipe, bind
+from bridge.protocol.redaction import unchanged
 
 log = logging.getLogger("bridge.mi")
 
@@ -68,8 +69,16 @@ def require(caller: Caller, role: Role, what: str) -> None:
 class Registry:
     """The methods by every spelling of their names. ``dispatch`` is the one door for all transports."""
 
-    def __init__(self, stats: Stats | None = None, pending: Budget | None = None) -> None:
-        """``stats`` counts ``mi_requests`` and ``mi_errors``; ``pending`` is the budget of requests, unset: 64 MiB."""
+    def __init__(
+        self,
+        stats: Stats | None = None,
+        pending: Budget | None = None,
+        hide: Callable[[str], str] = unchanged,
+    ) -> None:
+        """``stats`` counts ``mi_requests`` and ``mi_errors``; ``pending`` is the budget of requests, unset: 64 MiB;
+        ``hide`` takes secrets out of what errors say.
+        """
+        self._hide = hide
         self._stats = stats if stats is not None else Stats()
         self._pending = pending if pending is not None else Budget(64 * 2**20)
         self._commands: list[Command] = []
@@ -155,4 +164,6 @@ class Registry:
             if started:
                 log.warning("%s, sent as a notification: %s", request.method, words)
             return None
+        if error.data is not None:
+            error.data = self._hide(error.data)
         return jsonrpc.render_error(error, request.id)

@@ -14,6 +14,7 @@ from bridge.core.registry import TURN, Difference, LinkRegistry
 from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.gateway import Gateway, Rows, TableRow
+from bridge.protocol.redaction import unchanged
 
 if TYPE_CHECKING:
     from bridge.protocol.figures import Freshness
@@ -32,6 +33,7 @@ class Table:
 
     ``freshness`` says whether the gateways are what the database said when it was last asked, what it said before, or
     none: so a fresh table has no ``error``. ``poll_interval`` in seconds, 0: the table is read again only when told to.
+    ``hide`` takes secrets out of the database's errors.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Table:
         backoff: Backoff,
         wall: Callable[[], float],
         poll_interval: float = 0,
+        hide: Callable[[str], str] = unchanged,
     ) -> None:
         self.freshness: Freshness = "none"
         self.read_at: float | None = None  # unix seconds of the database's last good answer
@@ -52,6 +55,7 @@ class Table:
         self._keep = keep
         self._backoff = backoff
         self._wall = wall
+        self._hide = hide
         self._lock = trio.Lock()
         self._warned: set[str] = set()
         self._answered = False  # the database, once in this life
@@ -82,7 +86,7 @@ class Table:
             try:
                 rows = await self.rows()
             except TableUnavailable as exc:
-                self.error = str(exc)
+                self.error = self._hide(str(exc))
                 if self.freshness == "fresh":
                     self.freshness = "stale"
                 raise
@@ -136,7 +140,7 @@ class Table:
         try:
             await self.reload()
         except TableUnavailable as exc:
-            if str(exc) != before:
+            if self.error != before:
                 log.error("%s; the gateways stay as they are", exc)
 
 

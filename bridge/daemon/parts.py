@@ -5,14 +5,16 @@ Owns the wiring: which part gets which callable of which other. Starts nothing.
 
 import os
 import random
+import re
 import secrets
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bridge import __version__, logs
-from bridge.config import Config
+from bridge.config import Config, secrets_of
 from bridge.core import commands_evi
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
@@ -23,19 +25,23 @@ from bridge.core.figures import Budgets, Ledger
 from bridge.core.mi import Registry
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
-from bridge.core.table import Table
+from bridge.core.table import ReadRows, Table
 from bridge.core.timers import Timers
 from bridge.daemon.gateways import Gateways
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget
 from bridge.protocol.event_payload import E_JANUS_EVENT
-from bridge.protocol.gateway import Gateway
+from bridge.protocol.gateway import Gateway, TableRow
+from bridge.protocol.janus_url import secrets as url_secrets
+from bridge.protocol.redaction import Redaction
 from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
+
+_SECRET = re.compile(r"[@?#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,12 @@ class Parts:
     ledger: Ledger
 
 
-def build(config: Config) -> Parts:
-    """All parts, not running yet. Reads nothing but the journal of sessions."""
+def build(config: Config, redaction: Redaction | None = None) -> Parts:
+    """All parts, not running yet. Reads nothing but the journal of sessions. ``redaction`` learns the secrets of the
+    configuration and of the table, and takes them out of whatever is shown.
+    """
+    hide = redaction = redaction or Redaction()
+    redaction.know("configuration", secrets_of(config))
     stats, timers = Stats(), Timers()
     journal = SessionJournal(config.state.dir / "sessions.jsonl")
     journal.load()
@@ -69,19 +79,21 @@ def build(config: Config) -> Parts:
         stats=stats,
         wanted=lambda: evi.wanted(E_JANUS_EVENT),
         raise_event=lambda gateway, body: evi.gateway_event(gateway.janus_id, gateway.told_url, body),
-        raise_status=lambda gateway, status, reason, detail: _status(evi, gateway, status, reason, detail),
+        raise_status=lambda gateway, status, reason, detail: _status(evi, gateway, status, hide(reason), detail),
         save=journal.save,
         uniform=random.uniform,
         wall=time.time,
+        hide=hide,
         settings=link_settings(config),
     )
     links = LinkRegistry(environment, gateways.credentials, journal.saved)
     database = database_of(config)
     saved_table = SavedTable(config.state.dir / "table.json", database.name)
     retry = Backoff(1.0, 30.0, random.uniform)
-    table = Table(links, database.rows, saved_table.save, retry, time.time, config.janus.db_poll_interval)
+    rows = noted(database.rows, redaction)
+    table = Table(links, rows, saved_table.save, retry, time.time, config.janus.db_poll_interval, hide)
     pending = Budget(config.mi.pending_bytes)
-    mi = Registry(stats, pending)
+    mi = Registry(stats, pending, hide)
     process = Process(__version__, sys.argv, os.getcwd(), os.getpid(), time.time())
     mi.add(
         *core_commands(mi, stats, process),
@@ -91,6 +103,24 @@ def build(config: Config) -> Parts:
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     ledger = Ledger(process, stats, links, evi, table, budgets, room, logs.dropped)
     return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, ledger)
+
+
+def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
+    """The rows, whose URLs may hold secrets, which are known from then on."""
+
+    async def read() -> list[TableRow]:
+        found = await rows()
+        redaction.know("table", secrets_of_rows(found))
+        return found
+
+    return read
+
+
+def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:
+    """What of the URLs of a table may not be shown. Most have nothing, which is seen at once."""
+    for row in rows:
+        if _SECRET.search(row.janus_url):
+            yield from url_secrets(row.janus_url)
 
 
 def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:

@@ -12,14 +12,16 @@ from functools import partial
 
 import trio
 
-from bridge.config import Config, difference, reloaded
+from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.pages import pages_of
-from bridge.daemon.parts import build, database_of
+from bridge.daemon.parts import build, database_of, noted, secrets_of_rows
 from bridge.errors import BridgeError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
+from bridge.protocol.gateway import TableRow
+from bridge.protocol.redaction import Redaction
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
 from bridge.transport.systemd import Notifier
@@ -30,15 +32,16 @@ STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
-async def serve(config: Config, load: Callable[[], Config]) -> None:
-    """Run the bridge until SIGTERM or SIGINT. ``load`` reads the configuration again, for SIGHUP.
+async def serve(config: Config, load: Callable[[], Config], redaction: Redaction | None = None) -> None:
+    """Run the bridge until SIGTERM or SIGINT. ``load`` reads the configuration again, for SIGHUP; ``redaction`` learns
+    what must not be shown, as the log's does.
 
     Raises ConfigError, or WrongTableVersion if the first attempt reached the database and found that.
     """
     state = StateDir(config.state.dir)
     state.take()
     try:
-        await Service(config, load).run()
+        await Service(config, load, redaction or Redaction()).run()
     finally:
         state.release()
 
@@ -46,12 +49,13 @@ async def serve(config: Config, load: Callable[[], Config]) -> None:
 class Service:
     """One run of the bridge."""
 
-    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+    def __init__(self, config: Config, load: Callable[[], Config], redaction: Redaction) -> None:
         self._config = config
         self._load = load
         self._notifier = Notifier(os.environ)
         self._told = ""
-        self._parts = build(config)
+        self._redaction = redaction
+        self._parts = build(config, redaction)
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
         self._reload_asked = trio.Event()
@@ -115,7 +119,13 @@ class Service:
                 raise
             except TableUnavailable as exc:
                 log.error("the default table cannot be made: %s; when that is mended: janus-bridge db init", exc)
-        await self._parts.table.first(self._parts.saved_table.load)
+        await self._parts.table.first(self._kept)
+
+    def _kept(self) -> tuple[list[TableRow], float] | None:
+        saved = self._parts.saved_table.load()
+        if saved is not None:
+            self._redaction.know("table", secrets_of_rows(saved.rows))
+        return saved
 
     def _say_ready(self) -> None:
         table, links = self._parts.table, self._parts.links
@@ -166,13 +176,14 @@ class Service:
         for key in changes.restart:
             log.warning("reload: %s was changed; it needs a restart", key)
         self._config = config = merged
+        self._redaction.know("configuration", secrets_of(config))
         parts = self._parts
         logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
         self._listeners.reload(config)
         parts.evi.configure(config.events.subscribers)
         parts.links.credentials_changed(parts.gateways.changed(config))
         database = database_of(config)
-        parts.table.rows, parts.saved_table.source = database.rows, database.name
+        parts.table.rows, parts.saved_table.source = noted(database.rows, self._redaction), database.name
         try:
             result, _ = await parts.table.reload()
         except TableUnavailable as exc:

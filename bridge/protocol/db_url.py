@@ -15,8 +15,7 @@ from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from bridge.protocol.numbers import read_port
-
-HIDDEN = "***"
+from bridge.protocol.redaction import HIDDEN
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_+.-]*)://(.*)", re.DOTALL)
 _MYSQL = re.compile(

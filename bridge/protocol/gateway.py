@@ -7,7 +7,7 @@ Authority: OpenSIPS ``scripts/*/janus-create.sql`` and the C module's reading of
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bridge.protocol.janus_url import JanusUrl, hide_user, without_user
+from bridge.protocol.janus_url import JanusUrl, shown, told
 
 # Characters. OpenSIPS's columns are of type TEXT and end nowhere near. An event carries both texts, in one datagram;
 # of a URL, Janus reads a path and query of 2,048.
@@ -45,14 +45,12 @@ class Gateway:
     @property
     def shown_url(self) -> str:
         """The URL as it may be shown: without its query (contract 6.4), and without what looks like a password."""
-        if self.url is not None:
-            return str(self.url)
-        return hide_user(self.janus_url).partition("?")[0]
+        return shown(self.janus_url) if self.url is None else str(self.url)
 
     @property
     def told_url(self) -> str:
-        """The URL as events have it: the table's text without its user:password@."""
-        return without_user(self.janus_url)
+        """The URL as events have it: the table's text without its user:password@ and its query."""
+        return told(self.janus_url)
 
 
 class Rows:

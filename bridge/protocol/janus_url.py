@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from bridge.protocol.numbers import read_port
+from bridge.protocol.redaction import HIDDEN
 
 SCHEMES = {"janusws": False, "januswss": True, "ws": False, "wss": True}  # scheme -> TLS
 DEFAULT_PORTS = {False: 8188, True: 8989}  # Janus's own ports
@@ -31,7 +32,13 @@ _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # an interface's name or number
 _USER = re.compile(r"(?<=://)[^/?#@]*@")
-_LIKE_USER = re.compile(r"(?<=//).*@", re.DOTALL)  # a password may have a / that should have been %2F
+# What can be told apart of a bad URL. An @ further on may be the end of a password, of which all before it is a part.
+_SHOWABLE = re.compile(
+    r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]{0,30}:)?//)?(?P<user>[^/?#@]*@)?"
+    r"(?P<place>(?:\[[0-9A-Fa-f:.%]*\]|[A-Za-z0-9_.-]*)(?::[0-9]*)?(?:/(?!/)[^?#@]*)?)(?P<rest>[?#][^@]*)?",
+    re.DOTALL,
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
 _ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 # Janus drops a request head of 4 KiB without a word (libwebsockets); leave room for the other headers.
@@ -97,18 +104,44 @@ class JanusUrl:
         return f"{'januswss' if self.tls else 'janusws'}://{self.netloc}{self.target.partition('?')[0]}"
 
 
-def without_user(text: str) -> str:
-    """The text of a good URL without its user:password@."""
-    return _USER.sub("", text, count=1) if "@" in text else text
+def told(text: str) -> str:
+    """The text of a good URL as events have it: without what may be secret, its user:password@ and its query."""
+    return _USER.sub("", text.partition("?")[0], count=1) if "@" in text or "?" in text else text
 
 
-def hide_user(text: str) -> str:
-    """The text of a URL with ``***@`` for its user:password@; of a bad one, for whatever may be meant as one."""
+def shown(text: str) -> str:
+    """The text of any URL as it may be shown: ``***`` stands for user:password, for query and fragment, and for all
+    that cannot be told from them in a bad one.
+    """
     try:
         JanusUrl.parse(text)
     except ValueError:
-        return _LIKE_USER.sub("***@", text, count=1)
-    return _USER.sub("***@", text, count=1)
+        match = _SHOWABLE.fullmatch(text)
+        if match is None:
+            scheme = _SCHEME.match(text)
+            return (scheme[0] if scheme else "") + HIDDEN
+        user = f"{HIDDEN}@" if match["user"] else ""
+        rest = match["rest"][0] + HIDDEN if match["rest"] else ""
+        return f"{match['scheme'] or ''}{user}{match['place']}{rest}"
+    bare, query, _ = text.partition("?")
+    return _USER.sub(f"{HIDDEN}@", bare, count=1) + query + (HIDDEN if query else "")
+
+
+def secrets(text: str) -> list[str]:
+    """What ``shown`` hides of a URL, in every form in which it travels."""
+    try:
+        url = JanusUrl.parse(text)
+    except ValueError:
+        match = _SHOWABLE.fullmatch(text)
+        found = [text] if match is None else [match["user"], match["rest"]]
+        return [part.strip("@?#") for part in found if part]
+    query = text.partition("?")[2]
+    found = [query, *(value for _, _, value in (part.partition("=") for part in query.split("&")))]
+    if url.basic is not None:
+        decoded = base64.b64decode(url.basic).decode(errors="replace")
+        written = text.partition("//")[2].partition("@")[0]
+        found += [url.basic, written, decoded, written.partition(":")[2], decoded.partition(":")[2]]
+    return [part for part in found if part]
 
 
 def read_host(text: str) -> str:
@@ -144,5 +177,7 @@ def _port(text: str | None, default: int) -> int:
         return default
     port = read_port(text)
     if port is None:
-        raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+        if re.fullmatch(r"[+-]?[0-9]{0,10}", text):
+            raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+        raise ValueError("the port is not a number from 1 to 65535 (or the '@' behind a password is missing)")
     return port

@@ -25,6 +25,7 @@ from pymysql.converters import conversions
 from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
 from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
+from bridge.protocol.redaction import Redaction
 from bridge.transport.db_mysql_guard import GuardedConnection, Trust
 from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
 from bridge.transport.db_visit import Ending, bounded, ended_by
@@ -92,9 +93,18 @@ class MysqlEngine:
         self._password_file = password_file
         self._public_key_file = public_key_file
         self._tls = tls if tls is not None and any(tls) else None
+        self._redaction = Redaction()
 
     @contextmanager
     def session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
+        try:
+            with self._session(mode, ending) as execute:
+                yield execute
+        except TableUnavailable as exc:  # a server may say what it was told
+            raise type(exc)(self._redaction(str(exc))) from None
+
+    @contextmanager
+    def _session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
         with ExitStack() as stack:
             connection = self._connect(ending, stack)
 
@@ -116,6 +126,8 @@ class MysqlEngine:
         context = self._tls_context() if path is None else None
         trust = Trust(context is not None, self._server_public_key(), unix=path is not None)
         host, port = url.host or "localhost", url.port or 3306
+        password = self._password()
+        self._redaction.know("password", [password])
         with _translated_errors():
             connection = GuardedConnection(
                 trust,
@@ -123,7 +135,7 @@ class MysqlEngine:
                 port=port,
                 unix_socket=path,
                 user=url.user or None,
-                password=self._password().encode(),  # as text it would have to be Latin-1
+                password=password.encode(),  # as text it would have to be Latin-1
                 database=url.database,
                 charset="utf8mb4",
                 use_unicode=False,  # what is not UTF-8 in one row must not make the others unreadable

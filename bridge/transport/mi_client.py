@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from bridge.errors import BridgeError, ConfigError, MalformedMessage
 from bridge.files import read_file, require_file
 from bridge.protocol import codec
+from bridge.protocol.janus_url import shown
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.numbers import read_decimal
@@ -54,7 +55,7 @@ class MiClient:
         of the system's; ``pinned``: one with the very certificate that the server has, whatever name it bears. Raises
         ConfigError with one line that says what of it cannot be used.
         """
-        self.url = url
+        self.url = shown(url) if url.startswith(("http:", "https:")) else url  # for texts alone
         self._timeout = timeout
         self._ca = ca
         self._ids = itertools.count(1)
@@ -149,11 +150,11 @@ class MiClient:
         """What to write, where it looks as if the listener spoke the other of http and https; else nothing."""
         match self._address:
             case SplitResult(scheme="http") as url if isinstance(exc, _AS_IF_TLS):
-                return f"; if it speaks HTTPS, write {url._replace(scheme='https').geturl()}"
+                return f"; if it speaks HTTPS, write {shown(url._replace(scheme='https').geturl())}"
             case SplitResult(scheme="https") as url if (
                 isinstance(exc, CLOSED) or getattr(exc, "reason", None) in _AS_IF_PLAIN
             ):
-                return f"; if it speaks plain HTTP, write {url._replace(scheme='http').geturl()}"
+                return f"; if it speaks plain HTTP, write {shown(url._replace(scheme='http').geturl())}"
             case _:
                 return ""
 
@@ -199,12 +200,12 @@ def _plainly(exc: Exception) -> str:
 
 def _http_url(text: str) -> SplitResult:
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r} has a blank, a control or a non-ASCII character")
+        raise ValueError("has a blank, a control or a non-ASCII character")
     try:
         url = urlsplit(text)
         host, _port = url.hostname, url.port
-    except ValueError as exc:
-        raise ValueError(f"{text!r}: {exc}") from None
+    except ValueError:
+        raise ValueError(f"{shown(text)!r}: host or port cannot be read") from None
     if not host or url.username is not None:
-        raise ValueError(f"{text!r} is not of the form http(s)://HOST[:PORT][/PATH]")
+        raise ValueError(f"{shown(text)!r} is not of the form http(s)://HOST[:PORT][/PATH]")
     return url

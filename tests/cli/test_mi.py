@@ -179,7 +179,7 @@ async def test_a_connection_that_is_closed_is_no_answer(cli: Cli, nursery: trio.
         (["--url", "ftp://h/"], "neither udp:HOST:PORT nor unix:PATH"),
         (["--url", "http://"], "is not of the form http(s)://HOST[:PORT][/PATH]"),
         (["--url", "http://user:pw@h/"], "is not of the form http(s)://HOST[:PORT][/PATH]"),
-        (["--url", "http://h:99999/"], "Port out of range 0-65535"),
+        (["--url", "http://h:99999/"], "host or port cannot be read"),
         (["--url", "http://h/a b"], "has a blank, a control or a non-ASCII character"),
         (["--url", "https://h/", "--ca", "/no/such/file"], "No such file or directory"),
         (["--token", "two\nlines"], "the token must be printable ASCII without blanks"),

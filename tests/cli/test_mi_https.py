@@ -58,7 +58,7 @@ async def complaint(cli: Cli, url: str, *arguments: str) -> str:
     """The one line on stderr, without its beginning."""
     code, out, err = await cli("mi", "which", "--url", url, *arguments)
     assert (code, out, err.count("\n")) == (3, "", 1)
-    beginning = f"janus-bridge mi: {url}: "
+    beginning = f"janus-bridge mi: {url.replace('x=1', '***')}: "  # a query may be a secret
     assert err.startswith(beginning)
     return err.removeprefix(beginning).removesuffix("\n")
 
@@ -101,7 +101,7 @@ async def test_another_ca_is_no_advice_where_the_certificate_is_too_old_or_someb
 
 async def test_http_to_a_listener_that_speaks_https(cli: Cli, https: Http) -> None:
     line = await complaint(cli, f"http://{https.netloc}/mi?x=1")
-    assert line.endswith(f"; if it speaks HTTPS, write https://{https.netloc}/mi?x=1")
+    assert line.endswith(f"; if it speaks HTTPS, write https://{https.netloc}/mi?***")
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x15\x03\x01\x00\x02\x02\x46"], ids=["closes", "sends an alert"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.janus_url import DEFAULT_PORTS, SCHEMES, JanusUrl, hide_user, without_user
+from bridge.protocol.janus_url import DEFAULT_PORTS, SCHEMES, JanusUrl, secrets, shown, told
 
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 PIECES = [
@@ -153,18 +153,59 @@ def test_no_error_repeats_the_query(before: str, path: str, query: str) -> None:
 @pytest.mark.parametrize("before", ["ws://u:", "//", "://u:", "ws://u,:", "mysql://"])
 def test_no_password_is_shown_of_a_url_good_or_bad(before: str, password: str) -> None:
     text = f"{before}{password}@h:1/x@y"
-    assert SECRET not in hide_user(text)
+    assert SECRET not in shown(text)
     assert SECRET not in Gateway(1, "gw", text, None).shown_url
     url = parsed(text)
     assert SECRET not in f"{url} {url!r}"
     if isinstance(url, JanusUrl):
-        assert hide_user(text) == "ws://***@h:1/x@y"
-        assert without_user(text) == "ws://h:1/x@y"
+        assert shown(text) == "ws://***@h:1/x@y"
+        assert told(text) == "ws://h:1/x@y"
 
 
 def test_a_url_without_a_user_is_told_as_it_is() -> None:
+    text = "janusws://h/room@x"
+    assert shown(text) == told(text) == text
+
+
+def test_a_query_may_be_a_token_and_is_not_told() -> None:
     text = "janusws://h/room@x?to=a@b"
-    assert hide_user(text) == without_user(text) == text
+    assert (shown(text), told(text)) == ("janusws://h/room@x?***", "janusws://h/room@x")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://h:8188/janus", "http://h:8188/janus"),
+        ("janusws://[::1]:99999/x", "janusws://[::1]:99999/x"),
+        ("h:8188", "h:8188"),
+        ("janusws://u:p@h:99999/x?q#f", "janusws://***@h:99999/x?***"),
+        ("janusws://h/x#fragment", "janusws://h/x#***"),
+        ("janusws://user:password/x", "janusws://***"),  # the '@' was forgotten
+        ("januswss://u:p/w@h/x", "januswss://***"),
+        ("janusws://h/x?to=a@b#f", "janusws://***"),
+        ("user:password@h", "***@h"),
+        ("a b", "***"),
+        ("", ""),
+    ],
+)
+def test_what_is_shown_of_a_bad_one(text: str, expected: str) -> None:
+    assert isinstance(parsed(text), ValueError)
+    assert shown(text) == expected
+
+
+def test_secrets_of_a_url_in_every_form_in_which_they_travel() -> None:
+    assert secrets("ws://user:p%2Fw@h/x?token=abc&y=") == [
+        "token=abc&y=",
+        "abc",
+        "dXNlcjpwL3c=",
+        "user:p%2Fw",
+        "user:p/w",
+        "p%2Fw",
+        "p/w",
+    ]
+    assert secrets("ws://h/x") == []
+    assert secrets("ws://user:pw@h:99999/x#frag") == ["user:pw", "frag"]
+    assert secrets("ws://user:p/w@h") == ["ws://user:p/w@h"]
 
 
 @pytest.mark.parametrize(

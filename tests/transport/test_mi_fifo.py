@@ -117,7 +117,8 @@ async def test_a_long_answer_reaches_a_reader_that_takes_its_time(listen: Start)
 async def test_what_is_no_request_is_dropped_and_logged(listen: Start, caplog: pytest.LogCaptureFixture) -> None:
     client = await listen(core_registry().dispatch)
     assert await client.ask(b"which\n:reply:" + call("help") + b" garbage") == HELP
-    assert "12 bytes that do not begin with :REPLYNAME: (b'whichgarbage' ...)" in caplog.text
+    assert "12 bytes that do not begin with :REPLYNAME:" in caplog.text
+    assert "garbage" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["../escape", "a.b", "a/b", "x" * 120])

@@ -1,0 +1,41 @@
+"""The secrets of a configuration, for whoever has to keep them out of what is shown.
+
+Owns the list: every setting of a kind that is secret, whatever it is called. Must not know where they are looked for.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bridge.config.kinds import DB_URL, GRANTS, HEADERS, SECRETS
+from bridge.config.row import Setting
+from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
+from bridge.protocol.db_url import MysqlUrl
+
+
+def secrets_of(config: Config) -> Iterator[str]:
+    """Their texts, in no order."""
+    for name in SECTIONS:
+        yield from _of_section(TABLE[name], getattr(config, name))
+    for gateway in config.janus.gateways.values():
+        yield from _of_section(TABLE[GATEWAY_SECTION], gateway)
+
+
+def _of_section(rows: Mapping[str, Setting], section: Any) -> Iterator[str]:
+    for key, setting in rows.items():
+        value = getattr(section, key)
+        if value is not None:
+            yield from _of_value(setting, value)
+
+
+def _of_value(setting: Setting, value: Any) -> Iterator[str]:
+    if setting.kind is DB_URL:
+        if isinstance(value, MysqlUrl):
+            yield value.password
+    elif setting.kind is GRANTS:
+        yield from (grant.token for grant in value if grant.token is not None)
+    elif setting.kind is HEADERS:
+        for _, header in value:
+            text = str.__str__(header)
+            yield from (text, text.rpartition(" ")[2])  # "Bearer TOKEN", and the token
+    elif setting.kind in SECRETS:
+        yield value
