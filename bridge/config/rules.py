@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bridge.config.kinds import is_loopback
 from bridge.config.settings import Config
+from bridge.protocol.plugin_types import INTEGER_MEMBERS
 
 
 def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -33,3 +34,22 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (*path, "tls_key"), "needs tls_cert to be set, too"
         if gateway.token is not None and gateway.token_secret is not None:
             yield (*path, "token_secret"), "cannot be set beside token: a token is either stored or signed"
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """What is no broken rule, but hardly meant."""
+    janus = config.janus
+    yield from _old_string_ids("janus", janus.integer_members, janus.string_ids)
+    for name, gateway in janus.gateways.items():
+        strings = janus.string_ids if gateway.string_ids is None else gateway.string_ids
+        yield from _old_string_ids(f"janus.gateways.{name}", gateway.integer_members, strings)
+
+
+def _old_string_ids(place: str, members: frozenset[str] | None, string_ids: frozenset[str]) -> Iterator[str]:
+    """To take the ids out of the defaults was the way to say it before there was string_ids."""
+    if members is None or string_ids or {"id", "room"} <= members or not members < set(INTEGER_MEMBERS):
+        return
+    yield (
+        f"[{place}] integer_members without id and room: it is for plugins that are not known; plugins of Janus whose "
+        "ids are strings are named in string_ids"
+    )

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from bridge.config import toml, variables
 from bridge.config.check import complaint, find, first_error
 from bridge.config.kinds import DB_URL, GRANTS, SECRETS
-from bridge.config.rules import conflicts
+from bridge.config.rules import conflicts, doubts
 from bridge.config.settings import SECTIONS, SETTINGS, Config, GatewaySettings, default_table
 from bridge.errors import ConfigError
 from bridge.files import read_file
@@ -60,6 +60,7 @@ def load(
     state_dir = _section(("state",), values["state"], origins).dir
     values["janus"].setdefault("janus_db_url", str(default_table(state_dir)))
     config = _build(values, origins, None if file is None else Path(file.name))
+    warnings += doubts(config)
     if file is not None:
         warnings += _exposed(file)
     return dataclasses.replace(config, warnings=tuple(warnings))

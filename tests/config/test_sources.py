@@ -205,3 +205,15 @@ def test_secrets_that_others_can_read_are_warned_of(tmp_path: Path, text: str, k
         os.chmod(file, mode)
         warned = load(file, environ=ENVIRON).warnings
         assert warned == ((expected,) if readable and keys else ())
+
+
+def test_the_way_to_have_string_ids_before_there_was_string_ids_is_warned_of(tmp_path: Path) -> None:
+    doubt = (
+        "integer_members without id and room: it is for plugins that are not known; "
+        "plugins of Janus whose ids are strings are named in string_ids"
+    )
+    warned = read(tmp_path, "[janus]\ninteger_members = []\n[janus.gateways.gw]\ninteger_members = ['private_id']\n")
+    assert warned.warnings == (f"[janus] {doubt}", f"[janus.gateways.gw] {doubt}")
+    told = "[janus]\ninteger_members = []\nstring_ids = ['janus.plugin.videoroom']\n[janus.gateways.gw]\n"
+    assert read(tmp_path, told + "integer_members = []\n").warnings == ()
+    assert read(tmp_path, "[janus]\ninteger_members = ['uid']\n").warnings == ()
