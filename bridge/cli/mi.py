@@ -58,7 +58,9 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", help=f"http(s)://HOST:PORT/mi, udp:HOST:PORT or unix:PATH, instead (default: {DEFAULT_URL})"
     )
-    parser.add_argument("--token", help=f"for an MI that wants one; better in {TOKEN_VARIABLE}, which nobody else sees")
+    parser.add_argument(
+        "--token", help=f"for an MI that wants one; better in {TOKEN_VARIABLE}, which other users do not see"
+    )
     parser.add_argument("--ca", metavar="FILE", help="PEM file with the CA to trust, for https")
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="SECONDS", help="for the answer (default: %(default)g)"

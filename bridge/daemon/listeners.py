@@ -24,7 +24,7 @@ from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datag
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, Refused, serve_mi_http
 from bridge.transport.peer_roles import Grant, PeerRoles
-from bridge.transport.tls import PEM_MAX
+from bridge.transport.tls import PEM_MAX, pem_text
 
 log = logging.getLogger("bridge.mi")
 
@@ -162,13 +162,7 @@ def _load_certificate(context: ssl.SSLContext, mi: MiSettings) -> None:
         context.load_cert_chain(mi.http_tls_cert, mi.http_tls_key, password=_no_password)
     except OSError as exc:
         key = "" if mi.http_tls_key is None else f", http_tls_key {mi.http_tls_key}"
-        raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}{key}: {_words(exc)}") from None
-
-
-def _words(exc: OSError) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return (exc.reason or "is no PEM file of that kind").replace("_", " ").lower()
-    return exc.strerror or str(exc)
+        raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}{key}: {pem_text(exc)}") from None
 
 
 def _no_password() -> str:

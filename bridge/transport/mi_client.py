@@ -18,7 +18,7 @@ from bridge.protocol.janus_url import shown
 from bridge.protocol.jsonrpc import RpcError, render_request
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.numbers import read_decimal
-from bridge.transport.tls import CLOSED, PEM_MAX, tls_text
+from bridge.transport.tls import CLOSED, PEM_MAX, pem_text, tls_text
 
 DEFAULT_URL = "http://127.0.0.1:8889/mi"
 _PEM_END = "-----END CERTIFICATE-----"
@@ -74,7 +74,7 @@ class MiClient:
                 self._tls = _context(ca, pinned)
             except (OSError, ValueError) as exc:
                 name = f"--ca {ca}" if ca is not None else f"[mi] http_tls_cert {pinned}"
-                raise ConfigError(f"{name}: {_plainly(exc)}") from None
+                raise ConfigError(f"{name}: {pem_text(exc) if isinstance(exc, OSError) else exc}") from None
 
     def call(self, method: str, params: list[Any] | dict[str, Any] | None = None) -> Any:
         """The result. Raises RpcError (the MI's own, or an HTTP status as one), NothingAnswered, MalformedMessage."""
@@ -190,12 +190,6 @@ def _context(ca: str | None, pinned: str | None) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False  # 127.0.0.1 is seldom in a certificate, and this one is known
     return context
-
-
-def _plainly(exc: Exception) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return (exc.reason or "is no PEM file with certificates").replace("_", " ").lower()
-    return getattr(exc, "strerror", None) or str(exc)
 
 
 def _http_url(text: str) -> SplitResult:

@@ -12,6 +12,12 @@ from bridge.files import require_file
 
 # A handshake that ends without a word; Python 3.11.2 has the one for it, later ones the other.
 CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+# By OpenSSL's reason, which it often has not.
+_PEM_FAULTS = {
+    "": "the certificate or the key is missing in it, or damaged (PEM is wanted)",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "there is no certificate in it (PEM is wanted)",
+    "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+}
 PEM_MAX = 4 << 20  # bytes; a bundle of all public CAs has 250 KB
 
 
@@ -28,7 +34,7 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
     try:
         context = _verifying(ca)
     except OSError as exc:
-        raise ConnectFailed(f"tls_ca {ca}: {_text(exc)}") from None
+        raise ConnectFailed(f"tls_ca {ca}: {pem_text(exc)}") from None
     if certificate is not None:
         try:
             for file in filter(None, (certificate, key)):
@@ -36,7 +42,7 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
             # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
             context.load_cert_chain(certificate, key, password=_no_password)
         except OSError as exc:
-            raise ConnectFailed(f"tls_cert {certificate}, tls_key {key or certificate}: {_text(exc)}") from None
+            raise ConnectFailed(f"tls_cert {certificate}, tls_key {key or certificate}: {pem_text(exc)}") from None
     return context
 
 
@@ -63,7 +69,8 @@ def _no_password() -> str:
     raise OSError("the key is encrypted, and there is no way to give its password")
 
 
-def _text(exc: OSError) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return (exc.reason or "is no PEM file of that kind").replace("_", " ").lower()
-    return exc.strerror or str(exc)
+def pem_text(exc: OSError) -> str:
+    """Why a file cannot be used, in words; ``exc`` is what ``ssl`` says of it."""
+    if not isinstance(exc, ssl.SSLError):
+        return exc.strerror or str(exc)
+    return _PEM_FAULTS.get(exc.reason or "", (exc.reason or "").replace("_", " ").lower())

@@ -125,7 +125,9 @@ async def test_https_to_what_closes_the_connection(cli: Cli, nursery: trio.Nurse
     )
 
 
-@pytest.mark.parametrize(("content", "words"), [("", "no certificate or crl found"), (None, "Is a directory")])
+@pytest.mark.parametrize(
+    ("content", "words"), [("", "there is no certificate in it (PEM is wanted)"), (None, "Is a directory")]
+)
 async def test_a_ca_that_is_none(cli: Cli, tmp_path: Path, content: str | None, words: str) -> None:
     path = tmp_path
     if content is not None:

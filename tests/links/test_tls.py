@@ -149,11 +149,15 @@ async def test_each_bad_file_is_named(certificates: Certificates, tmp_path: Path
     encrypted.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
     for files, text in {
         (missing, None, None): f"tls_ca {missing}: No such file or directory",
-        (nonsense, None, None): f"tls_ca {nonsense}: no certificate or crl found",
+        (nonsense, None, None): f"tls_ca {nonsense}: there is no certificate in it (PEM is wanted)",
         (ca, missing, key): f"tls_cert {missing}, tls_key {key}: No such file or directory",
         (ca, nonsense, key): f"tls_cert {nonsense}, tls_key {key}: ",
         (ca, cert, nonsense): f"tls_cert {cert}, tls_key {nonsense}: ",
-        (ca, cert, certificates.key): f"tls_cert {cert}, tls_key {certificates.key}: key values mismatch",
+        (
+            ca,
+            cert,
+            certificates.key,
+        ): f"tls_cert {cert}, tls_key {certificates.key}: the key does not belong to the certificate",
         (ca, cert, None): f"tls_cert {cert}, tls_key {cert}: ",
         (ca, cert, encrypted): "the key is encrypted",
     }.items():

@@ -138,7 +138,7 @@ def test_missing_file_is_named(certificates: Certificates, tmp_path: Path) -> No
 
 
 def test_file_that_is_no_pem_is_named(certificates: Certificates, rubbish: Path) -> None:
-    assert fault(rubbish) == f"tls_ca {rubbish}: no certificate or crl found"
+    assert fault(rubbish) == f"tls_ca {rubbish}: there is no certificate in it (PEM is wanted)"
     cert = certificates.client_cert
     assert fault(None, rubbish).startswith(f"tls_cert {rubbish}, tls_key {rubbish}: ")
     assert fault(None, cert, rubbish).startswith(f"tls_cert {cert}, tls_key {rubbish}: ")
@@ -146,7 +146,7 @@ def test_file_that_is_no_pem_is_named(certificates: Certificates, rubbish: Path)
 
 def test_key_of_another_certificate_is_named(certificates: Certificates) -> None:
     cert, key = certificates.client_cert, certificates.key
-    assert fault(None, cert, key) == f"tls_cert {cert}, tls_key {key}: key values mismatch"
+    assert fault(None, cert, key) == f"tls_cert {cert}, tls_key {key}: the key does not belong to the certificate"
 
 
 def test_certificate_without_a_key_is_named(certificates: Certificates) -> None:
