@@ -1,6 +1,6 @@
-"""``janus-bridge status``: the gateways of a running bridge, as a table.
+"""``janus-bridge status``: the gateways of a running bridge, its table and its subscribers.
 
-Exit code 0 if every gateway is ready, 1 if one is not, 3 if no bridge answers.
+Exit code 0 if every gateway is ready, the table fresh and no subscriber in trouble, 1 if not, 3 if no bridge answers.
 """
 
 import argparse
@@ -13,18 +13,19 @@ from bridge.cli.text import GREEN, RED, YELLOW, clean, colour, table
 
 _COLOURS = {"ready": GREEN, "connecting": YELLOW, "backoff": RED, "disabled": RED}
 _HEADER = ("JANUS_ID", "STATE", "SINCE", "SESSIONS", "HANDLES", "IN FLIGHT", "RTT", "RECONNECTS", "URL")
+_SUBSCRIBERS = ("SUBSCRIBER", "EVENTS", "QUEUED", "SENT", "DROPPED")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "status",
-        help="show the gateways of a running bridge",
-        description="Shows the gateways of a running bridge, and what is wrong with those that are not ready.",
+        help="show the gateways of a running bridge, its table and its subscribers",
+        description="Shows the gateways of a running bridge, its table and its subscribers, and what is wrong.",
         epilog=EPILOG,
     )
     add_connection_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print what janus_list answers")
+    parser.add_argument("--json", action="store_true", help="print what janus_list and janus_status answer")
     parser.set_defaults(run=run)
 
 
@@ -32,13 +33,20 @@ def run(args: argparse.Namespace) -> int:
     """Ask and print. Raises NothingAnswered, RpcError, ConfigError."""
     client = connect(args)
     with explained(client.url):
-        answer = client.call("janus_list")
+        answer = {**client.call("janus_list"), **client.call("janus_status")}
     gateways: list[dict[str, Any]] = answer["Gateways"]
     if args.json:
         put(json.dumps(answer, indent=2))
     else:
         _print(gateways)
-    return 0 if all(gateway["state"] == "ready" for gateway in gateways) else 1
+        _print_table(answer["Table"])
+        _print_subscribers(answer["Subscribers"])
+    well = (
+        all(gateway["state"] == "ready" for gateway in gateways)
+        and answer["Table"]["state"] == "fresh"
+        and not any(one["trouble"] for one in answer["Subscribers"])
+    )
+    return 0 if well else 1
 
 
 def _print(gateways: list[dict[str, Any]]) -> None:
@@ -52,6 +60,29 @@ def _print(gateways: list[dict[str, Any]]) -> None:
     for gateway in gateways:
         if gateway["state"] != "ready" and gateway["last_error"]:
             put(clean(f"{gateway['janus_id']}: {gateway['last_error']}"))
+
+
+def _print_table(found: dict[str, Any]) -> None:
+    age = "never read" if found["age_s"] is None else f"read {found['age_s']} s ago"
+    trouble = f": {found['error']}" if found["error"] else ""
+    line = clean(f"table: {found['state']}, {age}{trouble}")
+    put(line if found["state"] == "fresh" else colour(line, RED))
+
+
+def _print_subscribers(subscribers: list[dict[str, Any]]) -> None:
+    if not subscribers:
+        return
+    rows = [
+        (one["subscriber"], " ".join(one["events"]) or "-", str(one["queued"]), str(one["sent"]), str(one["dropped"]))
+        for one in subscribers
+    ]
+    header, *lines = table(_SUBSCRIBERS, rows)
+    put(header)
+    for one, line in zip(subscribers, lines, strict=True):
+        put(colour(line, RED if one["trouble"] else GREEN))
+    for one in subscribers:
+        if one["trouble"]:
+            put(clean(f"{one['subscriber']}: {one['trouble']}"))
 
 
 def _row(gateway: dict[str, Any]) -> tuple[str, ...]:
@@ -76,5 +107,6 @@ EPILOG = """
   janus-bridge status --json | jq -r '.Gateways[] | select(.state != "ready") | .janus_id'
   watch -n 1 janus-bridge status
 
-Exit codes: 0 every gateway is ready, 1 one is not, or an MI error, 2 usage, 3 no bridge answers.
+Exit codes: 0 all is well, 1 a gateway is not ready, the table not fresh, a subscriber in trouble, or an MI error, 2
+usage, 3 no bridge answers.
 """

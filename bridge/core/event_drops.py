@@ -24,6 +24,7 @@ class Drops:
         self._counts: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
         self._logged: dict[str, float] = {}  # reason -> when its last line was written
+        self._last: tuple[str, float] = ("", float("-inf"))  # reason and time of the newest drop
 
     def add(self, reason: str, now: float, n: int = 1) -> None:
         """``n`` events were dropped at ``now``, seconds on the loop's clock. KeyError for an unknown reason."""
@@ -31,6 +32,7 @@ class Drops:
             raise KeyError(reason)
         self._counts[reason] += n
         self._unlogged[reason] += n
+        self._last = reason, now
         self._stats.add("event_drops", n)
         self._log(reason, now)
 
@@ -43,6 +45,11 @@ class Drops:
         """Log what is left to be said."""
         for reason in self._unlogged:
             self._write(reason)
+
+    def trouble(self, now: float) -> str | None:
+        """That there was a drop in the last minute; None if there was none."""
+        reason, at = self._last
+        return None if now - at >= LOG_INTERVAL else f"dropped {now - at:.0f} s ago ({reason}): {DROP_REASONS[reason]}"
 
     def snapshot(self) -> dict[str, int]:
         """Drops by reason, so far."""

@@ -90,6 +90,7 @@ class Outlet:
         self._work: trio.Event | None = None  # wakes the task; None while it is awake
         self._drained = trio.Event()  # set while the task sleeps
         self._failures = 0  # attempts in a row that failed
+        self._failure = ""  # the last of them, in words
         self._not_before = 0.0  # when the next attempt may start
         self._said: dict[str, tuple[str | None, float]] = {}  # topic -> its last line (None: it is over), and when
 
@@ -120,6 +121,10 @@ class Outlet:
     def figures(self) -> Figures:
         """What the metrics say."""
         return Figures(self._name, self._queue.events, self._queue.bytes, self._sent, self._drops.snapshot())
+
+    def trouble(self) -> str | None:
+        """What is wrong now: it cannot be reached, or events were dropped in the last minute. None: nothing."""
+        return self._failure if self._failures else self._drops.trouble(trio.current_time())
 
     async def drained(self) -> None:
         """Wait until nothing is left to deliver."""
@@ -175,7 +180,8 @@ class Outlet:
                     await self._attempt(parcel)
             except NotSent as exc:
                 self._failures += 1
-                self._say("reach", str(exc))
+                self._failure = str(exc)
+                self._say("reach", self._failure)
                 await trio.sleep_until(self._not_before)  # then look again: something may be too old by now
                 continue
             except Refused as exc:

@@ -132,6 +132,10 @@ class EventInterface:
         """What the metrics say of each socket."""
         return [outlet.figures() for outlet in self._outlets.values()]
 
+    def troubles(self) -> dict[str, str]:
+        """What is wrong with which socket, by its text."""
+        return {str(one.socket): text for one in self._outlets.values() if (text := one.trouble()) is not None}
+
     # Life
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -127,9 +127,10 @@ class Ledger:
     def _subscribers(self) -> list[SubscriberFigures]:
         """By the socket's text: a reliable one and a plain one of the same text are one to the reader."""
         found: dict[str, SubscriberFigures] = {}
+        troubles = self._evi.troubles()
         for name, queued, queued_bytes, sent, drops in self._evi.figures():
             events, ttl = self._subscribed(name)
-            twin = found.get(name, SubscriberFigures(name, events, ttl, 0, 0, 0, {}))
+            twin = found.get(name, SubscriberFigures(name, events, ttl, 0, 0, 0, {}, troubles.get(name)))
             found[name] = twin._replace(
                 queued=twin.queued + queued,
                 queued_bytes=twin.queued_bytes + queued_bytes,

@@ -18,6 +18,7 @@ from bridge.config import Config, secrets_of
 from bridge.core import commands_evi
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
+from bridge.core.commands_status import status_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.event_sender import Limits
 from bridge.core.evi import EventInterface
@@ -102,6 +103,7 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     ledger = Ledger(process, stats, links, evi, table, budgets, room, logs.dropped)
+    mi.add(*status_commands(ledger.figures))
     return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, ledger)
 
 

@@ -69,6 +69,7 @@ class SubscriberFigures(NamedTuple):
     """One socket that events go to. ``events`` are those it is subscribed to, none while only its queue is left.
 
     ``ttl``: seconds that its subscription by MI has left, None for a configured one. ``drops`` by reason.
+    ``trouble``: that it cannot be reached now, or that events were dropped in the last minute.
     """
 
     subscriber: str
@@ -78,6 +79,7 @@ class SubscriberFigures(NamedTuple):
     queued_bytes: int
     sent: int
     drops: Mapping[str, int]
+    trouble: str | None = None
 
 
 class TableFigures(NamedTuple):

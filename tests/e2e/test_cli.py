@@ -38,7 +38,8 @@ async def test_status_shows_every_gateway(bridge: Bridge) -> None:
     await ready(bridge)
     done = await command("status", "--url", bridge.mi_url)
     assert done.returncode == 0, done.stderr
-    header, row = done.stdout.splitlines()
+    header, row, freshness, *_ = done.stdout.splitlines()
+    assert freshness.startswith("table: fresh, read ")
     assert header.split()[:2] == ["JANUS_ID", "STATE"]
     assert row.split()[:2] == ["gw1", "ready"]
     done = await command("status", "--json", "--url", bridge.mi_url)
