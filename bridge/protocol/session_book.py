@@ -120,14 +120,18 @@ class SessionBook:
             return None
         if command.kind == "claim" or self._issued(command.session_id):
             return command.session_id
-        managed = self.managed
-        if self._former and command.handle_id is not None and command.handle_id not in managed.handles:
-            for former_id, former in self._former.items():
-                if command.handle_id in former.handles:
-                    return former_id
-        if managed.session_id is None or not (managed.live or managed.carrier):
+        managed = self._managed_with(command.handle_id)
+        if managed is self.managed and (managed.session_id is None or not (managed.live or managed.carrier)):
             raise LinkDown(missing)
         return managed.session_id
+
+    def _managed_with(self, handle_id: int | None) -> JanusSession:
+        """The managed session, or a former one where that has the handle."""
+        if self._former and handle_id is not None and handle_id not in self.managed.handles:
+            for former in self._former.values():
+                if handle_id in former.handles:
+                    return former
+        return self.managed
 
     def _issued(self, session_id: int | None) -> bool:
         return session_id in self._further or session_id in self._ended or session_id in self._former
@@ -265,9 +269,11 @@ class SessionBook:
         self._learn(session, handle_id, plugin if isinstance(plugin, str) else None)
 
     def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
-        """The plugin of a handle of that session, or of the managed one in its stead; None: it is not known."""
-        session = self.managed if session_id is None else self._further.get(session_id, self.managed)
-        return None if handle_id is None else session.handles.get(handle_id)
+        """The plugin of a handle in the session that a command for it goes to; None: it is not known."""
+        if handle_id is None:
+            return None
+        session = None if session_id is None else self._further.get(session_id) or self._former.get(session_id)
+        return (session or self._managed_with(handle_id)).handles.get(handle_id)
 
     def _learn(self, session: JanusSession | None, handle_id: int | None, plugin: str | None) -> None:
         if session is None or handle_id is None:

@@ -90,3 +90,32 @@ def test_name_of_a_plugin_is_cut(bed: Bed) -> None:
     attached(bed, 1, "x" * 10**6)
     bed.book.heard(event(2, "y" * 10**6))
     assert bed.book.managed.handles == {1: "x" * MAX_PLUGIN, 2: "y" * MAX_PLUGIN}
+
+
+def test_the_plugin_of_a_handle_is_looked_for_where_the_command_goes(bed: Bed) -> None:
+    book = bed.book
+    attached(bed, 1, "janus.plugin.sip")
+    former = book.managed
+    book.claiming(former)
+    book.stays(former, unknown_to=2)
+    book.creating()
+    book.managed_created(STRANGE, 2)
+    book.adopt(FURTHER, 2)
+    attached(bed, 2, "janus.plugin.videoroom", STRANGE)
+    attached(bed, 1, "janus.plugin.audiobridge", FURTHER)
+    for session_id, handle_id, plugin in (
+        (None, 1, "janus.plugin.sip"),
+        (MANAGED, 1, "janus.plugin.sip"),
+        (None, 2, "janus.plugin.videoroom"),
+        (STRANGE, 2, "janus.plugin.videoroom"),
+        (555, 1, "janus.plugin.sip"),  # is replaced by the managed one
+        (FURTHER, 1, "janus.plugin.audiobridge"),
+        (FURTHER, 2, None),
+        (None, 3, None),
+        (None, None, None),
+    ):
+        assert book.plugin_of(session_id, handle_id) == plugin, (session_id, handle_id)
+        named = {} if session_id is None else {"session_id": session_id}
+        goes_to = book.find(bed.sent_as(janus="message", handle_id=handle_id, **named))
+        assert goes_to is not None
+        assert goes_to.handles.get(handle_id or 0) == plugin
