@@ -29,9 +29,10 @@ coverage: test ## all tests, and which lines and branches they reach; fails unde
 fuzz: $(VENV)/.dev ## the fuzz targets for long: EXAMPLES=5000 for each
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/fuzz
 
-soak: $(VENV)/.dev ## half load with random faults for MINUTES=30, against a model; prints figures. SEED=N repeats one
+soak: $(VENV)/.dev ## half load with random faults for MINUTES=30, against a model, then an attack for ATTACK=60 seconds; prints figures. SEED=N repeats one
 	@tools/need setpriv=util-linux
 	@$(BIN)/python -m tests.model.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.model.attack --seconds $(or $(ATTACK),60)
 
 lint: $(VENV)/.dev ## what needs no server
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ class FairClock:
         with stopped:
             while self.passed < seconds:
                 await trio.sleep(_TICK)
-                self.passed += _TICK / _crowding()
+                self.passed += _TICK / crowding()
             late.cancel()
 
 
@@ -45,7 +45,7 @@ def in_time(seconds: float) -> Iterator[FairClock]:
         raise trio.TooSlowError
 
 
-def _crowding() -> float:
+def crowding() -> float:
     """How many programs want each processor at this moment; 1 where there is one for each."""
     running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
     return max(1.0, running / (os.cpu_count() or 1))
