@@ -9,6 +9,7 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     ├── UnknownJanusId       404 "Unknown Janus ID"
     ├── InvalidCommand       400 "Invalid Janus command"
     ├── LinkDown             503 "Janus not connected"           nothing was sent: safe to repeat
+    │   └── Draining             503 "Janus draining"            nothing was sent: for another gateway
     ├── TooManyInFlight      503 "Too many commands in flight"   nothing was sent: safe to repeat
     ├── OverBudget           503 "Too many bytes pending"        nothing was done: safe to repeat
     ├── TransactionLost      502 "Janus connection lost"         sent, the link fell: outcome unknown
@@ -60,6 +61,11 @@ class InvalidCommand(BridgeError):
 class LinkDown(BridgeError):
     code = 503
     message = "Janus not connected"
+
+
+class Draining(LinkDown):
+    code = 503
+    message = "Janus draining"
 
 
 class TooManyInFlight(BridgeError):

@@ -60,6 +60,7 @@ ERRORS = {
     "500 Internal error": "any other failure; `data` says which",
     "500 Janus table not loaded": "`janus_reload`: the table cannot be read; `data` says why",
     "502 Janus connection lost": "sent, the connection was lost: the outcome is unknown",
+    "503 Janus draining": "attach or create on a gateway that is being drained; nothing was sent: for another gateway",
     "503 Janus not connected": "nothing was sent: safe to repeat",
     "503 Too many bytes pending": "requests hold as many bytes as `[mi] pending_bytes` allows; nothing was done",
     "503 Too many commands in flight": "nothing was sent: safe to repeat",
@@ -74,6 +75,7 @@ STATES = {
 
 GAUGES = {
     "gateways": "rows of the table",
+    "gateways_draining": "gateways that take no new sessions and handles (`janus_drain`)",
     "gateways_ready": "gateways to which commands can be sent",
     "sessions": "Janus sessions kept, managed ones and those of callers",
     "handles": "plugin handles known",

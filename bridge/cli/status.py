@@ -90,7 +90,7 @@ def _row(gateway: dict[str, Any]) -> tuple[str, ...]:
     rtt = gateway["rtt_ms"]
     return (
         str(gateway["janus_id"]),
-        str(gateway["state"]),
+        str(gateway["state"]) + (", draining" if gateway.get("draining") else ""),
         str(gateway["since"]),
         str(len(sessions)),
         str(sum(len(session["handles"]) for session in sessions)),

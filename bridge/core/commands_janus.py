@@ -138,6 +138,7 @@ def describe(link: JanusLink) -> codec.JsonObject:
         "janus_id": gateway.janus_id,
         "janus_url": gateway.shown_url,
         "state": link.shown_state,
+        "draining": link.book.draining,
         "since": datetime.fromtimestamp(link.since, UTC).isoformat(timespec="seconds"),
         "sessions": [
             {

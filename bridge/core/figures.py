@@ -69,6 +69,7 @@ class Ledger:
         self.run = self._pulse.run
         for name, read in {
             "gateways": lambda: len(links),
+            "gateways_draining": lambda: sum(link.book.draining for link in links),
             "gateways_ready": lambda: sum(link.shown_state == "ready" for link in links),
             "sessions": lambda: sum(1 for link in links for _ in _sessions(link)),
             "handles": lambda: sum(len(session.handles) for link in links for session in _sessions(link)),
@@ -166,6 +167,7 @@ def _gateway(link: JanusLink) -> GatewayFigures:
         janus_id=gateway.janus_id,
         janus_url=gateway.shown_url,
         state=link.shown_state,
+        draining=link.book.draining,
         since=link.since,
         rtt=link.rtt,
         sessions=[

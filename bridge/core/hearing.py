@@ -17,6 +17,7 @@ from bridge.core.traffic import Traffic
 from bridge.errors import MalformedMessage, TransactionLost
 from bridge.protocol import codec, plugin_types
 from bridge.protocol.codec import INT64_MAX, JsonObject
+from bridge.protocol.history import BY_CALLER
 from bridge.protocol.janus import (
     HANDLE_NOT_FOUND,
     SESSION_NOT_FOUND,
@@ -41,6 +42,7 @@ log = logging.getLogger("bridge.link")
 _TRANSACTION = re.compile(r'"transaction"\s*:\s*"(jb\.[^"]*)"')
 TOO_LARGE = "Janus answer too large"
 HEAD = 4096  # characters of a message that is no JSON in which its transaction is looked for
+MAX_REASON = 200  # characters of a text of Janus that is remembered
 LOG_EVERY = 1.0  # seconds between lines about messages that were dropped
 
 
@@ -150,19 +152,31 @@ class Hearing:
             # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
             # what nobody asked for must not fill the book.
             asked = self._traffic.late(wire)
+            self._restore(message, wire.caller)
             if asked is not None:
                 self._note(asked, incoming, message, connection)
-            self._restore(message, wire.caller)
         session_id = member_id(message.get("session_id"))
         if isinstance(incoming, PluginEvent):
             self._book.heard(message)
         elif isinstance(incoming, CoreEvent) and incoming.name == "detached":
-            self._book.detached(session_id, member_id(message.get("sender")))
+            self._detached(session_id, member_id(message.get("sender")))
+        elif isinstance(incoming, CoreEvent) and incoming.name == "hangup":
+            self._book.hung_up(
+                session_id, member_id(message.get("sender")), str(message.get("reason", ""))[:MAX_REASON]
+            )
         self._event(message)
         if asked is not None:
             self._end_if_unknown(incoming, asked.session_id, connection)
         if isinstance(incoming, CoreEvent) and incoming.name == "timeout":
             self._gone(session_id, connection)
+
+    def _detached(self, session_id: int | None, handle_id: int | None) -> None:
+        """The event comes before the answer where a caller asked for it."""
+        asked = self._traffic.detach_of(handle_id)
+        if asked is None:
+            self._book.detached(session_id, handle_id, "Janus detached it")
+        else:
+            self._book.detached(session_id, handle_id, BY_CALLER, asked.caller)
 
     def _end_if_unknown(self, incoming: Heard, session_id: int | None, connection: Connection) -> None:
         """Last of all, because it may end what the call was in."""
@@ -183,25 +197,26 @@ class Hearing:
 
     def _note(self, asked: Asked, incoming: Heard, message: JsonObject, connection: Connection) -> None:
         """What the answer to a command says about sessions and handles."""
+        transaction = message.get("transaction")
         if isinstance(incoming, Failure) and incoming.code == HANDLE_NOT_FOUND:
-            self._book.detached(asked.session_id, asked.handle_id)
+            self._book.detached(asked.session_id, asked.handle_id, "Janus does not know it (459)", transaction)
         if not isinstance(incoming, Success):
             return
         if asked.kind == "create":
             data = message.get("data")
             created = member_id(data.get("id")) if isinstance(data, dict) else None
             if created is not None:
-                self._book.adopt(created, connection.number)
+                self._book.adopt(created, connection.number, claimed=False, transaction=transaction)
         elif asked.kind == "claim" and asked.session_id is not None:
-            self._book.adopt(asked.session_id, connection.number)
+            self._book.adopt(asked.session_id, connection.number, claimed=True, transaction=transaction)
         elif asked.kind == "attach":
-            self._book.attached(asked.session_id, message, asked.plugin)
+            self._book.attached(asked.session_id, message, asked.plugin, transaction)
         elif asked.kind == "detach":
-            self._book.detached(asked.session_id, asked.handle_id)
+            self._book.detached(asked.session_id, asked.handle_id, BY_CALLER, transaction)
         elif asked.kind == "destroy":
             session = self._book.find(asked.session_id)
             if session is not None and not session.managed:
-                self._book.ended(session)
+                self._book.ended(session, BY_CALLER, transaction=transaction)
 
     def _gone(self, session_id: int | None, connection: Connection) -> None:
         """The session is over, if the connection may know: it carries it, or was asked to; or the carrier is gone."""

@@ -206,7 +206,7 @@ async def destroy_sessions(connections: Sequence[Connection], traffic: Traffic) 
         by = next((c for c in connections if c.number == session.carrier), connections[0] if connections else None)
         if session.session_id is not None and by is not None:
             calls.append(traffic.own(by, {"janus": "destroy", "session_id": session.session_id}))
-            traffic.book.ended(session)
+            traffic.book.ended(session, "destroyed by the bridge, which leaves this Janus")
     with trio.move_on_after(DESTROY_DEADLINE):
         for call in calls:
             await call.wait()

@@ -21,8 +21,10 @@ from bridge.core.traffic import Traffic
 from bridge.errors import BridgeError, ConnectFailed, ReconnectRefused
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.history import BY_CALLER, Happening, History
 from bridge.protocol.life import State, visible
-from bridge.protocol.session import JanusSession, SavedSession
+from bridge.protocol.log_level import NOTICE, to_python
+from bridge.protocol.session import JanusSession, SavedSession, shorten
 from bridge.protocol.session_book import SessionBook
 
 log = logging.getLogger("bridge.link")
@@ -45,7 +47,8 @@ class JanusLink:
         self.gateway = gateway
         self._env = environment
         self._keeper = Keeper(environment.save, gateway)
-        self.book = SessionBook(environment.managed_ids, self._keeper.keep, saved)
+        self.history = History()
+        self.book = SessionBook(environment.managed_ids, self._keeper.keep, saved, self._happened)
         self.traffic = Traffic(environment, self.book, gateway.fault or "not connected yet")
         self.hearing = Hearing(
             gateway.janus_id, environment, self.traffic, self._session_over, self.note, self._raise_event
@@ -212,11 +215,13 @@ class JanusLink:
         self._said = None
         log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
         self.status.connected("ready", {"sessions": len(self.book)})
+        self._happened(Happening("connected"))
         self.on_step()
 
     def on_not_ready(self, reason: str) -> None:
         """No command for the managed session can be sent now."""
         self.status.disconnected(reason)
+        self._happened(Happening("disconnected", reason=reason))
         self.on_step()
 
     def on_step(self) -> None:
@@ -231,10 +236,24 @@ class JanusLink:
         if connection is not None:
             self.succession.left.unknown(session, connection.gateway)
         managed = session is self.book.managed
-        self.book.ended(session)
+        self.book.ended(session, reason, lost=True)
         self._env.stats.add("sessions_lost")
         self.status.session_lost(session, reason)
         self.succession.session_ended(managed=managed)
+
+    def _happened(self, happening: Happening) -> None:
+        """For ``janus_history``; in the log, where Janus ended a handle or its media and nobody had asked for it."""
+        self.history.add(self._env.wall(), happening)
+        if happening.what in ("handle_detached", "hangup") and happening.reason != BY_CALLER:
+            where = (shorten(happening.session_id), happening.handle_id, happening.plugin or "plugin unknown")
+            log.log(
+                to_python(NOTICE),
+                "%s: %s, session %s, handle %s (%s): %s",
+                self.gateway.janus_id,
+                happening.what,
+                *where,
+                happening.reason,
+            )
 
     def _raise_event(self, body: str) -> None:
         self._env.raise_event(self.gateway, body)

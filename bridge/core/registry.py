@@ -7,7 +7,7 @@ there, sweep what is not. Must not know where rows come from.
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import trio
@@ -42,12 +42,22 @@ class Difference:
 
 
 class LinkRegistry:
-    """``credentials_of`` gives the configured secrets of a janus_id, ``saved_of`` the sessions of the last process."""
+    """``credentials_of`` gives the configured secrets of a janus_id, ``saved_of`` the sessions of the last process.
 
-    def __init__(self, environment: LinkEnvironment, credentials_of: CredentialsOf, saved_of: SavedOf) -> None:
+    ``draining``: the janus_ids of gateways that take no new sessions and handles, whether they have a row now or not.
+    """
+
+    def __init__(
+        self,
+        environment: LinkEnvironment,
+        credentials_of: CredentialsOf,
+        saved_of: SavedOf,
+        draining: Iterable[str] = (),
+    ) -> None:
         self._env = environment
         self._credentials_of = credentials_of
         self._saved_of = saved_of
+        self._draining = set(draining)
         self._links: dict[str, JanusLink] = {}
         self._scopes: dict[JanusLink, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
@@ -112,6 +122,7 @@ class LinkRegistry:
 
     def _add(self, gateway: Gateway) -> None:
         link = JanusLink(gateway, self._env, self._credentials_of(gateway.janus_id), self._saved_of(gateway))
+        link.book.draining = gateway.janus_id in self._draining
         self._links[gateway.janus_id] = link
         scope = self._scopes[link] = trio.CancelScope()
         assert self._nursery is not None, "run() hosts the links"
@@ -150,6 +161,13 @@ class LinkRegistry:
     async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
         await supervise(lambda: link.stop(error, destroy=destroy), f"the end of gateway {link.gateway.janus_id}", log)
         self._scopes.pop(link).cancel()
+
+    def drain(self, janus_id: str, switch: bool) -> frozenset[str]:
+        """Let a gateway take nothing new, or end that; the janus_ids of all that drain. Raises UnknownJanusId."""
+        self.find(janus_id).book.draining = switch
+        (self._draining.add if switch else self._draining.discard)(janus_id)
+        log.warning("%s: %s", janus_id, "draining: no new sessions and handles" if switch else "draining has ended")
+        return frozenset(self._draining)
 
     def credentials_changed(self, janus_ids: set[str]) -> None:
         """The secrets or TLS files of these gateways are others now."""

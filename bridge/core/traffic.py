@@ -217,6 +217,10 @@ class Traffic:
         """The call that waits under this transaction."""
         return self._table.find(transaction)
 
+    def detach_of(self, handle_id: int | None) -> Call | None:
+        """A caller's command in flight that detaches this handle."""
+        return next((call for call in self._calls if call.kind == "detach" and call.handle_id == handle_id), None)
+
     def late(self, wire: WireTransaction) -> Asked | None:
         """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
         return self._late.pop(wire.number, None) if wire.start == self._env.start else None

@@ -18,6 +18,7 @@ from bridge.config import Config, secrets_of
 from bridge.core import commands_evi
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
+from bridge.core.commands_maintenance import maintenance_commands
 from bridge.core.commands_status import status_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.event_sender import Limits
@@ -37,6 +38,7 @@ from bridge.protocol.janus_url import secrets as url_secrets
 from bridge.protocol.redaction import Redaction
 from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
+from bridge.transport.drained import DrainedGateways
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
 from bridge.transport.saved_table import SavedTable
@@ -63,7 +65,8 @@ class Parts:
 
 
 def build(config: Config, redaction: Redaction | None = None) -> Parts:
-    """All parts, not running yet. Reads nothing but the journal of sessions. ``redaction`` learns the secrets of the
+    """All parts, not running yet. Reads nothing but what the state directory has of sessions and
+    of drained gateways. ``redaction`` learns the secrets of the
     configuration and of the table, and takes them out of whatever is shown.
     """
     hide = redaction = redaction or Redaction()
@@ -87,7 +90,8 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
         hide=hide,
         settings=link_settings(config),
     )
-    links = LinkRegistry(environment, gateways.credentials, journal.saved)
+    drained = DrainedGateways(config.state.dir / "drained.json")
+    links = LinkRegistry(environment, gateways.credentials, journal.saved, drained.load())
     database = database_of(config)
     saved_table = SavedTable(config.state.dir / "table.json", database.name)
     retry = Backoff(1.0, 30.0, random.uniform)
@@ -99,6 +103,7 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
     mi.add(
         *core_commands(mi, stats, process),
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.types),
+        *maintenance_commands(links, drained.save),
         *commands_evi.commands(evi, addresses.admit),
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)

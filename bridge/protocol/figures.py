@@ -51,6 +51,7 @@ class GatewayFigures(NamedTuple):
     janus_id: str
     janus_url: str
     state: str
+    draining: bool
     since: float
     rtt: float | None
     sessions: Sequence[SessionFigures]

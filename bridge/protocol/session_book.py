@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from bridge.errors import InvalidCommand, LinkDown
+from bridge.errors import Draining, InvalidCommand, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
+from bridge.protocol.history import BY_CALLER, Happening, Note
 from bridge.protocol.janus import MAX_PLUGIN, member_id
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
 
@@ -54,12 +55,19 @@ class ManagedIds:
 
 
 class SessionBook:
-    """``managed_ids`` is shared by all gateways: two rows may name the same Janus, and neither may harm the other."""
+    """``managed_ids`` is shared by all gateways: two rows may name the same Janus, and neither may harm the other.
 
-    def __init__(self, managed_ids: ManagedIds, save: Save, saved: Iterable[SavedSession] = ()) -> None:
+    ``note`` is told what becomes of sessions and handles. ``draining``: no new ones are made for callers.
+    """
+
+    def __init__(
+        self, managed_ids: ManagedIds, save: Save, saved: Iterable[SavedSession] = (), note: Note = lambda _: None
+    ) -> None:
         self._managed_ids = managed_ids
         self._save = save
         self._former: dict[int, JanusSession] = {}
+        self._note = note
+        self.draining = False
         self._further: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
         self._handles = 0  # of all sessions
@@ -99,7 +107,12 @@ class SessionBook:
     # What a command may do
 
     def check(self, command: JanusCommand) -> None:
-        """Refuse what could harm a managed session. Raises InvalidCommand; nothing was sent then."""
+        """Refuse what could harm a managed session, and what is new while the gateway drains.
+
+        Raises InvalidCommand, Draining; nothing was sent then.
+        """
+        if self.draining and command.kind in ("attach", "create"):
+            raise Draining(f"the gateway takes no {command.kind}: it is being drained (janus_drain)")
         if command.kind == "destroy":
             if command.session_id is None:
                 raise InvalidCommand("destroy without a session_id")
@@ -162,6 +175,7 @@ class SessionBook:
         created.step(SessionStep.GRANT)
         self._managed_ids.add(session_id)
         self._save(SavedSession(session_id, managed=True))
+        self._note(Happening("session_created", session_id, reason="managed"))
         self._follow(created)
 
     def promote(self, carrier: int) -> bool:
@@ -208,7 +222,7 @@ class SessionBook:
             if session.carried_by(carrier):
                 session.step(SessionStep.CUT)
 
-    def adopt(self, session_id: int, carrier: int) -> None:
+    def adopt(self, session_id: int, carrier: int, *, claimed: bool = False, transaction: str | None = None) -> None:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
         if session_id == self.managed.session_id or session_id in self._managed_ids:
             return
@@ -220,14 +234,20 @@ class SessionBook:
             session = self._further[session_id] = JanusSession.adrift(session_id, managed=False)
             session.step(SessionStep.KEEP)
             self._save(SavedSession(session_id, managed=False))
+            what = "session_claimed" if claimed else "session_created"
+            self._note(Happening(what, session_id, reason=BY_CALLER, transaction=transaction))
         elif not session.live:
             session.step(SessionStep.KEEP)
         session.carrier = carrier
 
-    def ended(self, session: JanusSession) -> None:
-        """The session is over. A managed one is replaced by a new one that is still to be created."""
+    def ended(
+        self, session: JanusSession, reason: str = BY_CALLER, *, lost: bool = False, transaction: str | None = None
+    ) -> None:
+        """The session is over: ``lost``, or ended on purpose. A managed one is replaced by one still to be created."""
         if session.session_id is None:
             return
+        what, handles = "session_lost" if lost else "session_ended", session.handles.keys()
+        self._note(Happening(what, session.session_id, None, None, reason, transaction, handles))
         session.step(SessionStep.GONE)
         self._handles -= len(session.handles)
         self._save(SavedSession(session.session_id, session.managed, ended=True))
@@ -253,11 +273,14 @@ class SessionBook:
 
     # What is known of handles
 
-    def attached(self, session_id: int | None, message: JsonObject, plugin: str | None) -> None:
+    def attached(
+        self, session_id: int | None, message: JsonObject, plugin: str | None, transaction: str | None = None
+    ) -> None:
         """An attach succeeded: ``data.id`` of the message is the handle."""
         data = message.get("data")
-        handle_id = data.get("id") if isinstance(data, dict) else None
-        self._learn(self.find(session_id), member_id(handle_id), plugin)
+        handle_id = member_id(data.get("id")) if isinstance(data, dict) else None
+        self._learn(self.find(session_id), handle_id, plugin)
+        self._note(Happening("handle_attached", session_id, handle_id, plugin, transaction=transaction))
 
     def heard(self, message: JsonObject) -> None:
         """A message came from a handle: after a restart this is how the bridge learns of those it had before."""
@@ -284,9 +307,18 @@ class SessionBook:
             self._handles += 1
         session.handles[handle_id] = None if plugin is None else plugin[:MAX_PLUGIN]
 
-    def detached(self, session_id: int | None, handle_id: int | None) -> None:
+    def detached(
+        self, session_id: int | None, handle_id: int | None, reason: str = BY_CALLER, transaction: str | None = None
+    ) -> None:
         """A handle is gone."""
         session = self.find(session_id)
         if session is not None and handle_id in session.handles:
-            del session.handles[handle_id]
+            plugin = session.handles.pop(handle_id)
             self._handles -= 1
+            self._note(Happening("handle_detached", session_id, handle_id, plugin, reason, transaction))
+
+    def hung_up(self, session_id: int | None, handle_id: int | None, reason: str) -> None:
+        """The PeerConnection of a handle is closed."""
+        session = self.find(session_id)
+        if session is not None and handle_id is not None:
+            self._note(Happening("hangup", session_id, handle_id, session.handles.get(handle_id), reason))

@@ -29,6 +29,7 @@ def gateway(janus_id: str = "gw1", **changes: Any) -> GatewayFigures:
         janus_id=janus_id,
         janus_url=f"janusws://{janus_id}.example.org:8188/janus",
         state="ready",
+        draining=False,
         since=NOW - 7500,
         rtt=0.00042,
         sessions=[SessionFigures("7351...", True, {"janus.plugin.videoroom": 12, "janus.plugin.sip": 2})],

@@ -57,6 +57,8 @@ GATEWAY: Final[Sequence[Row[GatewayFigures]]] = (
         "1 while commands can be sent to the gateway", lambda g: [((g.janus_id,), g.state == "ready")]),
     Row("gateway_state", "gauge", ("janus_id", "state"), "",
         "1 for the state that the gateway is in", lambda g: [((g.janus_id, s), s == g.state) for s in STATES]),
+    Row("gateway_draining", "gauge", ("janus_id",), "gateways_draining",
+        "1 while the gateway takes no new sessions and handles", lambda g: [((g.janus_id,), g.draining)]),
     Row("gateway_rtt_seconds", "gauge", ("janus_id",), "",
         "Round trip of the last keepalive on the present connection",
         lambda g: [] if g.rtt is None else [((g.janus_id,), g.rtt)]),

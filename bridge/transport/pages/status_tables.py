@@ -72,6 +72,7 @@ def _gateway(gateway: GatewayFigures, now: float) -> Html:
         _cell(
             "State",
             element("span", gateway.state, class_=f"state {gateway.state}"),
+            "draining" if gateway.draining else "",
             _since(gateway, now),
             class_="mark",
         ),
