@@ -98,6 +98,12 @@ def _each(read: Callable[[str], Any]) -> Callable[[Sequence[str]], tuple[Any, ..
     return lambda values: tuple(read(value) for value in values)
 
 
+def _path_pattern(value: str) -> str:
+    if not value.startswith("/") or not value.isprintable() or value.endswith("/") or "/../" in f"{value}/":
+        raise ValueError(f"{value!r} is not the absolute path of a socket, in which * may stand for a name")
+    return value
+
+
 def _mode(value: str) -> int:
     if not re.fullmatch(r"0?[0-7]{3}", value):
         raise ValueError(f"must be {_MODE}")
@@ -198,6 +204,7 @@ MODE = Kind(_MODE, "string", _mode, bare=True)
 LISTENERS = Kind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener))
 DATAGRAMS = Kind('a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]', "array", _each(_datagram))
 NETWORKS = Kind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network))
+PATHS = Kind('a list like ["/tmp/*", "/run/sip/events.sock"]', "array", _each(_path_pattern))
 NAMES = Kind('a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)))
 STRING_ID_PLUGINS = Kind('a list like ["janus.plugin.videoroom"]', "array", _string_ids)
 SUBSCRIBERS = Kind(

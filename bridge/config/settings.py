@@ -227,6 +227,9 @@ class EventsSettings:
     )
     max_age: float = _row(kinds.NUMBER, "events that waited longer are dropped", 30, "s", low=0.1, high=86_400)
     allow: tuple[Network, ...] = _row(kinds.NETWORKS, "networks that event_subscribe by MI may name", _LOOPBACK)
+    allow_unix: tuple[str, ...] = _row(
+        kinds.PATHS, "unix sockets that event_subscribe by MI may name; * stands for any name in a folder", ["/tmp/*"]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,15 +32,18 @@ from bridge.core.timers import Timers
 from bridge.daemon.gateways import Gateways
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget
+from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.event_payload import E_JANUS_EVENT
 from bridge.protocol.gateway import Gateway, TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
+from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
 from bridge.protocol.redaction import Redaction
 from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
 from bridge.transport.drained import DrainedGateways
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
+from bridge.transport.event_unix import UnixPaths
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
 
@@ -135,8 +138,21 @@ def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
     limits = Limits(events.queue_events, events.queue_bytes, events.max_age)
     pending = events.pending_bytes
     evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits, pending_bytes=pending)
-    addresses = Addresses(events.allow, evi.is_configured)
+    addresses = Addresses(events.allow, evi.is_configured, UnixPaths(events.allow_unix, _own_sockets(config)))
     return evi, addresses
+
+
+def _own_sockets(config: Config) -> Iterator[str]:
+    """What acts on what it is sent: the MI, systemd, the database."""
+    for address in map(parse_datagram_address, config.mi.datagram):
+        if isinstance(address, UnixAddress):
+            yield address.path
+    if config.mi.fifo is not None:
+        yield config.mi.fifo
+    yield os.environ.get("NOTIFY_SOCKET", "/run/systemd/notify")
+    url = config.janus.janus_db_url
+    if isinstance(url, MysqlUrl) and url.unix_socket is not None:
+        yield url.unix_socket
 
 
 def _status(evi: EventInterface, gateway: Gateway, status: str, reason: str, detail: str) -> None:

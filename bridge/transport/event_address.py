@@ -8,13 +8,15 @@ Authority: contract 7.6; OpenSIPS event_datagram and event_stream, which are IPv
 import functools
 import ipaddress
 import socket as sockets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
 import trio
 
 from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.transport.event_unix import UnixPaths
 from bridge.transport.resolver import Resolver
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,11 +29,17 @@ _CALLER_THREADS = 64  # of all callers together
 
 
 class Addresses:
-    """Look-ups for all sockets. ``trusted(socket)``: the configuration names it, and ``allow`` does not bind it."""
+    """The way to all sockets. ``trusted(socket)``: the configuration names it, and neither ``allow`` nor ``unix`` binds
+    it.
+    """
 
-    def __init__(self, allow: Sequence[Network], trusted: Callable[[ReplySocket], bool]) -> None:
+    def __init__(
+        self, allow: Sequence[Network], trusted: Callable[[ReplySocket], bool], unix: UnixPaths | None = None
+    ) -> None:
+        """``unix``: which paths others may name, None for none."""
         self._allow = tuple(allow)
         self._trusted = trusted
+        self._unix = unix or UnixPaths(())
         # A name whose server is silent holds its thread for long. None of these kinds waits for another, and in the
         # first two every name has its thread: there are as many as are configured, or as MI may subscribe.
         self._configured = Resolver()
@@ -40,10 +48,24 @@ class Addresses:
 
     async def admit(self, socket: ReplySocket, caller: str) -> None:
         """Raise NotSent if ``caller`` may not have events sent there now: not allowed, or no such host, or it asks for
-        too many names at a time. Unix paths may always.
+        too many names at a time.
         """
-        if not socket.path:
+        if socket.path:
+            if not self._trusted(socket):
+                self._unix.admit(socket.path)
+        else:
             await self._permitted(socket, functools.partial(self._callers.look_up, owner=caller))
+
+    @contextmanager
+    def reach(self, socket: ReplySocket, owner: int | None) -> Iterator[tuple[str, int | None]]:
+        """The path of a subscribed unix socket while the block runs, and whose it is; ``owner``: whose it was before.
+        Raises NotSent, OSError.
+        """
+        if self._trusted(socket):
+            yield socket.path, owner
+        else:
+            with self._unix.reach(socket.path, owner) as found:
+                yield found
 
     async def resolve(self, socket: ReplySocket) -> tuple[int, SocketAddress]:
         """Family and address of a subscribed socket with a host. Raises NotSent."""

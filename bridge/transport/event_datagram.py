@@ -96,13 +96,16 @@ class UnixSender(_DatagramSender):
     is connected anew, to whatever is bound to the path by then.
     """
 
-    def __init__(self, socket: ReplySocket) -> None:
+    def __init__(self, socket: ReplySocket, addresses: Addresses) -> None:
         super().__init__("is too slow: its queue has no room for more")
-        self._path = socket.path
+        self._socket = socket
+        self._addresses = addresses
+        self._owner: int | None = None
 
     async def _open(self) -> sockets.socket:
-        self._sock = sock = _datagram_socket(sockets.AF_UNIX)
-        sock.connect(self._path)
+        with self._addresses.reach(self._socket, self._owner) as (path, self._owner):
+            self._sock = sock = _datagram_socket(sockets.AF_UNIX)
+            sock.connect(path)
         self._hand_over = sock.send
         return sock
 

@@ -30,6 +30,7 @@ class MiSender:
         self._socket = socket
         self._addresses = addresses
         self._sock: sockets.socket | None = None
+        self._owner: int | None = None
         self._peer: tuple[int, SocketAddress | str] | None = None
         self._away = False  # it could not be reached when it was last tried
         self._back_at = float("-inf")
@@ -44,7 +45,8 @@ class MiSender:
         try:
             sock = await self._open(again=parcel.sent)
             if self._socket.path:
-                sock.sendto(parcel.payload, self._socket.path)
+                with self._addresses.reach(self._socket, self._owner) as (path, self._owner):
+                    sock.sendto(parcel.payload, path)
             else:
                 sock.send(parcel.payload)
             parcel.sent = True

@@ -20,7 +20,7 @@ def open_sender(socket: ReplySocket, addresses: Addresses) -> EventSender:
         case "udp":
             return UdpSender(socket, addresses)
         case "unix":
-            return UnixSender(socket)
+            return UnixSender(socket, addresses)
         case "tcp":
             return StreamSender(socket, addresses)
         case "mi:udp" | "mi:unix":

@@ -59,9 +59,12 @@ async def test_a_name_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> No
         await addresses().admit(ReplySocket.parse("udp:localhost:5000"), "caller")
 
 
-async def test_unix_paths_are_always_admitted() -> None:
+async def test_unix_paths_are_for_the_configuration_unless_allowed() -> None:
     for text in ("unix:/run/s", "mi:unix:/run/s"):
-        await addresses().admit(ReplySocket.parse(text), "caller")
+        socket = ReplySocket.parse(text)
+        with pytest.raises(NotSent, match=r"is not in \[events\]\.allow_unix"):
+            await addresses().admit(socket, "caller")
+        await addresses(text).admit(socket, "caller")
 
 
 class Names:

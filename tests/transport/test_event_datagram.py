@@ -19,6 +19,7 @@ from bridge.transport.event_address import Addresses
 from bridge.transport.event_datagram import UdpSender, UnixSender
 from tests.support.deadlines import in_time
 
+CONFIGURED = Addresses([], lambda socket: True)
 ADDRESSES = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda socket: False)
 
 
@@ -104,7 +105,7 @@ async def test_udp_where_the_network_says_no() -> None:
 
 async def test_unix_in_order(path: Path) -> None:
     with unix_socket(path) as listener:
-        sender = UnixSender(ReplySocket("unix", path=str(path)))
+        sender = UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED)
         assert not sender.try_send(raw(b"0"))
         await sender.send(raw(b"0"), 1)
         assert sender.try_send(raw(b"1"))
@@ -113,7 +114,7 @@ async def test_unix_in_order(path: Path) -> None:
 
 
 async def test_unix_where_nobody_is(path: Path) -> None:
-    sender = UnixSender(ReplySocket("unix", path=str(path)))
+    sender = UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED)
     with pytest.raises(NotSent, match="cannot be reached: No such file or directory"):
         await sender.send(raw(b"1"), 1)
     unix_socket(path).close()
@@ -126,7 +127,7 @@ async def test_unix_where_nobody_is(path: Path) -> None:
 
 
 async def test_unix_finds_a_listener_that_has_restarted_at_once(path: Path) -> None:
-    sender = UnixSender(ReplySocket("unix", path=str(path)))
+    sender = UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED)
     with unix_socket(path):
         await sender.send(raw(b"1"), 1)
     with unix_socket(path) as listener:
@@ -146,7 +147,7 @@ async def fill(sender: UnixSender) -> int:
 
 async def test_unix_waits_for_room_and_no_longer_than_it_may(path: Path) -> None:
     with unix_socket(path) as listener:
-        sender = UnixSender(ReplySocket("unix", path=str(path)))
+        sender = UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED)
         count = await fill(sender)
         with pytest.raises(NotSent, match="its queue has no room"):
             await sender.send(raw(b"late"), 0.01)
@@ -165,7 +166,7 @@ async def test_unix_learns_at_once_that_a_full_listener_is_gone(path: Path, nurs
         await trio.testing.wait_all_tasks_blocked()
         listener.close()
 
-    sender = UnixSender(ReplySocket("unix", path=str(path)))
+    sender = UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED)
     await fill(sender)
     nursery.start_soon(leave)
     with in_time(5), pytest.raises(NotSent, match="Connection refused"):
@@ -175,7 +176,7 @@ async def test_unix_learns_at_once_that_a_full_listener_is_gone(path: Path, nurs
 async def test_a_closed_sender_leaves_no_descriptor_open(path: Path, listener: sockets.socket) -> None:
     before = os.listdir("/proc/self/fd")
     with unix_socket(path):
-        for sender in (UnixSender(ReplySocket("unix", path=str(path))), udp_sender(listener)):
+        for sender in (UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED), udp_sender(listener)):
             await sender.send(parcel(), 1)
             sender.close()
             sender.close()

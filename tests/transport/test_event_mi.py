@@ -18,6 +18,7 @@ from bridge.transport.event_mi import MiSender
 from tests.support.opensips_mi import Act, OpenSipsMi
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
+CONFIGURED = Addresses([], lambda socket: True)
 ADDRESSES = Addresses(LOOPBACK, lambda socket: False)
 SHORT, LONG = 0.02, 5.0  # patience, seconds
 
@@ -43,7 +44,7 @@ async def opensips(request: pytest.FixtureRequest, nursery: trio.Nursery, tmp_pa
 
 
 def sender_to(opensips: OpenSipsMi) -> MiSender:
-    return MiSender(ReplySocket.parse(opensips.name), ADDRESSES)
+    return MiSender(ReplySocket.parse(opensips.name), CONFIGURED)
 
 
 async def test_an_answer_delivers(opensips: OpenSipsMi) -> None:
@@ -159,7 +160,7 @@ async def test_away_and_back_again(opensips: OpenSipsMi, nursery: trio.Nursery) 
 
 
 async def test_nobody_has_ever_been_there(tmp_path: Path) -> None:
-    sender = MiSender(ReplySocket("mi:unix", path=str(tmp_path / "mi")), ADDRESSES)
+    sender = MiSender(ReplySocket("mi:unix", path=str(tmp_path / "mi")), CONFIGURED)
     sent = parcel()
     with pytest.raises(NotSent, match="cannot be reached: No such file or directory"):
         await sender.send(sent, LONG)
@@ -170,7 +171,7 @@ async def test_nobody_has_ever_been_there(tmp_path: Path) -> None:
 async def test_a_frozen_opensips_takes_no_more_than_its_queue(tmp_path: Path) -> None:
     with sockets.socket(sockets.AF_UNIX, sockets.SOCK_DGRAM) as frozen:
         frozen.bind(str(tmp_path / "mi"))
-        sender = MiSender(ReplySocket("mi:unix", path=str(tmp_path / "mi")), ADDRESSES)
+        sender = MiSender(ReplySocket("mi:unix", path=str(tmp_path / "mi")), CONFIGURED)
         texts: list[str] = []
         while not texts or "queue is full" not in texts[-1]:
             with pytest.raises(NotSent) as caught:
