@@ -6,6 +6,7 @@ so that the output can be used as it is.
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
 
 from bridge.cli.cfg_files import CfgFiles
@@ -136,9 +137,9 @@ class Made:
             if socket is None or not isinstance(socket.value, bytes) or b"$" in socket.value:
                 self.problems.append(f"{call.place}: the socket of subscribe_event() cannot be read")
                 continue
-            text = socket.value.decode(errors="replace")
-            awaits = text.startswith("tcp:") and reliable is not None and bool(reliable.value)
-            sockets.setdefault(text, (f"{call.place}: subscribe_event()", awaits))
+            for text in _each(socket.value.decode(errors="replace")):
+                awaits = text.startswith("tcp:") and reliable is not None and bool(reliable.value)
+                sockets.setdefault(text, (f"{call.place}: subscribe_event()", awaits))
         for text, (origin, awaits) in sockets.items():
             live = not self.foreign
             try:
@@ -150,6 +151,12 @@ class Made:
             yield ""
             yield _comment(f"From {origin}")
             yield from (row if live else _comment(row) for row in ("[[events.subscribers]]", *rows))
+
+
+def _each(socket: str) -> list[str]:
+    """The sockets in one of event_virtual's that sends to all of them at once; any other stays what it is."""
+    match = re.fullmatch(r"virtual:[ \t]*PARALLEL[ \t]+(.+)", socket, re.DOTALL)
+    return [socket] if match is None else match[1].split()
 
 
 def _toml(value: str | int) -> str:

@@ -137,6 +137,10 @@ def test_a_script_without_any_url_is_told_of_the_default_table(imported: Import,
             'subscribe_event("E_JANUS_EVENT", "udp:127.0.0.1:9001", 60); }',
             ["tcp:127.0.0.1:9000/x", "udp:127.0.0.1:9001"],
         ),
+        (
+            'route { subscribe_event("E_JANUS_EVENT", "virtual:PARALLEL udp:127.0.0.1:9000  unix:/run/x"); }',
+            ["udp:127.0.0.1:9000", "unix:/run/x"],
+        ),
     ],
 )
 def test_uses_of_the_event_become_subscribers(imported: Import, text: str, sockets: list[str]) -> None:
@@ -154,7 +158,10 @@ def test_a_subscriber_is_reliable_where_event_stream_is(imported: Import) -> Non
     assert config.events.subscribers[0].socket.reliable
 
 
-@pytest.mark.parametrize("socket", ['"rabbitmq:guest@h/x"', '"udp:127.0.0.1:$var(p)"', "$var(socket)", ""])
+@pytest.mark.parametrize(
+    "socket",
+    ['"rabbitmq:guest@h/x"', '"virtual:FAILOVER udp:h:1 udp:h:2"', '"udp:127.0.0.1:$var(p)"', "$var(socket)", ""],
+)
 def test_a_subscriber_that_the_bridge_cannot_serve_is_named(imported: Import, cfg: Path, socket: str) -> None:
     code, output, config = imported(f'{URL}startup_route {{ subscribe_event("E_JANUS_EVENT", {socket}); }}\n')
     assert (code, config.events.subscribers) == (1, ())
