@@ -11,6 +11,8 @@ from bridge.config.row import Setting
 from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
 from bridge.protocol.db_url import MysqlUrl
 
+_PUBLIC = frozenset({"host", "user-agent"})  # headers whose values stand in many a text that is to be read
+
 
 def secrets_of(config: Config) -> Iterator[str]:
     """Their texts, in no order."""
@@ -34,7 +36,9 @@ def _of_value(setting: Setting, value: Any) -> Iterator[str]:
     elif setting.kind is GRANTS:
         yield from (grant.token for grant in value if grant.token is not None)
     elif setting.kind is HEADERS:
-        for _, header in value:
+        for name, header in value:
+            if name.lower() in _PUBLIC:
+                continue
             text = str.__str__(header)
             yield from (text, text.rpartition(" ")[2])  # "Bearer TOKEN", and the token
     elif setting.kind in SECRETS:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config import Config, Subscriber, load
+from bridge.config.secrets import secrets_of
 from bridge.errors import ConfigError
 from bridge.protocol.db_url import MysqlUrl, SqliteUrl
 from bridge.protocol.reply_socket import ReplySocket
@@ -217,3 +218,11 @@ def test_the_way_to_have_string_ids_before_there_was_string_ids_is_warned_of(tmp
     told = "[janus]\ninteger_members = []\nstring_ids = ['janus.plugin.videoroom']\n[janus.gateways.gw]\n"
     assert read(tmp_path, told + "integer_members = []\n").warnings == ()
     assert read(tmp_path, "[janus]\ninteger_members = ['uid']\n").warnings == ()
+
+
+def test_of_the_headers_all_but_two_are_secrets(tmp_path: Path) -> None:
+    """The name in Host is that in every error of a connect."""
+    public = 'Host = "janus.example.org", user-agent = "Mozilla/5.0 (X11)"'
+    headers = f'{{{public}, Authorization = "Bearer x-token", Cookie = "y=z"}}'
+    config = read(tmp_path, "", f"janus.gateways.gw.headers={headers}")
+    assert set(secrets_of(config)) == {"Bearer x-token", "x-token", "y=z"}
