@@ -94,11 +94,11 @@ class Listeners:
             scheme = "http" if self._tls is None else "https"
             log.info("listening on %s://%s/%s", scheme, bound_address(listener), mi.http_root)
         for socket in self._datagram:
-            await nursery.start(serve_mi_datagram, socket, self._dispatch, self._roles)
+            await nursery.start(serve_mi_datagram, socket, self._dispatch, self._roles, self._pending)
             self._stops.append(socket.stop)
             log.info("listening on %s", socket.name)
         if self._fifo is not None:
-            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch, self._roles)
+            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch, self._roles, self._pending)
             self._stops.append(self._fifo.stop)
             log.info("listening on fifo %s", mi.fifo)
 

@@ -11,6 +11,7 @@ import socket
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
+from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller
 from bridge.protocol.framing import DATAGRAM_CEILING
 from bridge.protocol.jsonrpc import Dispatch, render_error, too_large
@@ -58,13 +59,13 @@ class MiSocket:
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
 
-    async def send(self, answer: bytes, peer: Address) -> None:
-        """Send, or give up: whatever goes wrong here concerns this one peer."""
+    async def send(self, answer: bytes, peer: Address, held: Holding) -> None:
+        """Send, or give up: whatever goes wrong here concerns this one peer. ``held`` is for an answer that waits."""
         for pause in (*_OFFER_AGAIN, None):
             try:
                 self._sock.sendto(answer, peer)  # type: ignore[arg-type]  # of one family, whichever it is
             except BlockingIOError:
-                if pause is not None:
+                if pause is not None and held.resize(len(answer)):
                     await trio.sleep(pause)
                     continue
                 log.warning("%s: the answer to %s is dropped: its queue is full", self.name, _shown(peer))
@@ -120,12 +121,17 @@ async def serve_mi_datagram(
     sock: MiSocket,
     dispatch: Dispatch,
     roles: PeerRoles | None = None,
+    pending: Budget | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``."""
+    """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``.
+
+    ``pending`` is the budget of answers that wait, unset: as many as there may be.
+    """
     slots = trio.Semaphore(MAX_CONCURRENT)
     roles = roles or PeerRoles()
+    pending = pending or Budget(4 * MAX_CONCURRENT * DATAGRAM_CEILING)
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
@@ -133,19 +139,21 @@ async def serve_mi_datagram(
                 while True:
                     await slots.acquire()
                     body, peer, caller = await sock.receive(roles)
-                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, slots)
+                    held = Holding(pending, caller.name)
+                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, held, slots)
     finally:
         sock.close()
 
 
 async def _answer(
-    sock: MiSocket, dispatch: Dispatch, body: bytes, peer: Address, caller: Caller, slots: trio.Semaphore
+    sock: MiSocket, dispatch: Dispatch, body: bytes, peer: Address, caller: Caller, held: Holding, slots: trio.Semaphore
 ) -> None:
     try:
         answer = await _reply(dispatch, body, caller)
         if answer is not None and peer:
-            await sock.send(answer, peer)
+            await sock.send(answer, peer, held)
     finally:
+        held.release()
         slots.release()
 
 

@@ -9,12 +9,14 @@ import errno
 import logging
 import os
 import stat
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
+from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.framing import reply_name_fault, split_fifo
 from bridge.protocol.jsonrpc import Dispatch, render_error
 from bridge.transport.peer_roles import PeerRoles
@@ -92,12 +94,17 @@ async def serve_mi_fifo(
     fifo: MiFifo,
     dispatch: Dispatch,
     roles: PeerRoles | None = None,
+    pending: Budget | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``."""
+    """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``.
+
+    ``pending`` is the budget of answers until they are taken, unset: without an end.
+    """
     slots = trio.Semaphore(MAX_CONCURRENT)
     roles = roles or PeerRoles()
+    pending = pending or Budget(sys.maxsize)
 
     async def ask(body: bytes) -> bytes | None:
         return await dispatch(body, roles.of_fifo())
@@ -109,7 +116,8 @@ async def serve_mi_fifo(
                 while True:
                     for name, bodies in (await _by_reply(await fifo.read())).items():
                         await slots.acquire()
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, slots)
+                        held = Holding(pending, roles.of_fifo().name)
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, held, slots)
     finally:
         fifo.close()
 
@@ -132,7 +140,9 @@ async def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
     return clients
 
 
-async def _answer(reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, slots: trio.Semaphore) -> None:
+async def _answer(
+    reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, held: Holding, slots: trio.Semaphore
+) -> None:
     try:
         if not name:
             for body in bodies:
@@ -145,6 +155,9 @@ async def _answer(reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, slo
         async with trio.lowlevel.FdStream(fd) as stream:
             for body in bodies:
                 answer = await _reply(ask, body)
+                if not held.resize(len(answer or b"")):
+                    log.warning("MI FIFO: there is no room for the answer to %s%s", reply_dir, name)
+                    return
                 with trio.move_on_after(_WRITE_SECONDS) as scope:
                     await stream.send_all(answer or b"")
                 if scope.cancelled_caught:
@@ -153,6 +166,7 @@ async def _answer(reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, slo
     except trio.BrokenResourceError:
         log.debug("MI FIFO: the reader of %s%s is gone", reply_dir, name)
     finally:
+        held.release()
         slots.release()
 
 
