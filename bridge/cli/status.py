@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         _print_table(answer["Table"])
         _print_subscribers(answer["Subscribers"])
     well = (
-        all(gateway["state"] == "ready" for gateway in gateways)
+        all(gateway["state"] == "ready" and "serving_url" not in gateway for gateway in gateways)
         and answer["Table"]["state"] == "fresh"
         and not any(one["trouble"] for one in answer["Subscribers"])
     )
@@ -58,7 +58,10 @@ def _print(gateways: list[dict[str, Any]]) -> None:
     for gateway, line in zip(gateways, lines, strict=True):
         put(colour(line, _COLOURS.get(gateway["state"], RED)))
     for gateway in gateways:
-        if gateway["state"] != "ready" and gateway["last_error"]:
+        serving = gateway.get("serving_url")
+        if serving is not None:
+            put(clean(f"{gateway['janus_id']}: {gateway['janus_url']} is wanted, {serving} serves"))
+        if (gateway["state"] != "ready" or serving is not None) and gateway["last_error"]:
             put(clean(f"{gateway['janus_id']}: {gateway['last_error']}"))
 
 
@@ -107,6 +110,6 @@ EPILOG = """
   janus-bridge status --json | jq -r '.Gateways[] | select(.state != "ready") | .janus_id'
   watch -n 1 janus-bridge status
 
-Exit codes: 0 all is well, 1 a gateway is not ready, the table not fresh, a subscriber in trouble, or an MI error, 2
-usage, 3 no bridge answers.
+Exit codes: 0 all is well; 1 a gateway is not ready or not at its URL, the table is not fresh, a subscriber is in
+trouble, or an MI error; 2 usage; 3 no bridge answers.
 """

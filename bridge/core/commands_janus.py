@@ -156,5 +156,7 @@ def describe(link: JanusLink) -> codec.JsonObject:
         "reconnects": max(link.reconnects, 0),
         "last_error": link.last_error,
     }
+    if link.serving is not None:
+        row["serving_url"] = link.serving.shown_url
     shown: codec.JsonObject = codec.widen(row)
     return shown

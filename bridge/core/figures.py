@@ -187,4 +187,5 @@ def _gateway(link: JanusLink) -> GatewayFigures:
         events=tally.events,
         command_rate=tally.command_rate,
         event_rate=tally.event_rate,
+        serving_url=None if link.serving is None else link.serving.shown_url,
     )

@@ -85,6 +85,14 @@ class JanusLink:
         return "connecting" if first else visible(self.state)
 
     @property
+    def serving(self) -> Gateway | None:
+        """As the row was when the connection in service was opened, while the row has another URL by now."""
+        connection = self.traffic.connection
+        return (
+            None if connection is None or connection.gateway.janus_url == self.gateway.janus_url else connection.gateway
+        )
+
+    @property
     def rtt(self) -> float | None:
         """Seconds that the last keepalive took, on the connection in service."""
         connection = self.traffic.connection
@@ -203,7 +211,9 @@ class JanusLink:
         """Why something is not as it should be; said once until the gateway is ready again."""
         reason = self._env.hide(reason)
         if reason != self._said:
-            log.warning("%s: %s; it is tried again until it works", self.gateway.janus_id, reason)
+            serving = self.serving
+            words = "" if serving is None else f", and {serving.shown_url} serves until then"
+            log.warning("%s: %s; it is tried again until it works%s", self.gateway.janus_id, reason, words)
         self._said = self.last_error = reason
 
     def on_ready(self, connection: Connection) -> None:

@@ -46,6 +46,7 @@ class GatewayFigures(NamedTuple):
 
     Rates are a second. ``buckets`` are the answers by BUCKETS, not summed up, and one more for those that took longer;
     ``seconds`` is the time that all these answers took. ``last_error`` may hold any text that Janus sent.
+    ``serving_url``: where the connection in service leads, while the row says another URL.
     """
 
     janus_id: str
@@ -64,6 +65,7 @@ class GatewayFigures(NamedTuple):
     events: int
     command_rate: float
     event_rate: float
+    serving_url: str | None = None
 
 
 class SubscriberFigures(NamedTuple):

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from bridge.core import left
+from bridge.core.commands_janus import describe
 from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import LinkDown, TransactionLost
@@ -80,7 +81,9 @@ async def test_another_janus_gets_new_sessions_and_the_old_one_is_cleared(janus_
         assert [record.ended for record in bed.saved["gw", old.url].values()] == [True, True]
 
 
-async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(janus: Janus) -> None:
+async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(
+    janus: Janus, caplog: pytest.LogCaptureFixture
+) -> None:
     """For as long as it takes: nobody's command waits for it, and the attempts back off."""
     bed = LinkBed(settings=QUICK)
     async with open_fake_janus() as fake, running(bed, {"gw": janus.url}):
@@ -94,6 +97,9 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(jan
             assert link.shown_state == "ready"
         assert link.since == since
         assert link.last_error == "the peer closed the connection instead of upgrading to WebSocket"
+        shown = describe(link)
+        assert (shown["janus_url"], shown["serving_url"]) == (fake.url, janus.url)
+        assert f"it is tried again until it works, and {janus.url} serves until then" in caplog.text
         assert bed.names() == ["connected"]
         assert link.reconnects == 0
         # And back: nothing had to be opened for that.
@@ -102,6 +108,7 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(jan
         await bed.until(lambda: link.state is State.READY)
         await bed.echo(handle)
         assert len(bed.connects) == connects
+        assert "serving_url" not in describe(link)
 
 
 async def test_url_that_upgrades_but_never_answers_holds_nobody_up(janus: Janus) -> None:

@@ -197,6 +197,12 @@ async def test_a_table_that_cannot_be_read_is_told_on_top(freshness: Any, words:
     assert f"The janus table cannot be read, {words}: no route" in page
 
 
+async def test_a_url_that_does_not_serve_yet_stands_beside_the_one_that_does() -> None:
+    given = gateway(janus_url="janusws://new/janus", serving_url="janusws://old/janus", last_error="refused")
+    page = re.sub("<wbr>|\u200b", "", (await reply_to(figures([given]))).body.decode())
+    assert "janusws://new/janus is wanted, janusws://old/janus serves" in page
+
+
 async def test_an_empty_bridge_says_what_to_do() -> None:
     page = (await reply_to(figures())).body.decode()
     assert "janus-bridge db add" in page

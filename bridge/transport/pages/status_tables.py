@@ -65,10 +65,15 @@ def _table(columns: Iterable[str], rows: Iterable[Html], name: str) -> Html:
 def _gateway(gateway: GatewayFigures, now: float) -> Html:
     answers = sum(gateway.buckets)
     mean = f"answers {short_time(gateway.seconds / answers)}" if answers else ""
+    serving = (
+        joined(" is wanted, ", breakable(gateway.serving_url), " serves")
+        if gateway.serving_url is not None
+        else Html("")
+    )
     others = ", ".join(f"{count(n)} {one}" for one, n in gateway.outcomes.items() if n and one != "answered")
     return _row(
         visible(gateway.janus_id),
-        breakable(gateway.janus_url),
+        joined(breakable(gateway.janus_url), serving),
         _cell(
             "State",
             element("span", gateway.state, class_=f"state {gateway.state}"),
@@ -82,7 +87,11 @@ def _gateway(gateway: GatewayFigures, now: float) -> Html:
         _cell("Commands", f"{rate(gateway.command_rate)}/s", f"{count(gateway.outcomes['answered'])} answered", others),
         _cell("Events", f"{rate(gateway.event_rate)}/s", f"{count(gateway.events)} in all"),
         _cell("Reconnects", count(gateway.reconnects)),
-        _cell("Last error", visible(gateway.last_error or ""), class_="past" if gateway.state == "ready" else "words"),
+        _cell(
+            "Last error",
+            visible(gateway.last_error or ""),
+            class_="words" if gateway.state != "ready" or serving else "past",
+        ),
         key=gateway.janus_id,
     )
 
