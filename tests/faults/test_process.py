@@ -10,10 +10,11 @@ import pytest
 import trio
 
 from tests.e2e.conftest import BridgeFactory
-from tests.faults.programs import attach, message, normal, statistic
+from tests.faults.programs import attach, message, normal, statistic, until_logged
 from tests.support.bridge import Bridge
 from tests.support.deadlines import in_time
-from tests.support.janus import Janus
+from tests.support.janus import GEN, Janus
+from tests.support.janus_client import JanusClient
 from tests.support.mi_client import MiError
 from tests.support.receivers import Receiver
 from tests.support.tables import sqlite_table
@@ -102,27 +103,33 @@ async def test_clock_jumps(tmp_path: Path, janus: Janus, within: float) -> None:
         assert "udp:127.0.0.1:9" in str(await bridge.ami("subscribers_list"))
 
 
-async def test_sigterm_under_load(bridge_factory: BridgeFactory, janus: Janus, within: float) -> None:
+async def test_sigterm_under_load(bridge_factory: BridgeFactory, janus_factory: Factory, within: float) -> None:
     """Everybody gets an answer or an error; what Janus answers within 2 s, its answer."""
+    janus = janus_factory()
     bridge = bridge_factory({"gw1": janus.url})
     await normal(bridge)
-    outcomes: dict[str, list[str]] = {"late": [], "mute": []}
+    outcomes: dict[str, list[str]] = {"hold": [], "mute": []}
 
     async def ask(do: str, handle: str) -> None:
         try:
-            answer = await bridge.send("gw1", message(handle, {"do": do, "ms": 500}), 20_000)
+            answer = await bridge.send("gw1", message(handle, {"do": do}), 600_000)
             outcomes[do].append(answer["janus"])
         except MiError as error:
             outcomes[do].append(str(error.code))
 
-    async with trio.open_nursery() as nursery:
-        for do in ("late", "mute"):
+    async with JanusClient.open(janus) as client, trio.open_nursery() as nursery:
+        session = await client.create()
+        other = await client.attach(session, GEN)
+        for do in ("hold", "mute"):
             for _ in range(10):
                 nursery.start_soon(ask, do, await attach(bridge))
         await in_flight(bridge, 20)
         with in_time(within):
             bridge.process.signal(signal.SIGTERM)
+            await until_logged(bridge, "SIGTERM: stopping")
+            answered = await client.message(session, other, {"do": "release"})
+            assert answered["plugindata"]["data"] == {"released": 10}
             while bridge.process.exit_code is None:  # noqa: ASYNC110 - a process
                 await trio.sleep(0.01)
-    assert outcomes == {"late": ["event"] * 10, "mute": ["502"] * 10}
+    assert outcomes == {"hold": ["event"] * 10, "mute": ["502"] * 10}
     assert bridge.process.exit_code == 0

@@ -204,7 +204,7 @@ async def test_flood_reaches_its_reader_whole_and_delays_no_other_gateway(janus_
         answered_meanwhile = 0
         async with trio.open_nursery() as nursery:
             for handle in handles:
-                nursery.start_soon(bed.message, handle, {"do": "burst", "n": 20_000, "size": 100}, 20)
+                nursery.start_soon(bed.message, handle, {"do": "burst", "n": 20_000, "size": 100})
             while len(bed.events) < 60_000:
                 await bed.ask({"janus": "ping"}, janus_id="other")
                 answered_meanwhile += 1

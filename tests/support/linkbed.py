@@ -133,7 +133,9 @@ class LinkBed:
         await self.until(lambda: link.shown_state == "ready")
         return link
 
-    async def ask(self, command: Mapping[str, Any], timeout: float = 5.0, janus_id: str = "gw") -> dict[str, Any]:
+    async def ask(
+        self, command: Mapping[str, Any], timeout: float = HANG_SECONDS, janus_id: str = "gw"
+    ) -> dict[str, Any]:
         """Send a command as a caller does."""
         link = self.registry.find(janus_id)
         return await link.traffic.request(read_command(dict(command), self.types, link.book.plugin_of), timeout)
@@ -144,7 +146,7 @@ class LinkBed:
         assert answer["janus"] == "success", answer
         return str(answer["data"]["id"])
 
-    async def message(self, handle: str, body: Mapping[str, Any], timeout: float = 5.0, **members: Any) -> Any:
+    async def message(self, handle: str, body: Mapping[str, Any], timeout: float = HANG_SECONDS, **members: Any) -> Any:
         """Send a plugin message; returns the whole answer."""
         return await self.ask({"janus": "message", "handle_id": handle, "body": dict(body), **members}, timeout)
 

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from bridge.transport.http_connection import Limits
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve
 
 
@@ -29,7 +30,7 @@ async def working(client: Client, times: int = 20) -> None:
 
 async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nursery) -> None:
     count = crowd()
-    served = await serve(nursery, limits=Limits(max_connections=count + 1))
+    served = await serve(nursery, limits=Limits(head=HANG_SECONDS, idle=HANG_SECONDS, max_connections=count + 1))
     worker = await served.connect()
     idle = [await served.connect() for _ in range(count)]
     await working(worker)
