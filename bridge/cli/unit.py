@@ -1,12 +1,25 @@
-"""``janus-bridge unit``: print the systemd unit for this installation."""
+"""``janus-bridge unit``: print the systemd unit for this installation.
+
+Owns what is put into the unit that is shipped. Exit code 0, and with --restrict-addresses 1 where a name is not found,
+2 and 3 as of ``check`` where configuration or table cannot be read.
+"""
 
 import argparse
 import os
 import shutil
+import socket
 import sys
+from pathlib import Path
+
+import trio
 
 from bridge import resources
+from bridge.cli import unit_addresses
+from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put
+from bridge.config.settings import TABLE_FILE
+from bridge.daemon.parts import database_of
+from bridge.protocol.gateway import read_rows
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,6 +36,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--tmpfiles", action="store_const", const="janus-bridge.tmpfiles", dest="file", help="the tmpfiles.d snippet"
     )
+    parser.add_argument(
+        "--restrict-addresses",
+        action="store_true",
+        help="deny the service all addresses but those that configuration and table name",
+    )
+    add_config_arguments(parser)
     parser.set_defaults(run=run, file="janus-bridge.service")
 
 
@@ -35,10 +54,37 @@ def run(args: argparse.Namespace) -> int:
     hidden = next((path for path in needed if path.startswith(_HIDDEN)), None)
     if "ProtectHome=yes" in text and hidden is not None:
         complain(f"janus-bridge unit: ProtectHome= hides {hidden} from the service; install it elsewhere, as in /opt")
-    put(text.replace("/usr/bin/janus-bridge", program).rstrip("\n"))
-    return 0
+    text = text.replace("/usr/bin/janus-bridge", program).rstrip("\n")
+    if not args.restrict_addresses or args.file != "janus-bridge.service":
+        put(text)
+        return 0
+    made, missing = _addresses(args)
+    put(text.replace(_FAMILIES, "\n".join((_FAMILIES, *made))))
+    for name in missing:
+        complain(f"janus-bridge unit: {name} is not found now: the service cannot reach it")
+    return 1 if missing else 0
 
 
+def _addresses(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    config, _ = chosen_config(args)
+    if config.uses_default_table and not (config.state.dir / TABLE_FILE).exists():
+        complain("janus-bridge unit: there is no table yet, and so no gateway; make the unit anew when there is")
+        rows = []
+    else:
+        rows = trio.run(database_of(config).rows)
+    gateways, _ = read_rows(rows)
+    return unit_addresses.lines(config, unit_addresses.peers(config, gateways.values()), _look_up, _RESOLV_CONF)
+
+
+def _look_up(name: str) -> list[str]:
+    try:
+        return sorted({str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(name, None)})
+    except (OSError, UnicodeError):
+        return []
+
+
+_FAMILIES = "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"
+_RESOLV_CONF = Path("/etc/resolv.conf")
 _HIDDEN = ("/home/", "/root/", "/run/user/")  # by ProtectHome=yes
 
 
@@ -54,6 +100,7 @@ As root:
 
   janus-bridge unit --sysusers | systemd-sysusers -
   janus-bridge unit > /etc/systemd/system/janus-bridge.service
+  janus-bridge unit --restrict-addresses > ...        with IPAddressAllow= of configuration and table
   systemctl daemon-reload && systemctl enable --now janus-bridge
   systemctl reload janus-bridge     table, secrets, TLS files, subscribers, log level
   journalctl -u janus-bridge -f -p warning
