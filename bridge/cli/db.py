@@ -18,7 +18,7 @@ from bridge.cli.output import complain, put, waiting
 from bridge.cli.service import UNIT, as_owner
 from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
-from bridge.protocol.gateway import TableRow
+from bridge.protocol.gateway import MAX_JANUS_ID, TableRow
 from bridge.protocol.janus_url import JanusUrl, shown
 from bridge.transport.db import JanusTable
 
@@ -134,6 +134,8 @@ def _check(args: argparse.Namespace) -> None:
     """What the bridge would disable is not written in the first place. Raises ConfigError."""
     if "janus_id" in args and args.act is not _remove and not (args.janus_id and args.janus_id.isprintable()):
         raise ConfigError(f"ID {args.janus_id!r} must be printable, and not empty")
+    if "janus_id" in args and args.act is not _remove and len(args.janus_id) > MAX_JANUS_ID:
+        raise ConfigError(f"ID {args.janus_id[:40]!r}... must have at most {MAX_JANUS_ID} characters")
     if "janus_url" in args:
         try:
             JanusUrl.parse(args.janus_url)

@@ -78,6 +78,7 @@ def test_json(run: Run) -> None:
         (["remove", "gw9"], 1, "there is no 'gw9' in sqlite://{db} janus; `db list` shows what there is"),
         (["add", "gw2", "http://h?apisecret=x"], 2, "URL: scheme 'http' is not one of janusws, januswss, ws, wss"),
         (["add", "", "janusws://h"], 2, "ID '' must be printable, and not empty"),
+        (["add", "g" * 256, "janusws://h"], 2, f"ID '{'g' * 40}'... must have at most 255 characters"),
         (["add", "a\nb", "janusws://h"], 2, "ID 'a\\nb' must be printable, and not empty"),
         (["list", "-o", "log.level=9"], 2, "option -o log.level: [log] level = 9: must be from -3 to 4"),
         (["list", "-c", "/none.toml"], 2, "/none.toml: no such file"),

@@ -115,6 +115,7 @@ def test_ready_comes_after_the_first_attempt_at_the_table(
         systemd.take(0.05)
     attempt.close()  # the first attempt fails; the gateways of an earlier start there are none
     assert hears(systemd) == ["READY=1", "STATUS=table none, 0 gateways"]
+    assert process.stop(SECONDS) == 0  # and with it the log, which a thread writes
     assert "no gateway until the database answers" in process.output
 
 
