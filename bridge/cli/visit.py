@@ -115,6 +115,9 @@ class Visit:
     def _wake(self) -> None:
         self._news.set()
 
+    async def on_long_text(self, text: str) -> None:
+        self.on_text(text)
+
     def on_text(self, text: str) -> None:
         try:
             message = codec.parse(text)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class WebSocket(Protocol):
     """An open WebSocket. None of these waits; what is sent goes out in order."""
 
-    last_received: float  # trio clock: when the last frame of any kind came
+    @property
+    def last_received(self) -> float:
+        """When the last frame of any kind came, in trio's clock; now, where what came is still being handled."""
 
     def send_text(self, text: str) -> None: ...
 
@@ -32,9 +34,13 @@ class WebSocket(Protocol):
 
 
 class Reports(Protocol):
-    """What a WebSocket tells. All of it synchronous: reading never stops for a slow handler (contract 5.8)."""
+    """What a WebSocket tells. All of it synchronous, so that reading never stops for a slow handler (contract 5.8), but
+    for what is long: its reader waits until it has been read.
+    """
 
     def on_text(self, text: str) -> None: ...
+
+    async def on_long_text(self, text: str) -> None: ...
 
     def on_frames(self) -> None:
         """Frames of any kind arrived (once a read, after ``on_text``)."""
@@ -118,6 +124,9 @@ class Connection:
 
     def on_text(self, text: str) -> None:
         self._hearing.text(self, text)
+
+    async def on_long_text(self, text: str) -> None:
+        await self._hearing.long_text(self, text)
 
     def on_frames(self) -> None:
         self._owner.on_frames(self)

@@ -6,6 +6,8 @@ Owns nothing but the list: settings as plain values, and the callables through w
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import trio
+
 from bridge.core.connection import Connect
 from bridge.core.stats import Stats
 from bridge.core.timers import Timers
@@ -48,4 +50,5 @@ class LinkEnvironment:
     wall: Callable[[], float]
     hide: Callable[[str], str] = unchanged  # a text of Janus or of the network, without secrets
     settings: LinkSettings = field(default_factory=LinkSettings)
+    parsing: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))  # of long messages
     managed_ids: ManagedIds = field(default_factory=ManagedIds)  # of all gateways: see SessionBook

@@ -3,10 +3,11 @@
 Owns that decision and its bookkeeping. Must not know how connections are made or kept.
 """
 
+import gc
 import logging
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import trio
 
@@ -16,7 +17,7 @@ from bridge.core.environment import LinkEnvironment
 from bridge.core.traffic import Traffic
 from bridge.errors import MalformedMessage, TransactionLost
 from bridge.protocol import codec, plugin_types
-from bridge.protocol.codec import INT64_MAX, JsonObject
+from bridge.protocol.codec import INT64_MAX, JsonObject, TooManyElements
 from bridge.protocol.history import BY_CALLER
 from bridge.protocol.janus import (
     HANDLE_NOT_FOUND,
@@ -62,6 +63,7 @@ class Hearing:
     ) -> None:
         self._janus_id = janus_id
         self._start = environment.start
+        self._parsing = environment.parsing
         self._stats = environment.stats
         self._wanted = environment.wanted
         self._wide_strings = environment.settings.wide_strings
@@ -80,21 +82,41 @@ class Hearing:
         """A text message arrived."""
         try:
             message = codec.parse(text)
+            if "\\u" in text:
+                _check_surrogates(message)
         except MalformedMessage as exc:
-            self.refused(f"is no JSON: {exc}", text[:HEAD], too_large=False)
+            self._unread(exc, text)
+        else:
+            self._hear(connection, text, message, None)
+
+    async def long_text(self, connection: Connection, text: str) -> None:
+        """The same for a long one: what takes time is done in a thread, one of all gateways at a time. Its reader waits
+        for it, so that order is kept.
+        """
+        try:
+            message, shown = await trio.to_thread.run_sync(
+                _prepare, text, self._wide_strings, limiter=self._parsing, abandon_on_cancel=True
+            )
+        except MalformedMessage as exc:
+            self._unread(exc, text)
             return
+        self._hear(connection, text, message, shown)
+
+    def _unread(self, error: MalformedMessage, text: str) -> None:
+        too_large = isinstance(error, TooManyElements)
+        self.refused(f"{error}" if too_large else f"is no JSON: {error}", text[:HEAD], too_large=too_large)
+
+    def _hear(self, connection: Connection, text: str, message: Any, shown: JsonObject | None) -> None:
+        """``shown``: the message as callers and subscribers get it, where that was made already."""
         incoming = classify(message)
         if isinstance(incoming, Malformed):
             self.refused(incoming.reason, text[:HEAD], too_large=False)
             return
-        if "\\u" in text and _has_lone_surrogate(message):
-            self.refused("has a lone surrogate", text[:HEAD], too_large=False)
-            return
         call = self._traffic.find(incoming.transaction)
         if call is not None:
-            self._answer(call, incoming, message, connection)
+            self._answer(call, incoming, message, shown, connection)
         else:
-            self._unasked(incoming, message, connection)
+            self._unasked(incoming, message, shown, connection)
 
     def refused(self, reason: str, head: str, *, too_large: bool) -> None:
         """A message that is not kept: counted and logged. If its head names a call, that caller is told."""
@@ -115,7 +137,9 @@ class Hearing:
         log.warning("%s: a message of Janus %s; it is dropped%s", self._janus_id, reason, more)
         self._log_again_at, self._unlogged = now + LOG_EVERY, 0
 
-    def _answer(self, call: Call, incoming: Heard, message: JsonObject, connection: Connection) -> None:
+    def _answer(
+        self, call: Call, incoming: Heard, message: JsonObject, shown: JsonObject | None, connection: Connection
+    ) -> None:
         if isinstance(incoming, Ack) and not call.command.verb.ack_is_final:
             self._traffic.acknowledge(call)
             return
@@ -134,12 +158,13 @@ class Hearing:
                 self._stats.add("notifications_done")
         else:
             is_event = call.forsaken and not isinstance(incoming, Ack)
-        self._traffic.settle(call, plugin_types.widen(message) if self._wide_strings else message)
+        shown = self._show(message, shown)
+        self._traffic.settle(call, shown)
         if is_event:
-            self._event(message)
+            self._event(message, shown)
         self._end_if_unknown(incoming, call.session_id, connection)
 
-    def _unasked(self, incoming: Heard, message: JsonObject, connection: Connection) -> None:
+    def _unasked(self, incoming: Heard, message: JsonObject, shown: JsonObject | None, connection: Connection) -> None:
         wire = decode(incoming.transaction) if incoming.transaction is not None else None
         if wire is not None and wire.kind == "own":
             if wire.start == self._start:
@@ -164,7 +189,7 @@ class Hearing:
             self._book.hung_up(
                 session_id, member_id(message.get("sender")), str(message.get("reason", ""))[:MAX_REASON]
             )
-        self._event(message)
+        self._event(message, shown)
         if asked is not None:
             self._end_if_unknown(incoming, asked.session_id, connection)
         if isinstance(incoming, CoreEvent) and incoming.name == "timeout":
@@ -233,16 +258,43 @@ class Hearing:
         else:
             message["transaction"] = caller
 
-    def _event(self, message: JsonObject) -> None:
+    def _show(self, message: JsonObject, shown: JsonObject | None) -> JsonObject:
+        """The message as others get it: with wide integers as strings, and its caller's transaction."""
+        if shown is None:
+            return plugin_types.widen(message) if self._wide_strings else message
+        if "transaction" in message:
+            shown["transaction"] = message["transaction"]
+        else:
+            shown.pop("transaction", None)
+        return shown
+
+    def _event(self, message: JsonObject, shown: JsonObject | None) -> None:
         self._traffic.tally.event()
         if self._wanted():
-            self._raise_event(codec.render(plugin_types.widen(message) if self._wide_strings else message))
+            if shown is not None:
+                message = self._show(message, shown)
+            elif self._wide_strings:
+                plugin_types.widen(message)
+            self._raise_event(codec.render(message))
 
 
-def _has_lone_surrogate(message: JsonObject) -> bool:
-    r"""Whether an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
+def _prepare(text: str, wide_strings: bool) -> tuple[Any, JsonObject | None]:
+    """The message as Janus means it, and a second one as others get it."""
+    gc.disable()  # a hundred thousand new objects, none of them garbage, would be looked through again and again
+    try:
+        message = codec.parse(text)
+        _check_surrogates(message)
+        if not isinstance(message, dict):
+            return message, None
+        shown = codec.parse(text)
+    finally:
+        gc.enable()
+    return message, plugin_types.widen(shown) if wide_strings else shown
+
+
+def _check_surrogates(message: Any) -> None:
+    r"""Raises MalformedMessage where an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
     try:
         codec.render(message).encode()
     except UnicodeEncodeError:
-        return True
-    return False
+        raise MalformedMessage("it has a lone surrogate") from None

@@ -17,8 +17,8 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import PluginTypes
 from bridge.transport.janus_connect import open_and_run
-from bridge.transport.janus_ws import WebSocketOptions
 from bridge.transport.tls import PEM_MAX, client_context
+from bridge.transport.websocket_options import WebSocketOptions
 
 _DEFAULTS = GatewaySettings()
 UNFINISHED = 16  # messages of max_message_size that may wait for their last fragments at a time, of all gateways

@@ -16,8 +16,13 @@ import orjson
 
 from bridge.errors import MalformedMessage
 
+_STEP = 1 << 16  # characters that are counted at a time: a thread that counts lets others run in between
+
 JsonObject: TypeAlias = dict[str, Any]
 
+# What one text may cost: the program looks at each element some times, which takes about a microsecond.
+MAX_ELEMENTS = 100_000  # of a message of Janus: a list of 5,000 rooms
+REQUEST_ELEMENTS = 10_000  # of whatever is read where everybody waits for it
 MAX_DEPTH = 100  # no message of Janus comes near; Python's parser would recurse to the stack's end
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -43,12 +48,19 @@ _decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_real)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
-def parse(text: str) -> Any:
+class TooManyElements(MalformedMessage):
+    """More than reading may cost."""
+
+
+def parse(text: str, most: int = MAX_ELEMENTS) -> Any:
     """The value of a JSON text.
 
     Raises MalformedMessage for anything that is no JSON (NaN and Infinity included), for numbers too large for a real,
-    as jansson does, and for nesting deeper than 100. Of duplicate keys the last wins, as in Janus.
+    as jansson does, and for nesting deeper than 100; TooManyElements for more than ``most``, before anything is made of
+    them. Of duplicate keys the last wins, as in Janus.
     """
+    if len(text) > most:
+        refuse_many(text, most)
     try:
         value = parse_plain(text.encode())
     except ValueError:
@@ -57,6 +69,31 @@ def parse(text: str) -> Any:
     if text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
     return value
+
+
+def refuse_many(text: str | bytes, most: int) -> None:
+    """Raises TooManyElements for a JSON text with more than ``most`` members and elements of arrays.
+
+    What has fewer bytes has fewer elements. Else separators are counted, and where there are too many of them once more
+    without those in strings.
+    """
+    if len(text) > most and _separators(text) > most and _is_dense(text, most):
+        raise TooManyElements(f"has more than {most} elements")
+
+
+def _separators(text: str | bytes) -> int:
+    marks: Any = ",[{" if isinstance(text, str) else (b",", b"[", b"{")
+    pieces = range(0, len(text), _STEP)
+    return sum(text.count(mark, at, at + _STEP) for at in pieces for mark in marks)
+
+
+def _is_dense(text: str | bytes, most: int) -> bool:
+    data: bytes = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if unescaped.count(b'"') > 4 * most:  # two for each string, of which half may be names
+        return True
+    outside = unescaped.split(b'"')[::2]
+    return _separators(b'"'.join(outside)) > most
 
 
 def parse_plain(data: bytes) -> Any:

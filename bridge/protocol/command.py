@@ -69,7 +69,7 @@ def read_command(
     """
     if isinstance(value, str):
         try:
-            value = codec.parse(value)
+            value = codec.parse(value, codec.REQUEST_ELEMENTS)
         except MalformedMessage as exc:
             raise InvalidCommand(f"janus_command cannot be read: {explain(value, exc)}") from None
     if not isinstance(value, dict):

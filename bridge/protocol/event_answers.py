@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 def read_answer(data: bytes) -> Answer:
     """One answer. Never fails: what is no JSON-RPC answer is an error without an id."""
     try:
-        value = codec.parse(data.decode())
+        value = codec.parse(data.decode(), codec.REQUEST_ELEMENTS)
     except (MalformedMessage, UnicodeDecodeError):
         value = None
     if not isinstance(value, dict):

@@ -77,6 +77,7 @@ class Request:
 
 def parse(body: bytes) -> Request:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
+    codec.refuse_many(body, codec.REQUEST_ELEMENTS)
     members = _plain_envelope(body) or _envelope(_first_value(body))
     notification = "id" not in members
     id = None if notification else _id(members["id"])

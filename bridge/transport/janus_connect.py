@@ -16,8 +16,9 @@ import trio
 
 from bridge.errors import ConnectFailed
 from bridge.transport.direct_stream import direct
-from bridge.transport.janus_ws import JanusWebSocket, Reports, WebSocketOptions
+from bridge.transport.janus_ws import JanusWebSocket
 from bridge.transport.tls import system_context, tls_text
+from bridge.transport.websocket_options import Reports, WebSocketOptions
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl

@@ -13,8 +13,9 @@ inside the library is guarded by tests/transport/test_janus_ws.py.
 
 import os
 import ssl
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
@@ -25,14 +26,15 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from bridge.errors import ConnectFailed
-from bridge.protocol.budget import Budget, Holding
+from bridge.protocol.budget import Holding
 from bridge.protocol.fragments import Fragments, Refused
 from bridge.protocol.janus import SUBPROTOCOL
 from bridge.protocol.text_frames import text_frame, text_frames
-from bridge.protocol.upgrade import Headers, refusal
+from bridge.protocol.upgrade import refusal
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.tls import tls_text
 from bridge.transport.upgrade_request import upgrade_request
+from bridge.transport.websocket_options import Ended, Reports, WebSocketOptions
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -42,37 +44,10 @@ WRITE_SIZE = 262_144  # a longer outbox is written in portions, each with its ow
 MAX_UNSENT_PONGS = 65_536  # bytes in the outbox from which pings of a peer that does not read are not answered
 _OPEN = ConnectionState.OPEN
 BATCH = 64  # frames that are handled in one turn of the event loop: a read may hold thousands of tiny ones
+BATCH_BYTES = 16_384  # and what they hold: every byte may be an element of JSON
+LONG = 16_384  # characters of a message from which it is given to ``on_long_text``
 # trio-websocket closes a connection for a longer message; ours are read to their end (contract 5.8).
 OUT_OF_REACH = 2**62
-
-
-class Reports(Protocol):
-    """What is told while the connection runs; none of it waits."""
-
-    def on_text(self, text: str) -> None: ...
-
-    def on_frames(self) -> None: ...
-
-    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None: ...
-
-    def on_stalled(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class WebSocketOptions:
-    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number;
-    ``headers`` of the upgrade request; ``tls_server_name`` is what the certificate has to name, None: the URL's host;
-    ``unfinished`` is the budget of messages that lack fragments, of all gateways.
-    """
-
-    send_timeout: float = 1.0
-    max_message_size: int = 4 * 2**20
-    max_frames: int | None = None
-    tls: ssl.SSLContext | None = None
-    tls_server_name: str | None = None
-    origin: str | None = None
-    headers: Headers = ()
-    unfinished: Budget = field(default_factory=lambda: Budget(OUT_OF_REACH))
 
 
 class JanusWebSocket(WebSocketConnection):
@@ -102,7 +77,13 @@ class JanusWebSocket(WebSocketConnection):
         self._fragments = Fragments(options.max_message_size, options.max_frames, held)
         self._between_messages = False  # then whole text frames need no engine
         self._beginning = b""  # of one of those
-        self.last_received = trio.current_time()
+        self._last_received = trio.current_time()
+        self._busy = False  # with what was read
+        self._short = min(LONG, options.max_message_size)
+
+    @property
+    def last_received(self) -> float:
+        return trio.current_time() if self._busy else self._last_received
 
     # Writing
 
@@ -187,7 +168,7 @@ class JanusWebSocket(WebSocketConnection):
                         raise ConnectFailed(refusal(event.status_code))
         except RemoteProtocolError as exc:
             raise ConnectFailed(f"the peer answered the WebSocket upgrade with something else: {exc}") from None
-        except _Ended as exc:
+        except Ended as exc:
             # With TLS 1.3 the server judges a client's certificate after the client's handshake is over.
             raise ConnectFailed(str(exc) if exc.tls else self._upgrade.why_closed) from None
         except ConnectionClosed:
@@ -209,7 +190,7 @@ class JanusWebSocket(WebSocketConnection):
                     self._wsproto.receive_data(data)
                     await self._handle_events()
                     self._between_messages = self._engine_is_idle()
-        except (_Ended, RemoteProtocolError) as exc:
+        except (Ended, RemoteProtocolError) as exc:
             return str(exc)
         finally:
             self._fragments.let_go()
@@ -220,10 +201,10 @@ class JanusWebSocket(WebSocketConnection):
         except trio.BrokenResourceError as exc:
             cause = exc.__cause__
             if isinstance(cause, ssl.SSLError):
-                raise _Ended(tls_text(cause), tls=True) from None
-            raise _Ended(f"connection lost: {cause or 'reset'}") from None
+                raise Ended(tls_text(cause), tls=True) from None
+            raise Ended(f"connection lost: {cause or 'reset'}") from None
         if not data:
-            raise _Ended("Janus closed the connection")
+            raise Ended("Janus closed the connection")
         return bytes(data)  # bytes already; the type of a stream is wider
 
     async def _handle_whole_frames(self, data: bytes) -> bytes:
@@ -235,15 +216,25 @@ class JanusWebSocket(WebSocketConnection):
         if not payloads and not unfinished:
             return data
         # A part of a frame is a sign of life, too: no pong can come inside it.
-        self.last_received = trio.current_time()
-        for number, payload in enumerate(payloads, 1):
+        self._last_received = trio.current_time()
+        number = size = 0
+        for payload in payloads:
+            number += 1
+            size += len(payload)
             try:
                 text = payload.decode()
             except UnicodeDecodeError:
-                raise _Ended("Janus sent invalid UTF-8") from None
-            self._report(text if len(text) <= self._options.max_message_size else self._fragments.too_long(text))
-            if not number % BATCH:
-                await trio.lowlevel.checkpoint()
+                raise Ended("Janus sent invalid UTF-8") from None
+            if len(text) <= self._short:
+                self._reports.on_text(text)
+            else:
+                await self._report(
+                    text if len(text) <= self._options.max_message_size else self._fragments.too_long(text)
+                )
+            if number == BATCH or size > BATCH_BYTES:
+                number = size = 0
+                with self._handling():
+                    await trio.lowlevel.checkpoint()
         self._reports.on_frames()
         return data
 
@@ -256,18 +247,22 @@ class JanusWebSocket(WebSocketConnection):
         return frames._message_decoder.opcode is None and decoder.header is None and not len(decoder.buffer)
 
     async def _handle_events(self) -> None:
-        number = 0
+        number = handled = size = 0
         for number, event in enumerate(self._wsproto.events(), 1):
             if number == 1:
-                self.last_received = trio.current_time()
+                self._last_received = trio.current_time()
             if isinstance(event, TextMessage | BytesMessage):
-                self._handle_message(event)
+                size += len(event.data)
+                await self._handle_message(event)
             elif isinstance(event, Ping):
                 self._append(event.response())
             elif isinstance(event, CloseConnection):
-                raise _Ended(self._why_closed(event))
-            if not number % BATCH:
-                await trio.lowlevel.checkpoint()
+                raise Ended(self._why_closed(event))
+            handled += 1
+            if handled == BATCH or size > BATCH_BYTES:
+                handled = size = 0
+                with self._handling():
+                    await trio.lowlevel.checkpoint()
         if number:
             self._reports.on_frames()
 
@@ -281,20 +276,24 @@ class JanusWebSocket(WebSocketConnection):
             return "Janus sent invalid UTF-8"
         return f"Janus broke the WebSocket protocol: {event.reason}"
 
-    def _handle_message(self, event: TextMessage | BytesMessage) -> None:
+    async def _handle_message(self, event: TextMessage | BytesMessage) -> None:
         ends = {"frame_over": event.frame_finished, "message_over": event.message_finished}
-        self._report(self._fragments.add(event.data, **ends))
+        await self._report(self._fragments.add(event.data, **ends))
 
-    def _report(self, message: str | Refused | None) -> None:
+    async def _report(self, message: str | Refused | None) -> None:
         if isinstance(message, str):
-            self._reports.on_text(message)
+            if len(message) <= LONG:
+                self._reports.on_text(message)
+            else:
+                with self._handling():
+                    await self._reports.on_long_text(message)
         elif message is not None:
             self._reports.on_refused(message.reason, message.head, too_large=message.too_large)
 
-
-class _Ended(Exception):
-    """The connection ended; the text says why. ``tls``: the peer said it in TLS."""
-
-    def __init__(self, text: str, *, tls: bool = False) -> None:
-        super().__init__(text)
-        self.tls = tls
+    @contextmanager
+    def _handling(self) -> Iterator[None]:
+        """While what came is being handled, nobody can say that nothing came."""
+        self._busy = True
+        yield
+        self._busy = False
+        self._last_received = trio.current_time()

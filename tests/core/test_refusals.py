@@ -36,6 +36,8 @@ REFUSED = [
     (b"which", "not JSON: >which<: Expecting value (byte 0)"),
     (b"[" * 1000, "nested deeper than 400"),
     (b'{"id":' + b"9" * 5000 + b"}", "an integer has thousands of digits"),
+    (b'{"id":[' + b"0," * 10_000 + b"0]}", "has more than 10000 elements"),
+    (call("which", "[" + "[]," * 10_000 + "[]]"), "has more than 10000 elements"),
     (b"[]", "batches are not served"),
     (b"5", "a request is a JSON object"),
     (b'{"id":1,"jsonrpc":"1.0","method":"which","params":[]}', "member 'jsonrpc' is not \"2.0\""),
@@ -90,6 +92,7 @@ async def test_a_notification_that_is_refused_is_logged_once(caplog: pytest.LogC
     [
         ('{"janus":"message","handle_id":$var(h)}', f'not JSON at "handle_id": >$var(h)<: {VARIABLES}'),
         ('{"janus":"x","display":"ж","handle_id":$var(h)}', f'not JSON at "handle_id": >$var(h)<: {VARIABLES}'),
+        ('{"a":[' + "[]," * 9_000 + "0]}", "janus_command cannot be read: has more than 10000 elements"),
         ({"janus": 5}, "member 'janus' is not a string"),
         ({"janus": "destroy"}, "destroy"),
     ],

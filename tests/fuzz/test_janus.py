@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from bridge.errors import BridgeError
 from bridge.protocol.janus_url import JanusUrl
-from bridge.transport.janus_ws import JanusWebSocket, WebSocketOptions
+from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.fuzz.targets import fuzz
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, accept_key, fragments, frame
 from tests.support.json_values import json_texts, values
@@ -40,6 +41,9 @@ class Reports:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+
+    async def on_long_text(self, text: str) -> None:
+        self.on_text(text)
 
     def on_text(self, text: str) -> None:
         self.told.append(("text", text))

@@ -8,7 +8,7 @@ import trio
 
 from bridge.core.environment import LinkSettings
 from bridge.errors import TransactionLost
-from bridge.transport.janus_ws import WebSocketOptions
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import FakeJanus, Message, Reply, open_fake_janus
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, fragments, frame

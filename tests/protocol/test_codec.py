@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
-from bridge.protocol.codec import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, MAX_DEPTH, OWN
+from bridge.protocol.codec import (
+    INT32_MAX,
+    INT32_MIN,
+    INT64_MAX,
+    INT64_MIN,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    OWN,
+    TooManyElements,
+    parse,
+    refuse_many,
+)
 from tests.support import json_values
 
 
@@ -184,3 +195,36 @@ def test_integer_reads_what_widen_wrote(number: int) -> None:
 )
 def test_integer_takes_nothing_but_canonical_decimals_within_64_bits(value: Any) -> None:
     assert codec.integer(value) is None
+
+
+# The bound on what a text may cost
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize(
+    ("unit", "elements"),
+    [("0,", 1), ("[],", 2), ("{},", 2), ('"",', 1), ('{"a":{}},', 3), ('"\\"","a,[{",', 2), ("1.5,", 1)],
+)
+def test_elements_are_counted_before_anything_is_made_of_them(unit: str, elements: int, encoded: bool) -> None:
+    most = 300
+
+    def text(times: int) -> Any:
+        made = f"[{unit * times}0]"
+        return made.encode() if encoded else made
+
+    refuse_many(text(most // elements - 10), most)
+    with pytest.raises(TooManyElements, match="has more than 300 elements"):
+        refuse_many(text(most // elements + 10), most)
+
+
+def test_what_stands_in_strings_is_no_element() -> None:
+    sdp = 'a=x,[{:\\r\\n\\\\\\" ' * 5000
+    assert parse(f'{{"sdp":"{sdp}"}}', 10)["sdp"].startswith("a=x,[{")
+
+
+def test_a_message_of_many_small_elements_is_refused() -> None:
+    with pytest.raises(TooManyElements):
+        parse("[" + "0," * MAX_ELEMENTS + "0]")
+    with pytest.raises(TooManyElements):
+        parse('["' + '","' * (8 * MAX_ELEMENTS) + '"]')
+    assert len(parse("[" + "0," * (MAX_ELEMENTS // 2) + "0]")) == MAX_ELEMENTS // 2 + 1

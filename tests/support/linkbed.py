@@ -23,7 +23,7 @@ from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
 from bridge.protocol.session import SavedSession
 from bridge.transport.janus_connect import open_and_run
-from bridge.transport.janus_ws import WebSocketOptions
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN
 

@@ -12,7 +12,8 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, Reques
 
 from bridge.protocol.janus_url import JanusUrl
 from bridge.transport.direct_stream import direct
-from bridge.transport.janus_ws import JanusWebSocket, WebSocketOptions
+from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import in_time
 
 URL = JanusUrl.parse("ws://janus.example:1234/janus?key=1")
@@ -26,6 +27,9 @@ class Record:
     refused: list[str] = field(default_factory=list)
     frames: int = 0
     stalls: int = 0
+
+    async def on_long_text(self, text: str) -> None:
+        self.on_text(text)
 
     def on_text(self, text: str) -> None:
         self.texts.append(text)

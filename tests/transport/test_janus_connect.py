@@ -10,7 +10,8 @@ from bridge.errors import ConnectFailed
 from bridge.protocol.janus_url import JanusUrl
 from bridge.transport import janus_connect
 from bridge.transport.janus_connect import open_and_run
-from bridge.transport.janus_ws import JanusWebSocket, WebSocketOptions
+from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import in_time
 from tests.support.fake_janus import Greeting, open_fake_janus
 from tests.support.ws_pair import URL, Record, Server

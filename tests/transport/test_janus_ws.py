@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.events import AcceptConnection, Request
 
-from bridge.transport.janus_ws import BATCH, JanusWebSocket, WebSocketOptions
+from bridge.transport.janus_ws import BATCH, JanusWebSocket
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.frames import CONTINUATION, PING, PONG, TEXT, fragments, frame
 from tests.support.ws_pair import URL, Record, Server, opened, settled
 
@@ -118,7 +119,7 @@ async def test_every_frame_and_part_of_one_is_a_sign_of_life() -> None:
     beginning = frame(TEXT, b"x" * 200)[:100]  # no pong can come inside it
     for wire in (frame(PONG, b""), frame(PING, b""), frame(TEXT, b"x"), frame(TEXT, b"x", final=False), beginning):
         async with opened() as (websocket, server, record, _):
-            websocket.last_received = -1.0
+            websocket._last_received = -1.0
             await server.stream.send_all(wire)
             await settled()
             assert websocket.last_received > 0

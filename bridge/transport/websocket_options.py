@@ -1,0 +1,52 @@
+"""What a WebSocket to a Janus is given: whom it tells, and its limits.
+
+Owns these two lists, and the exception that says how one ended. Must not know the WebSocket library.
+"""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge.protocol.budget import Budget
+from bridge.protocol.upgrade import Headers
+
+_NO_END = 2**62
+
+
+class Reports(Protocol):
+    """What is told while the connection runs. None of it waits but ``on_long_text``, for which its reader does."""
+
+    def on_text(self, text: str) -> None: ...
+
+    async def on_long_text(self, text: str) -> None: ...
+
+    def on_frames(self) -> None: ...
+
+    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None: ...
+
+    def on_stalled(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketOptions:
+    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number;
+    ``headers`` of the upgrade request; ``tls_server_name`` is what the certificate has to name, None: the URL's host;
+    ``unfinished`` is the budget of messages that lack fragments, of all gateways.
+    """
+
+    send_timeout: float = 1.0
+    max_message_size: int = 4 * 2**20
+    max_frames: int | None = None
+    tls: ssl.SSLContext | None = None
+    tls_server_name: str | None = None
+    origin: str | None = None
+    headers: Headers = ()
+    unfinished: Budget = field(default_factory=lambda: Budget(_NO_END))
+
+
+class Ended(Exception):
+    """The connection ended; the text says why. ``tls``: the peer said it in TLS."""
+
+    def __init__(self, text: str, *, tls: bool = False) -> None:
+        super().__init__(text)
+        self.tls = tls
