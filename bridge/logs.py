@@ -39,15 +39,19 @@ class Handler(logging.StreamHandler[TextIO | LogStream]):
     written, with the count, when the window is over and anything is logged. ``clock`` in seconds.
     """
 
-    def __init__(self, stream: TextIO | LogStream, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO | LogStream, clock: Callable[[], float] = time.monotonic, hide: Hide = unchanged
+    ) -> None:
+        """``hide`` takes secrets out of what is cut: half of one would not be known any more."""
         super().__init__(stream)
         self._clock = clock
+        self._hide = hide
         self._floods: dict[_Key, _Flood] = {}  # in the order in which they began
 
     def emit(self, record: logging.LogRecord) -> None:
         now = self._clock()
         self._close_before(now - WINDOW)
-        record = _bounded(record)
+        record = _bounded(record, self._hide)
         about = str(record.args[0]) if record.name == _OF_GATEWAYS and record.args else ""  # type: ignore[index]
         flood = self._floods.setdefault((record.pathname, record.lineno, about), _Flood(now))
         flood.count += 1
@@ -85,20 +89,22 @@ def _with(record: logging.LogRecord, words: str) -> logging.LogRecord:
     return record
 
 
-def _bounded(record: logging.LogRecord) -> logging.LogRecord:
+def _bounded(record: logging.LogRecord, hide: Hide) -> logging.LogRecord:
     """With arguments that are not too long."""
     if isinstance(record.args, tuple):
         record = copy.copy(record)
-        record.args = tuple(map(_cut, record.args or ()))
+        record.args = tuple(_cut(value, hide) for value in record.args or ())
     return record
 
 
-def _cut(value: object) -> object:
+def _cut(value: object, hide: Hide) -> object:
     if isinstance(value, (int, float)):
         return value
     if not isinstance(value, (str, bytes)):
         value = str(value)
-    return value if len(value) <= MAX_ARGUMENT else f"{value[:MAX_ARGUMENT]!s}... ({len(value)} characters)"
+    if len(value) <= MAX_ARGUMENT:
+        return value
+    return f"{hide(str(value[: 2 * MAX_ARGUMENT]))[:MAX_ARGUMENT]}... ({len(value)} characters)"
 
 
 class TextFormatter(logging.Formatter):
@@ -178,7 +184,7 @@ def set_up(
     formatter = (JsonFormatter if form == "json" else TextFormatter)(journal=journal, hide=hide)
     if stream is None:
         stream = _stderr(lambda lost: formatter.format(_lost(lost)) + "\n")
-    handler = Handler(stream)
+    handler = Handler(stream, hide=hide)
     handler.setFormatter(formatter)
     root = logging.getLogger("bridge")
     for old in list(root.handlers):

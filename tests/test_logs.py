@@ -134,6 +134,15 @@ def test_secrets_are_hidden_in_tracebacks_too(form: str, log_to: Log) -> None:
     assert stream.getvalue().count("***") == 2
 
 
+def test_a_secret_at_the_place_of_a_cut_leaves_nothing_of_it(log_to: Log) -> None:
+    log_to()
+    stream = io.StringIO()
+    logs.set_up(3, "text", stream, hide=lambda text: text.replace("hunter22", "***"))
+    logging.getLogger("bridge.mi").error("%s", "x" * (logs.MAX_ARGUMENT - 4) + "hunter22")
+    assert "x***" in stream.getvalue()
+    assert "hunt" not in stream.getvalue()
+
+
 def test_a_stream_that_takes_nothing_harms_nobody(capsys: pytest.CaptureFixture[str], log_to: Log) -> None:
     log_to()
     full = open("/dev/full", "w")  # noqa: SIM115 -- its close fails too

@@ -53,6 +53,7 @@ async def error_of(serve: Callable[[trio.SocketStream], Awaitable[None]], deadli
         packet(0, GREETING[:25]),
         packet(0, b"\xff"),
         packet(0, b"\xff\x15\x04#28000Go\naway\x1b[31m"),
+        packet(0, b"\xff\x15\x04#28000Access denied with " + PASSWORD.encode()),
         packet(0, GREETING) + packet(2, b""),
         packet(0, GREETING) + packet(2, b"\xfe"),
         packet(0, GREETING) + packet(2, b"\xfesuch_plugin\0"),
