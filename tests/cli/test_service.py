@@ -205,13 +205,12 @@ def test_a_systemctl_that_cannot_answer_is_done_without(
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("named", [False, True])
-def test_status_and_mi_go_where_the_configuration_says(
+def test_calls_go_where_the_configuration_says(
     tls: bool, named: bool, machine: Path, install: Install, ran: Callable[..., Ran]
 ) -> None:
     certificates = issue(machine, "sip1.example.org")
     server = Http(certificates if tls else None)
     try:
-        server.answer = b'{"jsonrpc":"2.0","result":{"Gateways":[]},"id":"1"}'
         port = server.netloc.rpartition(":")[2]
         config = machine / ("other.toml" if named else "janus-bridge.toml")
         config.write_text(f'[mi]\nhttp = ["0.0.0.0:{port}"]\ntoken = "hunter2"\nhttp_root = "root"\n')
@@ -220,7 +219,7 @@ def test_status_and_mi_go_where_the_configuration_says(
                 file.write(f'http_tls_cert = "{certificates.cert}"\nhttp_tls_key = "{certificates.key}"\n')
         install()
         option = ["-c", str(config)] if named else []
-        assert ran("status", *option)[0] == 0
+        assert ran("mi", "which", *option)[0] == 0
         assert (server.path, server.headers["Authorization"]) == ("/root", "Bearer hunter2")
         # What is named is not sent the service's token.
         ran("mi", "x", "--url", f"http://{server.netloc}/mi")

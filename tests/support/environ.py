@@ -8,9 +8,10 @@ from pathlib import Path
 
 
 def bare(home: Path) -> dict[str, str]:
-    """Of a user with nothing but a home."""
+    """Of a user with nothing but a home. Its state is there by name, too: no service of this machine is looked for."""
     measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    return {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **measured}
+    state = str(home / ".local" / "state" / "janus-bridge")
+    return {"HOME": str(home), "STATE_DIRECTORY": state, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **measured}
 
 
 def unmeasured(environ: dict[str, str]) -> dict[str, str]:
