@@ -18,6 +18,9 @@ SHORTEST_SILENCE = 2.0  # seconds
 # Intervals without a frame until a ping. A bit over one: the answer to a keepalive comes a bit after one. Clearly under
 # two: the pong must have its time.
 PING_AFTER = 1.25
+# Turns of the event loop between the end of the time and the verdict: a loop that stood still for a while runs timers
+# and readers in any order, and what lies in the kernel has to be read first.
+DOUBTS = 2
 LATE = 1.0  # seconds; a beat that comes later says that this process was stopped, or its machine
 
 
@@ -50,6 +53,7 @@ class Heart:
         self._pinged = 0.0
         self._due = 0.0
         self._awake_since = 0.0
+        self._doubts = DOUBTS
 
     @property
     def interval(self) -> float:
@@ -92,8 +96,13 @@ class Heart:
             self._awake_since = now  # the silence was ours: what Janus said is still to be read, or it was not asked
         # Compared as the deadline was made: the difference may come out a hair under it, and this run for ever.
         if now >= self._verdict_at:
-            self._silent(connection)
+            if self._doubts:
+                self._doubts -= 1
+                self._timers.call_at(now, self._beat)
+            else:
+                self._silent(connection)
             return
+        self._doubts = DOUBTS
         if now >= self._next_keepalive:
             self._next_keepalive = now + self.interval
             for session in self._traffic.book:

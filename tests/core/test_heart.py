@@ -116,6 +116,21 @@ async def test_part_of_a_message_is_a_sign_of_life(autojump_clock: MockClock) ->
         assert bed.names() == ["connected"]
 
 
+@pytest.mark.parametrize("stall", [0.6, 0.9, 30.0])
+async def test_what_came_while_the_loop_stood_still_is_read_before_the_verdict(
+    autojump_clock: MockClock, stall: float
+) -> None:
+    for _ in range(12):  # timers and readers of one turn run in any order
+        janus = TickingJanus(latency=0.3)
+        async with gateway(janus, ping_interval=1.0) as bed:
+            janus.answers = janus.pongs = False
+            await trio.sleep_until(janus.sockets[0].last_received + 1.5)
+            janus.sockets[0].say(FRAME)
+            autojump_clock.jump(stall)
+            await trio.sleep(0.1)
+            assert bed.names() == ["connected"]
+
+
 @pytest.mark.parametrize(("ping_interval", "silence"), [(5.0, 10.0), (1.0, 2.0), (0.5, 2.0)])
 async def test_silence_is_two_intervals_and_at_least_two_seconds(
     autojump_clock: MockClock, ping_interval: float, silence: float
