@@ -10,7 +10,7 @@ PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon
 
-.PHONY: demo test quick coverage fuzz soak lint bench clean
+.PHONY: demo test quick test-systemd coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -21,7 +21,11 @@ test: lint ## everything: linters, types, layers, and all tests on real servers
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not janus and not mysql and not opensips and not browser and not program"
+	QUICK=1 $(PYTEST) -m "not janus and not mysql and not opensips and not browser and not program and not systemd"
+
+test-systemd: $(VENV)/.dev ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
+	@tools/systemd-tree .systemd-tree $(VENV)
+	$(BIN)/python -m pytest -m systemd tests/systemd
 
 coverage: COVERAGE = 1
 coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
@@ -45,6 +49,7 @@ bench: $(VENV)/.dev ## what is measured, beside the thing it is compared with
 	@if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; else echo "bench: nothing to measure yet"; fi
 
 clean: ## what the other targets made in this folder
+	rm -rf --one-file-system .systemd-tree
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 

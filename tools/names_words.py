@@ -20,6 +20,8 @@ ENVIRONMENT = {
     "STATE_DIRECTORY": "the state directory, from systemd; unless `state.dir` is set",
     "HOME": "where `~/.local/state/janus-bridge` is, without `STATE_DIRECTORY`",
     "NOTIFY_SOCKET": "where systemd hears that the bridge is ready, reloads and stops",
+    "RUNTIME_DIRECTORY": "where `janus-bridge reload` finds what became of a reload, from systemd",
+    "MAINPID": "the service that `janus-bridge reload` reloads, from systemd",
     "WATCHDOG_USEC": "how often systemd wants a sign of life",
     "WATCHDOG_PID": "from which process",
     "JOURNAL_STREAM": "whether logs go to the journal, and so with priorities instead of times",

@@ -3,6 +3,7 @@
 Owns which listeners there are. Must not know methods: all lead to one ``dispatch``.
 """
 
+import hashlib
 import logging
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ import trio
 
 from bridge.config import Config, MiSettings
 from bridge.errors import ConfigError
-from bridge.files import require_file
+from bridge.files import read_file, require_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch
@@ -54,6 +55,7 @@ class Listeners:
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
         self._tls: ssl.SSLContext | None = None
+        self._certificate = b""  # digest of its files
         self._http: list[Listener] = []
         self._datagram: list[MiSocket] = []
         self._fifo: MiFifo | None = None
@@ -62,7 +64,7 @@ class Listeners:
     async def bind(self, config: Config) -> None:
         """Bind everything. Raises ConfigError that names key and address at fault."""
         mi = config.mi
-        self._tls = server_context(mi)
+        self._tls, self._certificate = server_context(mi), _digest(mi)
         with _blamed("roles:"):
             self._grant(mi)
         for address in mi.http:
@@ -73,7 +75,7 @@ class Listeners:
                 self._datagram.append(open_datagram(address, mi.unix_mode, mi.unix_group))
         if mi.fifo is not None:
             with _blamed("fifo"):
-                self._fifo = MiFifo(mi.fifo, mi.fifo_mode, mi.fifo_reply_dir)
+                self._fifo = MiFifo(mi.fifo, mi.fifo_mode, mi.fifo_reply_dir, mi.unix_group)
 
     async def serve(self, config: Config, nursery: trio.Nursery) -> None:
         """Answer from now on."""
@@ -102,19 +104,25 @@ class Listeners:
             self._stops.append(self._fifo.stop)
             log.info("listening on fifo %s", mi.fifo)
 
-    def reload(self, config: Config) -> None:
-        """Take tokens, roles, networks and the certificate as they are configured now."""
+    def reload(self, config: Config) -> tuple[bool, list[str]]:
+        """Take tokens, roles, networks and the certificate as they are configured now.
+
+        Returns whether the certificate is another one, and a line for each thing that stays as it was.
+        """
+        before, faults = self._certificate, []
         try:
             self._grant(config.mi)
         except ConfigError as exc:
-            log.error("[mi] roles: %s; the roles and tokens from before stay in use", exc)
+            faults.append(f"[mi] roles: {exc}; the roles and tokens from before stay in use")
         if self._tls is not None:
             try:
                 _load_certificate(self._tls, config.mi)
+                self._certificate = _digest(config.mi)
             except ConfigError as exc:
-                log.error("%s; the certificate from before stays in use", exc)
+                faults.append(f"{exc}; the certificate from before stays in use")
         if self._fifo is not None:
             self._fifo.check()
+        return self._certificate != before, faults
 
     def _grant(self, mi: MiSettings) -> None:
         """Who may do what, from now on. Raises ConfigError for a user or group that is not there."""
@@ -163,6 +171,17 @@ def _load_certificate(context: ssl.SSLContext, mi: MiSettings) -> None:
     except OSError as exc:
         key = "" if mi.http_tls_key is None else f", http_tls_key {mi.http_tls_key}"
         raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}{key}: {pem_text(exc)}") from None
+
+
+def _digest(mi: MiSettings) -> bytes:
+    """Another one for another certificate or key. Raises ConfigError."""
+    found = hashlib.sha256()
+    try:
+        for file in filter(None, (mi.http_tls_cert, mi.http_tls_key)):
+            found.update(read_file(file, PEM_MAX))
+    except OSError as exc:
+        raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}: {exc.strerror}") from None
+    return found.digest()
 
 
 def _no_password() -> str:

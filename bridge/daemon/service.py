@@ -7,6 +7,7 @@ end before outer ones: listeners, then commands in flight, then events, then lin
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -16,12 +17,14 @@ from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
 from bridge.daemon.listeners import Listeners
+from bridge.daemon.news import news_of
 from bridge.daemon.pages import pages_of
 from bridge.daemon.parts import build, database_of, noted, secrets_of_rows
-from bridge.errors import BridgeError, TableUnavailable, WrongTableVersion
+from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
+from bridge.transport.reload_verdict import write_verdict
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
 from bridge.transport.systemd import Notifier
@@ -162,36 +165,45 @@ class Service:
                 await self._reload()
 
     async def _reload(self) -> None:
-        """SIGHUP (contract 3.4): what may change does, the rest is named."""
+        """SIGHUP (contract 3.4), told to systemd while it lasts, and its outcome to who asked for it by the unit."""
+        began = time.monotonic()
+        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={began * 1e6:.0f}")
         try:
             new = self._load()
+            for path, reason in conflicts(reloaded(self._config, new)):  # e.g. no token, but the listeners of before
+                raise ConfigError(f"{'.'.join(path)} {reason} until a restart")
         except BridgeError as exc:
-            log.error("reload: %s; everything stays as it is", exc)
-            return
-        merged = reloaded(self._config, new)
-        for path, reason in conflicts(merged):  # e.g. no token any more, but the listeners of before
-            log.error("reload: %s %s until a restart; everything stays as it is", ".".join(path), reason)
-            return
+            faults = [f"{exc}; everything stays as it is"]
+        else:
+            faults = await self._take(new)
+        for fault in faults:
+            log.error("reload: %s", fault)
+        self._tell_status("READY=1")
+        write_verdict(began, faults)
+
+    async def _take(self, new: Config) -> list[str]:
+        """What may change does, the rest is named. Returns a line for each thing that could not be taken."""
         changes = difference(self._config, new)
         for key in changes.restart:
             log.warning("reload: %s was changed; it needs a restart", key)
-        self._config = config = merged
+        self._config = config = reloaded(self._config, new)
         self._redaction.know("configuration", secrets_of(config))
         parts = self._parts
         logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
-        self._listeners.reload(config)
+        certificate, faults = self._listeners.reload(config)
         parts.evi.configure(config.events.subscribers)
-        parts.links.credentials_changed(parts.gateways.changed(config))
+        others = parts.gateways.changed(config)
+        parts.links.credentials_changed(others)
         database = database_of(config)
         parts.table.rows, parts.saved_table.source = noted(database.rows, self._redaction), database.name
+        table = None
         try:
-            result, _ = await parts.table.reload()
+            table, _ = await parts.table.reload()
         except TableUnavailable as exc:
-            log.error("reload: %s; the gateways stay as they are", exc)
-        else:
-            counts = map(len, (result.added, result.changed, result.removed))
-            log.info("reload: done, %d gateways added, %d changed, %d removed", *counts)
-        self._tell_status()
+            faults.append(f"{exc}; the gateways stay as they are")
+        news = news_of(changes.reloadable, others, table, certificate=certificate)
+        log.info("reload: done%s; %s", " in part" if faults else "", news)
+        return faults
 
     async def _watchdog(self) -> None:
         """Fed by the event loop itself: a loop that hangs is restarted by systemd."""

@@ -37,16 +37,17 @@ _Ask: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 class MiFifo:
     """The FIFO that ``serve_mi_fifo`` reads."""
 
-    def __init__(self, path: str, mode: int, reply_dir: str) -> None:
+    def __init__(self, path: str, mode: int, reply_dir: str, group: str | None = None) -> None:
         """Raises ConfigError. ``reply_dir`` may end with a slash or not."""
         self.path = path
         self.reply_dir = reply_dir if reply_dir.endswith("/") else reply_dir + "/"
         self.listening = trio.CancelScope()
         self._mode = mode
+        self._group = group
         self._owned = OwnedPath(path)
         self._idle = trio.CancelScope()
         try:
-            self._fd = make_fifo(self._owned, mode)
+            self._fd = make_fifo(self._owned, mode, group)
         except BaseException:
             self._owned.close()
             raise
@@ -74,7 +75,7 @@ class MiFifo:
         if self._owned.is_ours():
             return
         try:
-            fd = make_fifo(self._owned, self._mode)
+            fd = make_fifo(self._owned, self._mode, self._group)
         except ConfigError as exc:
             log.warning("the MI FIFO is gone and cannot be made anew: %s", exc)
             return

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from bridge.errors import ConfigError
+from bridge.transport.unix_path import path_fault
 
 
 class StateDir:
@@ -26,7 +27,7 @@ class StateDir:
         except FileExistsError:
             raise self._fault("Not a directory") from None
         except OSError as exc:
-            raise self._fault(exc.strerror) from None
+            raise self._fault(path_fault(exc, str(self.path))) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -71,7 +71,7 @@ def bind_datagram(path: str, mode: int, group: str | None) -> tuple[socket.socke
 
     ``mode`` are the file's permissions (0o660), ``group`` the name or number of its group, None for the process's own.
     """
-    gid = -1 if group is None else _gid(group)
+    gid = _gid(group)
     owned = OwnedPath(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
@@ -81,33 +81,35 @@ def bind_datagram(path: str, mode: int, group: str | None) -> tuple[socket.socke
         # Before there is a name: every datagram says who sent it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         owned.replace(_socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
-        os.chown(path, -1, gid)
+        _give(path, os.lstat(path).st_gid, gid)
         os.chmod(path, mode)
     except BaseException as exc:
         sock.close()
         owned.close()
         if isinstance(exc, OSError):
-            raise ConfigError(f"unix:{path}: {exc.strerror or exc}") from None
+            raise ConfigError(f"unix:{path}: {path_fault(exc, path)}") from None
         raise
     return sock, owned
 
 
-def make_fifo(owned: OwnedPath, mode: int) -> int:
+def make_fifo(owned: OwnedPath, mode: int, group: str | None = None) -> int:
     """Create the FIFO and open it for reading: a non-blocking file descriptor that never sees an end of file.
 
-    Raises ConfigError with one line that says why it cannot be had.
+    ``mode`` and ``group`` as for ``bind_datagram``. Raises ConfigError with one line that says why it cannot be had.
     """
+    gid = _gid(group)
     try:
         owned.replace(_fifo_is_live, stat.S_ISFIFO, lambda: os.mkfifo(owned.path, mode & 0o600))
         # Opened for writing too: with a writer that never leaves, a read waits instead of reporting the end.
         fd = os.open(owned.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
+            _give(fd, os.fstat(fd).st_gid, gid)
             os.fchmod(fd, mode)
         except BaseException:
             os.close(fd)
             raise
     except OSError as exc:
-        raise ConfigError(f"{owned.path}: {exc.strerror}") from None
+        raise ConfigError(f"{owned.path}: {path_fault(exc, owned.path)}") from None
     return fd
 
 
@@ -116,7 +118,7 @@ def _lock(path: str) -> int:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise ConfigError(f"{path}: {exc.strerror}") from None
+            raise ConfigError(f"{path}: {path_fault(exc, path)}") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
@@ -128,6 +130,32 @@ def _lock(path: str) -> int:
         if _identity(path) == (found.st_dev, found.st_ino):
             return fd
         os.close(fd)
+
+
+def path_fault(exc: OSError, path: str) -> str:
+    """Why nothing can be made there, with the way out where it is the unit that forbids it."""
+    if exc.errno != errno.EROFS:
+        return exc.strerror or str(exc)
+    return (
+        f"{os.path.dirname(path)} is read-only for this process; systemd's unit lets it write in /run/janus-bridge and "
+        "its state directory alone: use these, or add a folder by ReadWritePaths= (systemctl edit janus-bridge)"
+    )
+
+
+def _give(file: str | int, has: int, gid: int | None) -> None:
+    """Give it to a group, where it has another one: a filter of system calls may forbid to."""
+    if gid is None or gid == has:
+        return
+    try:
+        os.chown(file, -1, gid)
+    except OSError as exc:
+        if exc.errno not in (errno.EPERM, errno.EINVAL):  # EINVAL: one that PrivateUsers= hides
+            raise
+        raise OSError(
+            exc.errno,
+            f"group {gid} can only be given by one of its members; under systemd make the service one by "
+            "SupplementaryGroups= (systemctl edit janus-bridge)",
+        ) from None
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -153,7 +181,9 @@ def _fifo_is_live(path: str) -> bool:
     return True
 
 
-def _gid(group: str) -> int:
+def _gid(group: str | None) -> int | None:
+    if group is None:
+        return None
     number = read_decimal(group, 2**32 - 2)
     if number is not None:
         return number

@@ -31,7 +31,8 @@ async def test_sighup_applies_table_secrets_subscribers_and_level(tmp_path: Path
             events__subscribers=[{"event": "E_JANUS_STATUS", "socket": events.name}],
             log__level=4,
         )
-        await site.reload("reload: done, 1 gateways added, 0 changed, 0 removed")
+        keys = "janus.janus_db_url, mi.token, events.subscribers, log.level"
+        await site.reload(f"reload: done; changed: {keys}, table: added gw2")
         with pytest.raises(RpcError, match="Unauthorized"):
             MiClient(bridge.mi_url, token="old").call("version")
         assert _level(MiClient(bridge.mi_url, token="new").call("log_level")) == 4
@@ -88,7 +89,7 @@ async def test_sighup_takes_a_new_certificate_and_keeps_the_old_one_where_it_is_
         await site.reload("the certificate from before stays in use")
         assert _trusts(bridge, certificates)
         first.write_bytes(second.cert.read_bytes() + second.key.read_bytes())
-        await site.reload("reload: done")
+        await site.reload("reload: done; changed: the content of mi.http_tls_cert")
         assert _trusts(bridge, second)
         assert not _trusts(bridge, certificates)
 

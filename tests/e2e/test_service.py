@@ -80,8 +80,12 @@ def test_ready_with_a_fresh_table_and_stopping(
     bridge = Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ).start()
     assert hears(systemd) == ["READY=1", "STATUS=table fresh, 1 gateways"]
     assert bridge.mi("version")["Server"].startswith("janus-bridge")  # ready means that the doors are open
+    before = time.monotonic()
     bridge.reload()
-    assert hears(systemd) == ["STATUS=table fresh, 1 gateways"]
+    reloading, began = hears(systemd)
+    assert reloading == "RELOADING=1"
+    assert before * 1e6 <= int(began.removeprefix("MONOTONIC_USEC=")) <= time.monotonic() * 1e6
+    assert hears(systemd) == ["READY=1", "STATUS=table fresh, 1 gateways"]
     assert bridge.stop() == 0
     assert hears(systemd) == ["STOPPING=1"]
 
@@ -163,7 +167,7 @@ def test_no_watchdog_is_fed_that_is_not_ours(tmp_path: Path, systemd: Receiver, 
         assert hears(systemd)[0] == "READY=1"
         bridge.mi("version")
         bridge.reload()
-        assert hears(systemd)[0].startswith("STATUS=")
+        assert hears(systemd)[0] == "RELOADING=1"
 
 
 def test_an_abstract_socket_is_notified_too(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -1,0 +1,196 @@
+"""The shipped unit under a real systemd: installed as the README says, with every key of the sample, reloaded."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge import resources
+from tests.support.certs import issue
+from tests.support.container import NEEDS_CONTAINER, PROGRAM, Container
+
+pytestmark = [*NEEDS_CONTAINER, pytest.mark.xdist_group("systemd")]
+
+CONFIG = "/etc/janus-bridge/janus-bridge.toml"
+SOCKET = "/run/janus-bridge/mi.sock"
+README_MI = f'[mi]\ndatagram = ["unix:{SOCKET}"]\n'
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """Installed by the README's lines, not started."""
+    with Container(tmp_path_factory.mktemp("container")) as booted:
+        users = booted.succeed(PROGRAM, "unit", "--sysusers")
+        booted.succeed("systemd-sysusers", "-", text=users)
+        booted.write("/etc/systemd/system/janus-bridge.service", booted.succeed(PROGRAM, "unit"))
+        booted.succeed("systemctl", "daemon-reload")
+        yield booted
+
+
+@pytest.fixture
+def service(debian: Container) -> Iterator["Service"]:
+    yield Service(debian)
+    debian.run("systemctl", "stop", "janus-bridge")
+    debian.run("rm", "-rf", CONFIG, "/etc/systemd/system/janus-bridge.service.d", "/var/lib/janus-bridge/janus.db")
+    debian.succeed("systemctl", "daemon-reload")
+
+
+class Service:
+    """The unit, and what its journal says since the last start."""
+
+    def __init__(self, debian: Container) -> None:
+        self.debian = debian
+        self._cursor = ""
+
+    def configure(self, text: str) -> None:
+        self.debian.write(CONFIG, text, "0600", "janus-bridge")
+
+    def drop_in(self, text: str) -> None:
+        """As ``systemctl edit`` would."""
+        self.debian.write("/etc/systemd/system/janus-bridge.service.d/override.conf", f"[Service]\n{text}\n")
+        self.debian.succeed("systemctl", "daemon-reload")
+
+    def start(self, text: str) -> bool:
+        """With this configuration; whether it is up."""
+        self.configure(text)
+        shown = self.debian.succeed("journalctl", "-n0", "--show-cursor")
+        self._cursor = shown.rpartition("-- cursor: ")[2].strip()
+        return self.debian.run("systemctl", "start", "janus-bridge").returncode == 0
+
+    def reload(self) -> bool:
+        return self.debian.run("systemctl", "reload", "janus-bridge").returncode == 0
+
+    def show(self, name: str) -> str:
+        return self.debian.succeed("systemctl", "show", "--value", "-p", name, "janus-bridge").strip()
+
+    @property
+    def journal(self) -> str:
+        self.debian.succeed("journalctl", "--sync")
+        since = [f"--after-cursor={self._cursor}"] if self._cursor else []
+        return self.debian.succeed("journalctl", "-u", "janus-bridge", "-o", "cat", *since)
+
+    def stat(self, path: str) -> str:
+        """Mode, user and group."""
+        return self.debian.succeed("stat", "-c", "%a %U:%G", path).strip()
+
+
+def test_the_readme_s_socket_is_there_for_the_group(service: Service) -> None:
+    assert service.start(README_MI), service.journal
+    assert service.stat(SOCKET) == "660 janus-bridge:opensips"
+    assert service.show("StatusText").startswith("table fresh")
+
+
+@pytest.mark.parametrize("group", ["opensips", "www-data"])
+def test_sockets_and_fifo_get_a_group_of_the_service(service: Service, group: str) -> None:
+    service.drop_in("SupplementaryGroups=www-data")
+    text = f'{README_MI}fifo = "/run/janus-bridge/fifo"\nunix_group = "{group}"\n'
+    assert service.start(text), service.journal
+    assert service.stat(SOCKET) == f"660 janus-bridge:{group}"
+    assert service.stat("/run/janus-bridge/fifo") == f"660 janus-bridge:{group}"
+
+
+def test_another_group_is_refused_with_the_way_out(service: Service) -> None:
+    assert not service.start(f'{README_MI}unix_group = "www-data"\n')
+    line = f"[mi] datagram unix:{SOCKET}: group 33 can only be given by one of its members; under systemd make the "
+    assert line + "service one by SupplementaryGroups= (systemctl edit janus-bridge)" in service.journal
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[mi]\nfifo = "/tmp/fifo"\n', "[mi] fifo /tmp/fifo.lock: /tmp is read-only for this process"),
+        ('[mi]\ndatagram = ["unix:/var/x"]\n', "[mi] datagram /var/x.lock: /var is read-only for this process"),
+        ('[state]\ndir = "/srv/x"\n', "[state] dir /srv/x: /srv is read-only for this process"),
+    ],
+)
+def test_a_place_that_the_unit_forbids_is_named(service: Service, text: str, complaint: str) -> None:
+    assert not service.start(text)
+    assert complaint in service.journal
+    assert "ReadWritePaths=" in service.journal
+
+
+def test_it_is_never_given_up(service: Service) -> None:
+    assert service.show("StartLimitIntervalUSec") == "0"
+
+
+def test_a_reload_that_is_refused_fails_and_one_that_is_taken_says_what_changed(service: Service) -> None:
+    assert service.start(README_MI), service.journal
+    pid = service.show("MainPID")
+    assert service.reload(), service.journal
+    assert "reload: done; nothing changed" in service.journal
+
+    bad = {
+        "[mi]\ntoken = 7\n": "everything stays as it is",
+        "[mi\n": "is no TOML",
+        "[mi]\nroles = 1\n": "[mi] roles",
+        f"{README_MI}roles = [{{role = 'commands', users = ['nobody-of-that-name']}}]\n": "stay in use",
+        '[janus]\njanus_db_url = "sqlite:///nowhere/x.db"\n': "the gateways stay as they are",
+    }
+    for text, complaint in bad.items():
+        service.configure(text)
+        assert not service.reload(), text
+        assert complaint in service.journal
+        assert (service.show("ActiveState"), service.show("MainPID")) == ("active", pid)
+
+    url = "sqlite:////var/lib/janus-bridge/other.db"
+    as_service, option = ("runuser", "-u", "janus-bridge", "--", PROGRAM), ("-o", f'janus.janus_db_url="{url}"')
+    service.debian.succeed(*as_service, "db", "init", *option)
+    service.debian.succeed(*as_service, "db", "add", "gw1", "janusws://127.0.0.1:1/janus", *option)
+    table = f'[janus]\njanus_db_url = "{url}"\n'
+    subscribers = '[events]\nsubscribers = [{event = "E_JANUS_EVENT", socket = "udp:127.0.0.1:9"}]\n'
+    service.configure(f"{table}{README_MI}token = 'secret-token'\n{subscribers}[log]\nlevel = 4\n")
+    assert service.reload(), service.journal
+    line = next(line for line in service.journal.splitlines() if "reload: done; changed: " in line)
+    for what in ("janus.janus_db_url", "mi.token", "events.subscribers", "log.level", "table: added gw1"):
+        assert what in line
+    assert "secret-token" not in service.journal
+
+
+def test_a_reload_of_a_service_that_ends_meanwhile_fails(service: Service) -> None:
+    assert service.start(README_MI), service.journal
+    service.drop_in(f"ExecReload=\nExecReload=/bin/kill -KILL $MAINPID\nExecReload={PROGRAM} reload")
+    assert not service.reload()
+
+
+def test_every_key_of_the_sample(service: Service, tmp_path: Path) -> None:
+    """All at once, with what they name: files with these names, and a database instead of a MySQL server."""
+    certificates = issue(tmp_path)
+    pem = certificates.cert.read_text() + certificates.key.read_text()
+    for name in ("mysql-ca", "mysql-client", "janus-ca", "client", "mi"):
+        service.debian.write(f"/etc/janus-bridge/{name}.pem", pem, "0600", "janus-bridge")
+    for name in ("mysql-client", "client", "mi"):
+        service.debian.write(f"/etc/janus-bridge/{name}.key", certificates.key.read_text(), "0600", "janus-bridge")
+    service.debian.write("/etc/janus-bridge/db-password", "secret\n", "0600")
+    service.drop_in("LoadCredential=db-password:/etc/janus-bridge/db-password")
+    text = uncommented()
+    parsed = tomllib.loads(text)
+    assert parsed["mi"]["unix_group"] == "opensips"
+    assert service.start(text), service.journal
+    assert service.stat(SOCKET) == "660 janus-bridge:opensips"
+    assert service.stat("/run/janus-bridge/fifo") == "660 janus-bridge:opensips"
+    assert service.reload(), service.journal
+    assert re.findall(".*(?:ERROR|CRITICAL|Permission|not permitted).*", service.journal) == []
+
+
+def uncommented() -> str:
+    """The sample with every key in effect; where it shows no useful value, one is put there."""
+    text = resources.path("opensips-examples/janus-bridge.toml").read_text(encoding="utf-8")
+    lines = []
+    for line in text.splitlines():
+        found = re.fullmatch(r"#(\[.+\]|[a-z_]+ = .+)", line)
+        if found and found[1].startswith("token_secret"):  # not beside a stored token: another gateway's
+            lines.append("[janus.gateways.SIGNED]")
+        lines.append(found[1] if found else line)
+    given = {
+        "janus_db_url": "sqlite:////var/lib/janus-bridge/janus.db",
+        "http": ["127.0.0.1:8889"],
+        "datagram": [f"unix:{SOCKET}", "udp:127.0.0.1:8888"],
+        "subscribers": None,
+    }
+    for key, value in given.items():
+        if value is not None:
+            lines = [f"{key} = {json.dumps(value)}" if line.startswith(f"{key} = ") else line for line in lines]
+    return "\n".join(lines) + "\n"
