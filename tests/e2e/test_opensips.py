@@ -1,7 +1,10 @@
 """The examples that call Janus, in a real OpenSIPS beside the installed bridge and a real Janus."""
 
+import itertools
 import json
 import re
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from tests.support.tables import sqlite_table
 pytestmark = NEEDS_OPENSIPS
 
 VIDEOROOM = "janus.plugin.videoroom"
+AUDIOBRIDGE = "janus.plugin.audiobridge"
 BEFORE, AFTER = "module_before.cfg", "module_after.cfg"
 EXAMPLE_NAMES = sorted({path.name for path in EXAMPLES.glob("*.cfg")} - {BEFORE})
 MODULE_TIMEOUT = "3000"  # ms, of module_before.cfg
@@ -43,6 +47,16 @@ a=sendrecv
 a=rtcp-mux
 a=rtpmap:111 opus/48000/2
 """.replace("\n", "\r\n").format(":".join(["AB"] * 32))
+
+TELEPHONE_OFFER = """v=0
+o=- 1 1 IN IP4 {0}
+s=-
+c=IN IP4 {0}
+t=0 0
+m=audio {1} RTP/AVP 9 0 8 101
+a=rtpmap:101 telephone-event/8000
+m=video 9 RTP/AVP 31
+""".replace("\n", "\r\n")
 
 
 @pytest.fixture
@@ -200,6 +214,54 @@ async def test_a_conference(own: Bridge, tmp_path: Path) -> None:
         assert (await room(own, 2024))["num_participants"] == 0
 
 
+@pytest.mark.parametrize("example", ["videoroom.cfg", "audiobridge.cfg"])
+async def test_a_call_that_janus_refuses_leaves_no_handle(example: str, own: Bridge, tmp_path: Path) -> None:
+    """For an offer that only OpenSIPS takes for one; for a room that takes no telephones."""
+    await ready(own)
+    await ask(own, {"request": "create", "room": 2024}, AUDIOBRIDGE)
+    refused = {"videoroom.cfg": "v=0\r\nx\r\n", "audiobridge.cfg": TELEPHONE_OFFER.format("127.0.0.1", 9)}
+    with OpenSips(tmp_path / "opensips", example, bridge=own.mi_url) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            reply = await caller.request("INVITE", "2024", refused[example], "application/sdp")
+            assert reply.status == {"videoroom.cfg": 502, "audiobridge.cfg": 488}[example]
+            await all_detached(own)
+
+
+async def test_telephones_in_an_audio_room(own: Bridge, tmp_path: Path) -> None:
+    await ready(own)
+    with OpenSips(tmp_path / "opensips", "audiobridge.cfg", bridge=own.mi_url) as opensips:
+        async with SipCaller(opensips.sip_port) as first, SipCaller(opensips.sip_port) as second:
+            assert (await first.request("INVITE", "2024", OFFER, "application/sdp")).status == 488  # of WebRTC
+            for caller in (first, second):
+                with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
+                    await media.bind(("127.0.0.1", 0))
+                    offer = TELEPHONE_OFFER.format("127.0.0.1", media.getsockname()[1])
+                    reply = await caller.request("INVITE", "2024", offer, "application/sdp")
+                    assert reply.status == 200
+                    assert "\r\nm=video 0 RTP/AVP 31\r\n" in reply.body
+                    where = re.search(r"c=IN IP4 (\S+)\r\n.*m=audio (\d+) RTP/AVP 0\r\n", reply.body, re.DOTALL)
+                    assert where is not None
+                    await until_heard(media, where[1], int(where[2]))
+            audio = {"request": "listparticipants", "room": 2024}
+            assert len((await ask(own, audio, AUDIOBRIDGE))["participants"]) == 2
+            assert (await first.request("INVITE", "2024", offer, "application/sdp")).status == 488  # of the same call
+            assert (await first.request("BYE", "2024")).status == 200
+            assert (await first.request("BYE", "2024")).status == 481
+            assert (await second.request("BYE", "2024")).status == 200
+        await all_detached(own)
+        assert (await ask(own, audio, AUDIOBRIDGE))["participants"] == []
+
+
+async def until_heard(media: trio.socket.SocketType, host: str, port: int) -> None:
+    """Send silence in PCMU, as a telephone does, until the room's sound comes back."""
+    for number in itertools.count():
+        await media.sendto(struct.pack("!BBHII", 0x80, 0, number, number * 160, 7) + b"\xff" * 160, (host, port))
+        with trio.move_on_after(0.02):
+            packet = await media.recv(1500)
+            assert (packet[0], packet[1] & 0x7F, len(packet)) == (0x80, 0, 172)
+            return
+
+
 async def all_detached(bridge: Bridge) -> None:
     """Wait for the end of all handles: where nobody waits for the answer of a detach, it may still be under way."""
     while True:
@@ -209,9 +271,9 @@ async def all_detached(bridge: Bridge) -> None:
         await trio.sleep(0.005)
 
 
-async def ask(bridge: Bridge, body: dict[str, Any]) -> Any:
-    """The videoroom plugin's answer to a request, by way of MI."""
-    handle = (await bridge.send("gw1", {"janus": "attach", "plugin": VIDEOROOM}))["data"]["id"]
+async def ask(bridge: Bridge, body: dict[str, Any], plugin: str = VIDEOROOM) -> Any:
+    """A plugin's answer to a request, by way of MI."""
+    handle = (await bridge.send("gw1", {"janus": "attach", "plugin": plugin}))["data"]["id"]
     answer = await bridge.send("gw1", {"janus": "message", "handle_id": handle, "body": body})
     await bridge.send("gw1", {"janus": "detach", "handle_id": handle})
     return answer["plugindata"]["data"]

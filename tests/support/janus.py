@@ -231,6 +231,7 @@ class Janus:
             + _section("admin", "admin_ws = true", f"admin_ws_port = {self.admin_port}", 'admin_ws_ip = "127.0.0.1"')
             + _section("certificates", *certificates)
         )
+        (folder / "janus.plugin.audiobridge.jcfg").write_text(_section("general", 'local_ip = "127.0.0.1"'))
         if options.lua:
             script = Path(__file__).with_name("gen.lua")
             (folder / "janus.plugin.lua.jcfg").write_text(

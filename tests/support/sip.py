@@ -33,7 +33,7 @@ class SipCaller:
         self._sequence = itertools.count(1)
         self._socket = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.call_id = secrets.token_hex(8)
-        self.to_tag = ""  # of the dialog, after a reply brought it
+        self.to_tag = ""  # of the dialog, after a 2xx brought it
 
     async def __aenter__(self) -> Self:
         await self._socket.bind(("127.0.0.1", 0))
@@ -54,11 +54,15 @@ class SipCaller:
             if reply.status >= 200 and reply.headers["cseq"] == f"{sequence} {method}":
                 break
         if method == "INVITE":
-            self.to_tag = reply.headers["to"].partition(";tag=")[2]
-            await self._send("ACK", user, sequence)
+            to_tag = reply.headers["to"].partition(";tag=")[2]
+            await self._send("ACK", user, sequence, to_tag=to_tag)
+            self.to_tag = to_tag if reply.status < 300 else self.to_tag
         return reply
 
-    async def _send(self, method: str, user: str, sequence: int, body: str = "", content_type: str = "") -> None:
+    async def _send(
+        self, method: str, user: str, sequence: int, body: str = "", content_type: str = "", to_tag: str = ""
+    ) -> None:
+        to_tag = to_tag or self.to_tag
         host, port = self._socket.getsockname()
         server = f"127.0.0.1:{self._server_port}"
         content = body.encode()
@@ -67,7 +71,7 @@ class SipCaller:
             f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{secrets.token_hex(8)}",
             "Max-Forwards: 70",
             f'From: "Zoë \\"Z\\" Test" <sip:test@{host}:{port}>;tag={self.call_id}',
-            f"To: <sip:{user}@{server}>" + (f";tag={self.to_tag}" if self.to_tag else ""),
+            f"To: <sip:{user}@{server}>" + (f";tag={to_tag}" if to_tag else ""),
             f"Call-ID: {self.call_id}",
             f"CSeq: {sequence} {method}",
             f"Contact: <sip:test@{host}:{port}>",
