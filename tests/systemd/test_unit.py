@@ -124,7 +124,7 @@ def test_a_reload_that_is_refused_fails_and_one_that_is_taken_says_what_changed(
 
     bad = {
         "[mi]\ntoken = 7\n": "everything stays as it is",
-        "[mi\n": "is no TOML",
+        "[mi\n": "TOML",
         "[mi]\nroles = 1\n": "[mi] roles",
         f"{README_MI}roles = [{{role = 'commands', users = ['nobody-of-that-name']}}]\n": "stay in use",
         '[janus]\njanus_db_url = "sqlite:///nowhere/x.db"\n': "the gateways stay as they are",
