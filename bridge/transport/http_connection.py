@@ -12,7 +12,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import trio
 
@@ -21,7 +21,9 @@ from bridge.transport.direct_stream import DirectStream
 from bridge.transport.http_hangup import HangupWatch
 from bridge.transport.http_messages import CONTINUE, Reply, Request, refuse, render
 from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
+from bridge.transport.ration import Ration
 
+_SMALL: Final = 4096  # bytes of a read that needs no ration
 Stream: TypeAlias = DirectStream | trio.SSLStream[trio.SocketStream]
 
 
@@ -68,12 +70,19 @@ class Connection:
     """
 
     def __init__(
-        self, stream: Stream, peer: str, service: Service, limits: Limits, hangups: HangupWatch, held: Holding
+        self,
+        stream: Stream,
+        peer: str,
+        service: Service,
+        limits: Limits,
+        hangups: HangupWatch,
+        held: Holding,
+        ration: Ration,
     ) -> None:
         """``peer`` is the client's address without a port. The stream stays the caller's to close by force.
 
         ``held`` is for what waits here: for the rest of a body, behind another request, or for the client to take it.
-        What is being answered holds for itself.
+        What is being answered holds for itself. ``ration`` is what all connections share of a turn of the event loop.
         """
         self.held = held
         self.deadline = trio.current_time() + limits.head
@@ -81,6 +90,7 @@ class Connection:
         self._service = service
         self._limits = limits
         self._hangups = hangups
+        self._ration = ration
         self._patience = {Phase.IDLE: limits.idle, Phase.HEAD: limits.head, Phase.BODY: limits.body}
         secure = isinstance(stream, trio.SSLStream)
         self._parser = RequestParser(service.admit, peer, limits.max_body, secure=secure)
@@ -141,6 +151,8 @@ class Connection:
             data = await self._stream.receive_some(READ_SIZE)
             if not data:
                 return
+            if len(data) > _SMALL:
+                await self._ration.draw(len(data))
             parser.feed(data)
             requests, parser.ready = parser.ready, []
             if parser.partial or len(requests) > 1 or self.held.size:
@@ -207,6 +219,8 @@ class Connection:
     async def _respond(self, request: Request) -> Reply | None:
         self._state = _State.RESPONDING
         self.deadline = math.inf
+        if len(request.body) > READ_SIZE:
+            await self._ration.draw(len(request.body))
         if not self._gone:
             return await self._service.respond(request)
         with trio.CancelScope() as impatience:

@@ -18,6 +18,7 @@ from bridge.transport.direct_stream import direct
 from bridge.transport.http_connection import Connection, Limits, Service, Stream
 from bridge.transport.http_hangup import HangupWatch
 from bridge.transport.http_stream import Listener, bound_address, listening_socket
+from bridge.transport.ration import Ration
 
 log = logging.getLogger("bridge.mi")
 
@@ -42,6 +43,7 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._clients: Counter[str] = Counter()  # connections by client
         self._hangups = HangupWatch()
+        self._ration = Ration()
         self._accepting = trio.CancelScope()
         self._short = False
 
@@ -113,7 +115,7 @@ class HttpServer:
 
     def _open(self, stream: Stream, peer: str, nursery: trio.Nursery) -> None:
         held = Holding(self._pending, client_of(peer))
-        connection = Connection(stream, peer, self._service, self._limits, self._hangups, held)
+        connection = Connection(stream, peer, self._service, self._limits, self._hangups, held, self._ration)
         self._connections.add(connection)
         self._clients[held.owner] += 1
         nursery.start_soon(self._serve, connection, stream)
