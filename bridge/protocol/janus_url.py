@@ -32,10 +32,12 @@ _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # an interface's name or number
 _USER = re.compile(r"(?<=://)[^/?#@]*@")
-# What can be told apart of a bad URL. An @ further on may be the end of a password, of which all before it is a part.
+# What can be told apart of a bad URL. Without a user, what stands for the port may be a password; an @ further on may
+# be the end of one, of which all before it is a part.
 _SHOWABLE = re.compile(
     r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]{0,30}:)?//)?(?P<user>[^/?#@]*@)?"
-    r"(?P<place>(?:\[[0-9A-Fa-f:.%]*\]|[A-Za-z0-9_.-]*)(?::[0-9]*)?(?:/(?!/)[^?#@]*)?)(?P<rest>[?#][^@]*)?",
+    r"(?P<place>(?:\[[0-9A-Fa-f:.%]*\]|[A-Za-z0-9_.-]*)(?(user)(?::[^/?#@]*)?|(?::[0-9]*)?)(?:/(?!/)[^?#@]*)?)"
+    r"(?P<rest>[?#][^@]*)?",
     re.DOTALL,
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")

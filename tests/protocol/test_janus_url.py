@@ -179,6 +179,7 @@ def test_a_query_may_be_a_token_and_is_not_told() -> None:
         ("janusws://[::1]:99999/x", "janusws://[::1]:99999/x"),
         ("h:8188", "h:8188"),
         ("janusws://u:p@h:99999/x?q#f", "janusws://***@h:99999/x?***"),
+        ("janusws://u:p@h:x/y", "janusws://***@h:x/y"),
         ("janusws://h/x#fragment", "janusws://h/x#***"),
         ("janusws://user:password/x", "janusws://***"),  # the '@' was forgotten
         ("januswss://u:p/w@h/x", "januswss://***"),
