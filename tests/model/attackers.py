@@ -21,7 +21,7 @@ from tests.support.http_peer import post
 
 SILENT = "silent"  # the janus_id of a gateway that takes commands and never answers
 HOSTILE = "hostile"  # and of one that says too much
-SMALL_ELEMENTS: dict[str, list[object]] = {"x": [[]] * 100_000}
+LARGE: dict[str, object] = {"x": [[]] * 4000, "pad": "x" * 900_000}  # as many elements as a request may have
 PAUSE = 0.02  # seconds between two shots of one attacker
 
 
@@ -52,7 +52,7 @@ async def tiny_chunks(stream: trio.SocketStream) -> None:
 
 
 async def large_commands(stream: trio.SocketStream) -> None:
-    await stream.send_all(post(command(SILENT, SMALL_ELEMENTS, id=1)))
+    await stream.send_all(post(command(SILENT, LARGE, id=1)))
     await stream.receive_some()
 
 
@@ -82,7 +82,7 @@ async def reloads(stream: trio.SocketStream) -> None:
 
 
 async def garbage(stream: trio.SocketStream) -> None:
-    await stream.send_all(post(b'{"jsonrpc":"2.0","id":' + b"9" * 5000 + b',"method":"' + b"[" * 500_000))
+    await stream.send_all(post(b'{"jsonrpc":"2.0","id":' + b"9" * 5000 + b',"method":"' + b"[]," * 300_000))
     await stream.receive_some()
 
 
