@@ -36,7 +36,8 @@ class Handler(logging.StreamHandler[TextIO | LogStream]):
     Alike: logged at one place in the code, whatever it was filled with; lines about a gateway, about one gateway, whose
     flood must not hide the first line about another. (A janus_id is in the table. What callers name has no end, and
     would make a kind of its own each time.) The last one written says that counting begins; the last one counted is
-    written, with the count, when the window is over and anything is logged. ``clock`` in seconds.
+    written, with the count, when the window is over and anything is logged. ``clock`` in seconds. Debug lines are all
+    written: each is one that was asked for.
     """
 
     def __init__(
@@ -52,6 +53,9 @@ class Handler(logging.StreamHandler[TextIO | LogStream]):
         now = self._clock()
         self._close_before(now - WINDOW)
         record = _bounded(record, self._hide)
+        if record.levelno <= logging.DEBUG:
+            super().emit(record)
+            return
         about = str(record.args[0]) if record.name == _OF_GATEWAYS and record.args else ""  # type: ignore[index]
         flood = self._floods.setdefault((record.pathname, record.lineno, about), _Flood(now))
         flood.count += 1

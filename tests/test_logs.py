@@ -246,3 +246,10 @@ def test_memory_is_bounded_and_nothing_counted_is_forgotten(
     for janus_id in ["gw1"] * 12 + [f"other-{number}" for number in range(logs.KINDS + 1)]:
         logger.warning("%s: is gone", janus_id)
     assert "gw1: is gone (the last of 2 that were only counted)" in stream.getvalue().splitlines()
+
+
+def test_debug_lines_are_all_written(flood: tuple[Clock, logging.Logger, io.StringIO]) -> None:
+    _, logger, stream = flood
+    for number in range(3 * logs.FLOOD):
+        logger.debug("%s: command %d", "gw1", number)
+    assert len(stream.getvalue().splitlines()) == 3 * logs.FLOOD

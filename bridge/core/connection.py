@@ -155,9 +155,11 @@ class Connection:
         if self.ws is not None:
             self.ws.close()
 
-    def fits(self, gateway: Gateway, credentials: Credentials) -> bool:
-        """Whether it was opened for this row and with these secrets."""
-        return self.gateway.janus_url == gateway.janus_url and self.credentials is credentials
+    def misfit(self, gateway: Gateway, credentials: Credentials) -> str:
+        """What is different since it was opened; nothing, where it was opened for this row and with these secrets."""
+        if self.gateway.janus_url != gateway.janus_url:
+            return "the URL in its row changed"
+        return "" if self.credentials is credentials else "its secrets or TLS files changed"
 
     def leave(self, cause: Cause) -> None:
         """Another one is wanted, for this reason."""

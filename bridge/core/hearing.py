@@ -104,7 +104,7 @@ class Hearing:
 
     def _unread(self, error: MalformedMessage, text: str) -> None:
         too_large = isinstance(error, TooManyElements)
-        self.refused(f"{error}" if too_large else f"is no JSON: {error}", text[:HEAD], too_large=too_large)
+        self.refused(f"{error}" if too_large else f"is not JSON: {error}", text[:HEAD], too_large=too_large)
 
     def _hear(self, connection: Connection, text: str, message: Any, shown: JsonObject | None) -> None:
         """``shown``: the message as callers and subscribers get it, where that was made already."""
@@ -134,7 +134,7 @@ class Hearing:
             self._unlogged += 1
             return
         more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
-        log.warning("%s: a message of Janus %s; it is dropped%s", self._janus_id, reason, more)
+        log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
         self._log_again_at, self._unlogged = now + LOG_EVERY, 0
 
     def _answer(

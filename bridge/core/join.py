@@ -20,7 +20,7 @@ from bridge.protocol.session_book import SessionBook
 
 SessionOver = Callable[[JanusSession, str], None]
 _LOST = {
-    ClaimAnswer.UNKNOWN: "Janus does not know it any more",
+    ClaimAnswer.UNKNOWN: "Janus no longer knows it",
     ClaimAnswer.UNABLE: "its connection ended, and this server hands over no sessions",
     ClaimAnswer.LATER: "its connection ended too long ago",
 }

@@ -49,7 +49,7 @@ class JanusLink:
         self._keeper = Keeper(environment.save, gateway)
         self.history = History()
         self.book = SessionBook(environment.managed_ids, self._keeper.keep, saved, self._happened)
-        self.traffic = Traffic(environment, self.book, gateway.fault or "not connected yet")
+        self.traffic = Traffic(environment, self.book, gateway.fault or "not connected yet", gateway.janus_id)
         self.hearing = Hearing(
             gateway.janus_id, environment, self.traffic, self._session_over, self.note, self._raise_event
         )
@@ -207,13 +207,13 @@ class JanusLink:
 
     # What happens to it
 
-    def note(self, reason: str) -> None:
+    def note(self, reason: str, then: str = "retrying") -> None:
         """Why something is not as it should be; said once until the gateway is ready again."""
         reason = self._env.hide(reason)
         if reason != self._said:
             serving = self.serving
-            words = "" if serving is None else f", and {serving.shown_url} serves until then"
-            log.warning("%s: %s; it is tried again until it works%s", self.gateway.janus_id, reason, words)
+            words = "" if serving is None else f"; {serving.shown_url} serves meanwhile"
+            log.warning("%s: %s; %s%s", self.gateway.janus_id, reason, then, words)
         self._said = self.last_error = reason
 
     def on_ready(self, connection: Connection) -> None:
@@ -240,7 +240,7 @@ class JanusLink:
         if shown != self._shown:
             self._shown, self.since = shown, self._env.wall()
 
-    def _session_over(self, session: JanusSession, reason: str = "Janus does not know it any more") -> None:
+    def _session_over(self, session: JanusSession, reason: str = "Janus no longer knows it") -> None:
         """A session is lost. That ends it alone; the managed one is made anew."""
         connection = self.succession.connection
         if connection is not None:

@@ -34,7 +34,8 @@ BEGIN = {State.DOWN: Step.CONNECT, State.RESTING: Step.RETRY, State.REFUSED: Ste
 class Told(Protocol):
     """Who answers for the gateway to the outside."""
 
-    def note(self, reason: str) -> None: ...  # why something is not as it should be
+    # why something is not as it should be, and what follows
+    def note(self, reason: str, then: str = "retrying") -> None: ...
 
     def on_ready(self, connection: Connection) -> None: ...  # every session lives on this connection
 
@@ -89,14 +90,14 @@ class Succession:
         self.pace.at_once()
         self._follow_wishes()
 
-    def outdated(self, connection: Connection) -> bool:
-        """Whether another connection is wanted in its place."""
-        return connection.unwanted or not connection.fits(*self.wanted)
+    def outdated(self, connection: Connection) -> str:
+        """Why another connection is wanted in its place; nothing, where none is."""
+        return "janus_reconnect" if connection.unwanted else connection.misfit(*self.wanted)
 
     def _follow_wishes(self) -> None:
         connection = self.connection
-        if connection is not None and self.state in (State.READY, State.REFUSED) and self.outdated(connection):
-            self._leave(connection, "choice", "another one is wanted")
+        if connection is not None and self.state in (State.READY, State.REFUSED) and (why := self.outdated(connection)):
+            self._leave(connection, "choice", why)
         serving = self._traffic.connection
         if serving is not None and self.state in (State.LEAVING, State.RESTING) and not self.outdated(serving):
             self._back(serving)  # the row changed back
@@ -148,7 +149,7 @@ class Succession:
         self.left.keep_or_close(connection)
         serving.unwanted = False
         serving.gateway, serving.credentials = self.wanted
-        self._told.note(reason)
+        self._told.note(reason, "the old connection serves on")
         self.refusal = reason
         self.settled.set()
         self._back(serving)
@@ -311,7 +312,7 @@ class Succession:
 
     def _leave(self, connection: Connection, cause: Cause, reason: str) -> None:
         self.connection = None
-        log.info("%s: leaving the connection: %s", connection.gateway.janus_id, reason)
+        log.info("%s: leaving the connection for a new one: %s", connection.gateway.janus_id, reason)
         if cause != "choice":
             self.pace.ended(connection.good_since, served=connection.served)
         keep = self.state is State.READY or self.left.carries(connection)
@@ -327,7 +328,7 @@ class Succession:
 
     def _back(self, connection: Connection) -> None:
         """One that was left has its place again; the attempt is dropped."""
-        log.info("%s: back to the connection that was left", connection.gateway.janus_id)
+        log.info("%s: going back to the connection that was left", connection.gateway.janus_id)
         self.connection = self.left.remove(connection)
         self._step(Step.BACK)
         self.attempt.cancel()

@@ -10,6 +10,7 @@ from functools import partial
 
 import trio
 
+from bridge.core import command_log
 from bridge.core.calls import Asked, Call, CallerLeft, Progress
 from bridge.core.connection import Connection
 from bridge.core.environment import LinkEnvironment
@@ -34,8 +35,11 @@ class Traffic:
     one without a session, on the one in service. ``carriers``: those that are open, by number.
     """
 
-    def __init__(self, environment: LinkEnvironment, book: SessionBook, closed_because: str) -> None:
+    def __init__(
+        self, environment: LinkEnvironment, book: SessionBook, closed_because: str, janus_id: str = ""
+    ) -> None:
         self.book = book
+        self._janus_id = janus_id
         self.tally = Tally(environment.stats, trio.current_time())
         self.connection: Connection | None = None
         self._env = environment
@@ -92,7 +96,7 @@ class Traffic:
         try:
             self._admit(call)
         except BridgeError as exc:
-            self.tally.failed(exc)
+            self._failed(call, exc)
             raise
         self._stats.add("commands")
         self._calls.add(call)
@@ -234,7 +238,10 @@ class Traffic:
         """Janus answered it."""
         self._over(call)
         if call.kind != "own":
-            self.tally.answered(trio.current_time() - call.began, error=answer.get("janus") == "error")
+            seconds = trio.current_time() - call.began
+            self.tally.answered(seconds, error=answer.get("janus") == "error")
+            if command_log.ON():
+                command_log.answered(self._janus_id, call, answer, seconds)
         call.settle(answer)
 
     def fail(self, call: Call, error: BridgeError) -> None:
@@ -247,8 +254,13 @@ class Traffic:
             if len(self._late) > MAX_LATE:
                 self._late.popitem(last=False)
         if call.kind != "own":
-            self.tally.failed(error)
+            self._failed(call, error)
         self._over(call)
+
+    def _failed(self, call: Call, error: BridgeError) -> None:
+        self.tally.failed(error)
+        if command_log.ON():
+            command_log.failed(self._janus_id, call, error, trio.current_time() - call.began)
 
     def _forsake(self, call: Call) -> None:
         """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""

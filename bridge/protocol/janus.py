@@ -104,7 +104,7 @@ Incoming: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent | Malfor
 def classify(message: Any) -> Incoming:
     """What a message of Janus is. Total: any JSON value has an answer."""
     if not isinstance(message, dict):
-        return Malformed("is no object")
+        return Malformed("is not a JSON object")
     name = message.get("janus")
     if not isinstance(name, str):
         return Malformed("has no member 'janus' that is a string")

@@ -11,6 +11,7 @@ from bridge.core.commands_janus import describe
 from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import LinkDown, TransactionLost
+from bridge.protocol.credentials import Credentials
 from bridge.protocol.life import State
 from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, Greeting, Message, Reply, error, open_fake_janus
@@ -99,7 +100,7 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(
         assert link.last_error == "the peer closed the connection instead of upgrading to WebSocket"
         shown = describe(link)
         assert (shown["janus_url"], shown["serving_url"]) == (fake.url, janus.url)
-        assert f"it is tried again until it works, and {janus.url} serves until then" in caplog.text
+        assert f"; retrying; {janus.url} serves meanwhile" in caplog.text
         assert bed.names() == ["connected"]
         assert link.reconnects == 0
         # And back: nothing had to be opened for that.
@@ -252,3 +253,22 @@ async def test_session_that_is_made_while_the_others_move_is_claimed_too() -> No
             await old.closed.wait()
         assert further.live
         assert {r["session_id"] for r in fake.received if r["janus"] == "claim"} >= {further.session_id}
+
+
+# Why
+
+
+async def test_the_log_says_why_a_connection_is_left(janus: Janus, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "bridge.link")
+    async with running(LinkBed(), {"gw": janus.url}) as bed:
+        link = await bed.ready()
+        link.reconnect()
+        await bed.until(lambda: link.reconnects == 1)
+        link.retarget(link.gateway, Credentials())
+        await bed.until(lambda: link.reconnects == 2)
+        bed.reconcile({"gw": f"{janus.url}?other"})
+        await bed.until(lambda: link.reconnects == 3)
+    assert [line for line in caplog.messages if "leaving" in line] == [
+        f"gw: leaving the connection for a new one: {why}"
+        for why in ("janus_reconnect", "its secrets or TLS files changed", "the URL in its row changed")
+    ]

@@ -126,7 +126,7 @@ async def test_history_says_why_a_handle_died(janus: Janus, caplog: pytest.LogCa
         assert await of(janus_s) == [("handle_attached", None, "t1"), ("handle_detached", "Janus detached it", None)]
         assert await of(lost) == [
             ("handle_attached", None, "t2"),
-            ("session_lost", "Janus does not know it any more", None),
+            ("session_lost", "Janus no longer knows it", None),
         ]
         whole = (await desk.ask("janus_history", "gw"))["History"]
         assert [one["what"] for one in whole][:2] == ["session_created", "connected"]

@@ -77,7 +77,7 @@ def test_classify_is_total(message: Any) -> None:
         ({"janus": "error", "error": {"code": True}}, Failure(None, 0, "no reason given")),
         ({"janus": "error", "error": []}, Failure(None, 0, "no reason given")),
         ({"janus": 1}, Malformed("has no member 'janus' that is a string")),
-        ([], Malformed("is no object")),
+        ([], Malformed("is not a JSON object")),
     ],
 )
 def test_messages_as_janus_sends_them(message: Any, incoming: object) -> None:
