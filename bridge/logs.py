@@ -15,6 +15,7 @@ from typing import TextIO, TypeAlias
 
 from bridge.log_stream import LogStream
 from bridge.protocol import log_level
+from bridge.protocol.printable import printable
 from bridge.protocol.redaction import unchanged
 
 Hide: TypeAlias = Callable[[str], str]
@@ -161,8 +162,7 @@ def priority(level: int) -> int:
 
 def one_line(text: str) -> str:
     """Without what would break a log in lines or a terminal: texts of Janus and of callers stand in it."""
-    text = text[:MAX_LINE]
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:MAX_LINE]
+    return printable(text[:MAX_LINE])[:MAX_LINE]
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:

@@ -15,13 +15,14 @@ import trio
 from bridge.cli import places
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import put, waiting
-from bridge.cli.text import GREEN, RED, YELLOW, clean, colour
+from bridge.cli.text import GREEN, RED, YELLOW, colour
 from bridge.cli.visit import Level, Visit
 from bridge.config import Config, secrets_of
 from bridge.config.settings import TABLE_FILE
 from bridge.daemon.parts import database_of, secrets_of_rows
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import Gateway, TableRow, doubts, read_rows
+from bridge.protocol.printable import printable
 from bridge.protocol.redaction import Redaction
 
 _COLOURS = {"ok": GREEN, "warning": YELLOW, "error": RED}
@@ -85,7 +86,7 @@ class Report:
         if self._as_json:
             put(json.dumps({"level": level, "where": where, "text": text}))
         else:
-            put(f"{colour(f'{level:7}', _COLOURS[level])} {clean(where)}: {clean(text)}")
+            put(f"{colour(f'{level:7}', _COLOURS[level])} {printable(where)}: {printable(text)}")
 
 
 def _placed(text: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from bridge.daemon.parts import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import MAX_JANUS_ID, TableRow
 from bridge.protocol.janus_url import JanusUrl, shown
+from bridge.protocol.printable import printable
 from bridge.transport.db import JanusTable
 
 _HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         if found is not None and args.act is _list:
             complain(f"janus-bridge db: {table.name} is that of {UNIT}")
-        put(*map(text.clean, outcome.lines))
+        put(*map(printable, outcome.lines))
     return outcome.code
 
 

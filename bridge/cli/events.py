@@ -13,9 +13,10 @@ from typing import Any
 
 from bridge.cli.mi import add_connection_arguments, connect, explained
 from bridge.cli.output import complain, put
-from bridge.cli.text import DIM, clean, colour
+from bridge.cli.text import DIM, colour
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.printable import printable
 from bridge.transport.mi_client import MiClient, NothingAnswered
 
 EXPIRE = 30  # seconds
@@ -79,7 +80,7 @@ def _print_events(
         except TimeoutError:
             continue
         text = payload.decode("utf-8", "backslashreplace")
-        put(clean(text) if args.json else _shown(text))
+        put(printable(text) if args.json else _shown(text))
         left = None if left is None else left - 1
 
 
@@ -88,14 +89,14 @@ def _shown(text: str) -> str:
     try:
         event = codec.parse(text)
     except MalformedMessage:
-        return clean(text)
+        return printable(text)
     params: dict[str, Any] = event.get("params") or {}
     words = [colour(time.strftime("%H:%M:%S"), DIM), str(event.get("method"))]
     words += [f"{name}={value}" for name, value in params.items() if name not in ("janus_body", "detail")]
     for name in ("janus_body", "detail"):
         if name in params:
             words.append(str(params[name]))
-    return " ".join(clean(word) if "\x1b" not in word[:1] else word for word in words)
+    return " ".join(printable(word) if "\x1b" not in word[:1] else word for word in words)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from bridge.cli.cfg_files import CfgFiles
 from bridge.cli.cfg_script import script_lines
 from bridge.cli.output import complain, put
-from bridge.cli.text import clean
 from bridge.config import SETTINGS, load
 from bridge.errors import ConfigError
 from bridge.protocol.opensips_cfg import EVENT, JanusUse, Parameter, read
+from bridge.protocol.printable import printable
 from bridge.protocol.reply_socket import ReplySocket
 
 # What is not carried over, and why.
@@ -175,7 +175,7 @@ def _toml_character(char: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return f"# {clean(text)}"
+    return f"# {printable(text)}"
 
 
 def _comments(texts: list[str]) -> list[str]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from bridge.cli.text import clean
 from bridge.errors import BridgeError
+from bridge.protocol.printable import printable
 
 PATIENCE = 1.0  # seconds until somebody at a terminal is told what takes so long
 REMINDER = 5.0  # seconds until he is told again
@@ -40,7 +40,7 @@ def complain(line: str) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(_writable(clean(line), sys.stderr) + "\n")
+        sys.stderr.write(_writable(printable(line), sys.stderr) + "\n")
         sys.stderr.flush()
     except OSError:
         _discard(sys.stderr)

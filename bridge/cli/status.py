@@ -9,7 +9,8 @@ from typing import Any
 
 from bridge.cli.mi import add_connection_arguments, connect, explained
 from bridge.cli.output import put
-from bridge.cli.text import GREEN, RED, YELLOW, clean, colour, table
+from bridge.cli.text import GREEN, RED, YELLOW, colour, table
+from bridge.protocol.printable import printable
 
 _COLOURS = {"ready": GREEN, "connecting": YELLOW, "backoff": RED, "disabled": RED}
 _HEADER = ("JANUS_ID", "STATE", "SINCE", "SESSIONS", "HANDLES", "IN FLIGHT", "RTT", "RECONNECTS", "URL")
@@ -60,15 +61,15 @@ def _print(gateways: list[dict[str, Any]]) -> None:
     for gateway in gateways:
         serving = gateway.get("serving_url")
         if serving is not None:
-            put(clean(f"{gateway['janus_id']}: {gateway['janus_url']} is wanted, {serving} serves"))
+            put(printable(f"{gateway['janus_id']}: {gateway['janus_url']} is wanted, {serving} serves"))
         if (gateway["state"] != "ready" or serving is not None) and gateway["last_error"]:
-            put(clean(f"{gateway['janus_id']}: {gateway['last_error']}"))
+            put(printable(f"{gateway['janus_id']}: {gateway['last_error']}"))
 
 
 def _print_table(found: dict[str, Any]) -> None:
     age = "never read" if found["age_s"] is None else f"read {found['age_s']} s ago"
     trouble = f": {found['error']}" if found["error"] else ""
-    line = clean(f"table: {found['state']}, {age}{trouble}")
+    line = printable(f"table: {found['state']}, {age}{trouble}")
     put(line if found["state"] == "fresh" else colour(line, RED))
 
 
@@ -85,7 +86,7 @@ def _print_subscribers(subscribers: list[dict[str, Any]]) -> None:
         put(colour(line, RED if one["trouble"] else GREEN))
     for one in subscribers:
         if one["trouble"]:
-            put(clean(f"{one['subscriber']}: {one['trouble']}"))
+            put(printable(f"{one['subscriber']}: {one['trouble']}"))
 
 
 def _row(gateway: dict[str, Any]) -> tuple[str, ...]:

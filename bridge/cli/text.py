@@ -7,12 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from bridge.protocol.printable import printable
+
 GREEN, YELLOW, RED, DIM = "32", "33", "31", "2"
-
-
-def clean(text: str) -> str:
-    """Without control characters: texts of Janus and its users end up here."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def colour(text: str, code: str) -> str:
@@ -24,6 +21,6 @@ def colour(text: str, code: str) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with aligned columns; cells are cleaned."""
-    cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
+    cells = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

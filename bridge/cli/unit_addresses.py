@@ -13,6 +13,7 @@ from bridge.config import Config
 from bridge.config.kinds import is_loopback
 from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.printable import printable
 
 # Of a name; its addresses, none if it is not known now.
 LookUp = Callable[[str], Sequence[str]]
@@ -71,7 +72,7 @@ def _by_host(found: Iterable[Peer]) -> dict[str, list[str]]:
     hosts: dict[str, list[str]] = {}
     for peer in found:
         if not is_loopback(peer.host):
-            hosts.setdefault(peer.host, []).append("".join(c if c.isprintable() else "?" for c in peer.what))
+            hosts.setdefault(peer.host, []).append(printable(peer.what))
     return hosts
 
 

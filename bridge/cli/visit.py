@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.config import Config
 from bridge.core.connection import WebSocket
 from bridge.daemon.gateways import Gateways
@@ -38,7 +39,7 @@ class Visit:
         self._interval = config.janus.janus_ping_interval
         self._websocket: WebSocket | None = None
         self._answers: list[JsonObject] = []
-        self._news = trio.Event()
+        self._news = AutoResetEvent()
         self._end: str | None = None
 
     async def findings(self) -> list[tuple[Level, str]]:
@@ -110,7 +111,6 @@ class Visit:
         if self._end is not None:
             raise ConnectFailed(self._end)
         await self._news.wait()
-        self._news = trio.Event()
 
     def _wake(self) -> None:
         self._news.set()

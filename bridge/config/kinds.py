@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
-from bridge.protocol.janus_url import read_host
+from bridge.protocol.host_port import read_host, read_host_port
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
 from bridge.protocol.plugin_types import STRING_IDS
 from bridge.protocol.reply_socket import ReplySocket
@@ -111,14 +111,10 @@ def _mode(value: str) -> int:
 
 
 def _listener(value: str) -> str:
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", value)
-    if match is None or int(match[2]) > 65535:
-        raise ValueError(f"{value!r} is not HOST:PORT (IPv6 in brackets; all addresses are 0.0.0.0 and [::])")
-    if match[1].startswith("["):
-        try:
-            ipaddress.IPv6Address(match[1][1:-1])
-        except ValueError:
-            raise ValueError(f"{value!r}: the host is not an IPv6 address") from None
+    try:
+        read_host_port(value, least=0)
+    except ValueError as exc:
+        raise ValueError(f"{value!r}: {exc} (all addresses are 0.0.0.0 and [::])") from None
     return value
 
 

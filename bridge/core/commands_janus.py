@@ -153,7 +153,7 @@ def describe(link: JanusLink) -> codec.JsonObject:
         "in_flight": link.traffic.in_flight,
         "connection": None if link.traffic.connection is None else link.traffic.connection.number,
         "rtt_ms": None if link.rtt is None else round(link.rtt * 1000, 3),
-        "reconnects": max(link.reconnects, 0),
+        "reconnects": link.reconnects,
         "last_error": link.last_error,
     }
     if link.serving is not None:

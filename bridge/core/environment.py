@@ -21,7 +21,6 @@ from bridge.protocol.session_book import ManagedIds
 class LinkSettings:
     """Times in seconds. ``wide_strings``: wide integers become strings in answers and events (contract 5.6)."""
 
-    cmd_timeout: float = 5.0
     ping_interval: float = 5.0
     max_in_flight: int = 1024
     reconnect_min: float = 0.5

@@ -9,6 +9,7 @@ from collections import Counter
 
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import DROP_REASONS
+from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.evi")
 
@@ -22,8 +23,7 @@ class Drops:
         self._subscriber = subscriber
         self._stats = stats
         self._counts: Counter[str] = Counter()
-        self._unlogged: Counter[str] = Counter()
-        self._logged: dict[str, float] = {}  # reason -> when its last line was written
+        self._lines = {reason: Throttle(LOG_INTERVAL, repeat=True) for reason in DROP_REASONS}
         self._last: tuple[str, float] = ("", float("-inf"))  # reason and time of the newest drop
 
     def add(self, reason: str, now: float, n: int = 1) -> None:
@@ -31,20 +31,19 @@ class Drops:
         if reason not in DROP_REASONS:
             raise KeyError(reason)
         self._counts[reason] += n
-        self._unlogged[reason] += n
         self._last = reason, now
         self._stats.add("event_drops", n)
-        self._log(reason, now)
+        self._log(reason, now, n)
 
     def report(self, now: float) -> None:
         """Log what happened since the last line of each reason, if that is a minute ago."""
-        for reason in self._unlogged:
-            self._log(reason, now)
+        for reason in self._counts:
+            self._log(reason, now, 0)
 
     def close(self) -> None:
         """Log what is left to be said."""
-        for reason in self._unlogged:
-            self._write(reason)
+        for reason in self._counts:
+            self._write(reason, self._lines[reason].rest())
 
     def trouble(self, now: float) -> str | None:
         """That there was a drop in the last minute; None if there was none."""
@@ -55,12 +54,9 @@ class Drops:
         """Drops by reason, so far."""
         return dict(self._counts)
 
-    def _log(self, reason: str, now: float) -> None:
-        if self._unlogged[reason] and now - self._logged.get(reason, float("-inf")) >= LOG_INTERVAL:
-            self._logged[reason] = now
-            self._write(reason)
+    def _log(self, reason: str, now: float, n: int) -> None:
+        self._write(reason, self._lines[reason].due(DROP_REASONS[reason], now, n))
 
-    def _write(self, reason: str) -> None:
-        dropped, self._unlogged[reason] = self._unlogged[reason], 0
+    def _write(self, reason: str, dropped: int) -> None:
         if dropped:
             log.warning("%s: %d event(s) dropped (%s): %s", self._subscriber, dropped, reason, DROP_REASONS[reason])

@@ -22,6 +22,7 @@ from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import NotSent, Parcel, Refused
 from bridge.protocol.event_payload import Event, TooLarge, encoding_of
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.evi")
 
@@ -92,7 +93,7 @@ class Outlet:
         self._failures = 0  # attempts in a row that failed
         self._failure = ""  # the last of them, in words
         self._not_before = 0.0  # when the next attempt may start
-        self._said: dict[str, tuple[str | None, float]] = {}  # topic -> its last line (None: it is over), and when
+        self._troubles: dict[str, Throttle] = {}  # by topic
 
     def put(self, event: Event, now: float) -> None:
         """Queue an event; never waits."""
@@ -204,16 +205,12 @@ class Outlet:
 
     def _say(self, topic: str, text: str) -> None:
         """Log a trouble once, until it is over or another; at most once a minute."""
-        now = trio.current_time()
-        said, at = self._said.get(topic, (None, float("-inf")))
-        if said != text and now - at >= LOG_INTERVAL:
-            self._said[topic] = text, now
+        if topic not in self._troubles:
+            self._troubles[topic] = Throttle(LOG_INTERVAL)
+        if self._troubles[topic].due(text, trio.current_time()):
             log.warning("%s: %s", self._name, text)
 
     def _over(self, topic: str) -> None:
-        if not self._said:
-            return
-        said, at = self._said.get(topic, (None, 0.0))
-        if said is not None:
-            self._said[topic] = None, at
+        trouble = self._troubles.get(topic) if self._troubles else None
+        if trouble is not None and (said := trouble.over()) is not None:
             log.info("%s: events arrive again after: %s", self._name, said)

@@ -179,7 +179,7 @@ def _gateway(link: JanusLink) -> GatewayFigures:
             for session in _sessions(link)
         ],
         in_flight=link.traffic.in_flight,
-        reconnects=max(link.reconnects, 0),
+        reconnects=link.reconnects,
         last_error=link.last_error,
         outcomes=tally.outcomes,
         buckets=tally.buckets,

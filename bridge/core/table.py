@@ -15,6 +15,7 @@ from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.gateway import Gateway, Rows, TableRow
 from bridge.protocol.redaction import unchanged
+from bridge.throttle import Throttle
 
 if TYPE_CHECKING:
     from bridge.protocol.figures import Freshness
@@ -58,6 +59,7 @@ class Table:
         self._hide = hide
         self._lock = trio.Lock()
         self._warned: set[str] = set()
+        self._trouble = Throttle()  # with the database
         self._answered = False  # the database, once in this life
 
     async def first(self, kept: Callable[[], tuple[list[TableRow], float] | None]) -> None:
@@ -70,6 +72,7 @@ class Table:
         except WrongTableVersion:
             raise
         except TableUnavailable as exc:
+            self._trouble.due(str(self.error))
             saved = kept()
             if saved is None:
                 log.error("%s; no table was kept from before: no gateway until the database answers", exc)
@@ -90,6 +93,7 @@ class Table:
                 if self.freshness == "fresh":
                     self.freshness = "stale"
                 raise
+            self._trouble.over()
             if self.error is not None and self.freshness != "none":
                 log.info("the janus table can be read again")
             self.freshness, self.read_at, self.error, self._answered = "fresh", self._wall(), None, True
@@ -136,11 +140,10 @@ class Table:
             await self._try()
 
     async def _try(self) -> None:
-        before = self.error
         try:
             await self.reload()
         except TableUnavailable as exc:
-            if self.error != before:
+            if self._trouble.due(str(self.error)):
                 log.error("%s; the gateways stay as they are", exc)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
+
 FEW = 64  # cancelled timers that are not worth looking for
 
 
@@ -40,7 +42,7 @@ class Timers:
         self._cancelled = 0  # of those in the heap
         self._due: deque[Timer] = deque()
         self._order = itertools.count()
-        self._changed = trio.Event()
+        self._changed = AutoResetEvent()
 
     def __len__(self) -> int:
         """How many are kept, cancelled ones included: at most as many of those as of others, and FEW."""
@@ -65,7 +67,6 @@ class Timers:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
-            self._changed = trio.Event()
             self._run_due()
             deadline = self._heap[0][0] if self._heap else float("inf")
             with trio.move_on_at(deadline):

@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
@@ -61,7 +62,7 @@ class Service:
         self._parts = build(config, redaction)
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
-        self._reload_asked = trio.Event()
+        self._reload_asked = AutoResetEvent()
         self._refusal: WrongTableVersion | None = None
         parts = self._parts
         wrong_token = partial(parts.stats.add, "token_failures")
@@ -161,7 +162,6 @@ class Service:
         with self._reloading:
             while True:
                 await self._reload_asked.wait()
-                self._reload_asked = trio.Event()
                 await self._reload()
 
     async def _reload(self) -> None:

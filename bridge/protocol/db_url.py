@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from bridge.protocol.host_port import bracketed
 from bridge.protocol.numbers import read_port
 from bridge.protocol.redaction import HIDDEN
 
@@ -43,8 +44,7 @@ class MysqlUrl:
     unix_socket: str | None = None
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        place = f"unix({self.unix_socket})" if self.unix_socket is not None else host
+        place = f"unix({self.unix_socket})" if self.unix_socket is not None else bracketed(self.host)
         port = "" if self.port is None else f":{self.port}"
         user = self.user + (f":{HIDDEN}" if self.password else "")
         return f"mysql://{user}{'@' if user else ''}{place}{port}/{self.database}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.event_delivery import Refused
+from bridge.protocol.printable import printable
 
 _MAX_BUFFER = 64 * 1024  # bytes of an unfinished answer; none has a reason to be longer
 _MARK = re.compile(rb'["{}]')  # what counts outside of a string
@@ -125,5 +126,4 @@ def _error(error: Any) -> tuple[int, str]:
 
 
 def _printable(data: bytes) -> str:
-    text = data[:200].decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return printable(data[:200].decode("utf-8", "replace"))

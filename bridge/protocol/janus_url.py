@@ -5,11 +5,11 @@ RFC 7617 (user and password).
 """
 
 import base64
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from bridge.protocol.host_port import bracketed, read_host
 from bridge.protocol.numbers import read_port
 from bridge.protocol.redaction import HIDDEN
 
@@ -26,11 +26,6 @@ _URL = re.compile(
     r"(?P<path>/[^?#]*)?"
     r"(?:\?(?P<query>[^#]*))?"
 )
-# What getaddrinfo and TLS take without an exception: labels of 1 to 63 characters, 253 in all. An underscore is in no
-# host name (RFC 952), but names in container networks have it.
-_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
-_ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # an interface's name or number
 _USER = re.compile(r"(?<=://)[^/?#@]*@")
 # What can be told apart of a bad URL. Without a user, what stands for the port may be a password; an @ further on may
 # be the end of one, of which all before it is a part.
@@ -87,13 +82,12 @@ class JanusUrl:
     @property
     def netloc(self) -> str:
         """``host:port``, IPv6 in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
     @property
     def authority(self) -> str:
         """What a ``Host`` header says: no port where it is the scheme's own (RFC 6455, 4.1), and no zone (RFC 6874)."""
-        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+        host = bracketed(self.host.partition("%")[0])
         return host if self.port == HTTP_PORTS[self.tls] else f"{host}:{self.port}"
 
     @property
@@ -144,21 +138,6 @@ def secrets(text: str) -> list[str]:
         written = text.partition("//")[2].partition("@")[0]
         found += [url.basic, written, decoded, written.partition(":")[2], decoded.partition(":")[2]]
     return [part for part in found if part]
-
-
-def read_host(text: str) -> str:
-    """A host name, an IPv4 address or an IPv6 one in brackets, which it loses. Raises ValueError."""
-    if text.startswith("["):
-        try:
-            address = ipaddress.IPv6Address(text[1:-1].replace("%25", "%", 1))  # RFC 6874 writes a zone so
-        except ValueError:
-            address = None
-        if address is None or not _ZONE.fullmatch(address.scope_id or "none"):
-            raise ValueError(f"host {text!r} is not an IPv6 address in brackets")
-        return str(address)
-    if not _HOST.fullmatch(text):
-        raise ValueError(f"host {text!r} is empty or not a host name")
-    return text
 
 
 def _basic(user: str | None) -> str | None:

@@ -6,7 +6,7 @@ Authority: OpenSIPS mi_datagram's ``socket_name``, which takes IPv6 in brackets;
 
 from dataclasses import dataclass
 
-from bridge.protocol.numbers import read_port
+from bridge.protocol.host_port import bracketed, read_host_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,7 @@ class UdpAddress:
     port: int
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"udp:{host}:{self.port}"
+        return f"udp:{bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +39,7 @@ def parse_datagram_address(text: str) -> UdpAddress | UnixAddress:
         return UnixAddress(rest)
     if kind != "udp":
         raise ValueError(f"{text!r} is neither udp:HOST:PORT nor unix:PATH")
-    host, _, port = rest.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(f"{text!r}: IPv6 is written in brackets, udp:[::1]:8080")
-    if not host or not host.isprintable():
-        raise ValueError(f"{text!r}: the host is empty or unprintable")
-    number = read_port(port, least=0)
-    if number is None:
-        raise ValueError(f"{text!r}: port {port!r} is not a number up to 65535")
-    return UdpAddress(host, number)
+    try:
+        return UdpAddress(*read_host_port(rest, least=0))
+    except ValueError as exc:
+        raise ValueError(f"{text!r}: {exc}") from None

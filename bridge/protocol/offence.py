@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from bridge.errors import MalformedMessage
+from bridge.protocol.printable import printable
 
 _BEFORE: Final = 4096  # bytes in front of the offence in which its member's name is looked for
 _SHOWN: Final = 32  # bytes of the offence that are repeated
@@ -47,9 +48,4 @@ def _where(text: bytes, at: int) -> tuple[str, str]:
     rest = text[at : at + _SHOWN]
     end = _END.search(rest, 1)
     shown = "***" if _SECRET.search(name) else rest[: end.start() if end else None].decode("utf-8", "replace")
-    shown = "".join(char if char.isprintable() else "?" for char in shown)
-    return (f" at {_quoted(name)}" if name else ""), shown
-
-
-def _quoted(name: str) -> str:
-    return '"' + "".join(char if char.isprintable() else "?" for char in name) + '"'
+    return (f' at "{printable(name)}"' if name else ""), printable(shown)

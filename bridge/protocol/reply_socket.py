@@ -8,18 +8,15 @@ Two sockets are the same when they match exactly. OpenSIPS compares host names a
 one only, so that ``udp:127.0.0.1:5000`` is taken for a present ``udp:127.0.0.10:5000``: a fault, not followed here.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from bridge.protocol.numbers import read_port
+from bridge.protocol.host_port import bracketed, read_host_port
 
 Kind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
 
 _SOCKET = re.compile(r"(?P<kind>mi:udp|mi:unix|udp|unix|tcp):(?P<rest>.*)", re.DOTALL)
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 _MAX_PATH = 107  # bytes; sun_path holds 108 with the NUL that ends it
 _MAX_METHOD = 64  # bytes; OpenSIPS's MAX_EVENT_NAME, which a method stands in for
 
@@ -55,27 +52,24 @@ class ReplySocket:
             rest, _, method = rest.partition("/")
             if not method.isprintable() or len(method.encode()) > _MAX_METHOD:
                 raise ValueError(f"{text!r}: the method is unprintable or longer than {_MAX_METHOD} bytes")
-        host, colon, port = rest.rpartition(":")
-        if not colon:
-            raise ValueError(f"{text!r}: there is no port")
-        return cls(kind, _host(text, host, kind == "mi:udp"), _port(text, port), method=method, reliable=reliable)
+        if ":" in rest.rpartition(":")[0] and kind != "mi:udp":
+            raise ValueError(f"{text!r}: an IPv6 host works with mi:udp: only, as in OpenSIPS")
+        try:
+            host, port = read_host_port(rest)  # OpenSIPS lets a port beyond 65535 wrap around: never what is meant
+        except ValueError as exc:
+            raise ValueError(f"{text!r}: {exc}") from None
+        return cls(kind, host, port, method=method, reliable=reliable)
 
     @property
     def is_mi(self) -> bool:
         """Whether events are raised inside an OpenSIPS rather than sent to a listener."""
         return self.kind.startswith("mi:")
 
-    @property
-    def is_datagram(self) -> bool:
-        """Whether one datagram has to hold an event."""
-        return self.kind != "tcp"
-
     def __str__(self) -> str:
         """The text as OpenSIPS lists it; ``parse`` of it gives the same socket (but for ``reliable``)."""
         if self.path:
             return f"{self.kind}:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.kind}:{host}:{self.port}" + (f"/{self.method}" if self.method else "")
+        return f"{self.kind}:{bracketed(self.host)}:{self.port}" + (f"/{self.method}" if self.method else "")
 
 
 def _path(text: str, path: str) -> str:
@@ -84,26 +78,3 @@ def _path(text: str, path: str) -> str:
     if len(path.encode()) > _MAX_PATH:
         raise ValueError(f"{text!r}: the path is longer than the {_MAX_PATH} bytes of a unix socket's")
     return path
-
-
-def _host(text: str, host: str, ipv6: bool) -> str:
-    if ":" in host or host.startswith("["):
-        if not ipv6:
-            raise ValueError(f"{text!r}: an IPv6 host works with mi:udp: only, as in OpenSIPS")
-        try:
-            if (host[0], host[-1]) == ("[", "]"):
-                return str(ipaddress.IPv6Address(host[1:-1]))
-        except ValueError:
-            pass
-        raise ValueError(f"{text!r}: the host is not an IPv6 address in brackets")
-    if not _HOST.fullmatch(host):
-        raise ValueError(f"{text!r}: the host is empty or not a host name")
-    return host
-
-
-def _port(text: str, port: str) -> int:
-    # OpenSIPS lets a port beyond 65535 wrap around; nobody can mean that.
-    number = read_port(port)
-    if number is None:
-        raise ValueError(f"{text!r}: port {port!r} is not a number from 1 to 65535")
-    return number

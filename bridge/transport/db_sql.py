@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from bridge import resources
 from bridge.errors import TableRefused, WrongTableVersion
 from bridge.protocol.gateway import MAX_JANUS_ID, MAX_JANUS_URL, TableRow
+from bridge.protocol.printable import printable
 from bridge.transport.db_visit import MOST_ROWS, Ending
 
 TABLE_VERSION = 1
@@ -166,5 +167,5 @@ def as_text(value: Any) -> str:
 
 def one_line(text: str) -> str:
     """An error text of a server or a library as it may stand in a log: one line, no control characters, not endless."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    line = printable(" ".join(text.split()))
     return line if len(line) <= 300 else line[:300] + "..."

@@ -14,6 +14,7 @@ import trio
 
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
+from bridge.throttle import Throttle
 from bridge.transport.direct_stream import direct
 from bridge.transport.http_connection import Connection, Limits, Service, Stream
 from bridge.transport.http_hangup import HangupWatch
@@ -45,7 +46,7 @@ class HttpServer:
         self._hangups = HangupWatch()
         self._ration = Ration()
         self._accepting = trio.CancelScope()
-        self._short = False
+        self._shortage = Throttle()
 
     @property
     def connections(self) -> int:
@@ -136,7 +137,7 @@ class HttpServer:
         pause = min(_PATROL, min(limits.head, limits.body, limits.idle, limits.write, limits.linger) / 4)
         while True:
             await trio.sleep(pause)
-            self._short = False
+            self._shortage.over()
             now = trio.current_time()
             for connection in self._connections:
                 if connection.deadline < now:
@@ -177,6 +178,5 @@ class HttpServer:
         return True
 
     def _note_shortage(self, what: str) -> None:
-        if not self._short:  # once a patrol: it may last
-            self._short = True
+        if self._shortage.due("no room"):  # once a patrol: it may last
             log.warning("HTTP: no room for another connection beside %d: %s", len(self._connections), what)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import trio
 
 from bridge.errors import ConfigError
-from bridge.protocol.numbers import read_port
+from bridge.protocol.host_port import bracketed, read_host_port
 
 Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
@@ -25,7 +25,10 @@ async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None
 
     Raises ConfigError with one line that names the address.
     """
-    host, port = _split(address)
+    try:
+        host, port = read_host_port(address, least=0)
+    except ValueError as error:
+        raise ConfigError(f"{address}: {error}") from None
     opened: list[trio.SocketListener] = []
     failed: OSError | None = None
     try:
@@ -51,7 +54,7 @@ async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None
 def bound_address(listener: Listener) -> str:
     """``HOST:PORT`` as it is bound, with the port that it really got."""
     host, port = listening_socket(listener).getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def listening_socket(listener: Listener) -> trio.socket.SocketType:
@@ -59,17 +62,3 @@ def listening_socket(listener: Listener) -> trio.socket.SocketType:
     inner = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
     assert isinstance(inner, trio.SocketListener)
     return inner.socket
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ConfigError(f"{address}: IPv6 is written in brackets, [::1]:8889")
-    if not colon or not host or not host.isprintable():
-        raise ConfigError(f"{address}: not HOST:PORT")
-    number = read_port(port, least=0)
-    if number is None:
-        raise ConfigError(f"{address}: port {port!r} is not a number up to 65535")
-    return host, number

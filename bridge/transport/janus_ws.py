@@ -25,6 +25,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.errors import ConnectFailed
 from bridge.protocol.budget import Holding
 from bridge.protocol.fragments import Fragments, Refused
@@ -67,7 +68,7 @@ class JanusWebSocket(WebSocketConnection):
         self._reports = reports
         self._options = options
         self._outbox = bytearray()
-        self._outbox_filled = trio.Event()
+        self._outbox_filled = AutoResetEvent()
         self._flushing = False
         self._direct = stream if isinstance(stream, DirectStream) else None
         self._wrote = False  # since the last read
@@ -128,7 +129,6 @@ class JanusWebSocket(WebSocketConnection):
         """Write what stands in the outbox, everything that came in one turn of the event loop at once."""
         while True:
             await self._outbox_filled.wait()
-            self._outbox_filled = trio.Event()
             outbox, self._outbox = self._outbox, bytearray()
             self._flushing = True
             with memoryview(outbox) as view:

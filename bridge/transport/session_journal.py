@@ -18,11 +18,13 @@ from typing import TypeAlias
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.files import read_file
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.janus import member_id
 from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import REMEMBERED
+from bridge.throttle import Throttle
 from bridge.transport.private_file import replace_file
 
 log = logging.getLogger("bridge.state")
@@ -59,10 +61,10 @@ class SessionJournal:
         self._path = path
         self._sessions: dict[Key, _Sessions] = {}
         self._unwritten: list[Row] = []
-        self._filled = trio.Event()
+        self._filled = AutoResetEvent()
         self._limiter = trio.CapacityLimiter(1)  # a write that was abandoned still goes before the next one
         self._lines = 0
-        self._broken = False
+        self._trouble = Throttle()
 
     def load(self) -> None:
         """Read what the last process left, and begin a new file. Damaged lines are logged and skipped."""
@@ -118,7 +120,6 @@ class SessionJournal:
         try:
             while True:
                 await self._filled.wait()
-                self._filled = trio.Event()
                 await self._write()
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE) as patience:
@@ -129,7 +130,7 @@ class SessionJournal:
     async def _write(self) -> None:
         rows, self._unwritten = self._unwritten, []
         self._lines += len(rows)
-        rewrite = self._lines >= REWRITE_AFTER or self._broken
+        rewrite = self._lines >= REWRITE_AFTER or self._trouble.said is not None
         if rewrite:
             self._lines = 0
             rows = self._all()
@@ -146,13 +147,11 @@ class SessionJournal:
             else:
                 _append(self._path, data)
         except OSError as exc:
-            if not self._broken:
+            if self._trouble.due(str(exc.strerror)):
                 log.error("%s cannot be written: %s; sessions are not saved until it can", self._path, exc.strerror)
-            self._broken = True
         else:
-            if self._broken:
+            if self._trouble.over():
                 log.info("%s can be written again", self._path)
-            self._broken = False
 
 
 def _append(path: Path, data: bytes) -> None:

@@ -27,7 +27,7 @@ from bridge.protocol.event_answers import Answer, ObjectSplitter, read_answer, r
         (b'{"error":"no","id":7}', Answer(7, 0, '"no"')),
         (b'{"error":{"code":"x"},"id":7}', Answer(7, 0, "")),
         (b"400 Parse_error", Answer(None, 0, "400 Parse_error")),
-        (b"\xff\n", Answer(None, 0, "\ufffd?")),
+        (b"\xff\n", Answer(None, 0, "\ufffd\\n")),
         (b"", Answer(None, 0, "")),
         (b"[]", Answer(None, 0, "[]")),
         (b'{"id":"7"}', Answer("7", 0, '{"id":"7"}')),

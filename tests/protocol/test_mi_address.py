@@ -25,14 +25,14 @@ def test_addresses(text: str, address: UdpAddress | UnixAddress) -> None:
         ("unix:run/mi", "the path is not absolute"),
         ("unix:", "the path is not absolute"),
         ("unix:/a\0b", "the path is not absolute"),
-        ("udp:127.0.0.1", "the host is empty"),
-        ("udp::8080", "the host is empty"),
+        ("udp:127.0.0.1", "there is no port"),
+        ("udp::8080", "host '' is empty"),
         ("udp:::1:8080", "IPv6 is written in brackets"),
         ("udp:h:65536", "port '65536'"),
         ("udp:h:x", "port 'x'"),
         ("udp:h:", "port ''"),
         ("udp:h:²", "port '²'"),
-        ("udp:a\nb:5", "unprintable"),
+        ("udp:a\nb:5", "not a host name"),
     ],
 )
 def test_faults_name_the_part(text: str, fault: str) -> None:

@@ -52,9 +52,9 @@ async def test_localhost_listens_wherever_it_can(nursery: trio.Nursery) -> None:
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("8889", "not HOST:PORT"),
-        (":8889", "not HOST:PORT"),
-        ("127.0.0.1", "not HOST:PORT"),
+        ("8889", "there is no port"),
+        (":8889", "host '' is empty or not a host name"),
+        ("127.0.0.1", "there is no port"),
         ("::1:8889", "IPv6 is written in brackets, [::1]:8889"),
         ("127.0.0.1:x", "port 'x' is not a number up to 65535"),
         ("127.0.0.1:65536", "port '65536' is not a number up to 65535"),

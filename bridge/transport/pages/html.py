@@ -8,6 +8,8 @@ import html
 import re
 from typing import Final
 
+from bridge.protocol.printable import printable
+
 _VOID: Final = frozenset({"input", "link", "meta"})
 _CUT: Final = 300  # characters of a text from outside
 
@@ -38,9 +40,7 @@ def visible(text: str) -> str:
     """
     if len(text) > _CUT:
         text = text[:_CUT] + "…"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable(text)
 
 
 def breakable(url: str) -> Html:
