@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     redaction.know("configuration", secrets_of(config))
     logs.set_up(config.log.level, config.log.format, journal=_on_journal(), hide=redaction)
     for warning in config.warnings:
-        log.warning("%s", warning)
+        log.warning("configuration: %s", warning)
     try:
         trio.run(serve, config, lambda: load_config(args), redaction)
     except (ConfigError, TableRefused) as exc:  # into the log, in its format: nobody may be there to read a terminal

@@ -100,7 +100,7 @@ class _Methods:
             return await link.traffic.request(command, timeout)
         except InvalidCommand as exc:
             name = link.gateway.janus_id
-            log.warning("%s: a command of %s is refused: %d: %s", name, call.caller.name, exc.code, exc.data)
+            log.warning("%s: refused a command from %s: %d: %s", name, call.caller.name, exc.code, exc.data)
             raise
 
     def _read(self, link: JanusLink, text: Any) -> JanusCommand:

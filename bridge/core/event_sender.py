@@ -208,7 +208,7 @@ class Outlet:
         if topic not in self._troubles:
             self._troubles[topic] = Throttle(LOG_INTERVAL)
         if self._troubles[topic].due(text, trio.current_time()):
-            log.warning("%s: %s", self._name, text)
+            log.warning("%s: events do not arrive: %s", self._name, text)
 
     def _over(self, topic: str) -> None:
         trouble = self._troubles.get(topic) if self._troubles else None

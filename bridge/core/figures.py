@@ -111,7 +111,10 @@ class Ledger:
             if budget.refused > self._told[name]:
                 more, self._told[name] = budget.refused - self._told[name], budget.refused
                 log.warning(
-                    "[%s] pending_bytes: %d times there was no room, %d bytes are held", name, more, budget.used
+                    "[%s] pending_bytes: no room %d times; %d bytes are held",
+                    name,
+                    more,
+                    budget.used,
                 )
         for link in self._links:
             link.traffic.tally.sample(now)

@@ -115,7 +115,7 @@ class Registry:
     def refused(self, who: str, reason: str) -> None:
         """Count and log a request that is refused before any method has seen it, here or by its transport."""
         self._stats.add("mi_refused")
-        log.warning("a request of %s is refused: %s", who, reason)
+        log.warning("refused a request from %s: %s", who, reason)
 
     async def dispatch(self, body: bytes, caller: Caller) -> bytes | None:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
@@ -157,7 +157,7 @@ class Registry:
         finally:
             holding.resize(0)
         self._stats.add("mi_errors")
-        words = f"{error.code} {error.message}: {error.data or 'no more is known'}"
+        words = f"{error.code} {error.message}: {error.data or 'no details'}"
         if not started:
             self.refused(caller.name, f"method {request.method[:MAX_NAME]!r}: {words}")
         if request.notification:

@@ -150,7 +150,7 @@ class LinkRegistry:
         plugins = Counter(plugin or "unknown" for session in sessions for plugin in session.handles.values())
         if plugins:
             log.warning(
-                "%s: its row is gone (%s), and %d handles in %d sessions end with it: %s",
+                "%s: its row is gone (%s); %d handles in %d sessions end with it: %s",
                 link.gateway.janus_id,
                 why,
                 plugins.total(),
@@ -166,7 +166,10 @@ class LinkRegistry:
         """Let a gateway take nothing new, or end that; the janus_ids of all that drain. Raises UnknownJanusId."""
         self.find(janus_id).book.draining = switch
         (self._draining.add if switch else self._draining.discard)(janus_id)
-        log.warning("%s: %s", janus_id, "draining: no new sessions and handles" if switch else "draining has ended")
+        if switch:
+            log.warning("%s: draining: no new sessions and handles until `janus_drain %s off`", janus_id, janus_id)
+        else:
+            log.warning("%s: draining has ended", janus_id)
         return frozenset(self._draining)
 
     def credentials_changed(self, janus_ids: set[str]) -> None:

@@ -19,5 +19,5 @@ async def supervise(run: Callable[[], Awaitable[None]], name: str, log: logging.
             await run()
             return
         except* Exception:  # a fault that shows while the task is cancelled, too: it comes grouped with the Cancelled
-            log.exception("%s failed; it starts again in %g s", name, PAUSE)
+            log.exception("%s failed; restarting in %g s", name, PAUSE)
         await trio.sleep(PAUSE)

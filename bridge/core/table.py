@@ -75,13 +75,13 @@ class Table:
             self._trouble.due(str(self.error))
             saved = kept()
             if saved is None:
-                log.error("%s; no table was kept from before: no gateway until the database answers", exc)
+                log.error("%s; no saved table either: no gateways until the database answers; retrying", exc)
                 return
             rows, self.read_at = saved
             self.freshness = "stale"
             gateways, _ = await self._gateways(rows)
             await self._registry.reconcile_in_turns(gateways)
-            log.error("%s; the last good table is used meanwhile, %d gateways", exc, len(self._registry))
+            log.error("%s; using the last good table meanwhile, %d gateways; retrying", exc, len(self._registry))
 
     async def reload(self) -> tuple[Difference, list[str]]:
         """Read the table and act on the difference; also a line for each bad row. Raises TableUnavailable."""
@@ -116,7 +116,7 @@ class Table:
             read.take(row)
             if number % TURN == 0:
                 await trio.lowlevel.checkpoint()
-        warnings = read.warnings if rows else ["it is empty: there is no gateway"]
+        warnings = read.warnings if rows else ["it is empty: add a row with `janus-bridge db add`"]
         news = [warning for warning in warnings if warning not in self._warned]  # polling must not repeat them
         for warning in news[:MOST_WARNINGS]:
             log.warning("janus table: %s", warning)
@@ -144,7 +144,7 @@ class Table:
             await self.reload()
         except TableUnavailable as exc:
             if self._trouble.due(str(self.error)):
-                log.error("%s; the gateways stay as they are", exc)
+                log.error("%s; the gateways stay as they are; retrying", exc)
 
 
 def _named(what: str, janus_ids: list[str]) -> str:

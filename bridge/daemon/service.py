@@ -122,7 +122,7 @@ class Service:
             except WrongTableVersion:
                 raise
             except TableUnavailable as exc:
-                log.error("the default table cannot be made: %s; when that is mended: janus-bridge db init", exc)
+                log.error("cannot create the default table: %s; fix that, then run `janus-bridge db init`", exc)
         await self._parts.table.first(self._kept)
 
     def _kept(self) -> tuple[list[TableRow], float] | None:
@@ -185,7 +185,7 @@ class Service:
         """What may change does, the rest is named. Returns a line for each thing that could not be taken."""
         changes = difference(self._config, new)
         for key in changes.restart:
-            log.warning("reload: %s was changed; it needs a restart", key)
+            log.warning("reload: %s has changed; restart the service to apply it", key)
         self._config = config = reloaded(self._config, new)
         self._redaction.know("configuration", secrets_of(config))
         parts = self._parts

@@ -15,10 +15,10 @@ from bridge.protocol.event_payload import Event
 DROP_REASONS: dict[str, str] = {
     "full": "its queue was full",
     "age": "older than max_age before it could be delivered",
-    "unanswered": "older than max_age without an answer; it may have arrived",
+    "unanswered": "no answer within max_age; it may have arrived (mi: is mi_datagram loaded there, on this socket?)",
     "too_large": "larger than a datagram, and no body to shorten",
-    "not_registered": "OpenSIPS answered 404, no such event",
-    "no_subscriber": "OpenSIPS answered 480, nobody waits for this event",
+    "not_registered": "OpenSIPS answered 404: its script has no event_route for this event",
+    "no_subscriber": "OpenSIPS answered 480: it has no event_route and no subscriber for this event",
     "refused": "the subscriber answered with an error",
     "stopped": "not known to be delivered when the bridge stopped",
 }

@@ -22,10 +22,11 @@ _OURS = frozenset({"connection", "content-length", "expect", "te", "trailer", "t
 
 # What a status other than 101 asks for, where that is known.
 _REMEDIES = {
-    **dict.fromkeys((301, 302, 303, 307, 308), "it redirects; janus_url has to name the place itself"),
-    401: "it wants user:password@ in janus_url, or headers",
-    403: "headers and origin are what it may miss",
-    404: "host and path of janus_url are what it may not know",
+    **dict.fromkeys((301, 302, 303, 307, 308), "it redirects; give its target as janus_url"),
+    401: "it requires user:password@ in janus_url, or headers",
+    403: "check headers and origin",
+    404: "is this Janus's HTTP port? Its WebSocket transport listens on another, 8188 by default; "
+    "else check host and path of janus_url",
 }
 
 

@@ -46,5 +46,5 @@ class DrainedGateways:
             reason = exc.strerror or str(exc)
         except (ValueError, RecursionError):
             reason = "the file is damaged"
-        log.error("%s: %s; no gateway is drained: say janus_drain again", self._path, reason)
+        log.error("%s: %s; no gateway is drained: run janus_drain again", self._path, reason)
         return []

@@ -8,6 +8,7 @@ its MI process. A datagram may be lost, so the queue's task asks for a copy afte
 and an answer to any of them settles the raise.
 """
 
+import errno
 import socket as sockets
 
 import trio
@@ -19,6 +20,7 @@ from bridge.transport.event_address import Addresses, SocketAddress
 
 _BUFFER = 65536
 _NO_SUBSCRIBER = 480
+_NOT_THERE = (errno.ECONNREFUSED, errno.ENOENT)
 # OpenSIPS 3.4 and 3.5 answer 480 for some ms after a start, until their event_routes have subscribed (2 to 9 seen).
 _STARTING = 1.0  # seconds after it could not be reached in which a 480 is not final
 
@@ -56,12 +58,13 @@ class MiSender:
                     if self._settles(parcel, sock.recv(_BUFFER)):
                         return
         except BlockingIOError:
-            raise NotSent("cannot be reached: its queue is full") from None
+            raise NotSent("cannot be reached: its queue is full; is that OpenSIPS running?") from None
         except OSError as exc:
             # On udp that may be what became of an earlier copy: nobody listened, and this one did not leave.
             self.close()
             self._away = True
-            raise NotSent(f"cannot be reached: {exc.strerror}") from None
+            hint = "; is mi_datagram loaded in that OpenSIPS, on this socket?" if exc.errno in _NOT_THERE else ""
+            raise NotSent(f"cannot be reached: {exc.strerror}{hint}") from None
         raise NotSent(f"did not answer within {patience:g} s")
 
     def close(self) -> None:

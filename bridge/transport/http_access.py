@@ -92,7 +92,7 @@ class Access:
             client = client_of(request.peer)
             number = self._failures.count(client)
             if number == TOO_MANY:
-                log.warning("HTTP: %s showed %d wrong tokens within a minute; more get 429", client, number)
+                log.warning("HTTP: %s sent %d wrong tokens within a minute; further requests get 429", client, number)
             if number > TOO_MANY:
                 return _GUESSER
         return _NO_PASSWORD if looks else _NO_TOKEN

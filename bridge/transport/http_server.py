@@ -173,10 +173,14 @@ class HttpServer:
         )
         if victim is None:
             return False
-        log.warning("HTTP: a slow client (%s) with %d bytes makes room for others", victim.held.owner, victim.held.size)
+        log.warning(
+            "HTTP: shed a slow client (%s, %d bytes held) to make room",
+            victim.held.owner,
+            victim.held.size,
+        )
         victim.shed()
         return True
 
     def _note_shortage(self, what: str) -> None:
         if self._shortage.due("no room"):  # once a patrol: it may last
-            log.warning("HTTP: no room for another connection beside %d: %s", len(self._connections), what)
+            log.warning("HTTP: no room for more than %d connections: %s", len(self._connections), what)

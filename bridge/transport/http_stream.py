@@ -13,6 +13,7 @@ import trio
 
 from bridge.errors import ConfigError
 from bridge.protocol.host_port import bracketed, read_host_port
+from bridge.transport.port_holder import bind_fault
 
 Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
@@ -45,7 +46,7 @@ async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None
     except (OSError, UnicodeError) as error:  # the latter for a host name that IDNA refuses
         for listener in opened:
             listener.socket.close()
-        raise ConfigError(f"{address}: {getattr(error, 'strerror', None) or error}") from None
+        raise ConfigError(f"{address}: {bind_fault(error, 'tcp', port)}") from None
     if ssl_context is None:
         return opened
     return [trio.SSLListener(listener, ssl_context, https_compatible=True) for listener in opened]

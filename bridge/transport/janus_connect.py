@@ -72,7 +72,7 @@ async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None, tls_name: st
         except OSError as exc:
             raise _connect_failure(url, exc) from None
         except UnicodeError as exc:  # IDNA: a label that is empty or too long
-            raise ConnectFailed(f"host {url.host!r} is no host name: {exc}") from None
+            raise ConnectFailed(f"host {url.host!r} is not a valid host name: {exc}") from None
     if tls is None:
         return direct(stream)
     # https_compatible: a Janus that dies sends no close_notify; that is an end of the connection like any other.

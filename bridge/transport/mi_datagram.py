@@ -17,6 +17,7 @@ from bridge.protocol.framing import DATAGRAM_CEILING
 from bridge.protocol.jsonrpc import Dispatch, render_error, too_large
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
+from bridge.transport.port_holder import bind_fault
 from bridge.transport.unix_path import OwnedPath, bind_datagram
 
 log = logging.getLogger("bridge.mi")
@@ -68,7 +69,7 @@ class MiSocket:
                 if pause is not None and held.resize(len(answer)):
                     await trio.sleep(pause)
                     continue
-                log.warning("%s: the answer to %s is dropped: its queue is full", self.name, _shown(peer))
+                log.warning("%s: dropped the answer to %s: its queue is full", self.name, _shown(peer))
             except OSError as exc:  # it is gone, or has no room for an answer of this size
                 log.debug("%s: no answer to %s: %s", self.name, _shown(peer), exc)
             return
@@ -107,7 +108,7 @@ def open_udp(host: str, port: int) -> MiSocket:
             sock.close()
             raise
     except (OSError, UnicodeError) as exc:  # a name that IDNA refuses
-        raise ConfigError(f"{UdpAddress(host, port)}: {getattr(exc, 'strerror', None) or exc}") from None
+        raise ConfigError(f"{UdpAddress(host, port)}: {bind_fault(exc, 'udp', port)}") from None
     return MiSocket(sock, str(UdpAddress(host, sock.getsockname()[1])))
 
 
@@ -161,7 +162,7 @@ async def _reply(dispatch: Dispatch, body: bytes, caller: Caller) -> bytes | Non
     if not body:
         return None
     if len(body) > DATAGRAM_CEILING:  # cut by the kernel
-        log.warning("a request of %s is refused: it has more than %d bytes", caller.name, DATAGRAM_CEILING)
+        log.warning("refused a request from %s: it has more than %d bytes", caller.name, DATAGRAM_CEILING)
         return render_error(MalformedMessage(f"the request has more than {DATAGRAM_CEILING} bytes: {_WAY_OUT}"), None)
     try:
         answer = await dispatch(body, caller)
@@ -169,9 +170,7 @@ async def _reply(dispatch: Dispatch, body: bytes, caller: Caller) -> bytes | Non
         return render_error(exc, None)
     if answer is None or len(answer) <= DATAGRAM_CEILING:
         return answer
-    log.warning(
-        "an answer of %d bytes to %s is dropped: a datagram holds %d", len(answer), caller.name, DATAGRAM_CEILING
-    )
+    log.warning("dropped an answer of %d bytes to %s: a datagram holds %d", len(answer), caller.name, DATAGRAM_CEILING)
     return too_large(answer, DATAGRAM_CEILING, _WAY_OUT)
 
 

@@ -77,9 +77,9 @@ class MiFifo:
         try:
             fd = make_fifo(self._owned, self._mode, self._group)
         except ConfigError as exc:
-            log.warning("the MI FIFO is gone and cannot be made anew: %s", exc)
+            log.warning("the MI FIFO was removed and cannot be recreated: %s", exc)
             return
-        log.warning("%s: the MI FIFO was gone and is made anew", self.path)
+        log.warning("%s: the MI FIFO was removed by someone else; recreated it", self.path)
         os.close(self._fd)
         self._fd = fd
 
@@ -137,7 +137,7 @@ async def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
             await trio.lowlevel.checkpoint()
     if garbage:
         # Not what they are: it may be the rest of a command, with its secrets.
-        log.warning("the MI FIFO got %d bytes that do not begin with :REPLYNAME:", sum(map(len, garbage)))
+        log.warning("the MI FIFO received %d bytes that do not begin with :REPLYNAME:", sum(map(len, garbage)))
     return clients
 
 
@@ -157,12 +157,12 @@ async def _answer(
             for body in bodies:
                 answer = await _reply(ask, body)
                 if not held.resize(len(answer or b"")):
-                    log.warning("MI FIFO: there is no room for the answer to %s%s", reply_dir, name)
+                    log.warning("MI FIFO: no room for the answer to %s%s; dropped it", reply_dir, name)
                     return
                 with trio.move_on_after(_WRITE_SECONDS) as scope:
                     await stream.send_all(answer or b"")
                 if scope.cancelled_caught:
-                    log.warning("MI FIFO: %s%s is not being read", reply_dir, name)
+                    log.warning("MI FIFO: %s%s is not being read; dropped the answer", reply_dir, name)
                     return
     except trio.BrokenResourceError:
         log.debug("MI FIFO: the reader of %s%s is gone", reply_dir, name)
@@ -194,7 +194,7 @@ async def _open_reply(reply_dir: str, name: str) -> int | None:
                 return None
         if pause is not None:
             await trio.sleep(pause)
-    log.warning("MI FIFO: nobody reads %r; the request is dropped", path)
+    log.warning("MI FIFO: %r has no reader; dropped the request", path)
     return None
 
 

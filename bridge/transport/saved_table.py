@@ -50,7 +50,7 @@ class SavedTable:
         try:
             await trio.to_thread.run_sync(lambda: replace_file(self._path, json.dumps(content).encode()))
         except OSError as exc:
-            log.error("%s: the table could not be saved for a start without the database: %s", self._path, exc.strerror)
+            log.error("%s: cannot save the table for a start without the database: %s", self._path, exc.strerror)
 
     def load(self) -> SavedRows | None:
         """The rows, None if there are none for this table; a file that cannot be used is logged and left alone."""
@@ -60,16 +60,16 @@ class SavedTable:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            log.warning("%s: the saved table is ignored: %s", self._path, exc.strerror)
+            log.warning("%s: ignoring the saved table: %s", self._path, exc.strerror)
         except (ValueError, TypeError, LookupError, RecursionError):
-            log.warning("%s: the saved table is ignored: the file is damaged", self._path)
+            log.warning("%s: ignoring the saved table: the file is damaged", self._path)
         return None
 
     def _read(self, content: Any) -> SavedRows | None:
         if content["format"] != FORMAT:
             raise ValueError
         if content["source"] != self.source:
-            log.warning("%s: the saved table is ignored: it is that of %r", self._path, content["source"])
+            log.warning("%s: ignoring the saved table: it belongs to %r", self._path, content["source"])
             return None
         saved_at = content["saved_at"]
         rows = [TableRow(key, janus_id, janus_url) for key, janus_id, janus_url in content["rows"]]

@@ -77,7 +77,7 @@ class SessionJournal:
             lines = []
         damaged = sum(not self._read(line) for line in lines)
         if damaged:
-            log.warning("%s: %d damaged lines are skipped", self._path, damaged)
+            log.warning("%s: skipped %d damaged lines", self._path, damaged)
         self._write_safely(self._all(), rewrite=True)
 
     def _read(self, line: str) -> bool:
@@ -125,7 +125,7 @@ class SessionJournal:
             with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE) as patience:
                 await self._write()
             if patience.cancelled_caught:
-                log.error("%s: the disk hangs; the last sessions are not saved", self._path)
+                log.error("%s: the disk does not respond; the last sessions are not saved", self._path)
 
     async def _write(self) -> None:
         rows, self._unwritten = self._unwritten, []
@@ -148,7 +148,7 @@ class SessionJournal:
                 _append(self._path, data)
         except OSError as exc:
             if self._trouble.due(str(exc.strerror)):
-                log.error("%s cannot be written: %s; sessions are not saved until it can", self._path, exc.strerror)
+                log.error("%s cannot be written: %s; sessions are not saved; retrying", self._path, exc.strerror)
         else:
             if self._trouble.over():
                 log.info("%s can be written again", self._path)

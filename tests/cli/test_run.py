@@ -1,6 +1,7 @@
 """``janus-bridge run``: what it says where it cannot start, on whatever stderr it has."""
 
 import io
+import os
 import socket
 import sys
 from pathlib import Path
@@ -17,5 +18,6 @@ def test_a_stderr_without_a_descriptor_is_no_journal(tmp_path: Path, monkeypatch
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert main(["run", "-o", f"state.dir={tmp_path}/state", "-o", f'mi.http=["{address}"]']) == 2
     [line] = stderr.getvalue().splitlines()
-    assert line.endswith(f"CRITICAL:bridge: [mi] http {address}: Address already in use; the bridge does not start")
+    assert f"CRITICAL:bridge: [mi] http {address}: Address already in use by " in line
+    assert line.endswith(f" (process {os.getpid()}); the bridge does not start")
     assert not line.startswith("<")

@@ -191,7 +191,7 @@ async def test_a_refusal_is_final_counted_and_said_once_until_it_is_over(
     await made.drained()
     assert (sender.got, made.figures().drops) == ([4, 5], {"no_subscriber": 3})
     said = [line for line in caplog.messages if "dropped" not in line]
-    assert said == ["udp:h:1: answers 480", "udp:h:1: events arrive again after: answers 480"]
+    assert said == ["udp:h:1: events do not arrive: answers 480", "udp:h:1: events arrive again after: answers 480"]
 
 
 async def test_a_flapping_subscriber_fills_no_log(

@@ -105,7 +105,7 @@ async def test_a_bug_is_a_server_error_and_a_traceback_in_the_log(caplog: pytest
     assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
     assert [record.exc_info is not None for record in caplog.records] == [True, True, False]
     # Nobody is told of a notification that failed, so the log is.
-    assert caplog.messages[2] == "m, sent as a notification: -32000 Server error: no more is known"
+    assert caplog.messages[2] == "m, sent as a notification: -32000 Server error: no details"
 
 
 async def test_cancellation_passes_through() -> None:

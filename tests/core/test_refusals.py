@@ -79,7 +79,7 @@ def counted() -> tuple[Registry, Stats]:
 
 async def test_a_role_that_is_too_low_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert await data_of(core_registry(), call("which"), Caller(Role.NONE, "uid 7"))
-    assert "a request of uid 7 is refused: method 'which': 403" in caplog.text
+    assert "refused a request from uid 7: method 'which': 403" in caplog.text
 
 
 async def test_a_notification_that_is_refused_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,7 +107,7 @@ async def test_a_400_of_a_command_is_counted_and_logged(
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "janus_send_request", "params": ["gw", command]})
         assert data in await data_of(registry, body.encode())
         assert bed.stats.get("commands_invalid") == 1
-        assert "gw: a command of " in caplog.text
+        assert "gw: refused a command from " in caplog.text
         assert data in caplog.text
 
 

@@ -34,7 +34,7 @@ async def test_task_that_fails_is_logged_and_starts_again(
 
     await supervise(run, "the task", log)
     assert runs == [0.0, PAUSE, 2 * PAUSE, 3 * PAUSE]
-    assert [record.getMessage() for record in caplog.records] == ["the task failed; it starts again in 1 s"] * 3
+    assert [record.getMessage() for record in caplog.records] == ["the task failed; restarting in 1 s"] * 3
     assert "fault 1" in caplog.text
     assert "Traceback" in caplog.text
 

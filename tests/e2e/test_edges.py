@@ -45,7 +45,7 @@ async def test_a_fifo_is_served_and_made_anew_at_a_reload(tmp_path: Path) -> Non
         assert (await over_fifo(fifo, "version"))["Server"].startswith("janus-bridge")
         assert f"listening on fifo {fifo}" in bridge.log
         fifo.unlink()
-        await site.reload(f"{fifo}: the MI FIFO was gone and is made anew")
+        await site.reload(f"{fifo}: the MI FIFO was removed by someone else; recreated it")
         assert (await over_fifo(fifo, "version"))["Server"].startswith("janus-bridge")
 
 
@@ -72,11 +72,11 @@ def test_a_default_table_that_cannot_be_made_is_said_and_keeps_nobody_out(tmp_pa
     (tmp_path / "state" / "janus.db").write_text("this is no database, whatever its name says" * 100)
     with Bridge(tmp_path) as bridge:
         assert bridge.mi("janus_list") == {"Gateways": []}
-        [line] = [line for line in bridge.log.splitlines() if "cannot be made" in line]
-    assert "ERROR:bridge: the default table cannot be made: " in line
+        [line] = [line for line in bridge.log.splitlines() if "cannot create" in line]
+    assert "ERROR:bridge: cannot create the default table: " in line
     assert f"{tmp_path}/state/janus.db" in line
     assert "file is not a database" in line
-    assert line.endswith("when that is mended: janus-bridge db init")
+    assert line.endswith("fix that, then run `janus-bridge db init`")
 
 
 def test_a_file_with_secrets_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:

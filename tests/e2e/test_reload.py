@@ -46,7 +46,7 @@ async def test_sighup_names_what_needs_a_restart(tmp_path: Path) -> None:
         site.write(mi__max_body=4096, log__format="json", state__dir=str(tmp_path / "elsewhere"))
         await site.reload("reload: done")
         for key in ("mi.max_body", "log.format", "state.dir"):
-            assert f"reload: {key} was changed; it needs a restart" in bridge.log
+            assert f"reload: {key} has changed; restart the service to apply it" in bridge.log
         assert not (tmp_path / "elsewhere").exists()
 
 

@@ -120,7 +120,7 @@ def test_ready_comes_after_the_first_attempt_at_the_table(
     attempt.close()  # the first attempt fails; the gateways of an earlier start there are none
     assert hears(systemd) == ["READY=1", "STATUS=table none, 0 gateways"]
     assert process.stop(SECONDS) == 0  # and with it the log, which a thread writes
-    assert "no gateway until the database answers" in process.output
+    assert "no gateways until the database answers" in process.output
 
 
 def test_ready_with_the_table_of_before(
@@ -134,7 +134,7 @@ def test_ready_with_the_table_of_before(
     database.rename(tmp_path / "away.db")
     with Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ) as bridge:
         assert hears(systemd) == ["READY=1", "STATUS=table stale, 1 gateways"]
-        assert "the last good table is used meanwhile" in bridge.log
+        assert "using the last good table meanwhile" in bridge.log
 
 
 def test_a_database_that_hangs_does_not_delay_the_end(

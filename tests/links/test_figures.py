@@ -200,5 +200,5 @@ async def test_a_budget_that_had_no_room_is_logged_once_a_look(caplog: pytest.Lo
             assert not Holding(house.budget, "a").resize(2**20)
         house.ledger._sample(0.0)
         house.ledger._sample(1.0)
-    assert caplog.messages[-1:] == ["[mi] pending_bytes: 3 times there was no room, 1000 bytes are held"]
+    assert caplog.messages[-1:] == ["[mi] pending_bytes: no room 3 times; 1000 bytes are held"]
     assert sum("no room" in message for message in caplog.messages) == 1

@@ -19,7 +19,7 @@ GREETINGS = {
     Greeting.CLOSE_AFTER_REQUEST: "the peer closed the connection instead of upgrading to WebSocket",
     Greeting.HTTP_ERROR: "the peer answered the WebSocket upgrade with HTTP 503",
     Greeting.REDIRECT: "the peer answered the WebSocket upgrade with HTTP 302: "
-    "it redirects; janus_url has to name the place itself",
+    "it redirects; give its target as janus_url",
     Greeting.HALF: "the WebSocket upgrade was not answered within 5 s",
     Greeting.NO_SUBPROTOCOL: "the peer did not accept the sub-protocol janus-protocol: is this a Janus?",
     Greeting.WRONG_SUBPROTOCOL: "the peer answered the WebSocket upgrade with something else: unrecognized subprotocol",

@@ -56,8 +56,9 @@ def test_what_is_refused(name: str, value: str, fault: str) -> None:
 
 def test_a_refusal_says_what_to_do_where_that_is_known() -> None:
     refused = "the peer answered the WebSocket upgrade with HTTP"
-    assert refusal(401) == f"{refused} 401: it wants user:password@ in janus_url, or headers"
-    assert refusal(308) == f"{refused} 308: it redirects; janus_url has to name the place itself"
+    assert refusal(401) == f"{refused} 401: it requires user:password@ in janus_url, or headers"
+    assert refusal(308) == f"{refused} 308: it redirects; give its target as janus_url"
+    assert "HTTP port? Its WebSocket transport listens on another, 8188 by default" in refusal(404)
     assert refusal(503) == f"{refused} 503"
 
 

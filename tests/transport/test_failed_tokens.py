@@ -25,7 +25,7 @@ def test_a_guesser_is_told_to_wait_and_the_right_token_is_let_in(caplog: pytest.
     assert asked(access, "wrong") == 429
     assert len(failures) == TOO_MANY + 6
     assert [record.getMessage() for record in caplog.records] == [
-        "HTTP: loopback showed 60 wrong tokens within a minute; more get 429"
+        "HTTP: loopback sent 60 wrong tokens within a minute; further requests get 429"
     ]
 
 

@@ -67,7 +67,7 @@ async def test_the_largest_of_the_slow_makes_room_for_what_is_smaller(
     assert (await slow[1].answer()).status == 503
     assert (await slow[0].ask(b"x")).status == 200
     assert (await other.ask(b"x")).status == 200
-    assert "a slow client (loopback) with 204800 bytes makes room for others" in caplog.text
+    assert "shed a slow client (loopback, 204800 bytes held) to make room" in caplog.text
 
 
 async def test_an_answer_that_is_not_taken_is_counted_and_gives_way(nursery: trio.Nursery) -> None:
@@ -129,7 +129,7 @@ async def test_one_client_has_its_own_number_of_connections(
         await client.send(post(b"%d" % number))
     await slow.until(lambda: len(slow.asked) == 3)
     assert await (await served.connect()).closed()
-    assert "no room for another connection beside 3: all 3 of loopback are waiting for answers" in caplog.text
+    assert "no room for more than 3 connections: all 3 of loopback are waiting for answers" in caplog.text
     slow.go()
     assert (await client.answer()).body == b"late 3"
     newest = await served.connect()  # those that were answered are idle now, and make room

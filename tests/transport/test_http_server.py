@@ -86,7 +86,7 @@ async def test_who_waits_for_an_answer_makes_no_room(nursery: trio.Nursery, capl
         assert await (await served.connect()).closed()
     slow.go()
     assert [(await client.answer()).body for client in waiting] == [b"late 1", b"late 1"]
-    assert "no room for another connection beside 2" in caplog.text
+    assert "no room for more than 2 connections" in caplog.text
     assert len(caplog.records) <= 2  # not one for each
 
 
@@ -129,7 +129,7 @@ async def test_accept_survives_a_shortage_of_descriptors(
         stream = trio.SocketStream(late)
         await working(Client(stream))
     [record] = caplog.records
-    assert record.getMessage() == "HTTP: no room for another connection beside 1: Too many open files"
+    assert record.getMessage() == "HTTP: no room for more than 1 connections: Too many open files"
     assert record.levelno == logging.WARNING
     assert record.exc_info is None
 

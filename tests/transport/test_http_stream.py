@@ -1,5 +1,6 @@
 """Listening addresses, TLS and IPv6, and the stream under everything."""
 
+import os
 import socket
 import ssl
 from typing import Any
@@ -78,7 +79,8 @@ async def test_a_port_that_is_taken() -> None:
         address = bound_address(listener)
         with pytest.raises(ConfigError) as raised:
             await open_listeners(address)
-    assert str(raised.value) == f"{address}: Address already in use"
+    assert str(raised.value).startswith(f"{address}: Address already in use by ")
+    assert str(raised.value).endswith(f" (process {os.getpid()})")
 
 
 class TwoAddresses(trio.abc.HostnameResolver):
@@ -105,7 +107,7 @@ async def test_a_port_that_is_taken_at_one_address_is_given_up_at_the_other() ->
     trio.socket.set_custom_hostname_resolver(TwoAddresses("127.0.0.1", "127.0.0.2"))
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"^two.example.org:{port}: Address already in use$"):
+        with pytest.raises(ConfigError, match=f"^two.example.org:{port}: Address already in use by .+ [(]process "):
             await open_listeners(f"two.example.org:{port}")
         with socket.create_server(("127.0.0.1", port)):  # nobody listens there any more
             pass

@@ -70,7 +70,7 @@ def test_a_damaged_file_is_reported_and_ignored(
     assert SavedTable(tmp_path / "table.json", SOURCE).load() is None
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage() == f"{tmp_path / 'table.json'}: the saved table is ignored: the file is damaged"
+    assert record.getMessage() == f"{tmp_path / 'table.json'}: ignoring the saved table: the file is damaged"
 
 
 async def test_what_cannot_be_read_or_written_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -54,7 +54,7 @@ def test_damaged_line_is_skipped_and_counted(path: Path, line: str, caplog: pyte
     path.write_text(path.read_text() + line + "\n" + line)
     assert loaded(path).saved(GATEWAY) == (managed(1),)
     damaged = 1 if line == "" else 2
-    assert [record.getMessage() for record in caplog.records] == [f"{path}: {damaged} damaged lines are skipped"]
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: skipped {damaged} damaged lines"]
 
 
 def test_line_that_a_kill_cut_harms_no_other(path: Path) -> None:
@@ -128,7 +128,7 @@ def test_full_disk_is_logged_once_and_costs_nothing_when_it_has_room_again(
         assert journal.saved(GATEWAY) == (managed(1), further(2), further(3))
     write(journal, further(4))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path} cannot be written: {os.strerror(errno.EFBIG)}; sessions are not saved until it can",
+        f"{path} cannot be written: {os.strerror(errno.EFBIG)}; sessions are not saved; retrying",
         f"{path} can be written again",
     ]
     assert loaded(path).saved(GATEWAY) == (managed(1), further(2), further(3), further(4))
@@ -170,7 +170,7 @@ def test_directory_that_is_gone_is_logged_not_fatal(tmp_path: Path, caplog: pyte
     journal = loaded(path)
     write(journal, managed(1))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path} cannot be written: {os.strerror(errno.ENOENT)}; sessions are not saved until it can"
+        f"{path} cannot be written: {os.strerror(errno.ENOENT)}; sessions are not saved; retrying"
     ]
     path.parent.mkdir()
     write(journal, further(2))
@@ -217,7 +217,7 @@ async def test_disk_that_hangs_stops_nobody(
                 journal.save(GATEWAY, further(n))
             nursery.cancel_scope.cancel()
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: the disk hangs; the last sessions are not saved"
+        f"{path}: the disk does not respond; the last sessions are not saved"
     ]
 
 
