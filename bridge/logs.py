@@ -31,7 +31,7 @@ _OF_GATEWAYS = "bridge.link"  # the logger whose lines begin with a janus_id
 AT_THE_END = 1.0  # seconds that the last lines have to be read
 
 
-class Handler(logging.StreamHandler[TextIO | LogStream]):
+class LogHandler(logging.StreamHandler[TextIO | LogStream]):
     """Writes lines, but of those that are alike only the first ``FLOOD`` in a ``WINDOW``; the rest is counted.
 
     Alike: logged at one place in the code, whatever it was filled with; lines about a gateway, about one gateway, whose
@@ -48,7 +48,7 @@ class Handler(logging.StreamHandler[TextIO | LogStream]):
         super().__init__(stream)
         self._clock = clock
         self._hide = hide
-        self._floods: dict[_Key, _Flood] = {}  # in the order in which they began
+        self._floods: dict[_FloodKey, _Flood] = {}  # in the order in which they began
 
     def emit(self, record: logging.LogRecord) -> None:
         now = self._clock()
@@ -77,7 +77,7 @@ class Handler(logging.StreamHandler[TextIO | LogStream]):
                 super().emit(_with(flood.last, f" (the last of {flood.count - FLOOD} that were only counted)"))
 
 
-_Key: TypeAlias = tuple[str, int, str]  # file, line, janus_id
+_FloodKey: TypeAlias = tuple[str, int, str]  # file, line, janus_id
 
 
 @dataclass(slots=True)
@@ -188,7 +188,7 @@ def set_up(
     formatter = (JsonFormatter if form == "json" else TextFormatter)(journal=journal, hide=hide)
     if stream is None:
         stream = _stderr(lambda lost: formatter.format(_lost(lost)) + "\n")
-    handler = Handler(stream, hide=hide)
+    handler = LogHandler(stream, hide=hide)
     handler.setFormatter(formatter)
     root = logging.getLogger("bridge")
     for old in list(root.handlers):
@@ -212,7 +212,7 @@ def close() -> None:
 
 def _streams() -> list[LogStream]:
     handlers = logging.getLogger("bridge").handlers
-    return [one.stream for one in handlers if isinstance(one, Handler) and isinstance(one.stream, LogStream)]
+    return [one.stream for one in handlers if isinstance(one, LogHandler) and isinstance(one.stream, LogStream)]
 
 
 def _stderr(tell: Callable[[int], str]) -> TextIO | LogStream:

@@ -1,7 +1,7 @@
 """When a line about a trouble that lasts is due: once, and not again until the trouble is over or another.
 
 Owns that decision for one trouble; what is said, where, and what time it is are the caller's. Below all of them,
-``logs.Handler`` counts lines that are alike, whoever writes them.
+``logs.LogHandler`` counts lines that are alike, whoever writes them.
 """
 
 NEVER = float("-inf")

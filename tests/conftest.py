@@ -25,16 +25,16 @@ __all__ = ["mariadb"]  # a fixture by being here
 
 # A busy machine is no fault of the code under test; in CI the same examples every time, at a desk new ones.
 settings.register_profile(
-    "house",
+    "full",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize="CI" in os.environ,
     print_blob=True,
 )
-settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
+settings.register_profile("quick", settings.get_profile("full"), max_examples=20)
 # No test acts on a janus-bridge that is installed on this machine.
 service.UNIT_FOLDERS, service.STATE_BASE = (), Path("/nonexistent")
-settings.load_profile("quick" if "QUICK" in os.environ else "house")
+settings.load_profile("quick" if "QUICK" in os.environ else "full")
 
 ASYNC_TEST_SECONDS = 300.0  # for hangs; what has to be fast says so itself (tests/support/deadlines.py)
 VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at

@@ -22,7 +22,7 @@ from bridge.protocol.numbers import read_decimal, read_port
 from bridge.protocol.recipe import Parameter, bind
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.http_access import Access
-from bridge.transport.http_messages import Request
+from bridge.transport.http_messages import HttpRequest
 from bridge.transport.http_parser import RequestParser
 from bridge.transport.http_stream import open_listeners
 from bridge.transport.saved_table import SavedTable
@@ -42,7 +42,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _host(number: str) -> object:
-    request = Request("127.0.0.1")
+    request = HttpRequest("127.0.0.1")
     request.headers[b"host"] = f"127.0.0.1:{number}".encode("utf-8", "surrogatepass")
     return Access().admit(request)
 

@@ -35,7 +35,7 @@ def flood() -> tuple["Clock", logging.Logger, io.StringIO]:
     """A clock, a logger of its own whose handler goes by it, and what was written."""
     clock, stream = Clock(), io.StringIO()
     logger = logging.Logger("bridge.link")
-    logger.addHandler(logs.Handler(stream, clock))
+    logger.addHandler(logs.LogHandler(stream, clock))
     return clock, logger, stream
 
 
@@ -201,7 +201,7 @@ def test_what_callers_name_makes_no_kind_of_its_own(flood: tuple[Clock, logging.
     assert len(lines) == logs.FLOOD
     assert max(map(len, lines)) < logs.MAX_ARGUMENT + 200
     handler = logger.handlers[0]
-    assert isinstance(handler, logs.Handler)
+    assert isinstance(handler, logs.LogHandler)
     assert len(pickle.dumps(handler._floods)) < 10_000
 
 

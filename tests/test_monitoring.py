@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import ProcessCollector
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.figures import OUTCOMES, STATES
+from bridge.protocol.snapshot import OUTCOMES, STATES
 from bridge.transport.pages.metrics import PREFIX, ROWS
 
 FOLDER = Path(__file__).parents[1] / "opensips-examples" / "monitoring"

@@ -13,8 +13,8 @@ from bridge.config import load
 from bridge.daemon.parts import build
 from bridge.transport.mi_http import OPEN_PATHS
 from bridge.transport.pages import pages
-from tests.support.figures import figures
 from tests.support.ports import free_port
+from tests.support.snapshots import figures
 from tests.support.tables import sqlite_table
 from tools import names, names_words
 

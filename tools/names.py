@@ -17,7 +17,7 @@ from bridge.core.stats import COUNTERS
 from bridge.daemon.parts import Parts, build
 from bridge.protocol import jsonrpc
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.figures import OUTCOMES, STATES
+from bridge.protocol.snapshot import OUTCOMES, STATES
 from bridge.transport.pages.metrics import PREFIX, ROWS
 from tools import names_words as words
 

@@ -6,7 +6,7 @@ Owns the advice. Must not know settings.
 from collections.abc import Iterator
 
 from bridge.protocol.janus_route import converted
-from bridge.protocol.opensips_cfg import EVENT, Call, JanusUse
+from bridge.protocol.opensips_cfg import EVENT, FunctionCall, JanusUse
 
 _INDENT = "    "
 
@@ -31,7 +31,7 @@ def script_lines(use: JanusUse) -> Iterator[str]:
         yield f"{call.place}: remove subscribe_event(): the bridge sends there itself{note}"
 
 
-def _call(call: Call) -> Iterator[str]:
+def _call(call: FunctionCall) -> Iterator[str]:
     made = converted(call.arguments)
     head = f"{call.place}: a call of janus_send_request"
     if made is None:

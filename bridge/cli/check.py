@@ -12,11 +12,11 @@ from pathlib import Path
 
 import trio
 
-from bridge.cli import places
+from bridge.cli import check_paths
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import put, waiting
+from bridge.cli.probe import JanusProbe, Level
 from bridge.cli.text import GREEN, RED, YELLOW, colour
-from bridge.cli.visit import Level, Visit
 from bridge.config import Config, secrets_of
 from bridge.config.settings import TABLE_FILE
 from bridge.daemon.parts import database_of, secrets_of_rows
@@ -64,9 +64,9 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     for warning in config.warnings:
         report.add("warning", *_placed(warning))
     report.add("ok", source, "is valid" if config.source is not None else "defaults and options are valid")
-    for fault in places.faults(config):
+    for fault in check_paths.faults(config):
         report.add("error", source, fault)
-    for doubt in places.doubts(config.mi):
+    for doubt in check_paths.doubts(config.mi):
         report.add("warning", source, doubt)
     code: int = trio.run(partial(_check, config, report, connect=args.connect))
     return code
@@ -151,7 +151,7 @@ def _rows(config: Config, rows: list[TableRow], report: Report) -> list[Gateway]
 
 
 async def _visit(config: Config, gateway: Gateway, report: Report, answered: set[str], silent: set[str]) -> None:
-    findings = await Visit(config, gateway).findings()
+    findings = await JanusProbe(config, gateway).findings()
     silent.discard(gateway.janus_id)
     if any(level != "error" for level, _ in findings):
         answered.add(gateway.janus_id)

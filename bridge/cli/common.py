@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from bridge.cli import service
-from bridge.cli.service import Service
+from bridge.cli.service import InstalledService
 from bridge.config import DEFAULT_PATH, Config, load
 from bridge.config.settings import TABLE_FILE
 from bridge.errors import ConfigError
@@ -36,7 +36,9 @@ def load_config(args: argparse.Namespace) -> Config:
     return load(args.config, args.option)
 
 
-def chosen_config(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> tuple[Config, Service | None]:
+def chosen_config(
+    args: argparse.Namespace, environ: Mapping[str, str] = os.environ
+) -> tuple[Config, InstalledService | None]:
     """The configuration to act on, and the service if it is the service's: the one that is named, or that of the
     service on this machine, or else one's own, as ``run`` reads it. Raises ConfigError; also where the service and the
     user have a table each, and nothing says which is meant.

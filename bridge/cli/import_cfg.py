@@ -14,7 +14,7 @@ from bridge.cli.cfg_script import script_lines
 from bridge.cli.output import complain, put
 from bridge.config import SETTINGS, load
 from bridge.errors import ConfigError
-from bridge.protocol.opensips_cfg import EVENT, JanusUse, Parameter, read
+from bridge.protocol.opensips_cfg import EVENT, JanusUse, ModuleParameter, read
 from bridge.protocol.printable import printable
 from bridge.protocol.reply_socket import ReplySocket
 
@@ -100,7 +100,7 @@ class Made:
         if (version_table := self._use.globals.get("db_version_table")) is not None:
             yield self._carried(version_table, "db_version_table")
 
-    def _carried(self, parameter: Parameter, key: str) -> str:
+    def _carried(self, parameter: ModuleParameter, key: str) -> str:
         where = parameter.place
         if parameter.value is None:
             self.problems.append(f"{where}: {parameter.fault}; it is not carried over")

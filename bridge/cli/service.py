@@ -28,7 +28,7 @@ _PATIENCE = 5.0  # seconds for systemctl
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class InstalledService:
     """``config``: the file that its command line names; ``options``: its -o; ``user``: whom its files belong to."""
 
     config: str | None
@@ -68,7 +68,7 @@ class Service:
             raise ConfigError(f"{state_dir}: {exc.strerror}") from None
 
 
-def find() -> Service | None:
+def find() -> InstalledService | None:
     """The service that is installed here, running or not; None if there is none."""
     state_dir = STATE_BASE / "janus-bridge"
     installed = any((folder / UNIT).exists() for folder in UNIT_FOLDERS)
@@ -79,7 +79,7 @@ def find() -> Service | None:
     folder = shown.get("StateDirectory", "").split(" ")[0].partition(":")[0] or "janus-bridge"
     environ.setdefault("STATE_DIRECTORY", str(STATE_BASE / folder))
     given = _arguments(words)
-    return Service(given.config, tuple(given.option), environ, shown.get("User") or "janus-bridge")
+    return InstalledService(given.config, tuple(given.option), environ, shown.get("User") or "janus-bridge")
 
 
 @contextmanager

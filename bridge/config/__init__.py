@@ -6,7 +6,7 @@ only: all other parts get plain values. Authority: contract 3.
 """
 
 from bridge.config.kinds import RoleGrant, Secret, Subscriber
-from bridge.config.reload import Difference, difference, reloaded
+from bridge.config.reload import ChangedSettings, difference, reloaded
 from bridge.config.secrets import secrets_of
 from bridge.config.settings import (
     SETTINGS,
@@ -23,8 +23,8 @@ from bridge.config.sources import DEFAULT_PATH, load
 __all__ = [
     "DEFAULT_PATH",
     "SETTINGS",
+    "ChangedSettings",
     "Config",
-    "Difference",
     "EventsSettings",
     "GatewaySettings",
     "JanusSettings",

@@ -10,18 +10,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
-from bridge.protocol.host_port import read_host, read_host_port
+from bridge.protocol.host_port import Network, read_host, read_host_port
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
 from bridge.protocol.plugin_types import STRING_IDS
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.upgrade import Headers, check_headers
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Secret(str):
@@ -58,7 +56,7 @@ class RoleGrant(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """``words`` complete "must be ..."; ``json_type`` is the schema's; ``read`` makes the program's value, or raises
     ValueError with words that do. ``bare``: outside TOML files the text may stand without quotes.
     """
@@ -179,36 +177,36 @@ _PATH_WORD = "letters, digits and _ in quotes"
 _SERVER_NAME = "a host name or an IP address in quotes"
 _MODE = 'octal permissions in quotes like "0660"'
 
-INTEGER = Kind("an integer", "integer", int)
-NUMBER = Kind("a number", "number", _finite)
-TEXT = Kind("text in quotes", "string", _text, bare=True)
-SECRET = Kind("text in quotes", "string", lambda value: Secret(_text(value)), bare=True)
-TOKEN = Kind(
+INTEGER = ValueKind("an integer", "integer", int)
+NUMBER = ValueKind("a number", "number", _finite)
+TEXT = ValueKind("text in quotes", "string", _text, bare=True)
+SECRET = ValueKind("text in quotes", "string", lambda value: Secret(_text(value)), bare=True)
+TOKEN = ValueKind(
     "text in quotes",
     "string",
     lambda value: Secret(_matching(r"[!-~]+", "printable ASCII without blanks")(value)),
     bare=True,
 )
-CHOICE = Kind("text in quotes", "string", str, bare=True)
-IDENTIFIER = Kind(_IDENTIFIER, "string", _matching(r"[A-Za-z_][A-Za-z0-9_]{0,63}", _IDENTIFIER), bare=True)
-PATH_WORD = Kind(_PATH_WORD, "string", _matching(r"[A-Za-z0-9_]+", _PATH_WORD), bare=True)
-DB_URL = Kind("text in quotes", "string", parse_db_url, bare=True)
-SERVER_NAME = Kind(_SERVER_NAME, "string", _server_name, bare=True)
-HEADERS = Kind('a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers)
-FOLDER = Kind("text in quotes", "string", lambda value: Path(_text(value)).absolute(), bare=True)
-MODE = Kind(_MODE, "string", _mode, bare=True)
-LISTENERS = Kind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener))
-DATAGRAMS = Kind('a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]', "array", _each(_datagram))
-NETWORKS = Kind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network))
-PATHS = Kind('a list like ["/tmp/*", "/run/sip/events.sock"]', "array", _each(_path_pattern))
-NAMES = Kind('a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)))
-STRING_ID_PLUGINS = Kind('a list like ["janus.plugin.videoroom"]', "array", _string_ids)
-SUBSCRIBERS = Kind(
+CHOICE = ValueKind("text in quotes", "string", str, bare=True)
+IDENTIFIER = ValueKind(_IDENTIFIER, "string", _matching(r"[A-Za-z_][A-Za-z0-9_]{0,63}", _IDENTIFIER), bare=True)
+PATH_WORD = ValueKind(_PATH_WORD, "string", _matching(r"[A-Za-z0-9_]+", _PATH_WORD), bare=True)
+DB_URL = ValueKind("text in quotes", "string", parse_db_url, bare=True)
+SERVER_NAME = ValueKind(_SERVER_NAME, "string", _server_name, bare=True)
+HEADERS = ValueKind('a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers)
+FOLDER = ValueKind("text in quotes", "string", lambda value: Path(_text(value)).absolute(), bare=True)
+MODE = ValueKind(_MODE, "string", _mode, bare=True)
+LISTENERS = ValueKind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener))
+DATAGRAMS = ValueKind('a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]', "array", _each(_datagram))
+NETWORKS = ValueKind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network))
+PATHS = ValueKind('a list like ["/tmp/*", "/run/sip/events.sock"]', "array", _each(_path_pattern))
+NAMES = ValueKind('a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)))
+STRING_ID_PLUGINS = ValueKind('a list like ["janus.plugin.videoroom"]', "array", _string_ids)
+SUBSCRIBERS = ValueKind(
     'a list like [{event = "E_JANUS_EVENT", socket = "udp:127.0.0.1:8888", reliable = false}]',
     "array",
     _each(_subscriber),  # type: ignore[arg-type]  # tables, not texts
 )
-GRANTS = Kind(
+GRANTS = ValueKind(
     'a list like [{role = "read-only", token = "..."}, {role = "commands", users = ["opensips"], groups = []}]',
     "array",
     _each(_grant),  # type: ignore[arg-type]  # tables, not texts

@@ -10,14 +10,14 @@ from bridge.config.row import Setting
 from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
 
 
-class Difference(NamedTuple):
+class ChangedSettings(NamedTuple):
     """Changed keys as ``section.key``: those that SIGHUP applies, and those that need a restart."""
 
     reloadable: tuple[str, ...]
     restart: tuple[str, ...]
 
 
-def difference(old: Config, new: Config) -> Difference:
+def difference(old: Config, new: Config) -> ChangedSettings:
     """Which keys changed. A gateway's whole section that came or went is one reloadable key."""
     new = _same_default_table(old, new)
     keys: dict[bool, list[str]] = {True: [], False: []}
@@ -30,7 +30,7 @@ def difference(old: Config, new: Config) -> Difference:
         if name in after:
             for setting in _changed(TABLE[GATEWAY_SECTION].values(), before[name], after[name]):
                 keys[setting.reloadable].append(f"janus.gateways.{name}.{setting.key}")
-    return Difference(tuple(keys[True]), tuple(keys[False]))
+    return ChangedSettings(tuple(keys[True]), tuple(keys[False]))
 
 
 def reloaded(old: Config, new: Config) -> Config:

@@ -6,7 +6,7 @@ Owns its shape alone; the rows themselves stand in ``settings``.
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.config.kinds import Kind
+from bridge.config.kinds import ValueKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Setting:
 
     section: str
     key: str
-    kind: Kind
+    kind: ValueKind
     help: str
     default: Any
     unit: str
@@ -27,7 +27,7 @@ class Setting:
 
 
 def row(
-    kind: Kind,
+    kind: ValueKind,
     help: str,
     default: Any = None,
     unit: str = "",

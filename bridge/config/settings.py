@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge.config import kinds
-from bridge.config.kinds import Network, RoleGrant, Secret, Subscriber
+from bridge.config.kinds import RoleGrant, Secret, Subscriber
 from bridge.config.row import Setting
 from bridge.config.row import row as _row
 from bridge.protocol.db_url import DbUrl, SqliteUrl
+from bridge.protocol.host_port import Network
 from bridge.protocol.plugin_types import INTEGER_MEMBERS
 from bridge.protocol.upgrade import Headers
 

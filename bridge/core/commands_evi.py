@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from bridge.core.evi import EventInterface
-from bridge.core.mi import Call, Command
+from bridge.core.mi import Command, MiRequest
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
@@ -23,16 +23,16 @@ from bridge.protocol.subscriptions import DEFAULT_EXPIRE, Subscription
 log = logging.getLogger("bridge.evi")
 
 # Of a socket and the caller's name. Raises a BridgeError whose text says why events may not go there.
-Admit: TypeAlias = Callable[[ReplySocket, str], Awaitable[None]]
+AdmitSubscriber: TypeAlias = Callable[[ReplySocket, str], Awaitable[None]]
 
 _EVENT = Parameter("event")
 _SOCKET = Parameter("socket")
 
 
-def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
+def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]:
     """The four methods on one Event Interface."""
 
-    async def event_subscribe(call: Call) -> Any:
+    async def event_subscribe(call: MiRequest) -> Any:
         expire = call.arguments.get("expire", DEFAULT_EXPIRE)
         if expire < 0:
             raise invalid_params("Negative expire value")
@@ -50,10 +50,10 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
             raise RpcError(400, "Bad parameter value") from None
         return "OK"
 
-    async def events_list(call: Call) -> Any:
+    async def events_list(call: MiRequest) -> Any:
         return {"Events": [{"name": name, "id": id} for id, name in enumerate(evi.events())]}
 
-    async def subscribers_list(call: Call) -> Any:
+    async def subscribers_list(call: MiRequest) -> Any:
         event, text = call.arguments.get("event"), call.arguments.get("socket")
         if event is None:
             listed = [_listed(evi, name) for name in evi.events()]
@@ -67,7 +67,7 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
                 return {"Event": {**_head(evi, event), "Subscriber": _subscriber(subscription, ttl)}}
         raise RpcError(404, "Subscriber does not exist")
 
-    async def raise_event(call: Call) -> Any:
+    async def raise_event(call: MiRequest) -> Any:
         event = call.arguments["event"]
         if event not in evi.events():
             raise RpcError(404, "Event not registered")
@@ -116,7 +116,7 @@ def commands(evi: EventInterface, admit: Admit) -> tuple[Command, ...]:
     )
 
 
-def _filled(call: Call, name: str) -> str:
+def _filled(call: MiRequest, name: str) -> str:
     value: str = call.arguments[name]
     if not value:
         raise bad_type(name)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.core.link import JanusLink
-from bridge.core.mi import Call, Command
-from bridge.core.registry import Difference, LinkRegistry
+from bridge.core.mi import Command, MiRequest
+from bridge.core.registry import LinkRegistry, TableChanges
 from bridge.errors import InvalidCommand
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
@@ -26,14 +26,14 @@ log = logging.getLogger("bridge.link")
 MAX_TIMEOUT = 600_000  # ms
 
 # Reads the table again; returns what that changed, and a line for each row that is bad. Raises TableUnavailable.
-Reload = Callable[[], Awaitable[tuple[Difference, list[str]]]]
+Reload = Callable[[], Awaitable[tuple[TableChanges, list[str]]]]
 
 
 def janus_commands(
     registry: LinkRegistry, reload: Reload, cmd_timeout: float, types_of: Callable[[str], PluginTypes]
 ) -> tuple[Command, ...]:
     """``cmd_timeout`` in seconds; ``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6)."""
-    methods = _Methods(registry, reload, cmd_timeout, types_of)
+    methods = _JanusMethods(registry, reload, cmd_timeout, types_of)
     janus_id = Parameter("janus_id", "string")
     command = Parameter("janus_command", "json")
     return (
@@ -78,13 +78,13 @@ def janus_commands(
 
 
 @dataclass(frozen=True, slots=True)
-class _Methods:
+class _JanusMethods:
     registry: LinkRegistry
     read_table: Reload
     cmd_timeout: float
     types_of: Callable[[str], PluginTypes]
 
-    async def send_request(self, call: Call) -> Any:
+    async def send_request(self, call: MiRequest) -> Any:
         arguments = call.arguments
         timeout = self.cmd_timeout
         if "timeout" in arguments:
@@ -110,11 +110,11 @@ class _Methods:
             link.traffic.tally.failed(exc)
             raise
 
-    async def list(self, call: Call) -> Any:
+    async def list(self, call: MiRequest) -> Any:
         links = [self.registry.find(call.arguments["janus_id"])] if call.arguments else list(self.registry)
         return {"Gateways": [describe(link) for link in links]}
 
-    async def reload(self, _call: Call) -> Any:
+    async def reload(self, _call: MiRequest) -> Any:
         difference, errors = await self.read_table()
         return {
             "added": difference.added,
@@ -124,7 +124,7 @@ class _Methods:
             "errors": errors,
         }
 
-    async def reconnect(self, call: Call) -> str:
+    async def reconnect(self, call: MiRequest) -> str:
         link = self.registry.find(call.arguments["janus_id"])
         link.reconnect()
         await link.reconnected()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.core.link import JanusLink
-from bridge.core.mi import Call, Command
+from bridge.core.mi import Command, MiRequest
 from bridge.core.registry import LinkRegistry
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
@@ -25,7 +25,7 @@ _SWITCH = {"on": True, "off": False}
 
 def maintenance_commands(registry: LinkRegistry, save: SaveDraining) -> tuple[Command, ...]:
     """``save`` gets the janus_ids of all gateways that drain."""
-    methods = _Methods(registry, save)
+    methods = _MaintenanceMethods(registry, save)
     janus_id = Parameter("janus_id", "string")
     return (
         Command(
@@ -51,11 +51,11 @@ def maintenance_commands(registry: LinkRegistry, save: SaveDraining) -> tuple[Co
 
 
 @dataclass(frozen=True, slots=True)
-class _Methods:
+class _MaintenanceMethods:
     registry: LinkRegistry
     save: SaveDraining
 
-    async def drain(self, call: Call) -> Any:
+    async def drain(self, call: MiRequest) -> Any:
         janus_id = call.arguments["janus_id"]
         link = self.registry.find(janus_id)
         if "switch" in call.arguments:
@@ -72,7 +72,7 @@ class _Methods:
             "in_flight": link.traffic.in_flight,
         }
 
-    async def history(self, call: Call) -> Any:
+    async def history(self, call: MiRequest) -> Any:
         link = self.registry.find(call.arguments["janus_id"])
         return {"janus_id": link.gateway.janus_id, "History": _history(link, call.arguments.get("handle_id"))}
 

@@ -7,7 +7,7 @@ name. Must not know what is counted. Authority: OpenSIPS statistics.c, as observ
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bridge.core.mi import Call, Command
+from bridge.core.mi import Command, MiRequest
 from bridge.core.stats import Stats
 from bridge.protocol.caller import Role
 from bridge.protocol.jsonrpc import RpcError
@@ -36,7 +36,7 @@ class _Figures:
     stats: Stats
     uptime: Callable[[], int]
 
-    async def get(self, call: Call) -> dict[str, int]:
+    async def get(self, call: MiRequest) -> dict[str, int]:
         values: dict[str, int] = {}
         for selector in call.arguments["statistics"]:
             for group, name in self._select(selector, everything=True):
@@ -45,7 +45,7 @@ class _Figures:
             raise _not_found()
         return values
 
-    async def list(self, call: Call) -> dict[str, str]:
+    async def list(self, call: MiRequest) -> dict[str, str]:
         if not call.arguments:
             return {f"{group}:{name}": self._type(name) for group, name in self._all()}
         types: dict[str, str] = {}
@@ -56,7 +56,7 @@ class _Figures:
             raise _not_found()
         return types
 
-    async def reset(self, call: Call) -> str:
+    async def reset(self, call: MiRequest) -> str:
         # By bare names only. What cannot be reset stays as it is, and counts as found.
         known = {name for _, name in self._all()}
         found = [name for name in call.arguments["statistics"] if name in known]

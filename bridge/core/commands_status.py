@@ -6,15 +6,15 @@ Owns its result. Must not know who measures.
 from collections.abc import Callable
 from typing import Any
 
-from bridge.core.mi import Call, Command
+from bridge.core.mi import Command, MiRequest
 from bridge.protocol.caller import Role
-from bridge.protocol.figures import Figures
+from bridge.protocol.snapshot import Snapshot
 
 
-def status_commands(figures: Callable[[], Figures]) -> tuple[Command, ...]:
+def status_commands(figures: Callable[[], Snapshot]) -> tuple[Command, ...]:
     """``figures()`` is a moment's view."""
 
-    async def status(_call: Call) -> Any:
+    async def status(_call: MiRequest) -> Any:
         now = figures()
         return {
             "Table": {

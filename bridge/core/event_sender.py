@@ -19,7 +19,7 @@ from bridge.core.event_drops import LOG_INTERVAL, Drops
 from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.protocol.event_payload import Event, TooLarge, encoding_of
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.throttle import Throttle
@@ -47,7 +47,7 @@ class Sender(Protocol):
         """Close what is open. Twice is the same as once; ``send`` would open anew."""
 
 
-class Limits(NamedTuple):
+class QueueLimits(NamedTuple):
     """What one socket's queue may hold: events, bytes, seconds."""
 
     queue_events: int = 65536
@@ -55,7 +55,7 @@ class Limits(NamedTuple):
     max_age: float = 30.0
 
 
-class Figures(NamedTuple):
+class DeliverySnapshot(NamedTuple):
     """What the metrics say of one socket: events and bytes that wait, events delivered, drops by reason."""
 
     subscriber: str
@@ -65,7 +65,7 @@ class Figures(NamedTuple):
     drops: dict[str, int]
 
 
-class Outlet:
+class Delivery:
     """Delivers to one socket. ``announce(socket, gap)`` makes the notices of a gap, none if they are not wanted."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Outlet:
         sender: Sender,
         announce: Callable[[ReplySocket, Gap], Iterable[Event]],
         stats: Stats,
-        limits: Limits,
+        limits: QueueLimits,
         pool: Pool | None = None,
     ) -> None:
         """``pool`` is what its queue shares with others; unset, nothing."""
@@ -119,9 +119,9 @@ class Outlet:
         """Log the drops that were held back."""
         self._drops.report(now)
 
-    def figures(self) -> Figures:
+    def figures(self) -> DeliverySnapshot:
         """What the metrics say."""
-        return Figures(self._name, self._queue.events, self._queue.bytes, self._sent, self._drops.snapshot())
+        return DeliverySnapshot(self._name, self._queue.events, self._queue.bytes, self._sent, self._drops.snapshot())
 
     def trouble(self) -> str | None:
         """What is wrong now: it cannot be reached, or events were dropped in the last minute. None: nothing."""
@@ -131,7 +131,7 @@ class Outlet:
         """Wait until nothing is left to deliver."""
         await self._drained.wait()
 
-    async def run(self, gone: Callable[["Outlet"], None]) -> None:
+    async def run(self, gone: Callable[["Delivery"], None]) -> None:
         """Deliver until retired, then call ``gone``. Cancelled, it counts what is left as dropped."""
         try:
             while await self._wait():
@@ -185,7 +185,7 @@ class Outlet:
                 self._say("reach", self._failure)
                 await trio.sleep_until(self._not_before)  # then look again: something may be too old by now
                 continue
-            except Refused as exc:
+            except EventRefused as exc:
                 self._queue.refuse(parcel, exc.reason, trio.current_time())
                 self._say(parcel.event.name, str(exc))
             else:

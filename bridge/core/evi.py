@@ -1,4 +1,4 @@
-"""The Event Interface: events by name, their subscribers, one outlet a socket.
+"""The Event Interface: events by name, their subscribers, one delivery a socket.
 
 Owns what is raised, who gets it and the numbering. Must not know sockets (``open_sender`` makes their senders) or the
 MI. Authority: OpenSIPS evi/event_interface.c; contract 7.
@@ -19,7 +19,7 @@ import trio
 
 from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
-from bridge.core.event_sender import Figures, Limits, Outlet, Sender
+from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits, Sender
 from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, Params, janus_event, janus_status
@@ -30,7 +30,7 @@ log = logging.getLogger("bridge.evi")
 
 OpenSender: TypeAlias = Callable[[ReplySocket], Sender]
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = QueueLimits()
 HOUSEKEEPING = 10.0  # seconds between looks for lapsed subscriptions and drops to be logged
 
 
@@ -43,7 +43,7 @@ class EventInterface:
         self,
         open_sender: OpenSender,
         stats: Stats,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: QueueLimits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.time,
         pending_bytes: int = 256 * 2**20,
     ) -> None:
@@ -52,9 +52,9 @@ class EventInterface:
         self._clock = clock
         self._limits = limits
         self.pools = Pools(pending_bytes)
-        self._most_outlets = 2 * MAX_SUBSCRIPTIONS
+        self._most_deliveries = 2 * MAX_SUBSCRIPTIONS
         self._table = SubscriptionTable()
-        self._outlets: dict[ReplySocket, Outlet] = {}
+        self._deliveries: dict[ReplySocket, Delivery] = {}
         self._nursery: trio.Nursery | None = None
         self._start = int(clock())
         # Ids of raises are not to be guessed: whoever could, would answer for an OpenSIPS on an abstract unix socket.
@@ -93,7 +93,7 @@ class EventInterface:
         now = trio.current_time()
         for subscription in subscriptions:
             if origin is not None or not subscription.socket.is_mi:
-                self._outlets[subscription.socket].put(event, now)
+                self._deliveries[subscription.socket].put(event, now)
         event.seal()
 
     def gateway_event(self, janus_id: str, janus_url: str, body_text: str) -> None:
@@ -109,8 +109,10 @@ class EventInterface:
 
     def subscribe(self, event: str, socket: ReplySocket, expire: int) -> None:
         """Subscribe by MI for ``expire`` seconds, or renew. Raises ValueError: no such event, or too many of them."""
-        if socket not in self._outlets and len(self._outlets) >= self._most_outlets:
-            raise ValueError(f"{len(self._outlets)} sockets are served, some of which have ended their subscriptions")
+        if socket not in self._deliveries and len(self._deliveries) >= self._most_deliveries:
+            raise ValueError(
+                f"{len(self._deliveries)} sockets are served, some of which have ended their subscriptions"
+            )
         self._table.subscribe(event, socket, expire, self._now())
         self._reconcile()
 
@@ -128,33 +130,33 @@ class EventInterface:
         now = self._now()
         return [(subscription, subscription.ttl(now)) for subscription in self._active(event)]
 
-    def figures(self) -> list[Figures]:
+    def figures(self) -> list[DeliverySnapshot]:
         """What the metrics say of each socket."""
-        return [outlet.figures() for outlet in self._outlets.values()]
+        return [delivery.figures() for delivery in self._deliveries.values()]
 
     def troubles(self) -> dict[str, str]:
         """What is wrong with which socket, by its text."""
-        return {str(one.socket): text for one in self._outlets.values() if (text := one.trouble()) is not None}
+        return {str(one.socket): text for one in self._deliveries.values() if (text := one.trouble()) is not None}
 
     # Life
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver, until cancelled. Events raised before wait in their queues."""
         async with trio.open_nursery() as self._nursery:
-            for outlet in self._outlets.values():
-                self._start_outlet(outlet)
+            for delivery in self._deliveries.values():
+                self._start_delivery(delivery)
             task_status.started()
             while True:
                 await trio.sleep(HOUSEKEEPING)
                 self._reconcile()
-                for outlet in self._outlets.values():
-                    outlet.report(trio.current_time())
+                for delivery in self._deliveries.values():
+                    delivery.report(trio.current_time())
 
     async def drain(self, deadline: float) -> None:
         """Wait until all queues are empty, or ``deadline`` (loop's clock). What is left is dropped as ``run`` ends."""
         with trio.move_on_at(deadline):
-            for outlet in list(self._outlets.values()):
-                await outlet.drained()
+            for delivery in list(self._deliveries.values()):
+                await delivery.drained()
 
     def _now(self) -> int:
         return int(self._clock())
@@ -180,32 +182,32 @@ class EventInterface:
         return events
 
     def _reconcile(self) -> None:
-        """One outlet for each socket that is subscribed; those of others end when their queues are empty."""
+        """One delivery for each socket that is subscribed; those of others end when their queues are empty."""
         self._table.sweep(self._now())
         wanted = dict.fromkeys(self._table.sockets())
         for socket in wanted:
-            if socket not in self._outlets:
+            if socket not in self._deliveries:
                 sender = self._open_sender(socket)
-                outlet = Outlet(socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed)
-                self._outlets[socket] = outlet
-                self._start_outlet(outlet)
+                delivery = Delivery(socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed)
+                self._deliveries[socket] = delivery
+                self._start_delivery(delivery)
         configured = self._table.configured()
-        for socket, outlet in self._outlets.items():
-            outlet.share(self.pools.configured if socket in configured else self.pools.subscribed)
-            outlet.retire(socket not in wanted)
+        for socket, delivery in self._deliveries.items():
+            delivery.share(self.pools.configured if socket in configured else self.pools.subscribed)
+            delivery.retire(socket not in wanted)
         self._divide(len(configured))
 
     def _divide(self, configured: int) -> None:
         """Whoever is not configured has to do with the rest, also who is served to the end of its queue alone."""
         self.pools.configured.divide(configured)
-        self.pools.subscribed.divide(len(self._outlets) - configured)
-        self._most_outlets = configured + 2 * MAX_SUBSCRIPTIONS
+        self.pools.subscribed.divide(len(self._deliveries) - configured)
+        self._most_deliveries = configured + 2 * MAX_SUBSCRIPTIONS
 
-    def _start_outlet(self, outlet: Outlet) -> None:
+    def _start_delivery(self, delivery: Delivery) -> None:
         if self._nursery is not None:
-            run = functools.partial(outlet.run, self._gone)
-            self._nursery.start_soon(supervise, run, f"sender of {outlet.socket}", log)
+            run = functools.partial(delivery.run, self._gone)
+            self._nursery.start_soon(supervise, run, f"sender of {delivery.socket}", log)
 
-    def _gone(self, outlet: Outlet) -> None:
-        del self._outlets[outlet.socket]
+    def _gone(self, delivery: Delivery) -> None:
+        del self._deliveries[delivery.socket]
         self._divide(len(self._table.configured()))

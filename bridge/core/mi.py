@@ -26,7 +26,7 @@ OVERHEAD = 2048  # bytes that a request takes beside its own: its task, its call
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MiRequest:
     """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
 
     ``holding`` is what the request holds of the budget until its handler ends. Whatever holds the request for longer
@@ -40,7 +40,7 @@ class Call:
 
 
 # Returns the result, a JSON value. A BridgeError becomes the MI error with its code, message and data.
-Handler: TypeAlias = Callable[[Call], Awaitable[Any]]
+MethodHandler: TypeAlias = Callable[[MiRequest], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Command:
     name: str
     alias: str
     recipes: tuple[Recipe, ...]
-    handler: Handler
+    handler: MethodHandler
     help: str
     exported_by: str
     role: Role
@@ -142,7 +142,7 @@ class Registry:
             if not holding.resize(size):
                 raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
             started = True
-            running = command.handler(Call(arguments, request.notification, caller, holding))
+            running = command.handler(MiRequest(arguments, request.notification, caller, holding))
             request.params = None
             del arguments
             result = await running

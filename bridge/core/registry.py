@@ -32,7 +32,7 @@ DRAIN = 2.0  # seconds in which commands in flight may still be answered when th
 
 
 @dataclass(slots=True)
-class Difference:
+class TableChanges:
     """janus_ids, by what a reload did with them."""
 
     added: list[str] = field(default_factory=list)
@@ -82,16 +82,16 @@ class LinkRegistry:
             task_status.started()
             await trio.sleep_forever()
 
-    def reconcile(self, gateways: Mapping[str, Gateway]) -> Difference:
+    def reconcile(self, gateways: Mapping[str, Gateway]) -> TableChanges:
         """Make the links what the table says. A row that did not change keeps everything it has."""
-        difference = Difference()
+        difference = TableChanges()
         for _ in self._steps(gateways, difference):
             pass
         return difference
 
-    async def reconcile_in_turns(self, gateways: Mapping[str, Gateway]) -> Difference:
+    async def reconcile_in_turns(self, gateways: Mapping[str, Gateway]) -> TableChanges:
         """``reconcile``, with the other tasks in between: a table may have tens of thousands of rows."""
-        difference = Difference()
+        difference = TableChanges()
         for number, _ in enumerate(self._steps(gateways, difference), 1):
             if number % TURN == 0:
                 await trio.lowlevel.checkpoint()
@@ -99,7 +99,7 @@ class LinkRegistry:
                 gc.freeze()  # or the collector looks through all links again whenever they are a quarter more
         return difference
 
-    def _steps(self, gateways: Mapping[str, Gateway], difference: Difference) -> Iterator[None]:
+    def _steps(self, gateways: Mapping[str, Gateway], difference: TableChanges) -> Iterator[None]:
         """One row a step."""
         for janus_id in [janus_id for janus_id in self._links if janus_id not in gateways]:
             if janus_id in self._links:  # else the end has come meanwhile

@@ -7,7 +7,7 @@ Authority: OpenSIPS statistics are integers reported as ``group:name`` (core/sta
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from bridge.protocol.figures import OUTCOMES
+from bridge.protocol.snapshot import OUTCOMES
 
 # name -> help text; the only place where a counter's name is written down. Incremental ones can be reset by MI.
 COUNTERS: dict[str, str] = {

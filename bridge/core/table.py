@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from bridge.core.registry import TURN, Difference, LinkRegistry
+from bridge.core.registry import TURN, LinkRegistry, TableChanges
 from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.gateway import Gateway, Rows, TableRow
@@ -18,7 +18,7 @@ from bridge.protocol.redaction import unchanged
 from bridge.throttle import Throttle
 
 if TYPE_CHECKING:
-    from bridge.protocol.figures import Freshness
+    from bridge.protocol.snapshot import Freshness
 
 log = logging.getLogger("bridge.db")
 
@@ -83,7 +83,7 @@ class Table:
             await self._registry.reconcile_in_turns(gateways)
             log.error("%s; using the last good table meanwhile, %d gateways; retrying", exc, len(self._registry))
 
-    async def reload(self) -> tuple[Difference, list[str]]:
+    async def reload(self) -> tuple[TableChanges, list[str]]:
         """Read the table and act on the difference; also a line for each bad row. Raises TableUnavailable."""
         async with self._lock:  # two at once could end with the older answer
             try:

@@ -17,7 +17,7 @@ from bridge.errors import (
     TransactionTimeout,
     UnknownJanusId,
 )
-from bridge.protocol.figures import BUCKETS, OUTCOMES
+from bridge.protocol.snapshot import BUCKETS, OUTCOMES
 
 # The first that fits.
 _FAILURES: tuple[tuple[type[BridgeError], str], ...] = (

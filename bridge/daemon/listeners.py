@@ -19,7 +19,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_stream import Listener, bound_address, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
@@ -81,7 +81,7 @@ class Listeners:
         """Answer from now on."""
         mi = config.mi
         if self._http:
-            limits = Limits(max_body=min(mi.max_body, self._pending.largest))
+            limits = HttpLimits(max_body=min(mi.max_body, self._pending.largest))
             serve = partial(
                 serve_mi_http,
                 root=mi.http_root,

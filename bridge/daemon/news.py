@@ -5,12 +5,12 @@ Owns the words. Must not know how anything is applied, and never sees a value: a
 
 from collections.abc import Collection, Iterable
 
-from bridge.core.registry import Difference
+from bridge.core.registry import TableChanges
 
 _NAMES = 5  # of gateways, said by name; the rest by their number
 
 
-def news_of(keys: Iterable[str], files_of: Collection[str], table: Difference | None, *, certificate: bool) -> str:
+def news_of(keys: Iterable[str], files_of: Collection[str], table: TableChanges | None, *, certificate: bool) -> str:
     """E.g. ``mi.token, log.level, table: added gw2``.
 
     ``keys`` are changed settings. ``files_of`` are gateways whose secrets or TLS are others now, be it by a key or by

@@ -5,12 +5,12 @@ Owns that wiring alone.
 
 from collections.abc import Mapping
 
-from bridge.core.figures import Ledger
+from bridge.core.metrics import MetricsCollector
 from bridge.transport.mi_http import Page
 
 
-def pages_of(ledger: Ledger) -> Mapping[str, Page]:
+def pages_of(metrics: MetricsCollector) -> Mapping[str, Page]:
     """The pages by their paths."""
     from bridge.transport.pages import pages  # prometheus_client takes 0.2 s to load, which no other command needs
 
-    return pages(ledger.figures)
+    return pages(metrics.figures)

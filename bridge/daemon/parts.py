@@ -21,9 +21,9 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.commands_maintenance import maintenance_commands
 from bridge.core.commands_status import status_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
-from bridge.core.event_sender import Limits
+from bridge.core.event_sender import QueueLimits
 from bridge.core.evi import EventInterface
-from bridge.core.figures import Budgets, Ledger
+from bridge.core.metrics import Budgets, MetricsCollector
 from bridge.core.mi import Registry
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
@@ -64,7 +64,7 @@ class Parts:
     saved_table: SavedTable
     mi: Registry
     pending: Budget
-    ledger: Ledger
+    metrics: MetricsCollector
 
 
 def build(config: Config, redaction: Redaction | None = None) -> Parts:
@@ -110,9 +110,9 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
         *commands_evi.commands(evi, addresses.admit),
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
-    ledger = Ledger(process, stats, links, evi, table, budgets, room, logs.dropped)
-    mi.add(*status_commands(ledger.figures))
-    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, ledger)
+    metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped)
+    mi.add(*status_commands(metrics.figures))
+    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, metrics)
 
 
 def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
@@ -135,7 +135,7 @@ def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:
 
 def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
     events = config.events
-    limits = Limits(events.queue_events, events.queue_bytes, events.max_age)
+    limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
     pending = events.pending_bytes
     evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits, pending_bytes=pending)
     addresses = Addresses(events.allow, evi.is_configured, UnixPaths(events.allow_unix, _own_sockets(config)))

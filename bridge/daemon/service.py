@@ -67,7 +67,7 @@ class Service:
         parts = self._parts
         wrong_token = partial(parts.stats.add, "token_failures")
         self._listeners = Listeners(
-            parts.mi.dispatch, pages_of(parts.ledger), parts.pending, wrong_token, parts.mi.refused
+            parts.mi.dispatch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused
         )
 
     async def run(self) -> None:
@@ -88,7 +88,7 @@ class Service:
         parts = self._parts
         async with trio.open_nursery() as outer:
             outer.start_soon(supervise, parts.timers.run, "the timers", log)
-            outer.start_soon(parts.ledger.run)
+            outer.start_soon(parts.metrics.run)
             outer.start_soon(supervise, parts.journal.run, "the session journal", log)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)

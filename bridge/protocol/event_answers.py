@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
-from bridge.protocol.event_delivery import Refused
+from bridge.protocol.event_delivery import EventRefused
 from bridge.protocol.printable import printable
 
 _MAX_BUFFER = 64 * 1024  # bytes of an unfinished answer; none has a reason to be longer
@@ -43,19 +43,19 @@ def read_answer(data: bytes) -> Answer:
     return Answer(id, code, text)
 
 
-def refusal(event: str, answer: Answer) -> Refused:
+def refusal(event: str, answer: Answer) -> EventRefused:
     """The outcome of a raise that an OpenSIPS answered with an error, explained for the one who has to mend it."""
     if answer.code == 404:
-        return Refused(
+        return EventRefused(
             "not_registered",
             f"answers 404 {answer.error}: its script has no event_route[{event}] (OpenSIPS 3.1 to 3.5 need "
             "event_route.so too; before 3.4 the event must also be published, e.g. by a raise_event() in any route)",
         )
     if answer.code == 480:
-        return Refused(
+        return EventRefused(
             "no_subscriber", f"answers 480 {answer.error}: it knows {event} but has neither event_route nor subscriber"
         )
-    return Refused("refused", f"answers {answer.code or ''} {answer.error}".replace("  ", " "))
+    return EventRefused("refused", f"answers {answer.code or ''} {answer.error}".replace("  ", " "))
 
 
 class ObjectSplitter:

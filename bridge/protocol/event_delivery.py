@@ -3,7 +3,7 @@
 Owns the outcomes that a sender reports and the reasons by which drops are counted. Must not know queues or sockets.
 
 Delivered: handed to the kernel (udp, unix, plain tcp) or answered (reliable tcp, mi). ``NotSent`` is tried again until
-the event is too old, ``Refused`` is final.
+the event is too old, ``EventRefused`` is final.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class NotSent(BridgeError):
     """An attempt failed; another may succeed. The text says what stood in the way."""
 
 
-class Refused(BridgeError):
+class EventRefused(BridgeError):
     """The event will not be taken; ``reason`` is one of DROP_REASONS, the text explains."""
 
     def __init__(self, reason: str, text: str) -> None:

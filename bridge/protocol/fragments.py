@@ -12,7 +12,7 @@ from bridge.protocol.budget import Holding
 HEAD = 4096  # characters that are kept of a message that is refused; Janus's first fragment is shorter
 
 
-class Refused(NamedTuple):
+class DiscardedMessage(NamedTuple):
     """A message that was read to its end and not kept. ``head`` is how it began."""
 
     reason: str
@@ -35,9 +35,11 @@ class Fragments:
         self._text = io.StringIO()  # one buffer: as a list, pieces of two characters would take 30 times as much
         self._size = 0
         self._frames = 0
-        self._refusal: Refused | None = None
+        self._refusal: DiscardedMessage | None = None
 
-    def add(self, data: str | bytes | bytearray, *, frame_over: bool, message_over: bool) -> str | Refused | None:
+    def add(
+        self, data: str | bytes | bytearray, *, frame_over: bool, message_over: bool
+    ) -> str | DiscardedMessage | None:
         """A piece of a frame. Returns the message with its last piece, whole or refused; None before."""
         self._size += len(data)
         self._frames += frame_over
@@ -60,9 +62,9 @@ class Fragments:
         if self._held is not None:
             self._held.release()
 
-    def _judge(self, data: str | bytes | bytearray, message_over: bool) -> Refused | None:
+    def _judge(self, data: str | bytes | bytearray, message_over: bool) -> DiscardedMessage | None:
         if not isinstance(data, str):
-            return Refused("is binary", "", too_large=False)
+            return DiscardedMessage("is binary", "", too_large=False)
         if self._size > self._max_size:
             return self.too_long(self._text.getvalue())
         if self._max_frames is not None and self._frames > self._max_frames:
@@ -74,9 +76,9 @@ class Fragments:
                 return self._refused("finds no room beside the unfinished messages of other gateways")
         return None
 
-    def _refused(self, reason: str) -> Refused:
-        return Refused(reason, self._text.getvalue()[:HEAD], too_large=True)
+    def _refused(self, reason: str) -> DiscardedMessage:
+        return DiscardedMessage(reason, self._text.getvalue()[:HEAD], too_large=True)
 
-    def too_long(self, text: str) -> Refused:
+    def too_long(self, text: str) -> DiscardedMessage:
         """What is said of a message that begins so and is over ``max_size``."""
-        return Refused(f"is over max_message_size ({self._max_size})", text[:HEAD], too_large=True)
+        return DiscardedMessage(f"is over max_message_size ({self._max_size})", text[:HEAD], too_large=True)

@@ -6,8 +6,11 @@ RFC 6874 (zones), RFC 1123 2.1.
 
 import ipaddress
 import re
+from typing import TypeAlias
 
 from bridge.protocol.numbers import read_port
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What getaddrinfo and TLS take without an exception: labels of 1 to 63 characters, 253 in all. An underscore is in no
 # host name (RFC 952), but names in container networks have it.

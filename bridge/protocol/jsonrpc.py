@@ -63,7 +63,7 @@ class InvalidRequest(RpcError):
 
 
 @dataclass(slots=True)
-class Request:
+class RpcRequest:
     """One call. ``params`` is None where there are none: absent, ``[]`` or ``{}``.
 
     ``id`` is None for a notification, and for a call whose id is null: that one is answered.
@@ -75,7 +75,7 @@ class Request:
     notification: bool
 
 
-def parse(body: bytes) -> Request:
+def parse(body: bytes) -> RpcRequest:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
     codec.refuse_many(body, codec.REQUEST_ELEMENTS)
     members = _plain_envelope(body) or _envelope(_first_value(body))
@@ -89,7 +89,7 @@ def parse(body: bytes) -> Request:
     params = members.get("params", _ABSENT)
     if not isinstance(params, (list, dict)):
         raise InvalidRequest("member 'params' is neither an array nor an object", id)
-    return Request(method, params or None, id, notification)
+    return RpcRequest(method, params or None, id, notification)
 
 
 def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: Id) -> bytes:

@@ -25,7 +25,7 @@ _STATEMENT_AFTER = (";", "{", "}", ")", ":", "else", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ModuleParameter:
     """A modparam or a global. ``value`` is None where it cannot be read; then ``fault`` says why."""
 
     place: Place
@@ -35,7 +35,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A function's call. ``arguments``: a token each, None for one left out; None altogether if they cannot be read.
 
     ``statement``: whether it stands alone, and not inside an expression. ``waits``: False inside of ``async()``.
@@ -56,13 +56,13 @@ class JanusUse:
     this is not what OpenSIPS reads, and where each is first.
     """
 
-    parameters: dict[str, Parameter] = field(default_factory=dict)
-    others: dict[str, Parameter] = field(default_factory=dict)
-    globals: dict[str, Parameter] = field(default_factory=dict)
+    parameters: dict[str, ModuleParameter] = field(default_factory=dict)
+    others: dict[str, ModuleParameter] = field(default_factory=dict)
+    globals: dict[str, ModuleParameter] = field(default_factory=dict)
     loads: list[Place] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[FunctionCall] = field(default_factory=list)
     event_routes: list[Place] = field(default_factory=list)
-    subscriptions: list[Call] = field(default_factory=list)
+    subscriptions: list[FunctionCall] = field(default_factory=list)
     remainders: list[tuple[Place, str]] = field(default_factory=list)
     foreign: dict[str, Place] = field(default_factory=dict)
 
@@ -181,7 +181,7 @@ class _Reading:
             if value is not None and whole:
                 parameter = _parameter(place, named, value)
             else:
-                parameter = Parameter(place, named, None, f"{named or 'a modparam of janus'} cannot be read")
+                parameter = ModuleParameter(place, named, None, f"{named or 'a modparam of janus'} cannot be read")
             if one == "janus":
                 self.use.parameters[named] = parameter
             else:
@@ -216,13 +216,15 @@ class _Reading:
             value.append(string.value if isinstance(string.value, bytes) else None)
             self.use.globals[word.text] = _parameter(place, word.text, value)
         else:
-            self.use.globals[word.text] = Parameter(place, word.text, None, f"{word.text} is not a string in quotes")
+            self.use.globals[word.text] = ModuleParameter(
+                place, word.text, None, f"{word.text} is not a string in quotes"
+            )
 
-    def _call(self, word: Token) -> Call:
+    def _call(self, word: Token) -> FunctionCall:
         place, before = self._script.place(word), self._last
         arguments = self._arguments()
         statement = before[-1] in _STATEMENT_AFTER and self._is_next(";")
-        return Call(place, arguments, statement, waits=before[-2:] != ["async", "("])
+        return FunctionCall(place, arguments, statement, waits=before[-2:] != ["async", "("])
 
     def _arguments(self) -> tuple[Token | None, ...] | None:
         """``( [STRING | VARIABLE | NUMBER] , ... )``"""
@@ -270,19 +272,19 @@ def _matches(pattern: str | None, module: str) -> bool:
         raise ValueError from None
 
 
-def _parameter(place: Place, name: str, value: list[bytes | None] | int) -> Parameter:
+def _parameter(place: Place, name: str, value: list[bytes | None] | int) -> ModuleParameter:
     if isinstance(value, int):
-        return Parameter(place, name, value)
+        return ModuleParameter(place, name, value)
     if None in value:
-        return Parameter(place, name, None, f"{name} has a line break behind a backslash, which OpenSIPS spoils")
+        return ModuleParameter(place, name, None, f"{name} has a line break behind a backslash, which OpenSIPS spoils")
     try:
         text = b"".join(part for part in value if part is not None).decode()
     except UnicodeDecodeError:
-        return Parameter(place, name, None, f"{name} is not UTF-8 text")
+        return ModuleParameter(place, name, None, f"{name} is not UTF-8 text")
     found = placeholder(text)
     if found is not None:
-        return Parameter(place, name, None, f"{name} holds {found}, as if a preprocessor were to fill it in")
-    return Parameter(place, name, text)
+        return ModuleParameter(place, name, None, f"{name} holds {found}, as if a preprocessor were to fill it in")
+    return ModuleParameter(place, name, text)
 
 
 def _uses_event(text: str) -> bool:

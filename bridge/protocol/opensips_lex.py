@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-Kind: TypeAlias = Literal["string", "word", "number", "variable", "mark", "hash-bang", "foreign", "unclosed"]
+TokenKind: TypeAlias = Literal["string", "word", "number", "variable", "mark", "hash-bang", "foreign", "unclosed"]
 
 _NEXT = re.compile(
     r"(?P<blank>(?:[ \t\b\r\n]|\\\n)++)"
@@ -46,7 +46,7 @@ class Token(NamedTuple):
     """
 
     at: int
-    kind: Kind
+    kind: TokenKind
     text: str
     value: bytes | int | None = None
 

@@ -14,14 +14,14 @@ from bridge.protocol.jsonrpc import INVALID_PARAMS, RpcError
 # array   a list that is not empty, of strings and numbers -> list[str]
 # json    an object, or a string; handed over untouched
 # any     whatever it is; handed over untouched
-Kind: TypeAlias = Literal["string", "int", "array", "json", "any"]
+ParameterType: TypeAlias = Literal["string", "int", "array", "json", "any"]
 
 
 class Parameter(NamedTuple):
     """One name of a recipe."""
 
     name: str
-    kind: Kind = "string"
+    kind: ParameterType = "string"
 
 
 Recipe: TypeAlias = tuple[Parameter, ...]
@@ -58,7 +58,7 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
     return {name: _coerce(name, kind, value) for (name, kind), value in zip(fitting[0], params, strict=True)}
 
 
-def _coerce(name: str, kind: Kind, value: Any) -> Any:
+def _coerce(name: str, kind: ParameterType, value: Any) -> Any:
     match kind:
         case "string":
             text = _string(value)

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, cast
 
 from bridge.protocol.host_port import bracketed, read_host_port
 
-Kind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
+SocketKind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
 
 _SOCKET = re.compile(r"(?P<kind>mi:udp|mi:unix|udp|unix|tcp):(?P<rest>.*)", re.DOTALL)
 _MAX_PATH = 107  # bytes; sun_path holds 108 with the NUL that ends it
@@ -27,7 +27,7 @@ class ReplySocket:
     the event's name; ``reliable`` (tcp only, not part of the text) is event_stream's ``reliable_mode``.
     """
 
-    kind: Kind
+    kind: SocketKind
     host: str = ""
     port: int = 0
     path: str = ""
@@ -42,7 +42,7 @@ class ReplySocket:
             raise ValueError(
                 f"{text!r} is not udp:HOST:PORT, unix:PATH, tcp:HOST:PORT[/METHOD], mi:udp:HOST:PORT or mi:unix:PATH"
             )
-        kind, rest = cast("Kind", match["kind"]), match["rest"]
+        kind, rest = cast("SocketKind", match["kind"]), match["rest"]
         if reliable and kind != "tcp":
             raise ValueError(f"{text!r}: only a tcp: socket can be reliable")
         if kind in ("unix", "mi:unix"):

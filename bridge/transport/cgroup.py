@@ -10,7 +10,7 @@ version, or there is no limit, nothing is known.
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridge.protocol.figures import Room
+from bridge.protocol.snapshot import Room
 
 
 def room(root: Path = Path("/")) -> Room:

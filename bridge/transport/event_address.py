@@ -15,11 +15,11 @@ from typing import Any, TypeAlias, cast
 import trio
 
 from bridge.protocol.event_delivery import NotSent
+from bridge.protocol.host_port import Network
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_unix import UnixPaths
 from bridge.transport.resolver import Resolver
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 _LookUp: TypeAlias = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import trio
 
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 
@@ -65,7 +65,7 @@ class _DatagramSender(ABC):
 
     def _fail(self, error: OSError) -> None:
         if error.errno == errno.EMSGSIZE:
-            raise Refused("too_large", f"does not take datagrams of this size: {error.strerror}")
+            raise EventRefused("too_large", f"does not take datagrams of this size: {error.strerror}")
         self.close()
 
 

@@ -13,7 +13,7 @@ import trio
 
 from bridge.errors import MalformedMessage
 from bridge.protocol.event_answers import ObjectSplitter, read_answer
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 
@@ -133,7 +133,7 @@ class StreamSender:
                         raise MalformedMessage("there is no numeric id")
                     if answer.id == id:
                         if answer.error is not None:
-                            raise Refused("refused", f"answers {answer.error}")
+                            raise EventRefused("refused", f"answers {answer.error}")
                         return
         self.close()
         raise NotSent(f"did not answer within {ANSWER_TIMEOUT:g} s")

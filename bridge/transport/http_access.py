@@ -18,16 +18,16 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from bridge.protocol.caller import Caller, Role, client_of, ip_address
+from bridge.protocol.host_port import Network
 from bridge.protocol.numbers import read_port
 from bridge.transport.failed_tokens import TOO_MANY, FailedTokens
-from bridge.transport.http_messages import Reply, Request, refuse
+from bridge.transport.http_messages import HttpRequest, Reply, refuse
 
 log = logging.getLogger("bridge.mi")
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOOPBACK: Final[Sequence[Network]] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
 
@@ -67,7 +67,7 @@ class Access:
         everything = [] if token is None else [(token, Role.EVERYTHING)]
         self._tokens = [(shown.encode(), role) for shown, role in (*everything, *roles)]
 
-    def admit(self, request: Request) -> Caller | Reply:
+    def admit(self, request: HttpRequest) -> Caller | Reply:
         """Who asks; or why this client may not."""
         if not self._permits(request.peer):
             return _NOT_ALLOWED
@@ -85,7 +85,7 @@ class Access:
             return _caller(request.peer, role)
         return self._refuse(request, shown, looks)
 
-    def _refuse(self, request: Request, shown: bytes, looks: bool) -> Reply:
+    def _refuse(self, request: HttpRequest, shown: bytes, looks: bool) -> Reply:
         """Without a token, a browser learns that it has to ask for one; a wrong one is counted."""
         if shown:
             self._failed()
@@ -103,7 +103,7 @@ def _caller(peer: str, role: Role) -> Caller:
     return Caller(role, client_of(peer))
 
 
-def _shown(request: Request, *, basic: bool) -> bytes:
+def _shown(request: HttpRequest, *, basic: bool) -> bytes:
     """What is shown as the token: of Bearer, or of ``basic`` the password, whoever the user says to be; b"" if nothing,
     which no token is.
     """

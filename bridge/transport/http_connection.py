@@ -19,7 +19,7 @@ import trio
 from bridge.protocol.budget import Holding
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.http_hangup import HangupWatch
-from bridge.transport.http_messages import CONTINUE, Reply, Request, refuse, render
+from bridge.transport.http_messages import CONTINUE, HttpRequest, Reply, refuse, render
 from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
 from bridge.transport.ration import Ration
 
@@ -32,7 +32,7 @@ _NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-Aft
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """What a client may take. Times in seconds, sizes in bytes."""
 
     max_body: int = 1 << 20
@@ -45,26 +45,26 @@ class Limits:
     linger: float = 2.0  # for the client to close after us
 
 
-class Service(Protocol):
+class HttpHandler(Protocol):
     """What is behind the connections."""
 
-    def admit(self, request: Request) -> Reply | None:
+    def admit(self, request: HttpRequest) -> Reply | None:
         """Look at a head before the body is read: None to go on, or a refusal."""
 
-    def refused(self, request: Request, reply: Reply) -> None:
+    def refused(self, request: HttpRequest, reply: Reply) -> None:
         """A request gets this without ``respond``: its head or its framing, or ``admit`` said so."""
 
-    async def respond(self, request: Request) -> Reply:
+    async def respond(self, request: HttpRequest) -> Reply:
         """Answer a whole request. May take its time, and is cancelled when the client has gone; must not raise."""
 
 
-class _State(Enum):
+class _Activity(Enum):
     READING = "waiting for the client"
     RESPONDING = "waiting for the answer"
     WRITING = "handing over the answer"
 
 
-class Connection:
+class HttpConnection:
     """``deadline`` (trio clock) is when the client's time is up, infinite while it waits for us; then its owner calls
     ``end``. ``run`` may be called once.
     """
@@ -73,8 +73,8 @@ class Connection:
         self,
         stream: Stream,
         peer: str,
-        service: Service,
-        limits: Limits,
+        service: HttpHandler,
+        limits: HttpLimits,
         hangups: HangupWatch,
         held: Holding,
         ration: Ration,
@@ -91,11 +91,15 @@ class Connection:
         self._limits = limits
         self._hangups = hangups
         self._ration = ration
-        self._patience = {Phase.IDLE: limits.idle, Phase.HEAD: limits.head, Phase.BODY: limits.body}
+        self._patience = {
+            Phase.IDLE: limits.idle,
+            Phase.HEAD: limits.head,
+            Phase.BODY: limits.body,
+        }
         secure = isinstance(stream, trio.SSLStream)
         self._parser = RequestParser(service.admit, peer, limits.max_body, secure=secure)
         self._phase = Phase.IDLE
-        self._state = _State.READING
+        self._state = _Activity.READING
         self._scope = trio.CancelScope()
         self._gone = False
         self._last = False
@@ -122,9 +126,9 @@ class Connection:
 
     def shed(self) -> None:
         """Drop it for the bytes that it holds: others need them, and it is slow."""
-        if self._state is _State.READING and isinstance(self._stream, DirectStream):
+        if self._state is _Activity.READING and isinstance(self._stream, DirectStream):
             with suppress(trio.BrokenResourceError):
-                self._stream.try_send(render(_NO_ROOM, Request(""), keep_alive=False))
+                self._stream.try_send(render(_NO_ROOM, HttpRequest(""), keep_alive=False))
         self._parser.give_up(_NO_ROOM)
         self.held.release()
         self.end()
@@ -132,7 +136,7 @@ class Connection:
     def finish(self) -> None:
         """Answer what was asked, then close. A request that was not read to its end was not asked."""
         self._last = True
-        if self._state is _State.READING:
+        if self._state is _Activity.READING:
             self._scope.cancel()
 
     def _on_hangup(self) -> None:
@@ -142,7 +146,7 @@ class Connection:
         net/http and nginx; it gets those answers that need no waiting.
         """
         self._gone = True
-        if self._state is _State.RESPONDING:
+        if self._state is _Activity.RESPONDING:
             self._scope.cancel()
 
     async def _converse(self) -> None:
@@ -171,7 +175,7 @@ class Connection:
                 self._phase = parser.phase
                 self.deadline = trio.current_time() + self._patience[self._phase]
 
-    def _account(self, requests: list[Request]) -> list[Request]:
+    def _account(self, requests: list[HttpRequest]) -> list[HttpRequest]:
         """Hold what waits here; what finds no room is refused."""
         size = 0
         self.held.resize(min(self.held.size, self._parser.partial))
@@ -185,7 +189,7 @@ class Connection:
             requests, self._parser.ready = requests + self._parser.ready, []
         return requests
 
-    async def _answer(self, request: Request) -> bool:
+    async def _answer(self, request: HttpRequest) -> bool:
         """Answer one request; whether another one may follow."""
         reply = request.refusal or await self._respond(request)
         if reply is None:
@@ -195,11 +199,11 @@ class Connection:
         self._refused = request.refusal is not None
         if self._refused:
             self._service.refused(request, reply)
-        self._state = _State.WRITING
+        self._state = _Activity.WRITING
         self.deadline = trio.current_time() + self._limits.write
         # As soon as it is there: an answer never waits for the next one of a pipeline.
         taken = await self._write(render(reply, request, keep_alive))
-        self._state = _State.READING
+        self._state = _Activity.READING
         return keep_alive and taken
 
     async def _write(self, data: bytes) -> bool:
@@ -216,8 +220,8 @@ class Connection:
         self.held.resize(before)
         return True
 
-    async def _respond(self, request: Request) -> Reply | None:
-        self._state = _State.RESPONDING
+    async def _respond(self, request: HttpRequest) -> Reply | None:
+        self._state = _Activity.RESPONDING
         self.deadline = math.inf
         if len(request.body) > READ_SIZE:
             await self._ration.draw(len(request.body))

@@ -9,7 +9,7 @@ from typing import Final
 
 import httptools
 
-from bridge.transport.http_messages import Reply, Request, refuse
+from bridge.transport.http_messages import HttpRequest, Reply, refuse
 
 NO_VERSION: Final = refuse(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here", close=True)
 _NO_HOST = refuse(400, "Host header missing, repeated or not HOST[:PORT]", close=True)
@@ -24,7 +24,7 @@ _VERSIONS: Final = ("1.1", "1.0")
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]*\]|[0-9A-Za-z.%_~!$&'()*+;=-]*)(?::[0-9]{0,5})?")  # RFC 3986 3.2.2
 
 
-def head_fault(request: Request, target: bytes, version: str, *, secure: bool) -> Reply | None:
+def head_fault(request: HttpRequest, target: bytes, version: str, *, secure: bool) -> Reply | None:
     """Why this request cannot be understood, None if it can; sets its ``path``. ``secure``: it came over TLS."""
     if version not in _VERSIONS:
         return NO_VERSION
@@ -48,7 +48,7 @@ def head_fault(request: Request, target: bytes, version: str, *, secure: bool) -
     return None
 
 
-def _take_absolute(request: Request, target: bytes, secure: bool) -> Reply | None:
+def _take_absolute(request: HttpRequest, target: bytes, secure: bool) -> Reply | None:
     """RFC 9112 3.2.2: what the target says of the host holds, and not the header."""
     authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
     try:

@@ -35,7 +35,7 @@ class Reply(NamedTuple):
     reason: str = ""  # of a refusal, for the log
 
 
-class Request:
+class HttpRequest:
     """One request of one connection. Filled in by the parser; ``refusal`` is what it gets without being looked at."""
 
     __slots__ = ("body", "caller", "headers", "keep_alive", "method", "old", "path", "peer", "refusal")
@@ -57,7 +57,7 @@ def refuse(status: int, reason: str, *, close: bool = False, headers: bytes = b"
     return Reply(status, HTML, f"<html><body>{reason}</body></html>".encode(), close, headers, reason)
 
 
-def render(reply: Reply, request: Request, keep_alive: bool) -> bytes:
+def render(reply: Reply, request: HttpRequest, keep_alive: bool) -> bytes:
     """The bytes of an answer. It is complete in itself, and never needs the end of the connection."""
     if not keep_alive:
         connection = _CLOSE

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import httptools
 
 from bridge.transport.http_head import NO_VERSION, head_fault
-from bridge.transport.http_messages import Reply, Request, refuse
+from bridge.transport.http_messages import HttpRequest, Reply, refuse
 
 # What one read may bring, and what a head may have beyond the read that it began in. So a head of this size always
 # passes and one of twice this size never does, without any counting while it is parsed.
@@ -28,7 +28,7 @@ _OTHER_VERSION: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 
 # Called when a head is complete, before the body is read: a refusal, or None to go on. A refusal with ``close`` is
 # sent at once; another one waits until the body has been read (and not kept), so that the connection stays in step.
-Admit: TypeAlias = Callable[[Request], Reply | None]
+AdmitRequest: TypeAlias = Callable[[HttpRequest], Reply | None]
 
 _NO_METHOD = refuse(406, "Unsupported HTTP request!", close=True)
 _LONG_HEAD = refuse(431, "Request head too large", close=True)
@@ -55,9 +55,9 @@ class RequestParser:
     understood, or is wanted: the connection has to end. The methods ``on_...`` are httptools's.
     """
 
-    def __init__(self, admit: Admit, peer: str, max_body: int, *, secure: bool = False) -> None:
+    def __init__(self, admit: AdmitRequest, peer: str, max_body: int, *, secure: bool = False) -> None:
         """``peer`` goes into each request; ``max_body`` is in bytes; ``secure``: over TLS."""
-        self.ready: list[Request] = []
+        self.ready: list[HttpRequest] = []
         self.phase = Phase.IDLE
         self.stopped = False
         self.continue_due = False  # the client waits for "100 Continue" before it sends the body
@@ -66,7 +66,7 @@ class RequestParser:
         self._max_body = max_body
         self._secure = secure
         self._fed = 0  # bytes of the reads that the present request is spread over
-        self._request = Request(peer)
+        self._request = HttpRequest(peer)
         self._target = bytearray()
         self._headers = 0
         self._body: bytes | bytearray = b""  # one buffer: in pieces of two bytes it would take 40 times as much
@@ -119,7 +119,7 @@ class RequestParser:
 
     def _stop(self, refusal: Reply) -> None:
         self._body = b""
-        request = self._request if self.phase is not Phase.IDLE else Request(self._peer)
+        request = self._request if self.phase is not Phase.IDLE else HttpRequest(self._peer)
         request.refusal = refusal
         request.keep_alive = False
         self.ready.append(request)
@@ -129,7 +129,7 @@ class RequestParser:
     def on_message_begin(self) -> None:
         self.phase = Phase.HEAD
         self._fed = 0
-        self._request = Request(self._peer)
+        self._request = HttpRequest(self._peer)
         self._target = bytearray()
         self._headers = 0
         self._upgrading = False

@@ -16,7 +16,7 @@ from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
 from bridge.throttle import Throttle
 from bridge.transport.direct_stream import direct
-from bridge.transport.http_connection import Connection, Limits, Service, Stream
+from bridge.transport.http_connection import HttpConnection, HttpHandler, HttpLimits, Stream
 from bridge.transport.http_hangup import HangupWatch
 from bridge.transport.http_stream import Listener, bound_address, listening_socket
 from bridge.transport.ration import Ration
@@ -33,7 +33,7 @@ class HttpServer:
     """Serves ``listeners`` once. ``addresses`` are what they are bound to, as ``HOST:PORT``."""
 
     def __init__(
-        self, listeners: Sequence[Listener], service: Service, limits: Limits, pending: Budget | None = None
+        self, listeners: Sequence[Listener], service: HttpHandler, limits: HttpLimits, pending: Budget | None = None
     ) -> None:
         self.addresses = [bound_address(listener) for listener in listeners]
         self._listeners = listeners
@@ -41,7 +41,7 @@ class HttpServer:
         self._limits = limits
         self._pending = pending if pending is not None else Budget(4 * limits.max_connections * limits.max_body)
         self._pending.relief = self._relieve
-        self._connections: set[Connection] = set()
+        self._connections: set[HttpConnection] = set()
         self._clients: Counter[str] = Counter()  # connections by client
         self._hangups = HangupWatch()
         self._ration = Ration()
@@ -116,12 +116,12 @@ class HttpServer:
 
     def _open(self, stream: Stream, peer: str, nursery: trio.Nursery) -> None:
         held = Holding(self._pending, client_of(peer))
-        connection = Connection(stream, peer, self._service, self._limits, self._hangups, held, self._ration)
+        connection = HttpConnection(stream, peer, self._service, self._limits, self._hangups, held, self._ration)
         self._connections.add(connection)
         self._clients[held.owner] += 1
         nursery.start_soon(self._serve, connection, stream)
 
-    async def _serve(self, connection: Connection, stream: Stream) -> None:
+    async def _serve(self, connection: HttpConnection, stream: Stream) -> None:
         try:
             await connection.run()
         finally:

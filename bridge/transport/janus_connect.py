@@ -18,7 +18,7 @@ from bridge.errors import ConnectFailed
 from bridge.transport.direct_stream import direct
 from bridge.transport.janus_ws import JanusWebSocket
 from bridge.transport.tls import system_context, tls_text
-from bridge.transport.websocket_options import Reports, WebSocketOptions
+from bridge.transport.websocket_options import WebSocketObserver, WebSocketOptions
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -29,7 +29,7 @@ CLOSE_DEADLINE = 1.0  # how long a polite close waits for the peer
 
 
 async def open_and_run(
-    url: "JanusUrl", options: WebSocketOptions, reports: Reports, opened: Callable[[JanusWebSocket], None]
+    url: "JanusUrl", options: WebSocketOptions, reports: WebSocketObserver, opened: Callable[[JanusWebSocket], None]
 ) -> str:
     """Open a WebSocket to a Janus, hand it to ``opened``, and run it to its end; returns why it ended.
 

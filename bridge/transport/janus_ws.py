@@ -28,14 +28,14 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.errors import ConnectFailed
 from bridge.protocol.budget import Holding
-from bridge.protocol.fragments import Fragments, Refused
+from bridge.protocol.fragments import DiscardedMessage, Fragments
 from bridge.protocol.janus import SUBPROTOCOL
 from bridge.protocol.text_frames import text_frame, text_frames
 from bridge.protocol.upgrade import refusal
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.tls import tls_text
 from bridge.transport.upgrade_request import upgrade_request
-from bridge.transport.websocket_options import Ended, Reports, WebSocketOptions
+from bridge.transport.websocket_options import Ended, WebSocketObserver, WebSocketOptions
 
 if TYPE_CHECKING:
     from bridge.protocol.janus_url import JanusUrl
@@ -54,7 +54,9 @@ OUT_OF_REACH = 2**62
 class JanusWebSocket(WebSocketConnection):
     """One connection. ``last_received`` is trio's clock when the last frame of any kind came."""
 
-    def __init__(self, stream: trio.abc.Stream, url: "JanusUrl", options: WebSocketOptions, reports: Reports) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, url: "JanusUrl", options: WebSocketOptions, reports: WebSocketObserver
+    ) -> None:
         self._upgrade = upgrade = upgrade_request(url, options.origin, options.headers)
         super().__init__(
             stream,
@@ -280,7 +282,7 @@ class JanusWebSocket(WebSocketConnection):
         ends = {"frame_over": event.frame_finished, "message_over": event.message_finished}
         await self._report(self._fragments.add(event.data, **ends))
 
-    async def _report(self, message: str | Refused | None) -> None:
+    async def _report(self, message: str | DiscardedMessage | None) -> None:
         if isinstance(message, str):
             if len(message) <= LONG:
                 self._reports.on_text(message)

@@ -15,8 +15,8 @@ from bridge.errors import MalformedMessage
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch, render_error
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import Limits
-from bridge.transport.http_messages import JSON, Reply, Request, refuse
+from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_messages import JSON, HttpRequest, Reply, refuse
 from bridge.transport.http_server import HttpServer
 from bridge.transport.http_stream import Listener
 
@@ -45,7 +45,7 @@ async def serve_mi_http(
     access: Access,
     *,
     root: str = "mi",
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
     pages: Mapping[str, Page] | None = None,
     pending: Budget | None = None,
     refused: Refused = lambda who, reason: None,
@@ -74,7 +74,7 @@ class MiHttp:
         self._below_root = self._root + b"/"
         self._pages = {path.encode(): page for path, page in pages.items()}
 
-    def admit(self, request: Request) -> Reply | None:
+    def admit(self, request: HttpRequest) -> Reply | None:
         """Whether the body of this request should be read, and ``respond`` be called."""
         method, path = request.method, request.path
         page = path in self._pages
@@ -94,11 +94,11 @@ class MiHttp:
             return _NO_GET if mi else _UNKNOWN_PATH
         return _WRONG_METHOD
 
-    def refused(self, request: Request, reply: Reply) -> None:
+    def refused(self, request: HttpRequest, reply: Reply) -> None:
         """Have it counted and logged."""
         self._refused(request.peer, f"HTTP {reply.status}: {reply.reason}")
 
-    async def respond(self, request: Request) -> Reply:
+    async def respond(self, request: HttpRequest) -> Reply:
         """The answer to an admitted request."""
         if request.method != b"POST":
             shown = self._pages[request.path]()
@@ -115,7 +115,7 @@ class MiHttp:
         return _ACCEPTED if answer is None else Reply(200, JSON, answer)
 
 
-def _type_fault(request: Request) -> Reply | None:
+def _type_fault(request: HttpRequest) -> Reply | None:
     if request.headers.get(b"content-encoding", b"identity").lower() != b"identity":
         return _CODED
     return None if _is_json(request.headers.get(b"content-type", b"")) else _WRONG_TYPE

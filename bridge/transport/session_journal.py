@@ -29,8 +29,8 @@ from bridge.transport.private_file import replace_file
 
 log = logging.getLogger("bridge.state")
 
-Key: TypeAlias = tuple[str, str]  # janus_id, janus_url as in the table
-Row: TypeAlias = tuple[Key, SavedSession]
+GatewayKey: TypeAlias = tuple[str, str]  # janus_id, janus_url as in the table
+JournalRow: TypeAlias = tuple[GatewayKey, SavedSession]
 _FILE_MAX = 256 << 20  # bytes; REWRITE_AFTER lines of 2 KB
 REWRITE_AFTER = 100_000  # lines appended by one process
 LAST_WRITE = 2.0  # seconds for it when the bridge stops
@@ -59,8 +59,8 @@ class SessionJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sessions: dict[Key, _Sessions] = {}
-        self._unwritten: list[Row] = []
+        self._sessions: dict[GatewayKey, _Sessions] = {}
+        self._unwritten: list[JournalRow] = []
         self._filled = AutoResetEvent()
         self._limiter = trio.CapacityLimiter(1)  # a write that was abandoned still goes before the next one
         self._lines = 0
@@ -92,11 +92,11 @@ class SessionJournal:
             return False
         return True
 
-    def _note(self, key: Key, session: SavedSession) -> None:
+    def _note(self, key: GatewayKey, session: SavedSession) -> None:
         self._sessions.setdefault(key, _Sessions()).note(session)
 
-    def _all(self) -> list[Row]:
-        rows: list[Row] = []
+    def _all(self) -> list[JournalRow]:
+        rows: list[JournalRow] = []
         for key, sessions in self._sessions.items():
             rows += [(key, session) for session in sessions.ended.values()]
             rows += [(key, session) for session in sessions.alive.values()]
@@ -138,7 +138,7 @@ class SessionJournal:
             lambda: self._write_safely(rows, rewrite=rewrite), abandon_on_cancel=True, limiter=self._limiter
         )
 
-    def _write_safely(self, rows: Sequence[Row], *, rewrite: bool) -> None:
+    def _write_safely(self, rows: Sequence[JournalRow], *, rewrite: bool) -> None:
         """Append, or write the whole file anew. After a failure the next write is of the whole file."""
         data = "".join([_line(key, session) for key, session in rows]).encode("ascii")
         try:
@@ -162,6 +162,6 @@ def _append(path: Path, data: bytes) -> None:
             view = view[file.write(view) or 0 :]
 
 
-def _line(key: Key, session: SavedSession) -> str:
+def _line(key: GatewayKey, session: SavedSession) -> str:
     row = {"janus_id": key[0], "janus_url": key[1], **session._asdict()}
     return json.dumps(row, separators=(",", ":")) + "\n"

@@ -13,7 +13,7 @@ from bridge.protocol.upgrade import Headers
 _NO_END = 2**62
 
 
-class Reports(Protocol):
+class WebSocketObserver(Protocol):
     """What is told while the connection runs. None of it waits but ``on_long_text``, for which its reader does."""
 
     def on_text(self, text: str) -> None: ...

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bridge.__main__ import main
-from bridge.cli import places, visit
+from bridge.cli import check_paths, probe
 from tests.support.certs import Certificates
 from tests.support.fake_janus import FakeJanus, Reply, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
@@ -178,7 +178,7 @@ def test_a_fifo_that_other_users_cannot_open(
     folder.mkdir()
     folder.chmod(mode)
     kernel.write_text(protection + "\n")
-    monkeypatch.setattr(places, "_PROTECTED_FIFOS", kernel)
+    monkeypatch.setattr(check_paths, "_PROTECTED_FIFOS", kernel)
     _, found, _ = check(f"mi.fifo={folder}/mi")
     texts = [text for level, _, text in found if level == "warning" and "mi.fifo" not in text and "sticky" in text]
     assert len(texts) == warned
@@ -207,7 +207,7 @@ async def test_something_else_than_a_janus_is_said_to_be(visit_to: Visit) -> Non
 
 
 async def test_a_janus_that_does_not_answer_any_more(visit_to: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visit, "DEADLINE", 0.2)
+    monkeypatch.setattr(probe, "DEADLINE", 0.2)
     async with open_fake_janus() as fake:
         fake.script["create"] = lambda request: []
         code, rows = await visit_to(fake)
@@ -242,14 +242,14 @@ def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check, rtpengine: Rtpen
     said = [(level, text) for level, where, text in rows if where == "gw1"]
     assert said[0][1].startswith("rtpengine Janus interface ")
     assert said[1] == ("ok", "gives sessions")
-    assert ("warning", f"cannot claim (457 Unhandled request method): {visit.NEEDED['claim']}") in said
-    assert ("warning", f"cannot destroy (457 Unhandled request method): {visit.NEEDED['destroy']}") in said
+    assert ("warning", f"cannot claim (457 Unhandled request method): {probe.NEEDED['claim']}") in said
+    assert ("warning", f"cannot destroy (457 Unhandled request method): {probe.NEEDED['destroy']}") in said
     assert len(said) == 4
 
 
 async def test_a_janus_that_does_not_answer_a_claim(visit_to: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visit, "DEADLINE", 0.05)
+    monkeypatch.setattr(probe, "DEADLINE", 0.05)
     async with open_fake_janus() as fake:
         fake.script["claim"] = lambda request: []
         _, rows = await visit_to(fake)
-    assert rows[-1] == ("warning", "gw1", f"does not answer claim: {visit.NEEDED['claim']}")
+    assert rows[-1] == ("warning", "gw1", f"does not answer claim: {probe.NEEDED['claim']}")

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from bridge.cli import mi
-from bridge.core.mi import Call, Command
+from bridge.core.mi import Command, MiRequest
 from bridge.errors import ConfigError
 from bridge.protocol.caller import Role
 from bridge.protocol.recipe import Parameter
@@ -23,10 +23,10 @@ USAGE = "Usage: help mi_cmd - returns information about 'mi_cmd'\n"
 async def dispatch(body: bytes, _caller: object) -> bytes | None:
     """The core's methods; ``say``, whose result is what it is given; ``long``, whose result is as long as told."""
 
-    async def say(call: Call) -> Any:
+    async def say(call: MiRequest) -> Any:
         return call.arguments["what"]
 
-    async def long(call: Call) -> str:
+    async def long(call: MiRequest) -> str:
         return "x" * int(call.arguments["length"])
 
     registry = core_registry()

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.core.commands_janus import MAX_TIMEOUT, janus_commands
 from bridge.core.mi import Registry
-from bridge.core.registry import Difference
+from bridge.core.registry import TableChanges
 from bridge.protocol.plugin_types import UNKNOWN
 from tests.support.callers import OPERATOR
 from tests.support.linkbed import LinkBed, running
@@ -19,7 +19,7 @@ BAD_TIMEOUT = {"code": -32602, "message": "Invalid params", "data": "Bad type fo
 async def refusal(method: str, params: dict[str, Any]) -> Any:
     """The error that a registry without any gateway answers."""
 
-    async def reload() -> tuple[Difference, list[str]]:
+    async def reload() -> tuple[TableChanges, list[str]]:
         raise AssertionError("nobody asked for a reload")
 
     bed = LinkBed()

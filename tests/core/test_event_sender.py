@@ -8,9 +8,9 @@ import trio
 from trio.testing import MockClock
 
 from bridge.core.event_queue import Gap
-from bridge.core.event_sender import BURST, Limits, Outlet
+from bridge.core.event_sender import BURST, Delivery, QueueLimits
 from bridge.core.stats import Stats
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, janus_event
 from bridge.protocol.reply_socket import ReplySocket
 
@@ -54,7 +54,7 @@ async def silent(parcel: Parcel, patience: float) -> None:
 
 
 async def refusing(parcel: Parcel, patience: float) -> None:
-    raise Refused("no_subscriber", "answers 480")
+    raise EventRefused("no_subscriber", "answers 480")
 
 
 async def slow(parcel: Parcel, patience: float) -> None:
@@ -65,23 +65,23 @@ def event(number: int, body: str = "{}", name: str = E_JANUS_EVENT) -> Event:
     return Event(name, janus_event("g1", "janusws://h", body), f"p-{number}", number, "g1", f"1-{number}")
 
 
-def outlet(sender: MemorySender, announce: Sequence[Event] = (), limits: Limits = Limits()) -> Outlet:  # noqa: B008
+def delivery(sender: MemorySender, announce: Sequence[Event] = (), limits: QueueLimits = QueueLimits()) -> Delivery:  # noqa: B008
     notices = deque(announce)
 
     def announced(socket: ReplySocket, gap: Gap) -> list[Event]:
         assert socket == SOCKET
         return [notices.popleft()] if notices else []
 
-    return Outlet(SOCKET, sender, announced, Stats(), limits)
+    return Delivery(SOCKET, sender, announced, Stats(), limits)
 
 
-def put(made: Outlet, *numbers: int) -> None:
+def put(made: Delivery, *numbers: int) -> None:
     for number in numbers:
         made.put(event(number), trio.current_time())
 
 
-async def serve(nursery: trio.Nursery, made: Outlet) -> list[Outlet]:
-    gone: list[Outlet] = []
+async def serve(nursery: trio.Nursery, made: Delivery) -> list[Delivery]:
+    gone: list[Delivery] = []
     nursery.start_soon(made.run, gone.append)
     await trio.testing.wait_all_tasks_blocked()
     return gone
@@ -89,7 +89,7 @@ async def serve(nursery: trio.Nursery, made: Outlet) -> list[Outlet]:
 
 async def test_everything_in_order_before_and_while_it_runs(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender()
-    made = outlet(sender)
+    made = delivery(sender)
     put(made, 1, 2)
     await serve(nursery, made)
     put(made, 3, 4)
@@ -100,7 +100,7 @@ async def test_everything_in_order_before_and_while_it_runs(nursery: trio.Nurser
 
 async def test_others_get_their_turn_after_each_burst(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender()
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, *range(10 * BURST))
     turns = 0
@@ -114,7 +114,7 @@ async def test_attempts_are_a_quarter_half_one_and_then_two_seconds_apart(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     sender = MemorySender(*[unreachable] * 6)
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, 1, 2)
     await made.drained()
@@ -124,7 +124,7 @@ async def test_attempts_are_a_quarter_half_one_and_then_two_seconds_apart(
 
 async def test_waiting_for_an_answer_is_part_of_the_pause(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender(*[silent] * 4)
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, 1)
     await made.drained()
@@ -135,7 +135,7 @@ async def test_a_dead_one_is_tried_once_in_two_seconds_however_much_grows_too_ol
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     sender = MemorySender(*[unreachable] * 1000)
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     for number in range(600):
         put(made, number)
@@ -147,7 +147,7 @@ async def test_a_dead_one_is_tried_once_in_two_seconds_however_much_grows_too_ol
 
 async def test_nothing_is_dropped_before_its_time(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender(*[unreachable] * 16)  # until 27.75 s
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, 1, 2)
     await made.drained()
@@ -158,7 +158,7 @@ async def test_given_up_without_an_answer_is_unanswered_never_sent_is_age(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     sender = MemorySender(*[silent] * 18)  # until 31.75 s
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, 1, 2)
     await trio.sleep(10)
@@ -172,7 +172,7 @@ async def test_an_answer_on_its_way_is_waited_for_though_the_event_is_too_old(
 ) -> None:
     """Else a queue that is old throughout would never recover."""
     sender = MemorySender(*[unreachable] * 17, slow)
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, 1)
     await made.drained()
@@ -185,7 +185,7 @@ async def test_a_refusal_is_final_counted_and_said_once_until_it_is_over(
 ) -> None:
     caplog.set_level("INFO")
     sender = MemorySender(refusing, refusing, refusing)
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     put(made, 1, 2, 3, 4, 5)
     await made.drained()
@@ -199,7 +199,7 @@ async def test_a_flapping_subscriber_fills_no_log(
 ) -> None:
     caplog.set_level("INFO")
     sender = MemorySender()
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     for number in range(200):
         sender.attempts.append(unreachable)
@@ -211,7 +211,7 @@ async def test_a_flapping_subscriber_fills_no_log(
 
 async def test_where_events_were_lost_a_notice_says_so(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender(unreachable)
-    made = outlet(sender, [event(99, name=E_JANUS_STATUS)], Limits(queue_events=2))
+    made = delivery(sender, [event(99, name=E_JANUS_STATUS)], QueueLimits(queue_events=2))
     await serve(nursery, made)
     put(made, 1, 2, 3, 4)
     await trio.testing.wait_all_tasks_blocked()
@@ -224,7 +224,7 @@ async def test_where_events_were_lost_a_notice_says_so(nursery: trio.Nursery, au
 
 async def test_a_notice_never_grows_too_old(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender(*[unreachable] * 100)
-    made = outlet(sender, [event(99, name=E_JANUS_STATUS)])
+    made = delivery(sender, [event(99, name=E_JANUS_STATUS)])
     await serve(nursery, made)
     put(made, 1)
     await made.drained()
@@ -234,7 +234,7 @@ async def test_a_notice_never_grows_too_old(nursery: trio.Nursery, autojump_cloc
 
 async def test_an_event_too_large_for_its_socket_is_counted(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender()
-    made = outlet(sender)
+    made = delivery(sender)
     await serve(nursery, made)
     large = Event("E_X", [("text", "x" * 70_000)], "p-1", 1)
     made.put(large, trio.current_time())
@@ -245,7 +245,7 @@ async def test_an_event_too_large_for_its_socket_is_counted(nursery: trio.Nurser
 
 async def test_retired_it_delivers_what_it_has_and_ends(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender(unreachable)
-    made = outlet(sender)
+    made = delivery(sender)
     gone = await serve(nursery, made)
     put(made, 1, 2)
     made.retire(True)
@@ -257,7 +257,7 @@ async def test_retired_it_delivers_what_it_has_and_ends(nursery: trio.Nursery, a
 
 async def test_retired_and_wanted_again_it_goes_on(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender(unreachable)
-    made = outlet(sender)
+    made = delivery(sender)
     gone = await serve(nursery, made)
     put(made, 1)
     made.retire(True)
@@ -272,7 +272,7 @@ async def test_retired_idle_it_ends_at_once_even_with_a_notice_nobody_waits_for(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     sender = MemorySender(*[unreachable] * 1000)
-    made = outlet(sender, [event(99, name=E_JANUS_STATUS)], Limits(max_age=1.0))
+    made = delivery(sender, [event(99, name=E_JANUS_STATUS)], QueueLimits(max_age=1.0))
     gone = await serve(nursery, made)
     put(made, 1)
     await trio.sleep(10)
@@ -283,7 +283,7 @@ async def test_retired_idle_it_ends_at_once_even_with_a_notice_nobody_waits_for(
 
 async def test_cancelled_it_counts_what_is_left_and_closes(autojump_clock: MockClock) -> None:
     sender = MemorySender(slow)
-    made = outlet(sender)
+    made = delivery(sender)
     async with trio.open_nursery() as nursery:
         await serve(nursery, made)
         put(made, 1, 2, 3)

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.reply_socket import ReplySocket
-from tests.support.evi_house import START, URL, House, running
+from tests.support.evi_bed import START, URL, EviBed, running
 
 A, B = (ReplySocket.parse(f"udp:h:{port}") for port in (1, 2))
 MI = ReplySocket.parse("mi:udp:h:4")
@@ -18,25 +18,25 @@ MI = ReplySocket.parse("mi:udp:h:4")
 async def test_each_subscriber_gets_each_event_once_and_in_order(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    house = await running(nursery)
-    house.evi.configure([(E_JANUS_EVENT, A)])
-    house.evi.subscribe(E_JANUS_EVENT, B, 3600)
-    house.janus(*range(500))
-    await house.settled()
-    assert house[A].bodies() == house[B].bodies() == list(range(500))
-    assert house[A].payloads[0] is house[B].payloads[0]  # made once
+    bed = await running(nursery)
+    bed.evi.configure([(E_JANUS_EVENT, A)])
+    bed.evi.subscribe(E_JANUS_EVENT, B, 3600)
+    bed.janus(*range(500))
+    await bed.settled()
+    assert bed[A].bodies() == bed[B].bodies() == list(range(500))
+    assert bed[A].payloads[0] is bed[B].payloads[0]  # made once
 
 
 async def test_the_events_of_one_socket_share_its_queue(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    house = await running(nursery)
-    house.evi.configure([(E_JANUS_EVENT, A), (E_JANUS_STATUS, A)])
-    house.janus(1)
-    house.evi.gateway_status("g1", URL, "disconnected", "eof", "{}")
-    house.janus(2)
-    await house.settled()
-    methods = [json.loads(payload)["method"] for payload in house[A].payloads]
+    bed = await running(nursery)
+    bed.evi.configure([(E_JANUS_EVENT, A), (E_JANUS_STATUS, A)])
+    bed.janus(1)
+    bed.evi.gateway_status("g1", URL, "disconnected", "eof", "{}")
+    bed.janus(2)
+    await bed.settled()
+    methods = [json.loads(payload)["method"] for payload in bed[A].payloads]
     assert methods == [E_JANUS_EVENT, E_JANUS_STATUS, E_JANUS_EVENT]
-    assert house[A].params()[1] == {
+    assert bed[A].params()[1] == {
         "janus_id": "g1",
         "janus_url": URL,
         "status": "disconnected",
@@ -46,62 +46,62 @@ async def test_the_events_of_one_socket_share_its_queue(nursery: trio.Nursery, a
 
 
 async def test_nobody_subscribed_nothing_encoded(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    house = await running(nursery)
+    bed = await running(nursery)
     unrenderable: Any = object()
-    assert not house.evi.wanted(E_JANUS_EVENT)
-    house.evi.raise_event(E_JANUS_EVENT, [("janus_body", unrenderable)], "g1")
-    house.evi.configure([(E_JANUS_EVENT, A)])
-    assert house.evi.wanted(E_JANUS_EVENT)
-    assert not house.evi.wanted(E_JANUS_STATUS)
+    assert not bed.evi.wanted(E_JANUS_EVENT)
+    bed.evi.raise_event(E_JANUS_EVENT, [("janus_body", unrenderable)], "g1")
+    bed.evi.configure([(E_JANUS_EVENT, A)])
+    assert bed.evi.wanted(E_JANUS_EVENT)
+    assert not bed.evi.wanted(E_JANUS_STATUS)
     with pytest.raises(TypeError):
-        house.evi.raise_event(E_JANUS_EVENT, [("janus_body", unrenderable)], "g1")
+        bed.evi.raise_event(E_JANUS_EVENT, [("janus_body", unrenderable)], "g1")
 
 
 async def test_raised_before_it_runs_an_event_waits(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    house = House()
-    house.evi.configure([(E_JANUS_EVENT, A)])
-    house.janus(1)
-    assert house[A].payloads == []
-    await nursery.start(house.evi.run)
-    await house.settled()
-    assert house[A].bodies() == [1]
+    bed = EviBed()
+    bed.evi.configure([(E_JANUS_EVENT, A)])
+    bed.janus(1)
+    assert bed[A].payloads == []
+    await nursery.start(bed.evi.run)
+    await bed.settled()
+    assert bed[A].bodies() == [1]
 
 
 async def test_unknown_events(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    house = await running(nursery)
+    bed = await running(nursery)
     with pytest.raises(KeyError):
-        house.evi.raise_event("E_NONE", [])
+        bed.evi.raise_event("E_NONE", [])
     with pytest.raises(ValueError, match="no event 'E_NONE'"):
-        house.evi.subscribe("E_NONE", A, 10)
+        bed.evi.subscribe("E_NONE", A, 10)
     with pytest.raises(ValueError, match="no event 'E_NONE'"):
-        house.evi.configure([("E_NONE", A)])
-    house.evi.register("E_NONE")
-    assert house.evi.events() == [E_JANUS_EVENT, E_JANUS_STATUS, "E_NONE"]
-    house.evi.subscribe("E_NONE", A, 10)
-    house.evi.raise_event("E_NONE", [("n", 1)])
-    await house.settled()
-    assert house[A].params() == [{"n": 1}]
+        bed.evi.configure([("E_NONE", A)])
+    bed.evi.register("E_NONE")
+    assert bed.evi.events() == [E_JANUS_EVENT, E_JANUS_STATUS, "E_NONE"]
+    bed.evi.subscribe("E_NONE", A, 10)
+    bed.evi.raise_event("E_NONE", [("n", 1)])
+    await bed.settled()
+    assert bed[A].params() == [{"n": 1}]
 
 
 async def test_janus_seq_counts_both_events_of_a_gateway_for_mi_alone(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    house = await running(nursery)
-    house.janus(1)  # nobody hears it; it counts
-    house.evi.configure([(E_JANUS_EVENT, MI), (E_JANUS_STATUS, MI), (E_JANUS_EVENT, A)])
-    house.janus(2)
-    house.evi.gateway_status("g1", URL, "connected", "", "{}")
-    house.janus(3)
-    house.janus(4, janus_id="g2")
-    await house.settled()
-    assert [item["janus_seq"] for item in house[MI].params()] == [
+    bed = await running(nursery)
+    bed.janus(1)  # nobody hears it; it counts
+    bed.evi.configure([(E_JANUS_EVENT, MI), (E_JANUS_STATUS, MI), (E_JANUS_EVENT, A)])
+    bed.janus(2)
+    bed.evi.gateway_status("g1", URL, "connected", "", "{}")
+    bed.janus(3)
+    bed.janus(4, janus_id="g2")
+    await bed.settled()
+    assert [item["janus_seq"] for item in bed[MI].params()] == [
         f"{START}-2",
         f"{START}-3",
         f"{START}-4",
         f"{START}-1",
     ]
-    assert all("janus_seq" not in item for item in house[A].params())
-    ids = [json.loads(payload)["id"] for payload in house[MI].payloads]
+    assert all("janus_seq" not in item for item in bed[A].params())
+    ids = [json.loads(payload)["id"] for payload in bed[MI].payloads]
     assert len(set(ids)) == 4
     assert all(isinstance(id, str) for id in ids)
 
@@ -110,27 +110,27 @@ async def test_two_starts_share_no_id(autojump_clock: MockClock) -> None:
     ids = set()
     for _ in range(2):
         async with trio.open_nursery() as nursery:
-            house = await running(nursery)
-            house.evi.configure([(E_JANUS_EVENT, MI)])
-            house.janus(1)
-            await house.settled()
-            ids.add(json.loads(house[MI].payloads[0])["id"])
+            bed = await running(nursery)
+            bed.evi.configure([(E_JANUS_EVENT, MI)])
+            bed.janus(1)
+            await bed.settled()
+            ids.add(json.loads(bed[MI].payloads[0])["id"])
             nursery.cancel_scope.cancel()
     assert len(ids) == 2
 
 
 async def test_what_mi_raised_goes_to_no_mi_socket(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    house = await running(nursery)
-    house.evi.configure([(E_JANUS_EVENT, MI), (E_JANUS_EVENT, A)])
-    house.evi.raise_event(E_JANUS_EVENT, [("janus_id", "g1")])
-    house.janus(1)
-    await house.settled()
-    assert house[A].params()[0] == {"janus_id": "g1"}
-    assert house[MI].bodies() == [1]
-    assert len(house[MI].payloads) == 1
+    bed = await running(nursery)
+    bed.evi.configure([(E_JANUS_EVENT, MI), (E_JANUS_EVENT, A)])
+    bed.evi.raise_event(E_JANUS_EVENT, [("janus_id", "g1")])
+    bed.janus(1)
+    await bed.settled()
+    assert bed[A].params()[0] == {"janus_id": "g1"}
+    assert bed[MI].bodies() == [1]
+    assert len(bed[MI].payloads) == 1
 
 
 async def test_statistics_count_what_was_raised(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    house = await running(nursery)
-    house.evi.gateway_status("g1", URL, "connected", "", "{}")
-    assert house.stats.get("status_events") == 1
+    bed = await running(nursery)
+    bed.evi.gateway_status("g1", URL, "connected", "", "{}")
+    assert bed.stats.get("status_events") == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from bridge.config import load
-from bridge.core.mi import OVERHEAD, Call, Command, Handler, Registry
+from bridge.core.mi import OVERHEAD, Command, MethodHandler, MiRequest, Registry
 from bridge.core.stats import Stats
 from bridge.daemon.parts import build
 from bridge.errors import LinkDown, MalformedMessage
@@ -22,17 +22,19 @@ from tests.support.callers import OPERATOR
 from tests.support.mi_pairs import PAIRS, Pair, as_opensips, call, core_registry, error, result
 
 
-def command(handler: Handler, name: str = "m", alias: str = "group:m", recipes: tuple[Recipe, ...] = ((),)) -> Command:
+def command(
+    handler: MethodHandler, name: str = "m", alias: str = "group:m", recipes: tuple[Recipe, ...] = ((),)
+) -> Command:
     return Command(name, alias, recipes, handler, "helps", "group", Role.READ_ONLY)
 
 
-def registry(handler: Handler, stats: Stats | None = None) -> Registry:
+def registry(handler: MethodHandler, stats: Stats | None = None) -> Registry:
     made = Registry(stats)
     made.add(command(handler))
     return made
 
 
-async def ok(_call: Call) -> str:
+async def ok(_call: MiRequest) -> str:
     return "OK"
 
 
@@ -67,9 +69,9 @@ def test_any_bytes_get_a_well_formed_answer_or_none(body: bytes) -> None:
 
 
 async def test_a_handler_gets_arguments_and_whether_anybody_listens() -> None:
-    calls: list[Call] = []
+    calls: list[MiRequest] = []
 
-    async def handler(call: Call) -> None:
+    async def handler(call: MiRequest) -> None:
         calls.append(call)
 
     made = Registry()
@@ -81,7 +83,7 @@ async def test_a_handler_gets_arguments_and_whether_anybody_listens() -> None:
 
 
 async def test_an_error_of_the_bridge_is_the_answer() -> None:
-    async def handler(_call: Call) -> None:
+    async def handler(_call: MiRequest) -> None:
         raise LinkDown("backing off")
 
     assert await registry(handler).dispatch(call("m"), OPERATOR) == error(503, "Janus not connected", "backing off")
@@ -89,7 +91,7 @@ async def test_an_error_of_the_bridge_is_the_answer() -> None:
 
 @pytest.mark.parametrize("unprintable", [object(), {1: {2}}])
 async def test_a_result_that_is_no_json_is_a_server_error(unprintable: Any, caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(_call: Call) -> Any:
+    async def handler(_call: MiRequest) -> Any:
         return unprintable
 
     assert await registry(handler).dispatch(call("m"), OPERATOR) == error(-32000, "Server error")
@@ -97,7 +99,7 @@ async def test_a_result_that_is_no_json_is_a_server_error(unprintable: Any, capl
 
 
 async def test_a_bug_is_a_server_error_and_a_traceback_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(_call: Call) -> None:
+    async def handler(_call: MiRequest) -> None:
         raise ZeroDivisionError
 
     made = registry(handler)
@@ -109,7 +111,7 @@ async def test_a_bug_is_a_server_error_and_a_traceback_in_the_log(caplog: pytest
 
 
 async def test_cancellation_passes_through() -> None:
-    async def handler(_call: Call) -> None:
+    async def handler(_call: MiRequest) -> None:
         await trio.sleep_forever()
 
     with trio.move_on_after(0) as scope:
@@ -203,7 +205,7 @@ async def test_requests_that_wait_have_a_budget(nursery: trio.Nursery) -> None:
     """Answered 503 beyond it; what waits for long is counted until it ends, and a small request finds room."""
     go = trio.Event()
 
-    async def handler(call: Call) -> int:
+    async def handler(call: MiRequest) -> int:
         await go.wait()
         return 1
 
@@ -234,7 +236,7 @@ async def test_requests_that_wait_have_a_budget(nursery: trio.Nursery) -> None:
 
 
 async def test_what_fails_or_is_left_gives_back_what_it_held(nursery: trio.Nursery) -> None:
-    async def handler(call: Call) -> None:
+    async def handler(call: MiRequest) -> None:
         if call.arguments:
             raise RuntimeError
         await trio.sleep_forever()

@@ -14,7 +14,7 @@ from bridge.errors import (
     TransactionTimeout,
     UnknownJanusId,
 )
-from bridge.protocol.figures import BUCKETS, OUTCOMES
+from bridge.protocol.snapshot import BUCKETS, OUTCOMES
 
 
 @pytest.fixture

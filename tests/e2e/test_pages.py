@@ -9,7 +9,7 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.protocol.figures import OUTCOMES
+from bridge.protocol.snapshot import OUTCOMES
 from bridge.transport.pages.metrics import PREFIX, ROWS
 from tests.e2e.conftest import BridgeFactory
 from tests.support.bridge import Bridge

@@ -24,7 +24,7 @@ from bridge.core.mi import Registry
 from bridge.daemon.parts import build
 from bridge.errors import MalformedMessage
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_stream import bound_address, open_listeners
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
@@ -208,4 +208,4 @@ async def _besiege(transport: str, folder: Path) -> None:
 
 
 async def _serve_http(listener: Any, mi: Registry) -> None:
-    await serve_mi_http([listener], mi.dispatch, Access(), root="mi", limits=Limits(), pages={})
+    await serve_mi_http([listener], mi.dispatch, Access(), root="mi", limits=HttpLimits(), pages={})

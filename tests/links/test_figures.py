@@ -9,9 +9,9 @@ import trio
 
 from bridge.core.commands_core import Process
 from bridge.core.environment import LinkSettings
-from bridge.core.event_sender import Limits
+from bridge.core.event_sender import QueueLimits
 from bridge.core.evi import EventInterface
-from bridge.core.figures import Budgets, Ledger
+from bridge.core.metrics import Budgets, MetricsCollector
 from bridge.core.registry import LinkRegistry
 from bridge.core.table import Table
 from bridge.errors import BridgeError, TableUnavailable
@@ -19,9 +19,9 @@ from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.event_delivery import NotSent, Parcel
-from bridge.protocol.figures import OUTCOMES, GatewayFigures, Room, TableFigures
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.snapshot import OUTCOMES, GatewaySnapshot, Room, TableSnapshot
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed, running
 from tests.support.ports import free_port
@@ -49,12 +49,14 @@ class Office:
         self.now = 5000.0
         self.rows: list[TableRow] | TableUnavailable = []
         self.budget, self.room = Budget(2**20), Room()
-        self.evi = EventInterface(lambda socket: Nowhere(), bed.stats, Limits(queue_events=2), clock=time.time)
+        self.evi = EventInterface(lambda socket: Nowhere(), bed.stats, QueueLimits(queue_events=2), clock=time.time)
         backoff = Backoff(1, 1, lambda low, high: low)
         self.table = Table(bed.registry, self.read, self.keep, backoff, lambda: self.now)
         process = Process("1.2.3", [], "/", 1, 4000.0, now=lambda: self.now)
         budgets = Budgets(self.budget, Budget(2**20), self.evi.pools)
-        self.ledger = Ledger(process, bed.stats, bed.registry, self.evi, self.table, budgets, lambda: self.room)
+        self.metrics = MetricsCollector(
+            process, bed.stats, bed.registry, self.evi, self.table, budgets, lambda: self.room
+        )
 
     async def read(self) -> list[TableRow]:
         await trio.lowlevel.checkpoint()
@@ -65,8 +67,8 @@ class Office:
     async def keep(self, rows: list[TableRow]) -> None:
         await trio.lowlevel.checkpoint()
 
-    def gateway(self, janus_id: str = "gw") -> GatewayFigures:
-        [found] = [item for item in self.ledger.figures().gateways if item.janus_id == janus_id]
+    def gateway(self, janus_id: str = "gw") -> GatewaySnapshot:
+        [found] = [item for item in self.metrics.figures().gateways if item.janus_id == janus_id]
         return found
 
 
@@ -153,20 +155,20 @@ async def test_a_bad_url_shows_no_password() -> None:
 async def test_the_table() -> None:
     async with running(LinkBed(), {}) as bed:
         office = Office(bed)
-        assert office.ledger.figures().table == TableFigures("none", None, None, attempted=False)
+        assert office.metrics.figures().table == TableSnapshot("none", None, None, attempted=False)
         assert bed.stats.get("table_age") == -1
         office.rows = TableUnavailable("no route")
         await office.table.first(lambda: ([], 4000.0))
-        assert office.ledger.figures().table == TableFigures("stale", 1000.0, "no route", attempted=True)
+        assert office.metrics.figures().table == TableSnapshot("stale", 1000.0, "no route", attempted=True)
         office.rows = []
         await office.table.reload()
         office.now += 30
-        assert office.ledger.figures().table == TableFigures("fresh", 30.0, None, attempted=True)
+        assert office.metrics.figures().table == TableSnapshot("fresh", 30.0, None, attempted=True)
         assert (bed.stats.get("table_fresh"), bed.stats.get("table_age")) == (1, 30)
         office.rows = TableUnavailable("gone")
         with pytest.raises(TableUnavailable):
             await office.table.reload()
-        assert (office.ledger.figures().table.error, bed.stats.get("table_fresh")) == ("gone", 0)
+        assert (office.metrics.figures().table.error, bed.stats.get("table_fresh")) == ("gone", 0)
 
 
 async def test_subscribers() -> None:
@@ -182,7 +184,7 @@ async def test_subscribers() -> None:
         office.evi.subscribe("E_JANUS_EVENT", plain, 100)
         for _ in range(3):
             office.evi.gateway_event("gw", "janusws://h/", "{}")
-        found = {item.subscriber: item for item in office.ledger.figures().subscribers}
+        found = {item.subscriber: item for item in office.metrics.figures().subscribers}
         assert sorted(found) == ["tcp:h:2", "udp:h:1"]
         assert found["udp:h:1"].events == ["E_JANUS_EVENT", "E_JANUS_STATUS"]
         assert (found["udp:h:1"].queued, found["udp:h:1"].drops, found["udp:h:1"].ttl) == (2, {"full": 1}, None)
@@ -193,12 +195,12 @@ async def test_subscribers() -> None:
 
 async def test_a_budget_that_had_no_room_is_logged_once_a_look(caplog: pytest.LogCaptureFixture) -> None:
     async with running(LinkBed(), {}) as bed:
-        house = Office(bed)
-        held = Holding(house.budget, "a")
+        office = Office(bed)
+        held = Holding(office.budget, "a")
         assert held.resize(1000)
         for _ in range(3):
-            assert not Holding(house.budget, "a").resize(2**20)
-        house.ledger._sample(0.0)
-        house.ledger._sample(1.0)
+            assert not Holding(office.budget, "a").resize(2**20)
+        office.metrics._sample(0.0)
+        office.metrics._sample(1.0)
     assert caplog.messages[-1:] == ["[mi] pending_bytes: no room 3 times; 1000 bytes are held"]
     assert sum("no room" in message for message in caplog.messages) == 1

@@ -8,7 +8,7 @@ import trio
 
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
-from bridge.core.registry import Difference
+from bridge.core.registry import TableChanges
 from bridge.protocol.gateway import TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.resources import schema
@@ -26,7 +26,7 @@ class Mi:
         self.registry = Registry(bed.stats)
         self.registry.add(*janus_commands(bed.registry, self.reload, 5.0, lambda _janus_id: UNKNOWN))
 
-    async def reload(self) -> tuple[Difference, list[str]]:
+    async def reload(self) -> tuple[TableChanges, list[str]]:
         await trio.lowlevel.checkpoint()
         gateways, faults = read_rows(self.rows)
         return self.bed.registry.reconcile(gateways), faults

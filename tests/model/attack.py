@@ -19,7 +19,7 @@ import trio
 
 from tests.model.attackers import HOSTILE, SILENT
 from tests.model.caller import KeptAlive, request_bytes
-from tests.model.house import OutsideHouse
+from tests.model.running import BridgeOutside
 from tests.support.bridge import Bridge, toml
 from tests.support.deadlines import HANG_SECONDS, crowding
 from tests.support.fake_janus import open_fake_janus
@@ -87,7 +87,7 @@ async def attack(seconds: float, folder: Path) -> Outcome:
             (folder / "mi_url.new").write_text(bridge.mi_url)
             (folder / "mi_url.new").rename(folder / "mi_url")
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_watch, OutsideHouse(folder, bridge), outcome)
+                nursery.start_soon(_watch, BridgeOutside(folder, bridge), outcome)
                 await _call(bridge.mi_url, seconds, outcome)
                 nursery.cancel_scope.cancel()
             outcome.statistics = await bridge.ami("get_statistics", [["janus:"]])
@@ -131,9 +131,9 @@ async def _call(url: str, seconds: float, outcome: Outcome) -> None:
             await trio.sleep(PAUSE)
 
 
-async def _watch(house: OutsideHouse, outcome: Outcome) -> None:
+async def _watch(running: BridgeOutside, outcome: Outcome) -> None:
     while True:
-        outcome.memory = max(outcome.memory, house.memory())
+        outcome.memory = max(outcome.memory, running.memory())
         await trio.sleep(0.05)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import trio
 
-from bridge.protocol.figures import OUTCOMES
+from bridge.protocol.snapshot import OUTCOMES
 from tests.model import caller
-from tests.model.house import House
 from tests.model.ledger import EXPECTED, SHORT, Asked, Ledger
+from tests.model.running import RunningBridge
 from tests.model.site import Place, Site
 from tests.support.deadlines import HANG_SECONDS
 
@@ -27,8 +27,8 @@ SETTLE_SECONDS = HANG_SECONDS
 class Driver:
     """Begins, asks. Requests run in ``nursery``; ``settle`` ends a round and looks at everything."""
 
-    def __init__(self, site: Site, house: House, ledger: Ledger, nursery: trio.Nursery) -> None:
-        self.site, self.house, self.ledger = site, house, ledger
+    def __init__(self, site: Site, running: RunningBridge, ledger: Ledger, nursery: trio.Nursery) -> None:
+        self.site, self.running, self.ledger = site, running, ledger
         self._nursery = nursery
         self._numbers = count(1)
         self._running = 0
@@ -45,14 +45,14 @@ class Driver:
         self._start = await self.statistics()
         self.ledger.outcomes.clear()
         self.ledger.received = 0
-        self._remains = self.house.remains()
+        self._remains = self.running.remains()
         for _ in range(20):  # the connections of what was just asked are still being closed
             await trio.sleep(0.02)
-            self._remains = {name: min(count, self._remains[name]) for name, count in self.house.remains().items()}
+            self._remains = {name: min(count, self._remains[name]) for name, count in self.running.remains().items()}
 
     async def mi(self, method: str, *params: Any) -> Any:
         """An MI method; the whole answer."""
-        return await caller.ask_http(self.house.mi_url, caller.request_bytes(method, list(params), 1))
+        return await caller.ask_http(self.running.mi_url, caller.request_bytes(method, list(params), 1))
 
     async def statistics(self) -> dict[str, int]:
         """Counters and gauges by name."""
@@ -79,9 +79,9 @@ class Driver:
         if client is not None:
             answer = await client.ask(body)
         elif datagram:
-            answer = await caller.ask_datagram(self.house.datagram, body)
+            answer = await caller.ask_datagram(self.running.datagram, body)
         else:
-            answer = await caller.ask_http(self.house.mi_url, body)
+            answer = await caller.ask_http(self.running.mi_url, body)
         if answer.get("id") != number:
             self.ledger.fault(f"{asked}: the answer has another id: {answer}")
         self.ledger.answer(asked, answer, place.epoch)
@@ -115,8 +115,8 @@ class Driver:
         params = _command(place, number, does, 1 + number % HANDLES, 200)
         body = caller.request_bytes("janus_send_request", params, number if leave else None)
         if leave:
-            await caller.leave_http(self.house.mi_url, body)
-        elif await caller.ask_http(self.house.mi_url, body) is not None:
+            await caller.leave_http(self.running.mi_url, body)
+        elif await caller.ask_http(self.running.mi_url, body) is not None:
             self.ledger.fault(f"notification {number} was answered")
 
     # The end of a round
@@ -179,7 +179,7 @@ class Driver:
     async def _balanced(self) -> None:
         while True:
             await trio.sleep(0.05)  # a request of ours is open for a moment after its answer: look before the next
-            left = any(count > self._remains[name] for name, count in self.house.remains().items())
+            left = any(count > self._remains[name] for name, count in self.running.remains().items())
             now = await self.statistics()
             arrived = now["events_sent"] - self._start["events_sent"] == self.ledger.received
             if now["queue_events"] == now["in_flight"] == 0 and arrived and not left:
@@ -196,7 +196,7 @@ class Driver:
             "received": self.ledger.received,
             "connections": relays,
             "at the start": self._remains,
-            "now": self.house.remains(),
+            "now": self.running.remains(),
             "not ready, times looked": dict(self._unready),
             **figures,
         }

@@ -16,8 +16,8 @@ import trio
 
 from tests.model.caller import KeptAlive
 from tests.model.driver import HANDLES, Driver
-from tests.model.house import OutsideHouse, settings
 from tests.model.ledger import Ledger
+from tests.model.running import BridgeOutside, settings
 from tests.model.site import CHATTY, Place, open_site
 from tests.model.steps import plan, take
 from tests.support.bridge import Bridge
@@ -52,7 +52,7 @@ class Load:
 
     async def _call(self, number: int, end: float) -> None:
         places = self.driver.site.places
-        async with KeptAlive(self.driver.house.mi_url) as client:
+        async with KeptAlive(self.driver.running.mi_url) as client:
             next_at = trio.current_time() + self.pause * number / CALLERS
             while trio.current_time() < end:
                 place: Place = places[self.asked % len(places)]
@@ -106,11 +106,11 @@ async def soak(minutes: float, seed: int, folder: Path) -> int:
     async with open_site(folder, GATEWAYS, ledger) as site:
         options = {**settings(folder, site), "events.queue_events": QUEUE}
         with Bridge(folder, options) as bridge:
-            house = OutsideHouse(folder, bridge)
+            running = BridgeOutside(folder, bridge)
             async with trio.open_nursery() as nursery:
-                driver = Driver(site, house, ledger, nursery)
+                driver = Driver(site, running, ledger, nursery)
                 await driver.begin()
-                await _rounds(driver, house, figures, minutes * 60, random.Random(seed))
+                await _rounds(driver, running, figures, minutes * 60, random.Random(seed))
             counted = await driver.statistics()
     print(figures.table(ledger, counted, minutes, seed))
     for fault in ledger.faults[:20]:
@@ -120,7 +120,9 @@ async def soak(minutes: float, seed: int, folder: Path) -> int:
     return 1 if ledger.faults or figures.slope > MAX_GROWTH else 0
 
 
-async def _rounds(driver: Driver, house: OutsideHouse, figures: Figures, seconds: float, choice: random.Random) -> None:
+async def _rounds(
+    driver: Driver, running: BridgeOutside, figures: Figures, seconds: float, choice: random.Random
+) -> None:
     began = trio.current_time()
     load = Load(driver)
     figures.full = await load.run(MEASURED)
@@ -134,8 +136,8 @@ async def _rounds(driver: Driver, house: OutsideHouse, figures: Figures, seconds
             figures.half.append(await load.run(ROUND))
             nursery.cancel_scope.cancel()
         await driver.settle()
-        figures.memory.append((trio.current_time() - began, house.memory()))
-        figures.descriptors.append(house.remains()["descriptors"])
+        figures.memory.append((trio.current_time() - began, running.memory()))
+        figures.descriptors.append(running.remains()["descriptors"])
         time, size = figures.memory[-1]
         print(
             f"{time:6.0f} s  {figures.half[-1]:6.0f} commands/s  {size / 2**20:6.1f} MiB"

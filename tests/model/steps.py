@@ -100,7 +100,7 @@ async def _pause(driver: Driver, place: Place, detail: random.Random) -> None:
 
 async def _reload(driver: Driver, place: Place, detail: random.Random) -> None:
     if detail.random() < 0.5:
-        driver.house.reload()
+        driver.running.reload()
     elif "result" not in (answer := await driver.mi("janus_reload")):
         driver.ledger.fault(f"janus_reload: {answer}")
 

@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from tests.model.driver import Driver
-from tests.model.house import live_inside
 from tests.model.ledger import Ledger
+from tests.model.running import live_inside
 from tests.model.site import open_site
 from tests.model.steps import plan, take
 
@@ -47,10 +47,10 @@ async def faults_of(seed: int, folder: Path) -> list[str]:
     before = len(os.listdir("/proc/self/fd")), trio.lowlevel.current_statistics().tasks_living
     async with (
         open_site(folder, GATEWAYS, ledger) as site,
-        live_inside(folder, site) as house,
+        live_inside(folder, site) as running,
         trio.open_nursery() as nursery,
     ):
-        driver = Driver(site, house, ledger, nursery)
+        driver = Driver(site, running, ledger, nursery)
         await driver.begin()
         steps = plan(seed, ROUNDS * STEPS, GATEWAYS)
         for number, step in enumerate(steps, 1):

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.protocol.budget import Budget, Holding
-from bridge.protocol.fragments import HEAD, Fragments, Refused
+from bridge.protocol.fragments import HEAD, DiscardedMessage, Fragments
 
 
-def put_together(fragments: Fragments, pieces: Iterable[str | bytes]) -> str | Refused | None:
+def put_together(fragments: Fragments, pieces: Iterable[str | bytes]) -> str | DiscardedMessage | None:
     """The pieces as the frames of one message."""
     *before, last = pieces
     for piece in before:
@@ -34,7 +34,7 @@ def test_size_counts_over_all_pieces(pieces: list[str], limit: int) -> None:
     if len(whole) <= limit:
         assert message == whole
     else:
-        assert isinstance(message, Refused)
+        assert isinstance(message, DiscardedMessage)
         assert message.reason == f"is over max_message_size ({limit})"
         assert message.too_large
         assert whole.startswith(message.head)
@@ -45,7 +45,7 @@ def test_size_counts_over_all_pieces(pieces: list[str], limit: int) -> None:
 def test_head_is_all_that_is_kept() -> None:
     fragments = Fragments(10_000, None)
     message = put_together(fragments, ["x" * 3000] * 100)
-    assert isinstance(message, Refused)
+    assert isinstance(message, DiscardedMessage)
     assert message.head == "x" * HEAD
 
 
@@ -59,14 +59,14 @@ def test_frames_are_counted_whole(frames: int, refused: bool) -> None:
     message = fragments.add("c", frame_over=True, message_over=True)
     if refused:
         head = "ab" * min(frames - 1, 4) + "c" * (frames == 4)
-        assert message == Refused("is over janus_max_msg_chunks (3)", head, too_large=True)
+        assert message == DiscardedMessage("is over janus_max_msg_chunks (3)", head, too_large=True)
     else:
         assert message == "ab" * (frames - 1) + "c"
 
 
 @pytest.mark.parametrize("pieces", [[b"\xff"], [b"{", b"}"], [bytearray(b"{}")]])
 def test_binary_is_refused(pieces: list[bytes]) -> None:
-    assert put_together(Fragments(100, None), pieces) == Refused("is binary", "", too_large=False)
+    assert put_together(Fragments(100, None), pieces) == DiscardedMessage("is binary", "", too_large=False)
 
 
 def test_unfinished_messages_of_all_gateways_have_one_budget() -> None:
@@ -78,7 +78,7 @@ def test_unfinished_messages_of_all_gateways_have_one_budget() -> None:
             assert fragments.add("x" * 1000, frame_over=True, message_over=False) is None
     assert budget.used == 700_000
     refused = put_together(crowd[7], ["x" * 1000] * 100)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, DiscardedMessage)
     assert (refused.reason, refused.too_large) == (
         "finds no room beside the unfinished messages of other gateways",
         True,

@@ -10,8 +10,8 @@ from bridge.errors import MalformedMessage, UnknownJanusId
 from bridge.protocol import jsonrpc
 from bridge.protocol.jsonrpc import (
     InvalidRequest,
-    Request,
     RpcError,
+    RpcRequest,
     parse,
     render_error,
     render_request,
@@ -98,7 +98,7 @@ def test_validation_is_that_of_the_schema(value: Any) -> None:
     st.none() | TEXT | st.integers(-(2**63), 2**63 - 1),
 )
 def test_a_rendered_request_is_parsed_back(method: str, params: Any, id: str | int | None) -> None:
-    assert parse(render_request(method, params, id)) == Request(method, params, id, notification=False)
+    assert parse(render_request(method, params, id)) == RpcRequest(method, params, id, notification=False)
 
 
 @given(JSON, TEXT | st.integers() | st.none())
@@ -165,7 +165,7 @@ def test_brackets_are_not_nesting() -> None:
 
 def test_of_duplicates_the_first_wins_outside_and_the_last_inside() -> None:
     request = parse(b'{"jsonrpc":"2.0","method":"a","METHOD":"b","method":"c","params":{"x":1,"x":2},"params":[]}')
-    assert request == Request("a", {"x": 2}, None, notification=True)
+    assert request == RpcRequest("a", {"x": 2}, None, notification=True)
 
 
 def test_a_number_of_too_many_digits_is_no_json() -> None:

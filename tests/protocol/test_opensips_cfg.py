@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.protocol.janus_route import converted
-from bridge.protocol.opensips_cfg import JanusUse, Parameter, included, read
+from bridge.protocol.opensips_cfg import JanusUse, ModuleParameter, included, read
 from bridge.protocol.opensips_lex import Place, Script
 
 CFG = """\
@@ -46,10 +46,10 @@ def lines(places: list[Place]) -> list[int]:
 def test_what_concerns_the_module_is_found_with_its_lines() -> None:
     use = used(CFG)
     assert list(use.parameters.values()) == [
-        Parameter(Place("x", 4), "janus_cmd_timeout", 3000),
-        Parameter(Place("x", 5), "janus_db_table", "webrtc \"a\" 'b'"),
+        ModuleParameter(Place("x", 4), "janus_cmd_timeout", 3000),
+        ModuleParameter(Place("x", 5), "janus_db_table", "webrtc \"a\" 'b'"),
     ]
-    assert use.globals == {"db_default_url": Parameter(Place("x", 3), "db_default_url", "mysql://u:p@h/d")}
+    assert use.globals == {"db_default_url": ModuleParameter(Place("x", 3), "db_default_url", "mysql://u:p@h/d")}
     assert lines(use.loads) == [2]
     assert [call.place.line for call in use.calls] == [11]
     assert lines(use.event_routes) == [14]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.protocol.jsonrpc import RpcError
-from bridge.protocol.recipe import Kind, Parameter, Recipe, bind
+from bridge.protocol.recipe import Parameter, ParameterType, Recipe, bind
 
 EVENT, SOCKET, EXPIRE = Parameter("event"), Parameter("socket"), Parameter("expire", "int")
 SUBSCRIBE: tuple[Recipe, ...] = ((EVENT, SOCKET), (EVENT, SOCKET, EXPIRE))
@@ -14,7 +14,7 @@ VALUE = (
 )
 
 
-def one(kind: Kind, value: Any) -> Any:
+def one(kind: ParameterType, value: Any) -> Any:
     return bind(((Parameter("p", kind),),), [value])["p"]
 
 
@@ -66,7 +66,7 @@ def test_recipes_of_equal_length_are_told_apart_by_names_alone() -> None:
         ("any", [True], [True]),
     ],
 )
-def test_coercion(kind: Kind, value: Any, bound: Any) -> None:
+def test_coercion(kind: ParameterType, value: Any, bound: Any) -> None:
     assert one(kind, value) == bound
     assert type(one(kind, value)) is type(bound)
 
@@ -80,7 +80,7 @@ def test_coercion(kind: Kind, value: Any, bound: Any) -> None:
         ("json", [5, None, True, []]),
     ],
 )
-def test_bad_types(kind: Kind, values: list[Any]) -> None:
+def test_bad_types(kind: ParameterType, values: list[Any]) -> None:
     for value in values:
         assert fault(((Parameter("p", kind),),), [value]) == "Bad type for parameter 'p'", value
 

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from bridge.core.event_sender import Figures
+from bridge.core.event_sender import DeliverySnapshot
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
 from bridge.protocol.reply_socket import ReplySocket
@@ -35,7 +35,7 @@ class Bridge:
             if number % 100 == 0:
                 await trio.lowlevel.checkpoint()
 
-    def figures(self, name: str) -> Figures:
+    def figures(self, name: str) -> DeliverySnapshot:
         (found,) = [item for item in self.evi.figures() if item.subscriber == name]
         return found
 

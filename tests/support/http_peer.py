@@ -12,7 +12,7 @@ import trio
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_server import HttpServer
 from bridge.transport.http_stream import open_listeners
 from bridge.transport.mi_http import Page, Refused, serve_mi_http
@@ -203,7 +203,7 @@ async def serve(
     *,
     address: str = "127.0.0.1:0",
     root: str = "mi",
-    limits: Limits | None = None,
+    limits: HttpLimits | None = None,
     pages: Mapping[str, Page] | None = None,
     tls: ssl.SSLContext | None = None,
     pending: Budget | None = None,
@@ -216,7 +216,7 @@ async def serve(
         dispatch,
         access or Access(),
         root=root,
-        limits=limits or Limits(),
+        limits=limits or HttpLimits(),
         pages=pages,
         pending=pending,
         refused=refused,

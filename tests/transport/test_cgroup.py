@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bridge.protocol.figures import Room
+from bridge.protocol.snapshot import Room
 from bridge.transport.cgroup import room
 
 GROUP = "system.slice/janus-bridge.service"

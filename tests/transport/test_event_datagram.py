@@ -12,7 +12,7 @@ import pytest
 import trio
 from opensips.event import OpenSIPSEventHandler
 
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.protocol.event_payload import E_JANUS_EVENT, Encoding, Event, janus_event
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
@@ -79,10 +79,10 @@ async def test_udp_takes_the_largest_event_and_refuses_what_udp_cannot_hold(list
     sender = udp_sender(listener)
     await sender.send(raw(b"x" * 65457), 1)
     assert len(listener.recv(65535)) == 65457
-    with pytest.raises(Refused, match="does not take datagrams of this size") as caught:
+    with pytest.raises(EventRefused, match="does not take datagrams of this size") as caught:
         await sender.send(raw(b"x" * 65508), 1)
     assert caught.value.reason == "too_large"
-    with pytest.raises(Refused, match="does not take datagrams of this size"):
+    with pytest.raises(EventRefused, match="does not take datagrams of this size"):
         sender.try_send(raw(b"x" * 65508))
     assert sender.try_send(raw(b"next"))
     assert listener.recv(10) == b"next"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.protocol.event_payload import E_JANUS_EVENT, Encoding, Event, janus_event
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses, SocketAddress
@@ -124,7 +124,7 @@ async def test_an_answer_to_a_raise_given_up_is_not_for_the_next(opensips: OpenS
 async def test_an_error_is_final(opensips: OpenSipsMi, act: Act, reason: str, text: str) -> None:
     opensips.acts.append(act)
     sender = sender_to(opensips)
-    with pytest.raises(Refused, match=text) as caught:
+    with pytest.raises(EventRefused, match=text) as caught:
         await sender.send(parcel(1), LONG)
     assert caught.value.reason == reason
     await sender.send(parcel(2), LONG)
@@ -137,7 +137,7 @@ async def test_an_answer_without_id_counts_the_second_time(opensips: OpenSipsMi)
     sender, sent = sender_to(opensips), parcel(1)
     with pytest.raises(NotSent):
         await sender.send(sent, SHORT)
-    with pytest.raises(Refused, match="answers 400 Parse_error"):
+    with pytest.raises(EventRefused, match="answers 400 Parse_error"):
         await sender.send(sent, LONG)
     with pytest.raises(NotSent):
         await sender.send(parcel(2), SHORT)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from bridge.protocol.event_delivery import NotSent, Parcel, Refused
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
 from bridge.transport import event_stream
 from bridge.transport.event_stream import StreamSender
 from tests.support.tcp_listener import Listener, parcel, read
@@ -63,7 +63,7 @@ async def test_an_error_is_final(listener: Listener, nursery: trio.Nursery) -> N
         await stream.send_all(answer(7, error={"code": 500, "message": "full"}))
 
     sender, sent = await reliably(listener, nursery, serve)
-    with pytest.raises(Refused, match="answers full") as caught:
+    with pytest.raises(EventRefused, match="answers full") as caught:
         await sender.send(sent, 1)
     assert caught.value.reason == "refused"
     sender.close()

@@ -6,11 +6,11 @@ from bridge.protocol.caller import Caller
 from bridge.transport import failed_tokens
 from bridge.transport.failed_tokens import MINUTE, TOO_MANY, FailedTokens
 from bridge.transport.http_access import Access
-from bridge.transport.http_messages import Reply, Request
+from bridge.transport.http_messages import HttpRequest, Reply
 
 
 def asked(access: Access, token: str | None, peer: str = "127.0.0.1") -> Caller | int:
-    request = Request(peer)
+    request = HttpRequest(peer)
     request.method, request.path = b"POST", b"/mi"
     request.headers = {b"host": b"h"} if token is None else {b"authorization": b"Bearer " + token.encode()}
     verdict = access.admit(request)

@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from bridge.protocol.caller import Caller, Role
-from bridge.transport.http_access import Access, Network
-from bridge.transport.http_messages import Reply, Request
+from bridge.protocol.host_port import Network
+from bridge.transport.http_access import Access
+from bridge.transport.http_messages import HttpRequest, Reply
 from tests.support.http_peer import post, serve
 
 
@@ -21,7 +22,7 @@ def basic(text: str) -> str:
 
 
 def verdict(access: Access, peer: str = "127.0.0.1", method: str = "POST", **headers: str) -> int | None:
-    request = Request(peer)
+    request = HttpRequest(peer)
     request.method = method.encode()
     request.headers = {name.encode(): value.encode() for name, value in headers.items()}
     found = access.admit(request)
@@ -208,7 +209,7 @@ async def test_healthz_is_for_everybody_and_nothing_else_is(nursery: trio.Nurser
 
 
 def role(access: Access, method: str = "POST", **headers: str) -> Role | int:
-    request = Request("127.0.0.1")
+    request = HttpRequest("127.0.0.1")
     request.method = method.encode()
     request.headers = {name.encode(): value.encode() for name, value in headers.items()}
     found = access.admit(request)
@@ -250,5 +251,5 @@ def test_without_tokens_whoever_is_allowed_may_do_everything() -> None:
     ],
 )
 def test_addresses_that_one_has_many_of_are_one_caller(peer: str, name: str) -> None:
-    found = Access(networks("0.0.0.0/0", "::/0")).admit(Request(peer))
+    found = Access(networks("0.0.0.0/0", "::/0")).admit(HttpRequest(peer))
     assert found == Caller(Role.EVERYTHING, name)

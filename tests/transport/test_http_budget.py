@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.protocol.budget import Budget
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_parser import RequestParser
 from tests.support.http_peer import SECONDS, Client, Served, Slow, echo, post, serve
 
@@ -120,7 +120,7 @@ async def test_one_client_has_its_own_number_of_connections(
 ) -> None:
     """This machine is one client, however many addresses of its own it uses."""
     slow = Slow()
-    served = await serve(nursery, slow.dispatch, limits=Limits(max_connections=10, max_of_client=3))
+    served = await serve(nursery, slow.dispatch, limits=HttpLimits(max_connections=10, max_of_client=3))
     for number in range(1, 4):
         sock = trio.socket.socket()
         await sock.bind((f"127.0.0.{number}", 0))

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from tests.support.deadlines import in_time
 from tests.support.http_peer import Slow, post, serve, split_answers
 
@@ -101,7 +101,7 @@ async def test_chunks(nursery: trio.Nursery) -> None:
 
 async def test_bodies_up_to_the_limit_come_through(nursery: trio.Nursery) -> None:
     body = bytes(range(256)) * 4096
-    client = await (await serve(nursery, limits=Limits(max_body=len(body)))).connect()
+    client = await (await serve(nursery, limits=HttpLimits(max_body=len(body)))).connect()
 
     async with trio.open_nursery() as both:  # neither side's buffers hold it
         both.start_soon(client.send, post(body))
@@ -156,13 +156,13 @@ async def test_a_body_that_is_sent_anyhow_gets_no_continue(nursery: trio.Nursery
     "part", [b"", b"POST /mi HT", post(b"body")[:-1], b"\r\n", b"POST /mi HTTP/1.1\r\nHost: a\r\nX: y"]
 )
 async def test_who_takes_too_long_is_dropped(nursery: trio.Nursery, part: bytes) -> None:
-    client = await (await serve(nursery, limits=Limits(head=0.2, body=0.2))).connect()
+    client = await (await serve(nursery, limits=HttpLimits(head=0.2, body=0.2))).connect()
     await client.send(part)
     assert await client.closed()
 
 
 async def test_dripping_does_not_prolong_it(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery, limits=Limits(head=0.2))).connect()
+    client = await (await serve(nursery, limits=HttpLimits(head=0.2))).connect()
 
     async def drip() -> None:
         await client.send(b"POST /mi HTTP/1.1\r\n")
@@ -175,14 +175,14 @@ async def test_dripping_does_not_prolong_it(nursery: trio.Nursery) -> None:
 
 
 async def test_an_idle_connection_is_closed(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery, limits=Limits(idle=0.2))).connect()
+    client = await (await serve(nursery, limits=HttpLimits(idle=0.2))).connect()
     assert (await client.ask(post())).status == 200
     assert await client.closed()
 
 
 async def test_waiting_for_an_answer_has_no_limit_here(nursery: trio.Nursery) -> None:
     slow = Slow()
-    limits = Limits(head=0.4, body=0.1, idle=0.1, write=0.1, linger=0.1)
+    limits = HttpLimits(head=0.4, body=0.1, idle=0.1, write=0.1, linger=0.1)
     client = await (await serve(nursery, slow.dispatch, limits=limits)).connect()
     await client.send(post(b"1"))
     with trio.move_on_after(0.8) as patience:  # longer than any of them
@@ -196,7 +196,7 @@ async def test_who_does_not_read_is_dropped(nursery: trio.Nursery) -> None:
     async def large(body: bytes, _caller: object) -> bytes | None:
         return b"x" * (32 << 20)  # more than the kernel takes
 
-    served = await serve(nursery, large, limits=Limits(write=0.2))
+    served = await serve(nursery, large, limits=HttpLimits(write=0.2))
     client = await served.connect()
     await client.send(post())
     await served.until(connections=0)
@@ -206,7 +206,7 @@ async def test_who_does_not_read_is_dropped(nursery: trio.Nursery) -> None:
 
 
 async def test_a_refusal_is_read_by_a_client_that_goes_on_sending(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery, limits=Limits(max_body=1000))).connect()
+    client = await (await serve(nursery, limits=HttpLimits(max_body=1000))).connect()
     request = post(b"x" * (4 << 20))
     async with trio.open_nursery() as both:
         both.start_soon(client.send, request)  # fails with a reset if the server just closes
@@ -214,7 +214,7 @@ async def test_a_refusal_is_read_by_a_client_that_goes_on_sending(nursery: trio.
 
 
 async def test_who_never_closes_is_not_waited_for_for_ever(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(linger=0.2))
+    served = await serve(nursery, limits=HttpLimits(linger=0.2))
     client = await served.connect()
     assert (await client.ask(post(b"1", CLOSE))).status == 200
     assert await client.closed()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve
 
@@ -30,7 +30,7 @@ async def working(client: Client, times: int = 20) -> None:
 
 async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nursery) -> None:
     count = crowd()
-    served = await serve(nursery, limits=Limits(head=HANG_SECONDS, idle=HANG_SECONDS, max_connections=count + 1))
+    served = await serve(nursery, limits=HttpLimits(head=HANG_SECONDS, idle=HANG_SECONDS, max_connections=count + 1))
     worker = await served.connect()
     idle = [await served.connect() for _ in range(count)]
     await working(worker)
@@ -39,7 +39,7 @@ async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nurser
 
 
 async def test_slowloris_beside_a_working_one(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(head=0.5))
+    served = await serve(nursery, limits=HttpLimits(head=0.5))
     worker = await served.connect()
     await working(worker)
     slow = [await served.connect() for _ in range(50)]
@@ -64,7 +64,7 @@ async def test_slowloris_beside_a_working_one(nursery: trio.Nursery) -> None:
 
 
 async def test_the_one_whose_time_is_up_first_makes_room(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(max_connections=3, idle=100, head=10))
+    served = await serve(nursery, limits=HttpLimits(max_connections=3, idle=100, head=10))
     worked = await served.connect()
     await working(worked)  # has 100 s; those that never asked have 10
     silent = [await served.connect() for _ in range(2)]
@@ -77,7 +77,7 @@ async def test_the_one_whose_time_is_up_first_makes_room(nursery: trio.Nursery) 
 
 async def test_who_waits_for_an_answer_makes_no_room(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
     slow = Slow()
-    served = await serve(nursery, slow.dispatch, limits=Limits(max_connections=2))
+    served = await serve(nursery, slow.dispatch, limits=HttpLimits(max_connections=2))
     waiting = [await served.connect() for _ in range(2)]
     for client in waiting:
         await client.send(post(b"1"))
@@ -91,7 +91,7 @@ async def test_who_waits_for_an_answer_makes_no_room(nursery: trio.Nursery, capl
 
 
 async def test_many_more_clients_than_room(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(max_connections=20))
+    served = await serve(nursery, limits=HttpLimits(max_connections=20))
     for _ in range(100):
         client = await served.connect()
         assert served.http.connections <= 21  # the one to go may not have gone yet

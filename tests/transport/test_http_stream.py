@@ -11,7 +11,7 @@ import trio.testing
 
 from bridge.errors import ConfigError
 from bridge.transport.direct_stream import DirectStream
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_stream import bound_address, open_listeners
 from tests.support.certs import Certificates
 from tests.support.http_peer import Client, Served, Slow, echo, post, serve
@@ -198,7 +198,7 @@ async def test_a_tls_client_that_left_is_waited_for_no_longer(
 
 
 async def test_who_never_shakes_hands_is_dropped(nursery: trio.Nursery, certificates: Certificates) -> None:
-    served = await serve(nursery, echo, tls=certificates.server_context(), limits=Limits(head=0.2))
+    served = await serve(nursery, echo, tls=certificates.server_context(), limits=HttpLimits(head=0.2))
     assert await (await served.connect()).closed()
 
 

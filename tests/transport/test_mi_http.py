@@ -7,7 +7,7 @@ import trio
 
 from bridge.errors import MalformedMessage
 from bridge.protocol.jsonrpc import render_error
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_messages import Reply
 from bridge.transport.mi_http import Page
 from tests.support.http_peer import Answer, Client, echo, post, serve
@@ -103,7 +103,7 @@ STATUSES = [
     ("request_", "status", "goes_on"), [case[1:] for case in STATUSES], ids=[c[0] for c in STATUSES]
 )
 async def test_status(nursery: trio.Nursery, request_: bytes, status: int, goes_on: bool) -> None:
-    client = await (await serve(nursery, limits=Limits(max_body=1000))).connect()
+    client = await (await serve(nursery, limits=HttpLimits(max_body=1000))).connect()
     answer = await client.ask(request_)
     assert answer.status == status, answer
     assert answer.header("Connection") == (None if goes_on else "close")

@@ -8,7 +8,7 @@ import trio
 from opensips.mi import OpenSIPSMI
 
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from bridge.transport.mi_client import MiClient
 from tests.support.certs import Certificates
 from tests.support.http_peer import SECONDS, Served, serve
@@ -62,7 +62,7 @@ async def test_curl_reuses_its_connection_whatever_the_status(nursery: trio.Nurs
 
 @needs_curl
 async def test_curl_hears_of_a_body_that_is_too_large(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(max_body=1000))
+    served = await serve(nursery, limits=HttpLimits(max_body=1000))
     for header in ("Expect:", "Expect: 100-continue"):
         assert (await curl(served, "--header", header, body=b"x" * (4 << 20)))[-1] == "413 1.1 1"
 

@@ -6,7 +6,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.transport.http_connection import Limits
+from bridge.transport.http_connection import HttpLimits
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import post, serve, split_answers
 from tests.transport.test_mi_http import PAGES, STATUSES
@@ -53,7 +53,7 @@ def exchange(address: tuple[str, int], chunks: list[bytes]) -> bytes:
 
 
 async def test_any_bytes_get_answers_or_a_closed_connection(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=Limits(max_body=64), pages=PAGES)
+    served = await serve(nursery, limits=HttpLimits(max_body=64), pages=PAGES)
     seen: set[int] = set()
 
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

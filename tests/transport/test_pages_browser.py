@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from bridge.protocol.figures import Figures, SessionFigures
+from bridge.protocol.snapshot import SessionSnapshot, Snapshot
 from bridge.transport.http_access import Access
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages import pages
 from tests.support.browser import PHONE, PROGRAM, Screen, Tab, browser, open_tab
 from tests.support.deadlines import in_time
-from tests.support.figures import figures, gateway, subscriber
 from tests.support.http_peer import serve
+from tests.support.snapshots import figures, gateway, subscriber
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
 
@@ -62,7 +62,7 @@ class Site:
     def show(self, *gateways: object, **changes: object) -> None:
         self._made = (gateways, changes)
 
-    def figures(self) -> Figures:
+    def figures(self) -> Snapshot:
         gateways, changes = self._made
         return figures(gateways, [subscriber()], **changes)  # type: ignore[arg-type]
 
@@ -161,7 +161,7 @@ async def test_what_is_open_and_focused_stays_so(tab: Tab, site: Site) -> None:
     await tab.go(site.url)
     await tab.evaluate(f"{row_of('gw1')}.querySelector('summary').focus()")
     await tab.evaluate(f"{row_of('gw1')}.querySelector('details').open = true")
-    session = SessionFigures("99...", True, {"janus.plugin.sip": 7})
+    session = SessionSnapshot("99...", True, {"janus.plugin.sip": 7})
     site.show(gateway("gw1", sessions=[session]), gateway("gw2"))
     await refresh(tab)
     assert await tab.evaluate(f"{row_of('gw1')}.textContent.includes('7 sip')")

@@ -6,22 +6,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.figures import BUCKETS, OUTCOMES, STATES, Figures, TableFigures
+from bridge.protocol.snapshot import BUCKETS, OUTCOMES, STATES, Snapshot, TableSnapshot
+from bridge.transport.pages.cooperative import TURN
 from bridge.transport.pages.metrics import PREFIX, ROWS, Metrics
-from bridge.transport.pages.turns import TURN
-from tests.support.figures import figures, gateway, subscriber
 from tests.support.http_peer import serve
+from tests.support.snapshots import figures, gateway, subscriber
 
 HOSTILE = 'a"b\\n{le="1"} 5 # HELP \\'
 
 
-async def text_of(given: Figures) -> str:
+async def text_of(given: Snapshot) -> str:
     reply = await Metrics(lambda: given)()
     assert (reply.status, reply.content_type) == (200, b"text/plain; version=0.0.4; charset=utf-8")
     return reply.body.decode()
 
 
-async def samples(given: Figures) -> dict[tuple[str, ...], float]:
+async def samples(given: Snapshot) -> dict[tuple[str, ...], float]:
     """(name without the prefix, label values in the order of the label names) -> value."""
     found = {}
     for family in text_string_to_metric_families(await text_of(given)):
@@ -89,12 +89,12 @@ async def test_the_bridge_itself() -> None:
 @pytest.mark.parametrize(
     "table",
     [
-        TableFigures("stale", 9.0, "cannot reach the database", True),
-        TableFigures("none", None, "cannot reach the database", True),
-        TableFigures("fresh", 9.0, "cannot reach the database", True),
+        TableSnapshot("stale", 9.0, "cannot reach the database", True),
+        TableSnapshot("none", None, "cannot reach the database", True),
+        TableSnapshot("fresh", 9.0, "cannot reach the database", True),
     ],
 )
-async def test_a_table_that_cannot_be_read_is_not_fresh(table: TableFigures) -> None:
+async def test_a_table_that_cannot_be_read_is_not_fresh(table: TableSnapshot) -> None:
     found = await samples(figures(table=table))
     assert found["table_fresh",] == 0
     assert found.get(("table_age_seconds",)) == table.age

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bridge.protocol.figures import Figures, SessionFigures, TableFigures
+from bridge.protocol.snapshot import SessionSnapshot, Snapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
-from bridge.transport.pages.status import Status
-from tests.support.figures import NOW, figures, gateway, subscriber
+from bridge.transport.pages.status import StatusPage
+from tests.support.snapshots import NOW, figures, gateway, subscriber
 
 HOSTILE = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onclick=alert(3) &lt;b&gt;"
 
@@ -50,17 +50,17 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
-async def reply_to(given: Figures) -> Reply:
-    reply = await Status(lambda: given)()
+async def reply_to(given: Snapshot) -> Reply:
+    reply = await StatusPage(lambda: given)()
     assert (reply.status, reply.content_type) == (200, b"text/html; charset=utf-8")
     return reply
 
 
-async def read(given: Figures) -> Reader:
+async def read(given: Snapshot) -> Reader:
     return Reader((await reply_to(given)).body.decode())
 
 
-async def rows(given: Figures) -> list[list[str]]:
+async def rows(given: Snapshot) -> list[list[str]]:
     """The cells of all tables, without their heads."""
     return [row for row in (await read(given)).rows if row[0] not in ("Gateway", "Socket")]
 
@@ -69,11 +69,11 @@ async def test_nothing_from_outside_has_a_meaning() -> None:
     everywhere: dict[str, Any] = {
         "janus_url": HOSTILE,
         "last_error": HOSTILE,
-        "sessions": [SessionFigures("1234...", True, {HOSTILE: 1})],
+        "sessions": [SessionSnapshot("1234...", True, {HOSTILE: 1})],
     }
-    tame = figures([gateway("a", last_error="e")], [subscriber("s")], table=TableFigures("fresh", 1.0, "e", True))
+    tame = figures([gateway("a", last_error="e")], [subscriber("s")], table=TableSnapshot("fresh", 1.0, "e", True))
     wild = figures(
-        [gateway(HOSTILE, **everywhere)], [subscriber(HOSTILE)], table=TableFigures("fresh", 1.0, HOSTILE, True)
+        [gateway(HOSTILE, **everywhere)], [subscriber(HOSTILE)], table=TableSnapshot("fresh", 1.0, HOSTILE, True)
     )
     expected, found = await read(tame), await read(wild)
     kept = [(tag, attributes.keys()) for tag, attributes in found.elements if tag != "wbr"]
@@ -131,7 +131,7 @@ async def test_a_gateway() -> None:
         reconnects=2,
         last_error="Janus is silent",
         outcomes={"answered": 1234, "error": 2, "lost": 1},
-        sessions=[SessionFigures("7351...", True, {"janus.plugin.sip": 2, "": 1}), SessionFigures("12", False, {})],
+        sessions=[SessionSnapshot("7351...", True, {"janus.plugin.sip": 2, "": 1}), SessionSnapshot("12", False, {})],
     )
     [row] = await rows(figures([one]))
     assert row == [
@@ -154,7 +154,7 @@ async def test_trouble_comes_first() -> None:
 
 
 async def test_a_thousand_sessions_are_not_all_listed() -> None:
-    [row] = await rows(figures([gateway(sessions=[SessionFigures("1...", False, {})] * 1000)]))
+    [row] = await rows(figures([gateway(sessions=[SessionSnapshot("1...", False, {})] * 1000)]))
     assert row[3].startswith("1,000")
     assert row[3].count("1...") == 20
     assert row[3].endswith("and 980 more")
@@ -193,7 +193,7 @@ async def test_the_whole_at_a_glance() -> None:
     ],
 )
 async def test_a_table_that_cannot_be_read_is_told_on_top(freshness: Any, words: str) -> None:
-    page = (await reply_to(figures(table=TableFigures(freshness, None, "no route", True)))).body.decode()
+    page = (await reply_to(figures(table=TableSnapshot(freshness, None, "no route", True)))).body.decode()
     assert f"The janus table cannot be read, {words}: no route" in page
 
 

@@ -6,15 +6,15 @@
 
 from collections.abc import Callable, Mapping
 
-from bridge.protocol.figures import Figures
+from bridge.protocol.snapshot import Snapshot
 from bridge.transport.mi_http import Page
 from bridge.transport.pages.metrics import Metrics
 from bridge.transport.pages.probes import Ready, healthz
-from bridge.transport.pages.status import Status
+from bridge.transport.pages.status import StatusPage
 
 __all__ = ["pages"]
 
 
-def pages(figures: Callable[[], Figures]) -> Mapping[str, Page]:
+def pages(figures: Callable[[], Snapshot]) -> Mapping[str, Page]:
     """The pages by their paths. ``figures`` is asked at each request."""
-    return {"/": Status(figures), "/metrics": Metrics(figures), "/healthz": healthz, "/readyz": Ready(figures)}
+    return {"/": StatusPage(figures), "/metrics": Metrics(figures), "/healthz": healthz, "/readyz": Ready(figures)}

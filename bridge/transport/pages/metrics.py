@@ -18,9 +18,9 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.figures import BUCKETS, STATES, Figures, GatewayFigures, SubscriberFigures
+from bridge.protocol.snapshot import BUCKETS, STATES, GatewaySnapshot, Snapshot, SubscriberSnapshot
 from bridge.transport.http_messages import Reply
-from bridge.transport.pages.turns import TURN, in_turns
+from bridge.transport.pages.cooperative import TURN, map_cooperatively
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 PREFIX: Final = "janus_bridge_"
@@ -29,94 +29,94 @@ _HEADERS: Final = (
 )
 
 T = TypeVar("T")
-Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
+MetricType: TypeAlias = Literal["gauge", "counter", "histogram"]
 Samples: TypeAlias = Iterable[tuple[Sequence[str], float]]
 
 
-class Row(NamedTuple, Generic[T]):
+class MetricRow(NamedTuple, Generic[T]):
     """A metric. ``statistic`` is the one of MI that has its sum, ``*`` in it the value of the last label.
 
     ``read`` gives the values of one gateway, subscriber or bridge: label values, number.
     """
 
     name: str
-    kind: Kind
+    kind: MetricType
     labels: tuple[str, ...]
     statistic: str
     help: str
     read: Callable[[T], Samples]
 
 
-COMMAND_SECONDS: Final = Row[GatewayFigures](
+COMMAND_SECONDS: Final = MetricRow[GatewaySnapshot](
     "command_seconds", "histogram", ("janus_id",), "command_us",
     "Time from a command's acceptance to Janus's answer, where one came", lambda g: [((g.janus_id,), g.seconds)],
 )  # fmt: skip
 
-GATEWAY: Final[Sequence[Row[GatewayFigures]]] = (
-    Row("gateway_up", "gauge", ("janus_id",), "gateways_ready",
+GATEWAY: Final[Sequence[MetricRow[GatewaySnapshot]]] = (
+    MetricRow("gateway_up", "gauge", ("janus_id",), "gateways_ready",
         "1 while commands can be sent to the gateway", lambda g: [((g.janus_id,), g.state == "ready")]),
-    Row("gateway_state", "gauge", ("janus_id", "state"), "",
+    MetricRow("gateway_state", "gauge", ("janus_id", "state"), "",
         "1 for the state that the gateway is in", lambda g: [((g.janus_id, s), s == g.state) for s in STATES]),
-    Row("gateway_draining", "gauge", ("janus_id",), "gateways_draining",
+    MetricRow("gateway_draining", "gauge", ("janus_id",), "gateways_draining",
         "1 while the gateway takes no new sessions and handles", lambda g: [((g.janus_id,), g.draining)]),
-    Row("gateway_rtt_seconds", "gauge", ("janus_id",), "",
+    MetricRow("gateway_rtt_seconds", "gauge", ("janus_id",), "",
         "Round trip of the last keepalive on the present connection",
         lambda g: [] if g.rtt is None else [((g.janus_id,), g.rtt)]),
-    Row("gateway_sessions", "gauge", ("janus_id",), "sessions",
+    MetricRow("gateway_sessions", "gauge", ("janus_id",), "sessions",
         "Janus sessions kept, the managed one and those of callers", lambda g: [((g.janus_id,), len(g.sessions))]),
-    Row("gateway_handles", "gauge", ("janus_id",), "handles",
+    MetricRow("gateway_handles", "gauge", ("janus_id",), "handles",
         "Plugin handles known",
         lambda g: [((g.janus_id,), sum(sum(session.plugins.values()) for session in g.sessions))]),
-    Row("in_flight", "gauge", ("janus_id",), "in_flight",
+    MetricRow("in_flight", "gauge", ("janus_id",), "in_flight",
         "Commands accepted and not answered yet", lambda g: [((g.janus_id,), g.in_flight)]),
-    Row("commands_total", "counter", ("janus_id", "outcome"), "commands_*",
+    MetricRow("commands_total", "counter", ("janus_id", "outcome"), "commands_*",
         "Commands by what became of them", lambda g: [((g.janus_id, one), n) for one, n in g.outcomes.items()]),
-    Row("reconnects_total", "counter", ("janus_id",), "reconnects",
+    MetricRow("reconnects_total", "counter", ("janus_id",), "reconnects",
         "Connections re-established", lambda g: [((g.janus_id,), g.reconnects)]),
-    Row("events_total", "counter", ("janus_id",), "events",
+    MetricRow("events_total", "counter", ("janus_id",), "events",
         "Messages of Janus that answer no command", lambda g: [((g.janus_id,), g.events)]),
 )  # fmt: skip
 
-SUBSCRIBER: Final[Sequence[Row[SubscriberFigures]]] = (
-    Row("queue_events", "gauge", ("subscriber",), "queue_events",
+SUBSCRIBER: Final[Sequence[MetricRow[SubscriberSnapshot]]] = (
+    MetricRow("queue_events", "gauge", ("subscriber",), "queue_events",
         "Events that wait to be delivered", lambda s: [((s.subscriber,), s.queued)]),
-    Row("queue_bytes", "gauge", ("subscriber",), "queue_bytes",
+    MetricRow("queue_bytes", "gauge", ("subscriber",), "queue_bytes",
         "Bytes of the events that wait", lambda s: [((s.subscriber,), s.queued_bytes)]),
-    Row("events_sent_total", "counter", ("subscriber",), "events_sent",
+    MetricRow("events_sent_total", "counter", ("subscriber",), "events_sent",
         "Events delivered", lambda s: [((s.subscriber,), s.sent)]),
-    Row("event_drops_total", "counter", ("subscriber", "reason"), "event_drops",
+    MetricRow("event_drops_total", "counter", ("subscriber", "reason"), "event_drops",
         "Events not delivered", lambda s: [((s.subscriber, one), s.drops.get(one, 0)) for one in DROP_REASONS]),
 )  # fmt: skip
 
 
-def _total(name: str, statistic: str, help: str) -> Row[Figures]:
-    return Row(f"{name}_total", "counter", (), statistic, help, lambda b: [((), b.counters[statistic])])
+def _total(name: str, statistic: str, help: str) -> MetricRow[Snapshot]:
+    return MetricRow(f"{name}_total", "counter", (), statistic, help, lambda b: [((), b.counters[statistic])])
 
 
-def _room(name: str, statistic: str, help: str, member: str) -> Row[Figures]:
-    def read(figures: Figures) -> Samples:
+def _room(name: str, statistic: str, help: str, member: str) -> MetricRow[Snapshot]:
+    def read(figures: Snapshot) -> Samples:
         value = getattr(figures.room, member)
         return [] if value is None else [((), value)]
 
-    return Row(name, "gauge", (), statistic, help, read)
+    return MetricRow(name, "gauge", (), statistic, help, read)
 
 
-BRIDGE: Final[Sequence[Row[Figures]]] = (
-    Row("build_info", "gauge", ("version", "python"), "",
+BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
+    MetricRow("build_info", "gauge", ("version", "python"), "",
         "1; the labels tell the version", lambda b: [((b.version, platform.python_version()), 1)]),
-    Row("table_fresh", "gauge", (), "table_fresh",
+    MetricRow("table_fresh", "gauge", (), "table_fresh",
         "1 if the gateways are what the database said when it was last asked", lambda b: [((), b.table.current)]),
-    Row("table_age_seconds", "gauge", (), "table_age",
+    MetricRow("table_age_seconds", "gauge", (), "table_age",
         "Time since the janus table was read from the database; absent if it never was",
         lambda b: [] if b.table.age is None else [((), b.table.age)]),
-    Row("loop_lag_seconds", "gauge", (), "loop_lag_us",
+    MetricRow("loop_lag_seconds", "gauge", (), "loop_lag_us",
         "The longest that the event loop ran late in the last minute", lambda b: [((), b.loop_lag)]),
-    Row("pending_bytes", "gauge", ("budget",), "pending_*",
+    MetricRow("pending_bytes", "gauge", ("budget",), "pending_*",
         "Bytes held of the budgets that are called pending_bytes, by section of the configuration",
         lambda b: [((one.name,), one.used) for one in b.budgets]),
-    Row("pending_bytes_limit", "gauge", ("budget",), "",
+    MetricRow("pending_bytes_limit", "gauge", ("budget",), "",
         "Bytes that may be held of them", lambda b: [((one.name,), one.total) for one in b.budgets]),
-    Row("pending_refusals_total", "counter", ("budget",), "",
+    MetricRow("pending_refusals_total", "counter", ("budget",), "",
         "Requests and messages that found no room in them",
         lambda b: [((one.name,), one.refused) for one in b.budgets]),
     _room("memory_bytes", "memory_used", "Memory of the control group whose limit is nearest", "memory"),
@@ -136,7 +136,7 @@ BRIDGE: Final[Sequence[Row[Figures]]] = (
     _total("log_lines_dropped", "log_drops", "Lines of the log that nobody read fast enough, or that failed"),
 )  # fmt: skip
 
-ROWS: Final[Sequence[Row[Any]]] = (*BRIDGE, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)
+ROWS: Final[Sequence[MetricRow[Any]]] = (*BRIDGE, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)
 
 _PLAIN: Final[Mapping[str, type[GaugeMetricFamily | CounterMetricFamily]]] = {
     "gauge": GaugeMetricFamily,
@@ -148,17 +148,17 @@ _ENDS: Final = [*map(floatToGoString, BUCKETS), "+Inf"]
 class Metrics:
     """The page. ``figures`` is asked at each request."""
 
-    def __init__(self, figures: Callable[[], Figures]) -> None:
+    def __init__(self, figures: Callable[[], Snapshot]) -> None:
         self._figures = figures
         self._process = ProcessCollector(registry=None)
 
     async def __call__(self) -> Reply:
         """All metrics, those of the process last."""
         figures = self._figures()
-        gateways = await in_turns(lambda gateway: gateway, figures.gateways)
+        gateways = await map_cooperatively(lambda gateway: gateway, figures.gateways)
         text = [_rendered(_family(row, [figures])) for row in BRIDGE]
         text += [_rendered(_family(row, figures.subscribers)) for row in SUBSCRIBER]
-        families: list[Callable[[Sequence[GatewayFigures]], Family]] = [partial(_family, row) for row in GATEWAY]
+        families: list[Callable[[Sequence[GatewaySnapshot]], Family]] = [partial(_family, row) for row in GATEWAY]
         for family_of in (*families, _histogram):
             for start in range(0, max(len(gateways), 1), TURN):
                 lines = _rendered(family_of(gateways[start : start + TURN]))
@@ -168,7 +168,7 @@ class Metrics:
         return Reply(200, CONTENT_TYPE, b"".join(text), headers=_HEADERS)
 
 
-def _family(row: Row[T], items: Iterable[T]) -> Family:
+def _family(row: MetricRow[T], items: Iterable[T]) -> Family:
     family = _PLAIN[row.kind](PREFIX + row.name, row.help, labels=row.labels)
     for item in items:
         for labels, value in row.read(item):
@@ -176,7 +176,7 @@ def _family(row: Row[T], items: Iterable[T]) -> Family:
     return family
 
 
-def _histogram(gateways: Iterable[GatewayFigures]) -> Family:
+def _histogram(gateways: Iterable[GatewaySnapshot]) -> Family:
     """Without those that never answered: a thousand idle gateways would have 16,000 lines of zeros."""
     family = HistogramMetricFamily(PREFIX + COMMAND_SECONDS.name, COMMAND_SECONDS.help, labels=COMMAND_SECONDS.labels)
     for gateway in gateways:

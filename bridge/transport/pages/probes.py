@@ -7,10 +7,10 @@ bridge out of service would make nothing better. ``/healthz`` is for everybody, 
 from collections.abc import Callable
 from typing import Final
 
-from bridge.protocol.figures import Figures, TableFigures
+from bridge.protocol.snapshot import Snapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.html import visible
-from bridge.transport.pages.words import duration
+from bridge.transport.pages.humanize import duration
 
 TEXT: Final = b"text/plain; charset=utf-8"
 NO_STORE: Final = b"Cache-Control: no-store\r\n"
@@ -24,7 +24,7 @@ def healthz() -> Reply:
 class Ready:
     """Listeners are bound, or nobody could ask; so it is about the first load of the table."""
 
-    def __init__(self, figures: Callable[[], Figures]) -> None:
+    def __init__(self, figures: Callable[[], Snapshot]) -> None:
         self._figures = figures
 
     def __call__(self) -> Reply:
@@ -35,7 +35,7 @@ class Ready:
         return Reply(200 if table.attempted else 503, TEXT, text.encode(), headers=NO_STORE)
 
 
-def _words(table: TableFigures) -> str:
+def _words(table: TableSnapshot) -> str:
     if not table.attempted:
         return "none: it was not asked for yet"
     age = "" if table.age is None else f" (read {duration(table.age)} ago)"

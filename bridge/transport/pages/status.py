@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.protocol.figures import Figures, GatewayFigures, TableFigures
+from bridge.protocol.snapshot import GatewaySnapshot, Snapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
+from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, element, joined, visible
+from bridge.transport.pages.humanize import clock, count, duration, iso, rate, short_time
 from bridge.transport.pages.status_tables import gateway_table, subscriber_table
-from bridge.transport.pages.turns import in_turns
-from bridge.transport.pages.words import clock, count, duration, iso, rate, short_time
 
 RELOAD: Final = "10"  # seconds, for a browser without JavaScript
 SLOW_LOOP: Final = 0.25  # seconds of lag that are worth a colour
@@ -45,16 +45,16 @@ _HEADERS: Final = (
 ).encode()
 
 
-class Status:
+class StatusPage:
     """The page. ``figures`` is asked at each request."""
 
-    def __init__(self, figures: Callable[[], Figures]) -> None:
+    def __init__(self, figures: Callable[[], Snapshot]) -> None:
         self._figures = figures
 
     async def __call__(self) -> Reply:
         """The whole document."""
         figures = self._figures()
-        gateways = await in_turns(lambda gateway: gateway, figures.gateways)
+        gateways = await map_cooperatively(lambda gateway: gateway, figures.gateways)
         table = await gateway_table(gateways, figures.now)
         ready = sum(gateway.state == "ready" for gateway in gateways)
         body = joined(
@@ -100,7 +100,7 @@ def _section(name: str, title: str, table: Html, *tools: Html) -> Html:
     return element("section", heading, element("div", table, id=name, data_live=True), aria_labelledby=f"{name}-title")
 
 
-def _summary(figures: Figures, gateways: Sequence[GatewayFigures], ready: int) -> Html:
+def _summary(figures: Snapshot, gateways: Sequence[GatewaySnapshot], ready: int) -> Html:
     counters, table = figures.counters, figures.table
     tiles = [
         _tile("Gateways", count(ready), f"of {count(len(gateways))} ready", ready < len(gateways)),
@@ -122,11 +122,11 @@ def _tile(term: str, value: str, unit: str, warns: bool = False) -> Html:
     return element("div", element("dt", term), element("dd", words), class_="tile warns" if warns else "tile")
 
 
-def _age(table: TableFigures) -> str:
+def _age(table: TableSnapshot) -> str:
     return "never read" if table.age is None else f"read {duration(table.age)} ago"
 
 
-def _notices(table: TableFigures) -> list[Html]:
+def _notices(table: TableSnapshot) -> list[Html]:
     if table.error is None:
         return []
     left = {
@@ -137,7 +137,7 @@ def _notices(table: TableFigures) -> list[Html]:
     return [element("p", words, class_="notice")]
 
 
-def _footer(figures: Figures) -> Html:
+def _footer(figures: Snapshot) -> Html:
     moment = element("time", clock(figures.now), datetime=iso(figures.now))
     up = duration(figures.now - figures.started)
     return element("footer", element("p", "As of ", moment, f", up {up}"), id="moment", data_live=True)

@@ -7,10 +7,10 @@ has its column's name in ``data-label``, and every part its role (CSS that lays 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bridge.protocol.figures import GatewayFigures, SessionFigures, SubscriberFigures
+from bridge.protocol.snapshot import GatewaySnapshot, SessionSnapshot, SubscriberSnapshot
+from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
-from bridge.transport.pages.turns import in_turns
-from bridge.transport.pages.words import count, duration, iso, plural, rate, short_time, size
+from bridge.transport.pages.humanize import count, duration, iso, plural, rate, short_time, size
 
 _ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
 _MOST_SESSIONS: Final = 20  # listed of one gateway
@@ -27,12 +27,12 @@ _NO_SUBSCRIBER: Final = joined(
 )
 
 
-async def gateway_table(gateways: Sequence[GatewayFigures], now: float) -> Html:
+async def gateway_table(gateways: Sequence[GatewaySnapshot], now: float) -> Html:
     """All gateways. ``now`` in unix seconds."""
     if not gateways:
         return element("p", _NO_GATEWAY, class_="empty")
     ordered = sorted(gateways, key=lambda gateway: (_ORDER[gateway.state], gateway.janus_id))
-    rows = await in_turns(lambda gateway: _gateway(gateway, now), ordered)
+    rows = await map_cooperatively(lambda gateway: _gateway(gateway, now), ordered)
     return _table(
         ("Gateway", "State", "Round trip", "Sessions", "In flight", "Commands", "Events", "Reconnects", "Last error"),
         rows,
@@ -40,7 +40,7 @@ async def gateway_table(gateways: Sequence[GatewayFigures], now: float) -> Html:
     )
 
 
-def subscriber_table(subscribers: Sequence[SubscriberFigures]) -> Html:
+def subscriber_table(subscribers: Sequence[SubscriberSnapshot]) -> Html:
     """All sockets that events go to."""
     if not subscribers:
         return element("p", _NO_SUBSCRIBER, class_="empty")
@@ -62,7 +62,7 @@ def _table(columns: Iterable[str], rows: Iterable[Html], name: str) -> Html:
     )
 
 
-def _gateway(gateway: GatewayFigures, now: float) -> Html:
+def _gateway(gateway: GatewaySnapshot, now: float) -> Html:
     answers = sum(gateway.buckets)
     mean = f"answers {short_time(gateway.seconds / answers)}" if answers else ""
     serving = (
@@ -96,13 +96,13 @@ def _gateway(gateway: GatewayFigures, now: float) -> Html:
     )
 
 
-def _since(gateway: GatewayFigures, now: float) -> Html:
+def _since(gateway: GatewaySnapshot, now: float) -> Html:
     return element(
         "time", f"for {duration(now - gateway.since)}", datetime=iso(gateway.since), title=iso(gateway.since)
     )
 
 
-def _sessions(sessions: Sequence[SessionFigures]) -> Html:
+def _sessions(sessions: Sequence[SessionSnapshot]) -> Html:
     """How many; the rest on demand."""
     if not sessions:
         return joined("0")
@@ -114,7 +114,7 @@ def _sessions(sessions: Sequence[SessionFigures]) -> Html:
     return element("details", summary, element("ul", *lines))
 
 
-def _session(session: SessionFigures) -> str:
+def _session(session: SessionSnapshot) -> str:
     plugins = [f"{count(n)} {_plugin(name)}" for name, n in sorted(session.plugins.items())]
     return f"{session.session} {'managed' if session.managed else 'of a caller'}: {', '.join(plugins) or 'no handle'}"
 
@@ -123,7 +123,7 @@ def _plugin(name: str) -> str:
     return visible(name.removeprefix("janus.plugin.")) or "unknown"
 
 
-def _subscriber(subscriber: SubscriberFigures) -> Html:
+def _subscriber(subscriber: SubscriberSnapshot) -> Html:
     drops = ", ".join(f"{count(n)} {reason}" for reason, n in subscriber.drops.items())
     return _row(
         visible(subscriber.subscriber),

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bridge.protocol.figures import TableFigures
+from bridge.protocol.snapshot import TableSnapshot
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
+from bridge.transport.pages.humanize import count, duration, plural, rate, short_time, size
 from bridge.transport.pages.probes import Ready, healthz
-from bridge.transport.pages.words import count, duration, plural, rate, short_time, size
-from tests.support.figures import figures
+from tests.support.snapshots import figures
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_health() -> None:
 @pytest.mark.parametrize(
     ("table", "status", "text"),
     [
-        (TableFigures("fresh", 5.0, None, True), 200, "ready\ntable fresh (read 5 s ago)\n"),
+        (TableSnapshot("fresh", 5.0, None, True), 200, "ready\ntable fresh (read 5 s ago)\n"),
         (
-            TableFigures("stale", 7200.0, "down\nnow", True),
+            TableSnapshot("stale", 7200.0, "down\nnow", True),
             200,
             "ready\ntable stale (read 2 h 0 min ago): down\\nnow\n",
         ),
-        (TableFigures("fresh", 5.0, "Access denied", True), 200, "ready\ntable stale (read 5 s ago): Access denied\n"),
-        (TableFigures("none", None, "down", True), 200, "ready\ntable none: down\n"),
-        (TableFigures("none", None, None, False), 503, "not ready\ntable none: it was not asked for yet\n"),
+        (TableSnapshot("fresh", 5.0, "Access denied", True), 200, "ready\ntable stale (read 5 s ago): Access denied\n"),
+        (TableSnapshot("none", None, "down", True), 200, "ready\ntable none: down\n"),
+        (TableSnapshot("none", None, None, False), 503, "not ready\ntable none: it was not asked for yet\n"),
     ],
 )
-def test_readiness(table: TableFigures, status: int, text: str) -> None:
+def test_readiness(table: TableSnapshot, status: int, text: str) -> None:
     reply = Ready(lambda: figures(table=table))()
     assert (reply.status, reply.body.decode()) == (status, text)

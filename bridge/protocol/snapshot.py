@@ -33,7 +33,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
 BUCKETS: Final[Sequence[float]] = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class SessionFigures(NamedTuple):
+class SessionSnapshot(NamedTuple):
     """``session`` is shortened; ``plugins`` says how many handles each plugin has, "" for those not known."""
 
     session: str
@@ -41,7 +41,7 @@ class SessionFigures(NamedTuple):
     plugins: Mapping[str, int]
 
 
-class GatewayFigures(NamedTuple):
+class GatewaySnapshot(NamedTuple):
     """One gateway. ``state`` is one of STATES, ``since`` in unix seconds, ``rtt`` (of the last keepalive) in seconds.
 
     Rates are a second. ``buckets`` are the answers by BUCKETS, not summed up, and one more for those that took longer;
@@ -55,7 +55,7 @@ class GatewayFigures(NamedTuple):
     draining: bool
     since: float
     rtt: float | None
-    sessions: Sequence[SessionFigures]
+    sessions: Sequence[SessionSnapshot]
     in_flight: int
     reconnects: int
     last_error: str | None
@@ -68,7 +68,7 @@ class GatewayFigures(NamedTuple):
     serving_url: str | None = None
 
 
-class SubscriberFigures(NamedTuple):
+class SubscriberSnapshot(NamedTuple):
     """One socket that events go to. ``events`` are those it is subscribed to, none while only its queue is left.
 
     ``ttl``: seconds that its subscription by MI has left, None for a configured one. ``drops`` by reason.
@@ -85,7 +85,7 @@ class SubscriberFigures(NamedTuple):
     trouble: str | None = None
 
 
-class TableFigures(NamedTuple):
+class TableSnapshot(NamedTuple):
     """The janus table. ``age``: seconds since the database gave it, None if it never did.
 
     ``error``: why the last attempt to read it failed; ``attempted``: whether there was one yet.
@@ -107,7 +107,7 @@ class TableFigures(NamedTuple):
         return self.state == "fresh"
 
 
-class BudgetFigures(NamedTuple):
+class BudgetSnapshot(NamedTuple):
     """A budget of bytes by its name: what is held, what may be, and how often there was no room."""
 
     name: str
@@ -125,7 +125,7 @@ class Room(NamedTuple):
     tasks_limit: int | None = None
 
 
-class Figures(NamedTuple):
+class Snapshot(NamedTuple):
     """The whole bridge. ``now`` and ``started`` in unix seconds, ``loop_lag`` in seconds (the worst of a minute).
 
     ``counters`` are the totals since the start by statistic. ``gateways`` are read one by one as they are asked for,
@@ -136,9 +136,9 @@ class Figures(NamedTuple):
     now: float
     started: float
     loop_lag: float
-    table: TableFigures
+    table: TableSnapshot
     counters: Mapping[str, int]
-    budgets: Sequence[BudgetFigures]
+    budgets: Sequence[BudgetSnapshot]
     room: Room
-    subscribers: Sequence[SubscriberFigures]
-    gateways: Iterator[GatewayFigures]
+    subscribers: Sequence[SubscriberSnapshot]
+    gateways: Iterator[GatewaySnapshot]

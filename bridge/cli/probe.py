@@ -30,7 +30,7 @@ NEEDED = {
 DEADLINE = 5.0  # seconds for each answer; connecting has its own deadlines
 
 
-class Visit:
+class JanusProbe:
     """One connection, one question at a time. core.connection.Reports."""
 
     def __init__(self, config: Config, gateway: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""The pulse of the event loop: how late it runs, and how fast things happen in it.
+"""The event loop as it runs: how late it is, and how fast things happen in it.
 
 Owns two rhythms: a short one that measures by how much the loop wakes a task late, a long one that samples rates. Must
 not know what is counted.
@@ -14,7 +14,7 @@ SAMPLE = 50  # beats between two samples of the rates
 MEMORY = 600  # beats for which the worst delay is remembered
 
 
-class Pulse:
+class LoopLagMonitor:
     """``sample(now)`` is called every five seconds, with the loop's clock."""
 
     def __init__(self, sample: Callable[[float], None]) -> None:

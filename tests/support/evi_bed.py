@@ -5,7 +5,7 @@ from typing import Any
 
 import trio
 
-from bridge.core.event_sender import Limits
+from bridge.core.event_sender import QueueLimits
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import NotSent, Parcel
@@ -45,13 +45,13 @@ class MemorySender:
         return [json.loads(item["janus_body"])["n"] for item in self.params() if "janus_body" in item]
 
 
-class House:
+class EviBed:
     """An EventInterface whose sockets are in memory and whose wall clock is the loop's."""
 
     def __init__(self, pending_bytes: int = 2**28, **limits: Any) -> None:
         self.senders: dict[ReplySocket, list[MemorySender]] = {}
         self.stats = Stats()
-        self.evi = EventInterface(self.open, self.stats, Limits(**limits), self.now, pending_bytes)
+        self.evi = EventInterface(self.open, self.stats, QueueLimits(**limits), self.now, pending_bytes)
 
     def now(self) -> float:
         try:
@@ -75,7 +75,7 @@ class House:
         await self.evi.drain(trio.current_time() + 10)
 
 
-async def running(nursery: trio.Nursery, **limits: Any) -> House:
-    house = House(**limits)
-    await nursery.start(house.evi.run)
-    return house
+async def running(nursery: trio.Nursery, **limits: Any) -> EviBed:
+    bed = EviBed(**limits)
+    await nursery.start(bed.evi.run)
+    return bed

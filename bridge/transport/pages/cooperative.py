@@ -14,7 +14,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def in_turns(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+async def map_cooperatively(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """``[function(item) for item in items]``, with a checkpoint after every few."""
     results: list[R] = []
     for item in items:

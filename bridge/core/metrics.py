@@ -14,21 +14,21 @@ from bridge.core.commands_core import Process
 from bridge.core.event_pool import Pools
 from bridge.core.evi import EventInterface
 from bridge.core.link import JanusLink
-from bridge.core.pulse import Pulse
+from bridge.core.loop_lag import LoopLagMonitor
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import Table
 from bridge.protocol.budget import Budget
-from bridge.protocol.figures import (
-    BudgetFigures,
-    Figures,
-    GatewayFigures,
-    Room,
-    SessionFigures,
-    SubscriberFigures,
-    TableFigures,
-)
 from bridge.protocol.session import JanusSession, shorten
+from bridge.protocol.snapshot import (
+    BudgetSnapshot,
+    GatewaySnapshot,
+    Room,
+    SessionSnapshot,
+    Snapshot,
+    SubscriberSnapshot,
+    TableSnapshot,
+)
 
 log = logging.getLogger("bridge")
 
@@ -41,7 +41,7 @@ class Budgets(NamedTuple):
     events: Pools
 
 
-class Ledger:
+class MetricsCollector:
     """``figures()`` is a moment's view. ``run`` must be running for rates and the loop's lag."""
 
     def __init__(
@@ -65,8 +65,8 @@ class Ledger:
         self._links = links
         self._evi = evi
         self._table = table
-        self._pulse = Pulse(self._sample)
-        self.run = self._pulse.run
+        self._monitor = LoopLagMonitor(self._sample)
+        self.run = self._monitor.run
         for name, read in {
             "gateways": lambda: len(links),
             "gateways_draining": lambda: sum(link.book.draining for link in links),
@@ -80,7 +80,7 @@ class Ledger:
             "table_fresh": lambda: int(self._table_figures().current),
             "table_age": self._table_age,
             "log_drops": log_drops,
-            "loop_lag_us": lambda: round(self._pulse.lag * 1e6),
+            "loop_lag_us": lambda: round(self._monitor.lag * 1e6),
             "memory_used": lambda: _known(room().memory),
             "memory_limit": lambda: _known(room().memory_limit),
             "tasks_used": lambda: _known(room().tasks),
@@ -90,17 +90,17 @@ class Ledger:
         for name, budget in self._budgets.items():
             stats.gauge(f"pending_{name}", partial(getattr, budget, "used"))
 
-    def figures(self) -> Figures:
+    def figures(self) -> Snapshot:
         """Everything that metrics and status page say, now."""
         process = self._process
-        return Figures(
+        return Snapshot(
             version=process.version,
             now=process.now(),
             started=process.started,
-            loop_lag=self._pulse.lag,
+            loop_lag=self._monitor.lag,
             table=self._table_figures(),
             counters={**self._stats.totals(), "log_drops": self._log_drops()},
-            budgets=[BudgetFigures(name, b.used, b.total, b.refused) for name, b in self._budgets.items()],
+            budgets=[BudgetSnapshot(name, b.used, b.total, b.refused) for name, b in self._budgets.items()],
             room=self._room(),
             subscribers=self._subscribers(),
             gateways=map(_gateway, self._links),
@@ -119,22 +119,22 @@ class Ledger:
         for link in self._links:
             link.traffic.tally.sample(now)
 
-    def _table_figures(self) -> TableFigures:
+    def _table_figures(self) -> TableSnapshot:
         table = self._table
         age = None if table.read_at is None else max(0.0, self._process.now() - table.read_at)
-        return TableFigures(table.freshness, age, table.error, table.freshness != "none" or table.error is not None)
+        return TableSnapshot(table.freshness, age, table.error, table.freshness != "none" or table.error is not None)
 
     def _table_age(self) -> int:
         age = self._table_figures().age
         return -1 if age is None else int(age)
 
-    def _subscribers(self) -> list[SubscriberFigures]:
+    def _subscribers(self) -> list[SubscriberSnapshot]:
         """By the socket's text: a reliable one and a plain one of the same text are one to the reader."""
-        found: dict[str, SubscriberFigures] = {}
+        found: dict[str, SubscriberSnapshot] = {}
         troubles = self._evi.troubles()
         for name, queued, queued_bytes, sent, drops in self._evi.figures():
             events, ttl = self._subscribed(name)
-            twin = found.get(name, SubscriberFigures(name, events, ttl, 0, 0, 0, {}, troubles.get(name)))
+            twin = found.get(name, SubscriberSnapshot(name, events, ttl, 0, 0, 0, {}, troubles.get(name)))
             found[name] = twin._replace(
                 queued=twin.queued + queued,
                 queued_bytes=twin.queued_bytes + queued_bytes,
@@ -164,9 +164,9 @@ def _sessions(link: JanusLink) -> Iterator[JanusSession]:
     return (session for session in link.book if session.session_id is not None)
 
 
-def _gateway(link: JanusLink) -> GatewayFigures:
+def _gateway(link: JanusLink) -> GatewaySnapshot:
     gateway, tally = link.gateway, link.traffic.tally
-    return GatewayFigures(
+    return GatewaySnapshot(
         janus_id=gateway.janus_id,
         janus_url=gateway.shown_url,
         state=link.shown_state,
@@ -174,7 +174,7 @@ def _gateway(link: JanusLink) -> GatewayFigures:
         since=link.since,
         rtt=link.rtt,
         sessions=[
-            SessionFigures(
+            SessionSnapshot(
                 shorten(session.session_id),
                 session.managed,
                 Counter(plugin or "" for plugin in session.handles.values()),

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.protocol.figures import (
+from bridge.protocol.snapshot import (
     BUCKETS,
     OUTCOMES,
-    BudgetFigures,
-    Figures,
-    GatewayFigures,
+    BudgetSnapshot,
+    GatewaySnapshot,
     Room,
-    SessionFigures,
-    SubscriberFigures,
-    TableFigures,
+    SessionSnapshot,
+    Snapshot,
+    SubscriberSnapshot,
+    TableSnapshot,
 )
 from bridge.transport.pages.metrics import BRIDGE
 
@@ -20,19 +20,19 @@ NOW = 1_795_363_200.0  # 2026-11-22 16:00:00 UTC
 COUNTERS = {row.statistic: 0 for row in BRIDGE} | dict.fromkeys(("commands_timeout", "commands_lost", "event_drops"), 0)
 
 
-def gateway(janus_id: str = "gw1", **changes: Any) -> GatewayFigures:
+def gateway(janus_id: str = "gw1", **changes: Any) -> GatewaySnapshot:
     """A gateway that is ready and has answered ten commands, but for ``changes``. ``outcomes``: those not 0."""
     buckets = [0] * (len(BUCKETS) + 1)
     buckets[1] = 10
     outcomes = {**dict.fromkeys(OUTCOMES, 0), **changes.pop("outcomes", {"answered": 10})}
-    made = GatewayFigures(
+    made = GatewaySnapshot(
         janus_id=janus_id,
         janus_url=f"janusws://{janus_id}.example.org:8188/janus",
         state="ready",
         draining=False,
         since=NOW - 7500,
         rtt=0.00042,
-        sessions=[SessionFigures("7351...", True, {"janus.plugin.videoroom": 12, "janus.plugin.sip": 2})],
+        sessions=[SessionSnapshot("7351...", True, {"janus.plugin.videoroom": 12, "janus.plugin.sip": 2})],
         in_flight=0,
         reconnects=0,
         last_error=None,
@@ -46,23 +46,23 @@ def gateway(janus_id: str = "gw1", **changes: Any) -> GatewayFigures:
     return made._replace(**changes)
 
 
-def subscriber(name: str = "udp:127.0.0.1:8888", **changes: Any) -> SubscriberFigures:
+def subscriber(name: str = "udp:127.0.0.1:8888", **changes: Any) -> SubscriberSnapshot:
     """A configured subscriber that has got a hundred events."""
-    return SubscriberFigures(name, ["E_JANUS_EVENT"], None, 0, 0, 100, {})._replace(**changes)
+    return SubscriberSnapshot(name, ["E_JANUS_EVENT"], None, 0, 0, 100, {})._replace(**changes)
 
 
 def figures(
-    gateways: Iterable[GatewayFigures] = (), subscribers: Iterable[SubscriberFigures] = (), **changes: Any
-) -> Figures:
+    gateways: Iterable[GatewaySnapshot] = (), subscribers: Iterable[SubscriberSnapshot] = (), **changes: Any
+) -> Snapshot:
     """A bridge with these. ``counters``: those not 0."""
-    made = Figures(
+    made = Snapshot(
         version="1.2.3",
         now=NOW,
         started=NOW - 90_000,
         loop_lag=0.0011,
-        table=TableFigures("fresh", 12.0, None, True),
+        table=TableSnapshot("fresh", 12.0, None, True),
         counters={**COUNTERS, **changes.pop("counters", {})},
-        budgets=[BudgetFigures("mi", 4096, 64 * 2**20, 3)],
+        budgets=[BudgetSnapshot("mi", 4096, 64 * 2**20, 3)],
         room=Room(50 * 2**20, 2**30, 12, 128),
         subscribers=list(subscribers),
         gateways=iter(list(gateways)),

@@ -27,7 +27,7 @@ from tests.support.ports import free_port
 COUNTED = (Call, Connection, Parcel)  # what a command, a connection and an event live as
 
 
-class House(Protocol):
+class RunningBridge(Protocol):
     """A running bridge."""
 
     mi_url: str
@@ -57,7 +57,7 @@ def settings(folder: Path, site: Site) -> dict[str, Any]:
     }
 
 
-class InsideHouse:
+class BridgeInside:
     """Made by live_inside(). What the run itself has open is counted too: it comes and goes with the bridge's."""
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -77,7 +77,7 @@ class InsideHouse:
         }
 
 
-class OutsideHouse:
+class BridgeOutside:
     """The installed program."""
 
     def __init__(self, folder: Path, bridge: Bridge) -> None:
@@ -94,7 +94,7 @@ class OutsideHouse:
 
 
 @asynccontextmanager
-async def live_inside(folder: Path, site: Site) -> AsyncIterator[InsideHouse]:
+async def live_inside(folder: Path, site: Site) -> AsyncIterator[BridgeInside]:
     """Run the whole service as a task. Ends as by SIGTERM, and must then leave nothing open."""
     port = free_port()
     options: Mapping[str, Any] = {**settings(folder, site), "mi.http": [f"127.0.0.1:{port}"], "log.level": -1}
@@ -102,13 +102,13 @@ async def live_inside(folder: Path, site: Site) -> AsyncIterator[InsideHouse]:
     def load_again() -> Any:
         return load(None, [f"{key}={toml(value)}" for key, value in options.items()], {})
 
-    house = InsideHouse(folder, port)
+    running = BridgeInside(folder, port)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, load_again(), load_again)
         with trio.fail_after(HANG_SECONDS):
-            while not await _answers(house.mi_url):  # noqa: ASYNC110 - it cannot tell
+            while not await _answers(running.mi_url):  # noqa: ASYNC110 - it cannot tell
                 await trio.sleep(0.01)
-        yield house
+        yield running
         os.kill(os.getpid(), signal.SIGTERM)
 
 
