@@ -8,10 +8,11 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bridge.config import shapes
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
@@ -57,14 +58,16 @@ class RoleGrant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ValueKind:
-    """``words`` complete "must be ..."; ``json_type`` is the schema's; ``read`` makes the program's value, or raises
-    ValueError with words that do. ``bare``: outside TOML files the text may stand without quotes.
+    """``words`` complete "must be ..."; ``json_type`` is the schema's, and ``schema`` what else that says of the value;
+    ``read`` makes the program's value, or raises ValueError with words that do. ``bare``: outside TOML files the text
+    may stand without quotes.
     """
 
     words: str
     json_type: str
     read: Callable[[Any], Any]
     bare: bool = False
+    schema: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def _finite(value: float) -> float:
@@ -103,7 +106,7 @@ def _path_pattern(value: str) -> str:
 
 
 def _mode(value: str) -> int:
-    if not re.fullmatch(r"0?[0-7]{3}", value):
+    if not re.fullmatch(_MODE_PATTERN, value):
         raise ValueError(f"must be {_MODE}")
     return int(value, 8)
 
@@ -172,9 +175,12 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+_IDENTIFIER_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 _IDENTIFIER = "an SQL identifier in quotes (letters, digits and _, at most 64)"
+_PATH_WORD_PATTERN = r"[A-Za-z0-9_]+"
 _PATH_WORD = "letters, digits and _ in quotes"
 _SERVER_NAME = "a host name or an IP address in quotes"
+_MODE_PATTERN = r"0?[0-7]{3}"
 _MODE = 'octal permissions in quotes like "0660"'
 
 INTEGER = ValueKind("an integer", "integer", int)
@@ -188,27 +194,50 @@ TOKEN = ValueKind(
     bare=True,
 )
 CHOICE = ValueKind("text in quotes", "string", str, bare=True)
-IDENTIFIER = ValueKind(_IDENTIFIER, "string", _matching(r"[A-Za-z_][A-Za-z0-9_]{0,63}", _IDENTIFIER), bare=True)
-PATH_WORD = ValueKind(_PATH_WORD, "string", _matching(r"[A-Za-z0-9_]+", _PATH_WORD), bare=True)
+IDENTIFIER = ValueKind(
+    _IDENTIFIER,
+    "string",
+    _matching(_IDENTIFIER_PATTERN, _IDENTIFIER),
+    bare=True,
+    schema=shapes.matching(_IDENTIFIER_PATTERN),
+)
+PATH_WORD = ValueKind(
+    _PATH_WORD,
+    "string",
+    _matching(_PATH_WORD_PATTERN, _PATH_WORD),
+    bare=True,
+    schema=shapes.matching(_PATH_WORD_PATTERN),
+)
 DB_URL = ValueKind("text in quotes", "string", parse_db_url, bare=True)
 SERVER_NAME = ValueKind(_SERVER_NAME, "string", _server_name, bare=True)
-HEADERS = ValueKind('a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers)
+HEADERS = ValueKind(
+    'a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers, schema=shapes.TEXTS_BY_NAME
+)
 FOLDER = ValueKind("text in quotes", "string", lambda value: Path(_text(value)).absolute(), bare=True)
-MODE = ValueKind(_MODE, "string", _mode, bare=True)
-LISTENERS = ValueKind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener))
-DATAGRAMS = ValueKind('a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]', "array", _each(_datagram))
-NETWORKS = ValueKind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network))
-PATHS = ValueKind('a list like ["/tmp/*", "/run/sip/events.sock"]', "array", _each(_path_pattern))
-NAMES = ValueKind('a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)))
-STRING_ID_PLUGINS = ValueKind('a list like ["janus.plugin.videoroom"]', "array", _string_ids)
+MODE = ValueKind(_MODE, "string", _mode, bare=True, schema=shapes.matching(_MODE_PATTERN))
+LISTENERS = ValueKind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener), schema=shapes.TEXTS)
+DATAGRAMS = ValueKind(
+    'a list like ["udp:127.0.0.1:8080", "unix:/run/janus-bridge/mi.sock"]',
+    "array",
+    _each(_datagram),
+    schema=shapes.TEXTS,
+)
+NETWORKS = ValueKind('a list like ["127.0.0.0/8", "::1/128"]', "array", _each(_network), schema=shapes.TEXTS)
+PATHS = ValueKind('a list like ["/tmp/*", "/run/sip/events.sock"]', "array", _each(_path_pattern), schema=shapes.TEXTS)
+NAMES = ValueKind(
+    'a list like ["id", "room"]', "array", lambda values: frozenset(map(_text, values)), schema=shapes.TEXTS
+)
+STRING_ID_PLUGINS = ValueKind('a list like ["janus.plugin.videoroom"]', "array", _string_ids, schema=shapes.TEXTS)
 SUBSCRIBERS = ValueKind(
     'a list like [{event = "E_JANUS_EVENT", socket = "udp:127.0.0.1:8888", reliable = false}]',
     "array",
     _each(_subscriber),  # type: ignore[arg-type]  # tables, not texts
+    schema=shapes.SUBSCRIBERS,
 )
 GRANTS = ValueKind(
     'a list like [{role = "read-only", token = "..."}, {role = "commands", users = ["opensips"], groups = []}]',
     "array",
     _each(_grant),  # type: ignore[arg-type]  # tables, not texts
+    schema=shapes.GRANTS,
 )
 SECRETS = frozenset({SECRET, TOKEN, GRANTS, HEADERS})

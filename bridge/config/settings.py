@@ -2,8 +2,8 @@
 """The table of settings: one row a key, in the frozen dataclass of its section.
 
 Owns every key, its kind, help, unit, default, range, and whether SIGHUP may change it (contract 3.2 .. 3.4). A row's
-default is written as in TOML; None means that the key is unset. schemas/config.schema.json and the sample file in
-opensips-examples/ repeat the table for other readers; tests compare the three.
+default is written as in TOML; None means that the key is unset. ``python -m tools.settings`` makes the schema of the
+configuration file and docs/names.md from it, and gives the sample file what it lacks; tests compare them.
 Authority for [janus]: the parameters of OpenSIPS's module janus, under their own names and units.
 """
 

@@ -1,5 +1,7 @@
 """One table of settings, and its two copies for other readers: the schema and the sample file."""
 
+import dataclasses
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,43 +11,46 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from bridge import resources
-from bridge.config import SETTINGS, Config, load
-from bridge.config.row import Setting
+from bridge.config import SETTINGS, Config, kinds, load
+from bridge.config.row import Setting, row
 from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
+from tools import settings
 
-SAMPLE = Path(__file__).parent.parent.parent / "opensips-examples" / "janus-bridge.toml"
-
-
-def schema_of(section: str) -> dict[str, Any]:
-    schema = resources.schema("config")
-    found: dict[str, Any] = schema["$defs"]["gateway"] if section == GATEWAY_SECTION else schema["properties"][section]
-    return found
+SAMPLE = settings.SAMPLE
 
 
 def test_the_schema_is_one() -> None:
     Draft202012Validator.check_schema(resources.schema("config"))
 
 
-def test_the_schema_knows_the_same_keys_and_no_others() -> None:
-    assert list(resources.schema("config")["properties"]) == list(SECTIONS)
-    for section, rows in TABLE.items():
-        extra = ["gateways"] if section == "janus" else []
-        assert list(schema_of(section)["properties"]) == [*rows, *extra]
-        assert schema_of(section)["additionalProperties"] is False
-    gateways = schema_of("janus")["properties"]["gateways"]
-    assert gateways["additionalProperties"] == {"$ref": "#/$defs/gateway"}
+def test_schema_and_sample_are_made_from_the_table() -> None:
+    how = "python -m tools.settings writes it anew"
+    assert settings.SCHEMA.read_text(encoding="utf-8") == settings.schema(), how
+    written = SAMPLE.read_text(encoding="utf-8")
+    assert settings.sample(written) == written, how
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.section}.{setting.key}")
-def test_the_schema_agrees_on_every_key(setting: Setting) -> None:
-    described = schema_of(setting.section)["properties"][setting.key]
-    assert described["type"] == setting.kind.json_type
-    assert described.get("default") == setting.default
-    assert described.get("minimum") == setting.low
-    assert described.get("maximum") == setting.high
-    assert tuple(described.get("enum", ())) == setting.choices
-    assert described["description"].startswith(setting.help)
-    assert setting.unit in described["description"]
+@pytest.mark.parametrize("section", TABLE)
+def test_a_new_setting_is_one_row(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = row(kinds.NUMBER, "how long it may take", 1.5, "s", low=1, high=60, reloadable=True).metadata["setting"]
+    new = dataclasses.replace(made, section=section, key="new_one")
+    monkeypatch.setattr(settings, "TABLE", {**TABLE, section: {**TABLE[section], "new_one": new}})
+    schema = json.loads(settings.schema())
+    found = schema["$defs"]["gateway"] if section == GATEWAY_SECTION else schema["properties"][section]
+    assert found["properties"]["new_one"] == {
+        "description": "how long it may take (s)",
+        "type": "number",
+        "default": 1.5,
+        "minimum": 1,
+        "maximum": 60,
+    }
+    before = SAMPLE.read_text(encoding="utf-8")
+    after = settings.sample(before)
+    added = "# How long it may take (s). 1 to 60. [reload]\n#new_one = 1.5\n"
+    assert after.count(added) == 1
+    assert after.replace(f"\n{added}", "", 1) == before
+    values = sample_uncommented(after)
+    assert (values["janus"]["gateways"]["ID"] if section == GATEWAY_SECTION else values[section])["new_one"] == 1.5
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.section}.{setting.key}")
@@ -94,8 +99,8 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
 
 
 # The sample: "# " begins prose, "#key = value" and "#[section]" are settings.
-def sample_uncommented() -> dict[str, Any]:
-    lines = [re.sub(r"^#(?=[a-z_]+ = |\[)", "", line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+def sample_uncommented(text: str) -> dict[str, Any]:
+    lines = [re.sub(r"^#(?=[a-z_]+ = |\[)", "", line) for line in text.splitlines()]
     return tomllib.loads("\n".join(lines))
 
 
@@ -105,7 +110,7 @@ def test_the_sample_as_it_is_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_sample_has_every_key_with_its_default() -> None:
-    sample = sample_uncommented()
+    sample = sample_uncommented(SAMPLE.read_text(encoding="utf-8"))
     assert list(sample) == list(SECTIONS)
     for section, rows in TABLE.items():
         shown = sample["janus"]["gateways"]["ID"] if section == GATEWAY_SECTION else dict(sample[section])
