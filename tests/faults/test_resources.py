@@ -59,9 +59,10 @@ async def test_disk_full_for_the_table(bridge_factory: BridgeFactory, janus: Jan
     before = saved.read_bytes()
     file = str(bridge.options["janus.janus_db_url"]).removeprefix("sqlite://")
     with closing(sqlite3.connect(file)) as database, database:
-        database.execute("INSERT INTO janus (janus_id, janus_url) VALUES ('gw2', ?)", [janus.url + "?" + "x" * 50_000])
+        rows = [("gw2", janus.url), *((f"disabled{n}", "x" * 4_000) for n in range(10))]
+        database.executemany("INSERT INTO janus (janus_id, janus_url) VALUES (?, ?)", rows)
     with limited(bridge, resource.RLIMIT_FSIZE, 30_000):
-        assert (await bridge.ami("janus_reload"))["added"] == ["gw2"]
+        assert "gw2" in (await bridge.ami("janus_reload"))["added"]
         assert "could not be saved for a start without the database" in bridge.log
         assert saved.read_bytes() == before
         assert (await bridge.send("gw1", PING))["janus"] == "pong"
