@@ -224,5 +224,12 @@ def _stderr(tell: Callable[[int], str]) -> TextIO | LogStream:
 
 
 def _lost(lines: int) -> logging.LogRecord:
-    words = f"{lines} lines are missing here: this log was not read fast enough, or could not be written"
-    return logging.LogRecord("bridge.log", logging.WARNING, __file__, 0, words, None, None)
+    return logging.LogRecord(
+        "bridge.log",
+        logging.WARNING,
+        __file__,
+        0,
+        "%d lines are missing here: this log was not read fast enough, or could not be written",
+        (lines,),
+        None,
+    )

@@ -207,13 +207,17 @@ class JanusLink:
 
     # What happens to it
 
-    def note(self, reason: str, then: str = "retrying") -> None:
+    def note(self, reason: str, *, retrying: bool = True) -> None:
         """Why something is not as it should be; said once until the gateway is ready again."""
         reason = self._env.hide(reason)
         if reason != self._said:
             serving = self.serving
-            words = "" if serving is None else f"; {serving.shown_url} serves meanwhile"
-            log.warning("%s: %s; %s%s", self.gateway.janus_id, reason, then, words)
+            if not retrying:
+                log.warning("%s: %s; the old connection serves on", self.gateway.janus_id, reason)
+            elif serving is None:
+                log.warning("%s: %s; retrying", self.gateway.janus_id, reason)
+            else:
+                log.warning("%s: %s; retrying; %s serves meanwhile", self.gateway.janus_id, reason, serving.shown_url)
         self._said = self.last_error = reason
 
     def on_ready(self, connection: Connection) -> None:

@@ -34,8 +34,7 @@ BEGIN = {State.DOWN: Step.CONNECT, State.RESTING: Step.RETRY, State.REFUSED: Ste
 class Told(Protocol):
     """Who answers for the gateway to the outside."""
 
-    # why something is not as it should be, and what follows
-    def note(self, reason: str, then: str = "retrying") -> None: ...
+    def note(self, reason: str, *, retrying: bool = True) -> None: ...  # why something is not as it should be
 
     def on_ready(self, connection: Connection) -> None: ...  # every session lives on this connection
 
@@ -149,7 +148,7 @@ class Succession:
         self.left.keep_or_close(connection)
         serving.unwanted = False
         serving.gateway, serving.credentials = self.wanted
-        self._told.note(reason, "the old connection serves on")
+        self._told.note(reason, retrying=False)
         self.refusal = reason
         self.settled.set()
         self._back(serving)

@@ -1,0 +1,71 @@
+"""docs/messages.md against the program: each text says what to do now, and no row outlives its text."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tools import messages
+
+
+def test_the_file_says_what_the_program_does() -> None:
+    written, found = messages.FILE.read_text(encoding="utf-8"), messages.render()
+    assert written == found, "words go into tools/messages.toml; python -m tools.messages writes the file anew"
+
+
+def test_every_row_says_what_it_means_and_what_to_do() -> None:
+    assert all(meaning and todo for meaning, todo in messages.read_words().values())
+
+
+def test_every_log_call_is_seen() -> None:
+    """By another way than the tool's: lines that begin a call."""
+    calls = sum(
+        line.strip().startswith(("log.warning(", "log.error(", "log.critical(", "log.exception("))
+        for file in (messages.ROOT / "bridge").rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+    )
+    seen = [
+        level
+        for file in (messages.ROOT / "bridge").rglob("*.py")
+        for level, _ in messages.texts(ast.parse(file.read_text(encoding="utf-8")))
+        if level != "reason"
+    ]
+    assert len(seen) == calls + 1  # logs.py makes one line without a call
+
+
+@pytest.mark.parametrize(
+    ("code", "texts"),
+    [
+        ('log.warning("%s: gone after %d s", a, b)', [("warning", "…: gone after … s")]),
+        ('log.log(level, "%s: %s", a, b)', [("log", "…: …")]),
+        ('log.info("nothing that matters")\nlog.log(to_python(NOTICE), "%s happens", a)', []),
+        ('raise ConnectFailed(f"host {h!r} is not found")', [("reason", "host … is not found")]),
+        (
+            'self.note("the host is away" if a else f"{b} is not there")',
+            [("reason", "the host is away"), ("reason", "… is not there")],
+        ),
+        ('def refusal():\n    """Not this text."""\n    return "the peer said no"', [("reason", "the peer said no")]),
+        ('DROP_REASONS: D = {"full": "its queue was full"}', [("reason", "its queue was full")]),
+        ('raise ConnectFailed(f"{a}: {b}")', []),
+    ],
+)  # fmt: skip
+def test_what_is_read_of_the_program(code: str, texts: list[tuple[str, str]]) -> None:
+    assert list(messages.texts(ast.parse(code))) == texts
+
+
+def test_words_and_texts_without_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = messages.WORDS.read_text(encoding="utf-8")
+    monkeypatch.setattr(messages, "WORDS", tmp_path / "words.toml")
+    messages.WORDS.write_text(words.replace('"Janus is silent" =', '"Janus is gone" ='), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"words for .*Janus is silent.*has no .*Janus is gone"):
+        messages.render()
+
+
+def test_whoever_speaks_is_still_called_so() -> None:
+    names = {
+        name
+        for file in (messages.ROOT / "bridge").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in (getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None))
+    }
+    assert names >= messages.SPEAKERS | messages.MAKERS

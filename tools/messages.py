@@ -1,0 +1,152 @@
+"""``python -m tools.messages``: what the log and the errors say, and what to do about it, in docs/messages.md.
+
+Owns that file. The texts are read from the program: every log call of level warning and above, and what fills such a
+line or reaches a caller as an error. Their words stand in ``messages.toml``; tests/test_messages.py fails where file
+and program differ. So a text without an answer to "what do I do now?" cannot come into the program.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docs" / "messages.md"
+WORDS = Path(__file__).with_suffix(".toml")
+HEAD = """\
+# Messages
+
+What the log says at level warning and above, and what it means at three in the morning. "reason" is a text that fills
+such a line, or that a caller gets as `data` of an error; "…" stands for what is filled in, at the beginning of a line
+mostly the `janus_id`. Errors of single values of the configuration are left out: each says what has to stand there.
+The codes of MI errors stand in [names.md](names.md), what outages mean for callers in [faults.md](faults.md).
+
+The file is made from the program by `python -m tools.messages`; a test compares the two.
+
+"""
+SKIPPED = "…"  # what is filled in
+
+LEAST = 9  # letters of its own, below which a reason only names a thing, before the system's own words
+
+LEVELS = {"warning": "warning", "error": "error", "critical": "critical", "exception": "error"}
+# Those whose text is told where they are caught, in a log line or in an answer; and the functions that say a trouble.
+SPEAKERS = {
+    "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "Ended", "EventRefused",
+    "InvalidCommand", "JoinFailed", "JoinRefused", "JoinUnable", "LinkDown", "NoSuchTable", "NotSent",
+    "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
+    "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
+    "_give_up", "_note_shortage", "_out_of_service", "_refuse", "_say", "_trouble", "lose", "note", "reset",
+}  # fmt: skip
+# Functions and tables that make such a text.
+MAKERS = {
+    "refusal", "why_closed", "_why_closed", "tls_text", "path_fault", "bind_fault", "_text", "_connect_failure",
+    "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
+}  # fmt: skip
+# Where a text belongs: the first that matches the file, below bridge/.
+PARTS = (
+    ("Process", r"logs|daemon/|cli/run|core/supervise|transport/(state_dir|reload_verdict|systemd|port_holder)"),
+    ("Configuration and command line", r"config/|cli/|transport/mi_client|files|protocol/.*url"),
+    ("Table and database", r"core/table|transport/(db|saved_table)"),
+    ("Events", r"(core|transport|protocol)/ev|core/commands_evi|protocol/subscriptions"),
+    ("Gateways", r"core/(?!mi|metrics|figures)|transport/(janus|upgrade|tls|session_journal|drained)|protocol/"),
+    ("MI", r"core/(mi|metrics|figures)|transport/"),
+)
+
+
+def render() -> str:
+    """The whole file."""
+    found, words = collect(), read_words()
+    missing, gone = set(found) - set(words), set(words) - set(found)
+    if missing or gone:
+        raise SystemExit(f"{WORDS.name} has no words for {sorted(missing)}; the program has no {sorted(gone)}")
+    return HEAD + "\n".join(_part(part, found, words) for part, _ in PARTS)
+
+
+def read_words() -> dict[tuple[str, str], tuple[str, str]]:
+    """What a text means, and what to do, by part and text."""
+    parts = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    return {(part, text): (meaning, todo) for part, rows in parts.items() for text, (meaning, todo) in rows.items()}
+
+
+def _part(part: str, found: Mapping[tuple[str, str], str], words: Mapping[tuple[str, str], tuple[str, str]]) -> str:
+    lines = [f"## {part}", "", "| text | level | meaning | what to do |", "| --- | --- | --- | --- |"]
+    keys = [key for key in words if key[0] == part]
+    for key in sorted(keys, key=lambda key: found[key] == "reason"):  # lines first, else in the order of the words
+        cells = [f"`{key[1].replace('`', chr(39))}`", found[key], *words[key]]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def collect() -> dict[tuple[str, str], str]:
+    """Level by part and text. A text that is both a line and a reason is a line."""
+    found: dict[tuple[str, str], str] = {}
+    for file in sorted((ROOT / "bridge").rglob("*.py")):
+        part = part_of(file.relative_to(ROOT / "bridge").as_posix())
+        for level, text in texts(ast.parse(file.read_text(encoding="utf-8"))):
+            if found.get((part, text), "reason") == "reason":
+                found[part, text] = level
+    return found
+
+
+def part_of(path: str) -> str:
+    """The part that a file below bridge/ belongs to."""
+    return next((part for part, pattern in PARTS if re.match(pattern, path)), "Process")
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Level and text of each, once a place."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in MAKERS:
+            yield from (("reason", text) for text in _told(node.body[ast.get_docstring(node) is not None :]))
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(_target(node)) in MAKERS:
+            yield from (("reason", text) for text in _told([node.value] if node.value else []))
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name.startswith("log.") and (level := _level(name, node)):
+            yield from ((level, _filled(text)) for text in _strings(node.args[level == "log"]))
+        elif name == "logging.LogRecord":
+            yield from (("warning", text) for text in _told(node.args[4:5]))
+        elif name.rpartition(".")[2] in SPEAKERS:
+            yield from (("reason", text) for text in _told(node.args))
+
+
+def _level(name: str, node: ast.Call) -> str | None:
+    """Of a log call; None below warning."""
+    method = name.removeprefix("log.")
+    if method == "log" and "NOTICE" not in ast.unparse(node.args[0]):
+        return "log"  # one that is computed: it may be high
+    return LEVELS.get(method)
+
+
+def _target(node: ast.Assign | ast.AnnAssign) -> ast.expr:
+    return node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+
+
+def _told(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The texts in these that say something beside what is filled in."""
+    for node in nodes:
+        for text in map(_filled, _strings(node)):
+            if " " in text.strip() and len(re.findall(r"[a-zA-Z]", text)) >= LEAST:
+                yield text.strip(" ;:")
+
+
+def _filled(text: str) -> str:
+    return re.sub(r"%[-+.,0-9]*[a-z]", SKIPPED, text)
+
+
+def _strings(node: ast.AST) -> Iterator[str]:
+    """The literals below, an f-string as one."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else SKIPPED for part in node.values)
+    else:
+        for below in ast.iter_child_nodes(node):
+            yield from _strings(below)
+
+
+if __name__ == "__main__":
+    FILE.write_text(render(), encoding="utf-8")
+    print(f"{FILE.relative_to(ROOT)} is written")
