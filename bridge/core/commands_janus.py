@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import trio
+
 from bridge.core.link import JanusLink
 from bridge.core.mi import Command, MiRequest
 from bridge.core.registry import LinkRegistry, TableChanges
@@ -24,6 +26,7 @@ from bridge.protocol.session import shorten
 log = logging.getLogger("bridge.link")
 
 MAX_TIMEOUT = 600_000  # ms
+TURN = 50  # gateways, or sessions of one, that are listed in one turn of the event loop
 
 # Reads the table again; returns what that changed, and a line for each row that is bad. Raises TableUnavailable.
 Reload = Callable[[], Awaitable[tuple[TableChanges, list[str]]]]
@@ -112,7 +115,12 @@ class _JanusMethods:
 
     async def list(self, call: MiRequest) -> Any:
         links = [self.registry.find(call.arguments["janus_id"])] if call.arguments else list(self.registry)
-        return {"Gateways": [describe(link) for link in links]}
+        rows = []
+        for number, link in enumerate(links, 1):
+            rows.append(await describe(link))
+            if number % TURN == 0:
+                await trio.lowlevel.checkpoint()
+        return {"Gateways": rows}
 
     async def reload(self, _call: MiRequest) -> Any:
         difference, errors = await self.read_table()
@@ -131,7 +139,7 @@ class _JanusMethods:
         return "OK"
 
 
-def describe(link: JanusLink) -> codec.JsonObject:
+async def describe(link: JanusLink) -> codec.JsonObject:
     """A gateway as ``janus_list`` shows it. ``since`` is ISO 8601 in UTC; session ids are shortened (contract 6.4)."""
     gateway = link.gateway
     row: codec.JsonObject = {
@@ -140,16 +148,7 @@ def describe(link: JanusLink) -> codec.JsonObject:
         "state": link.shown_state,
         "draining": link.book.draining,
         "since": datetime.fromtimestamp(link.since, UTC).isoformat(timespec="seconds"),
-        "sessions": [
-            {
-                "session": shorten(session.session_id),
-                "managed": session.managed,
-                "connection": session.carrier if link.traffic.is_open(session.carrier) else None,
-                "handles": [{"handle_id": h, "plugin": plugin} for h, plugin in session.handles.items()],
-            }
-            for session in link.book
-            if session.session_id is not None
-        ],
+        "sessions": await _sessions(link),
         "in_flight": link.traffic.in_flight,
         "connection": None if link.traffic.connection is None else link.traffic.connection.number,
         "rtt_ms": None if link.rtt is None else round(link.rtt * 1000, 3),
@@ -158,5 +157,21 @@ def describe(link: JanusLink) -> codec.JsonObject:
     }
     if link.serving is not None:
         row["serving_url"] = link.serving.shown_url
-    shown: codec.JsonObject = codec.widen(row)
-    return shown
+    return row
+
+
+async def _sessions(link: JanusLink) -> list[codec.JsonObject]:
+    """One gateway may have ten thousand: other callers have their turn in between."""
+    rows = []
+    for number, session in enumerate(link.book, 1):
+        if session.session_id is not None:
+            row: codec.JsonObject = {
+                "session": shorten(session.session_id),
+                "managed": session.managed,
+                "connection": session.carrier if link.traffic.is_open(session.carrier) else None,
+                "handles": [{"handle_id": h, "plugin": plugin} for h, plugin in session.handles.items()],
+            }
+            rows.append(codec.widen(row))
+        if number % TURN == 0:
+            await trio.lowlevel.checkpoint()
+    return rows

@@ -96,6 +96,11 @@ class SessionBook:
     def __len__(self) -> int:
         return 1 + len(self._former) + len(self._further)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many sessions Janus has made, and how many handles they have, without walking them."""
+        return len(self) - (self.managed.session_id is None), self._handles
+
     def find(self, session_id: int | None) -> JanusSession | None:
         """The session with this id, if it is ours and not over."""
         if session_id is None:

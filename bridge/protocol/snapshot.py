@@ -33,6 +33,9 @@ OUTCOMES: Final[Mapping[str, str]] = {
 BUCKETS: Final[Sequence[float]] = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+MOST_SESSIONS: Final = 20  # of one gateway that are told singly
+
+
 class SessionSnapshot(NamedTuple):
     """``session`` is shortened; ``plugins`` says how many handles each plugin has, "" for those not known."""
 
@@ -46,6 +49,7 @@ class GatewaySnapshot(NamedTuple):
 
     Rates are a second. ``buckets`` are the answers by BUCKETS, not summed up, and one more for those that took longer;
     ``seconds`` is the time that all these answers took. ``last_error`` may hold any text that Janus sent.
+    ``sessions`` are the first MOST_SESSIONS of ``session_count``.
     ``serving_url``: where the connection in service leads, while the row says another URL.
     """
 
@@ -56,6 +60,8 @@ class GatewaySnapshot(NamedTuple):
     since: float
     rtt: float | None
     sessions: Sequence[SessionSnapshot]
+    session_count: int
+    handle_count: int
     in_flight: int
     reconnects: int
     last_error: str | None

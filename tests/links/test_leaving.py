@@ -98,7 +98,7 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(
             assert link.shown_state == "ready"
         assert link.since == since
         assert link.last_error == "the peer closed the connection instead of upgrading to WebSocket"
-        shown = describe(link)
+        shown = await describe(link)
         assert (shown["janus_url"], shown["serving_url"]) == (fake.url, janus.url)
         assert f"; retrying; {janus.url} serves meanwhile" in caplog.text
         assert bed.names() == ["connected"]
@@ -109,7 +109,7 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(
         await bed.until(lambda: link.state is State.READY)
         await bed.echo(handle)
         assert len(bed.connects) == connects
-        assert "serving_url" not in describe(link)
+        assert "serving_url" not in await describe(link)
 
 
 async def test_url_that_upgrades_but_never_answers_holds_nobody_up(janus: Janus) -> None:

@@ -131,9 +131,9 @@ async def test_secrets_and_session_ids_are_shown_nowhere(
     async with running(bed, {"gw": f"{server.url}?key=s3cret-query"}):
         link = await bed.ready()
         session = str(link.book.managed.session_id)
-        shown = [repr(link), repr(bed.credentials), repr(list(link.book)), codec.render(describe(link))]
+        shown = [repr(link), repr(bed.credentials), repr(list(link.book)), codec.render(await describe(link))]
         server.kill()
         await bed.until(lambda: link.shown_state != "ready")
-        shown += [repr(link), codec.render(describe(link)), caplog.text]
+        shown += [repr(link), codec.render(await describe(link)), caplog.text]
         for secret in (SECRET, "s3cret", session):
             assert not [text for text in shown if secret in text], secret

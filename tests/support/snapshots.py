@@ -5,6 +5,7 @@ from typing import Any
 
 from bridge.protocol.snapshot import (
     BUCKETS,
+    MOST_SESSIONS,
     OUTCOMES,
     BudgetSnapshot,
     GatewaySnapshot,
@@ -25,6 +26,9 @@ def gateway(janus_id: str = "gw1", **changes: Any) -> GatewaySnapshot:
     buckets = [0] * (len(BUCKETS) + 1)
     buckets[1] = 10
     outcomes = {**dict.fromkeys(OUTCOMES, 0), **changes.pop("outcomes", {"answered": 10})}
+    sessions = changes.pop(
+        "sessions", [SessionSnapshot("7351...", True, {"janus.plugin.videoroom": 12, "janus.plugin.sip": 2})]
+    )
     made = GatewaySnapshot(
         janus_id=janus_id,
         janus_url=f"janusws://{janus_id}.example.org:8188/janus",
@@ -32,7 +36,9 @@ def gateway(janus_id: str = "gw1", **changes: Any) -> GatewaySnapshot:
         draining=False,
         since=NOW - 7500,
         rtt=0.00042,
-        sessions=[SessionSnapshot("7351...", True, {"janus.plugin.videoroom": 12, "janus.plugin.sip": 2})],
+        sessions=sessions[:MOST_SESSIONS],
+        session_count=len(sessions),
+        handle_count=sum(sum(session.plugins.values()) for session in sessions),
         in_flight=0,
         reconnects=0,
         last_error=None,

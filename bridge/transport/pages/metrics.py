@@ -63,10 +63,10 @@ GATEWAY: Final[Sequence[MetricRow[GatewaySnapshot]]] = (
         "Round trip of the last keepalive on the present connection",
         lambda g: [] if g.rtt is None else [((g.janus_id,), g.rtt)]),
     MetricRow("gateway_sessions", "gauge", ("janus_id",), "sessions",
-        "Janus sessions kept, the managed one and those of callers", lambda g: [((g.janus_id,), len(g.sessions))]),
+        "Janus sessions kept, the managed one and those of callers", lambda g: [((g.janus_id,), g.session_count)]),
     MetricRow("gateway_handles", "gauge", ("janus_id",), "handles",
         "Plugin handles known",
-        lambda g: [((g.janus_id,), sum(sum(session.plugins.values()) for session in g.sessions))]),
+        lambda g: [((g.janus_id,), g.handle_count)]),
     MetricRow("in_flight", "gauge", ("janus_id",), "in_flight",
         "Commands accepted and not answered yet", lambda g: [((g.janus_id,), g.in_flight)]),
     MetricRow("commands_total", "counter", ("janus_id", "outcome"), "commands_*",
@@ -157,15 +157,23 @@ class Metrics:
         figures = self._figures()
         gateways = await map_cooperatively(lambda gateway: gateway, figures.gateways)
         text = [_rendered(_family(row, [figures])) for row in BRIDGE]
-        text += [_rendered(_family(row, figures.subscribers)) for row in SUBSCRIBER]
-        families: list[Callable[[Sequence[GatewaySnapshot]], Family]] = [partial(_family, row) for row in GATEWAY]
-        for family_of in (*families, _histogram):
-            for start in range(0, max(len(gateways), 1), TURN):
-                lines = _rendered(family_of(gateways[start : start + TURN]))
-                text.append(lines.split(b"\n", 2)[2] if start else lines)  # HELP and TYPE stand once
-                await trio.lowlevel.checkpoint()
+        for row in SUBSCRIBER:
+            text += await _in_turns(partial(_family, row), figures.subscribers)
+        for each in GATEWAY:
+            text += await _in_turns(partial(_family, each), gateways)
+        text += await _in_turns(_histogram, gateways)
         text += [_rendered(family) for family in self._process.collect()]
         return Reply(200, CONTENT_TYPE, b"".join(text), headers=_HEADERS)
+
+
+async def _in_turns(family_of: Callable[[Sequence[T]], Family], items: Sequence[T]) -> list[bytes]:
+    """One metric of many items, with a checkpoint after every few."""
+    text = []
+    for start in range(0, max(len(items), 1), TURN):
+        lines = _rendered(family_of(items[start : start + TURN]))
+        text.append(lines.split(b"\n", 2)[2] if start else lines)  # HELP and TYPE stand once
+        await trio.lowlevel.checkpoint()
+    return text
 
 
 def _family(row: MetricRow[T], items: Iterable[T]) -> Family:
@@ -176,7 +184,7 @@ def _family(row: MetricRow[T], items: Iterable[T]) -> Family:
     return family
 
 
-def _histogram(gateways: Iterable[GatewaySnapshot]) -> Family:
+def _histogram(gateways: Sequence[GatewaySnapshot]) -> Family:
     """Without those that never answered: a thousand idle gateways would have 16,000 lines of zeros."""
     family = HistogramMetricFamily(PREFIX + COMMAND_SECONDS.name, COMMAND_SECONDS.help, labels=COMMAND_SECONDS.labels)
     for gateway in gateways:

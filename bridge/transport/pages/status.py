@@ -63,7 +63,7 @@ class StatusPage:
                 "main",
                 _summary(figures, gateways, ready),
                 _section("gateways", "Gateways", table, _filter()),
-                _section("subscribers", "Event subscribers", subscriber_table(figures.subscribers)),
+                _section("subscribers", "Event subscribers", await subscriber_table(figures.subscribers)),
             ),
             _footer(figures),
             element("script", _SCRIPT),

@@ -13,7 +13,6 @@ from bridge.transport.pages.html import Html, breakable, element, joined, visibl
 from bridge.transport.pages.humanize import count, duration, iso, plural, rate, short_time, size
 
 _ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
-_MOST_SESSIONS: Final = 20  # listed of one gateway
 
 _NO_GATEWAY: Final = joined(
     "There is no gateway. Add one to the table: ",
@@ -40,13 +39,13 @@ async def gateway_table(gateways: Sequence[GatewaySnapshot], now: float) -> Html
     )
 
 
-def subscriber_table(subscribers: Sequence[SubscriberSnapshot]) -> Html:
+async def subscriber_table(subscribers: Sequence[SubscriberSnapshot]) -> Html:
     """All sockets that events go to."""
     if not subscribers:
         return element("p", _NO_SUBSCRIBER, class_="empty")
     return _table(
         ("Socket", "Subscribed to", "Expires", "Waiting", "Sent", "Dropped"),
-        map(_subscriber, sorted(subscribers)),
+        await map_cooperatively(_subscriber, sorted(subscribers, key=lambda one: one.subscriber)),
         "subscribers",
     )
 
@@ -82,7 +81,7 @@ def _gateway(gateway: GatewaySnapshot, now: float) -> Html:
             class_="mark",
         ),
         _cell("Round trip", short_time(gateway.rtt), mean),
-        _cell("Sessions", _sessions(gateway.sessions)),
+        _cell("Sessions", _sessions(gateway)),
         _cell("In flight", count(gateway.in_flight)),
         _cell("Commands", f"{rate(gateway.command_rate)}/s", f"{count(gateway.outcomes['answered'])} answered", others),
         _cell("Events", f"{rate(gateway.event_rate)}/s", f"{count(gateway.events)} in all"),
@@ -102,15 +101,16 @@ def _since(gateway: GatewaySnapshot, now: float) -> Html:
     )
 
 
-def _sessions(sessions: Sequence[SessionSnapshot]) -> Html:
+def _sessions(gateway: GatewaySnapshot) -> Html:
     """How many; the rest on demand."""
-    if not sessions:
+    if not gateway.session_count:
         return joined("0")
-    handles = sum(sum(session.plugins.values()) for session in sessions)
-    lines = [element("li", _session(session)) for session in sessions[:_MOST_SESSIONS]]
-    if len(sessions) > _MOST_SESSIONS:
-        lines.append(element("li", f"and {count(len(sessions) - _MOST_SESSIONS)} more"))
-    summary = element("summary", count(len(sessions)), " ", element("small", plural(handles, "handle")))
+    lines = [element("li", _session(session)) for session in gateway.sessions]
+    if gateway.session_count > len(lines):
+        lines.append(element("li", f"and {count(gateway.session_count - len(lines))} more"))
+    summary = element(
+        "summary", count(gateway.session_count), " ", element("small", plural(gateway.handle_count, "handle"))
+    )
     return element("details", summary, element("ul", *lines))
 
 
