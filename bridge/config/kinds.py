@@ -155,7 +155,7 @@ def _headers(value: Mapping[str, str]) -> Headers:
 
 def _server_name(value: str) -> str:
     try:
-        return read_host(f"[{value}]" if ":" in value else value)
+        return read_host(f"[{value}]" if ":" in value else value).removesuffix(".")  # no certificate has that dot
     except ValueError:
         raise ValueError(f"must be {_SERVER_NAME}") from None
 
@@ -179,6 +179,8 @@ _IDENTIFIER_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 _IDENTIFIER = "an SQL identifier in quotes (letters, digits and _, at most 64)"
 _PATH_WORD_PATTERN = r"[A-Za-z0-9_]+"
 _PATH_WORD = "letters, digits and _ in quotes"
+_ORIGIN_PATTERN = r"[!-~]+( [!-~]+)*"
+_ORIGIN = "printable ASCII in quotes, without blanks at its ends"
 _SERVER_NAME = "a host name or an IP address in quotes"
 _MODE_PATTERN = r"0?[0-7]{3}"
 _MODE = 'octal permissions in quotes like "0660"'
@@ -209,6 +211,9 @@ PATH_WORD = ValueKind(
     schema=shapes.matching(_PATH_WORD_PATTERN),
 )
 DB_URL = ValueKind("text in quotes", "string", parse_db_url, bare=True)
+ORIGIN = ValueKind(
+    _ORIGIN, "string", _matching(_ORIGIN_PATTERN, _ORIGIN), bare=True, schema=shapes.matching(_ORIGIN_PATTERN)
+)
 SERVER_NAME = ValueKind(_SERVER_NAME, "string", _server_name, bare=True)
 HEADERS = ValueKind(
     'a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers, schema=shapes.TEXTS_BY_NAME

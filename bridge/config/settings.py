@@ -55,7 +55,9 @@ class GatewaySettings:
         {},
         reloadable=True,
     )
-    origin: str | None = _row(kinds.TEXT, "the Origin header; unset, it is the URL's host as OpenSIPS sends it")
+    origin: str | None = _row(
+        kinds.ORIGIN, "the Origin header; unset, it is the URL's host as OpenSIPS sends it", reloadable=True
+    )
     integer_members: frozenset[str] | None = _row(kinds.NAMES, "as [janus].integer_members, for this gateway alone")
     string_ids: frozenset[str] | None = _row(kinds.STRING_ID_PLUGINS, "as [janus].string_ids, for this gateway alone")
 

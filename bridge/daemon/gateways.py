@@ -94,9 +94,9 @@ class Gateways:
 
 
 def _fingerprint(settings: GatewaySettings) -> object:
-    """Changes when a secret or a header does, the server's name in TLS, or the content of a TLS file."""
+    """Changes when a secret or a header does (Origin too), the server's name in TLS, or the content of a TLS file."""
     secrets = (settings.api_secret, settings.token, settings.token_secret, settings.token_ttl)
-    request = (settings.headers, settings.tls_server_name)
+    request = (settings.headers, settings.origin, settings.tls_server_name)
     return secrets, request, tuple(_digest(name) for name in (settings.tls_ca, settings.tls_cert, settings.tls_key))
 
 

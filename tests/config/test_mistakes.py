@@ -74,6 +74,8 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         ("[janus.gateways.g]\nheaders = {Cookie = 5}", "[janus.gateways.g] headers.Cookie = ***: must be a table like"),
         ("[janus.gateways.g.headers]\nUpgrade = 'hunter2'", "headers = ***: has Upgrade, which the WebSocket"),
         ("[janus.gateways.g.headers]\nCookie = \"hunter2\\r\\n\"", "headers = ***: has a Cookie that is empty or not"),
+        ("[janus.gateways.g]\norigin = 'https://\u00e9.example'", 'é.example": must be printable ASCII in quotes'),
+        ("[janus.gateways.g]\norigin = ' x'", 'origin = " x": must be printable ASCII in quotes'),
         ("[janus.gateways.g]\ntls_server_name = 'a b'", 'tls_server_name = "a b": must be a host name or an IP'),
         # Unknown names: what may be meant, and no value, which may be a secret.
         ("[janus]\njanus_cmd_timout = 1", "[janus] janus_cmd_timout: unknown key, did you mean janus_cmd_timeout?"),

@@ -21,10 +21,10 @@ def config(*overrides: str) -> Config:
         (["janus.janus_db_url=mysql://u:a@h/d"], ["janus.janus_db_url=mysql://u:b@h/d"], ("janus.janus_db_url",), ()),
         (["janus.janus_db_url=mysql://u@h/d"], [], ("janus.janus_db_url",), ()),
         (
-            ["janus.gateways.a.token=1", "janus.gateways.a.origin=x", "janus.gateways.gone.token=1"],
-            ["janus.gateways.a.token=2", "janus.gateways.a.origin=y", "janus.gateways.new.origin=z"],
+            ["janus.gateways.a.token=1", "janus.gateways.a.integer_members=['x']", "janus.gateways.gone.token=1"],
+            ["janus.gateways.a.token=2", "janus.gateways.a.integer_members=['y']", "janus.gateways.new.origin=z"],
             ("janus.gateways.gone", "janus.gateways.new", "janus.gateways.a.token"),
-            ("janus.gateways.a.origin",),
+            ("janus.gateways.a.integer_members",),
         ),
         ([], ["state.dir=/e"], (), ("state.dir",)),  # and not the default table in it
     ],

@@ -90,6 +90,7 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
         "janus.gateways.ID.tls_key",
         "janus.gateways.ID.tls_server_name",
         "janus.gateways.ID.headers",
+        "janus.gateways.ID.origin",
         "mi.http_tls_cert",
         "mi.http_tls_key",
         # subscribers, log level
@@ -157,3 +158,9 @@ def test_defaults_are_those_of_the_module_and_the_contract(tmp_path: Path) -> No
     assert (config.log.level, config.log.format) == (3, "text")
     assert config.warnings == ()
     assert config.source is None
+
+
+@pytest.mark.parametrize(("text", "name"), [("a.example.", "a.example"), ("192.0.2.1", "192.0.2.1"), ("::1", "::1")])
+def test_the_name_in_tls_has_no_dot_at_its_end(text: str, name: str) -> None:
+    settings = load(None, [f'janus.gateways.gw.tls_server_name="{text}"'], {"HOME": "/nowhere"})
+    assert settings.janus.gateways["gw"].tls_server_name == name

@@ -1,11 +1,12 @@
 """What is configured for single gateways, in the hands of the links."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from bridge.config import load
+from bridge.config import Config, load
 from bridge.daemon import gateways as module
 from bridge.daemon.gateways import Gateways
 from bridge.protocol.gateway import TableRow, read_rows
@@ -37,3 +38,23 @@ async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyP
         nursery.cancel_scope.cancel()
     assert sorted(port for _, port in begun) == list(range(1, 21))
     assert max(sum(at == one for at, _ in begun) for one, _ in begun) <= 2
+
+
+async def test_what_the_upgrade_request_says_is_news_in_a_reload(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("one")
+
+    def config(**values: str) -> Config:
+        return load(None, [f"janus.gateways.gw.{key}={value}" for key, value in values.items()], {"HOME": "/nowhere"})
+
+    gateways = Gateways(config())
+    for values in (
+        {"origin": '"https://a.example"'},
+        {"origin": '"https://b.example"'},
+        {"headers": '{Cookie = "a=b"}'},
+        {"tls_server_name": '"a.example"'},
+        {"tls_ca": f'"{tmp_path}/ca.pem"'},
+    ):
+        assert gateways.changed(config(**values)) == {"gw"}
+        assert gateways.changed(config(**values)) == set()
+    (tmp_path / "ca.pem").write_text("two")
+    assert gateways.changed(config(**values)) == {"gw"}
