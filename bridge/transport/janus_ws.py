@@ -30,7 +30,7 @@ from bridge.errors import ConnectFailed
 from bridge.protocol.budget import Holding
 from bridge.protocol.fragments import DiscardedMessage, Fragments
 from bridge.protocol.janus import SUBPROTOCOL
-from bridge.protocol.text_frames import text_frame, text_frames
+from bridge.protocol.text_frames import TextFrames, text_frame
 from bridge.protocol.upgrade import refusal
 from bridge.transport.direct_stream import DirectStream
 from bridge.transport.tls import tls_text
@@ -79,7 +79,7 @@ class JanusWebSocket(WebSocketConnection):
         held = Holding(options.unfinished, url.netloc)
         self._fragments = Fragments(options.max_message_size, options.max_frames, held)
         self._between_messages = False  # then whole text frames need no engine
-        self._beginning = b""  # of one of those
+        self._whole_frames = TextFrames()
         self._last_received = trio.current_time()
         self._busy = False  # with what was read
         self._short = min(LONG, options.max_message_size)
@@ -211,11 +211,8 @@ class JanusWebSocket(WebSocketConnection):
 
     async def _handle_whole_frames(self, data: bytes) -> bytes:
         """Report the messages that need no engine; returns the rest."""
-        if self._beginning:
-            data = self._beginning + data
-        payloads, rest, unfinished = text_frames(data)
-        self._beginning, data = (data[rest:], b"") if unfinished else (b"", data[rest:])
-        if not payloads and not unfinished:
+        payloads, data = self._whole_frames.feed(data)
+        if not payloads and not self._whole_frames.unfinished:
             return data
         # A part of a frame is a sign of life, too: no pong can come inside it.
         self._last_received = trio.current_time()

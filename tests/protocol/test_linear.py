@@ -4,6 +4,7 @@ steps (tests/support/work.py), whatever the bytes are and however they are cut.
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from bridge.protocol import (
     transactions,
 )
 from bridge.protocol.budget import Budget, Holding
-from bridge.transport import http_access, http_head, http_parser
+from bridge.transport import http_access, http_head, http_parser, saved_table, session_journal
 from tests.support.work import Bytes, Text, counting
 
 SIZE = 512  # bytes of the smaller input
@@ -120,6 +121,27 @@ def host(data: bytes) -> None:
     http_access._foreign.__wrapped__(data)
 
 
+def frames_in_pieces(size: int) -> Callable[[bytes], None]:
+    def parse(data: bytes) -> None:
+        pieces(text_frames.TextFrames().feed, size)(data)
+
+    return parse
+
+
+def read_from_disk(module: ModuleType, load: Callable[[Path], Any]) -> Callable[[bytes], None]:
+    """A file that the state directory has, if it has these bytes; what would be written is not."""
+
+    def parse(data: bytes) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "read_file", lambda path, limit: data)
+            patch.setattr(module, "replace_file", lambda path, content: None)
+            load(Path("state"))
+
+    return parse
+
+
+JOURNAL = '{"janus_id":"g","janus_url":"u","session_id":%d,"managed":%s,"ended":%s}\n'
+ROWS = '{"format":1,"source":"s","saved_at":1.0,"rows":['
 JSON = ("[", "{", '"', "\\", "1", "[],", '{"a":', '"\\u', "-", "1.", '","', " ", "\\\\", '\\"', "tru")
 URL = ("a", ":", "@", "/", "?", "%41", "[", ".", "a.", "-", "//", "a@", "%", "1", "::", "#")
 REQUEST = "POST /mi HTTP/1.1\r\nHost: h\r\n"
@@ -140,6 +162,25 @@ SHAPES = {
     ),
     "Host": Shape(host, (http_access,), URL),
     "frames": Shape(text_frames.text_frames, (text_frames,), ("\udc81\x02ab", "\udc81\x00", "\udc81\x7e\x00\x7e", "a")),
+    **{
+        f"frames in pieces of {cut}": Shape(
+            frames_in_pieces(cut), (text_frames,), ("a", "\udc81\x02ab", "\udc81\x7e\x00\x7e"), head
+        )
+        for cut in (1, 2, 7)
+        for head in ("\udc81\x7e\x7f\x7f",)  # a frame that is never whole
+    },
+    "journal of sessions": Shape(
+        read_from_disk(session_journal, lambda path: session_journal.SessionJournal(path).load()),
+        (session_journal,),
+        (*JSON, "\n", "{}\n", "\x85", JOURNAL % (7, "true", "false"), JOURNAL % (7, "false", "true")),
+    ),
+    "saved table": Shape(
+        read_from_disk(saved_table, lambda path: saved_table.SavedTable(path, "s").load()),
+        (saved_table,),
+        (*JSON, '[1,"g","u"],'),
+        ROWS,
+        '[1,"g","u"]]}',
+    ),
     "fragments of a character": Shape(fragments_of, (fragments,), ("a",)),
     **{
         f"HTTP in pieces of {cut}": Shape(

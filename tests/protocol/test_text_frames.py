@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Ping, TextMessage
 
-from bridge.protocol.text_frames import text_frame, text_frames
+from bridge.protocol.text_frames import TextFrames, text_frame, text_frames
 
 
 def engine(data: bytes, side: ConnectionType = ConnectionType.CLIENT) -> list[str]:
@@ -33,7 +33,7 @@ def test_whole_frames_are_what_the_engine_reads(messages: list[str], cut: int) -
     payloads, rest, unfinished = text_frames(wire)
     taken = [payload.decode() for payload in payloads]
     assert taken == messages[: len(taken)]
-    assert unfinished == (
+    assert bool(unfinished) == (
         rest < len(wire) and len(taken) < len(messages) and len(messages[len(taken)].encode()) <= 0xFFFF
     )
     # What is left is for the engine, and it finds everything else there.
@@ -45,8 +45,8 @@ def test_a_fragment_a_ping_and_a_masked_frame_are_left_to_the_engine() -> None:
     whole = server.send(TextMessage(data="a"))
     fragment = server.send(TextMessage(data="b", message_finished=False))
     for other in (fragment, server.send(Ping()), client.send(TextMessage(data="c")), b"\x81\x7e\x00\x01d"):
-        assert text_frames(other) == ([], 0, False)
-        assert text_frames(whole + other) == ([b"a"], len(whole), False)
+        assert text_frames(other) == ([], 0, 0)
+        assert text_frames(whole + other) == ([b"a"], len(whole), 0)
 
 
 @given(st.binary(max_size=300))
@@ -62,14 +62,14 @@ def test_any_cut_of_whole_frames_gives_the_same_payloads(messages: list[str], cu
     messages = [text for text in messages if len(text.encode()) <= 0xFFFF]
     wire = b"".join(server.send(TextMessage(data=text)) for text in messages)
     heard: list[bytes] = []
-    beginning, at = b"", 0
+    frames, at = TextFrames(), 0
     for cut in [*cuts, len(wire)]:
-        payloads, rest, unfinished = text_frames(beginning + wire[at : at + cut])
+        payloads, rest = frames.feed(wire[at : at + cut])
         heard += payloads
-        beginning, at = (beginning + wire[at : at + cut])[rest:], at + cut
-        assert unfinished == bool(beginning)
+        at += cut
+        assert rest == b""
     assert [payload.decode() for payload in heard] == messages
-    assert not beginning
+    assert not frames.unfinished
 
 
 @given(texts, st.binary(min_size=4, max_size=4))

@@ -96,6 +96,25 @@ Bytes: Callable[[bytes], bytes] = type("Bytes", (bytes,), _counting(bytes))
 Text: Callable[[str], str] = type("Text", (str,), _counting(str))
 
 
+class _Making(type):
+    """Stands for ``bytes`` where a copy is made with it."""
+
+    def __call__(cls, *args: Any) -> bytes:
+        made = bytes(*args)
+        spend(len(made))
+        return Bytes(made)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, bytes)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(bytes, name)
+
+
+class _Bytes(metaclass=_Making):
+    pass
+
+
 class _Array(bytearray):
     """What a parser keeps; growing and losing its front cost what is added, or nothing (bytearray is made so)."""
 
@@ -158,6 +177,11 @@ def _loads(data: Any) -> Any:
     return orjson.loads(bytes(data) if isinstance(data, (bytes, bytearray)) else data)
 
 
+def _json_loads(data: Any) -> Any:
+    spend(len(data))
+    return json.loads(data)
+
+
 def _scanner(context: Any) -> Callable[[str, int], Any]:
     scan = getattr(scanner, "c_make_scanner")(context)  # noqa: B009 - typeshed does not know it
 
@@ -186,6 +210,10 @@ def _replacement(value: Any) -> Any:
         module = ModuleType("orjson")
         module.__dict__.update(vars(orjson), loads=_loads)
         return module
+    if value is json:
+        module = ModuleType("json")
+        module.__dict__.update(vars(json), loads=_json_loads)
+        return module
     if value is httptools:
         module = ModuleType("httptools")
         module.__dict__.update(vars(httptools), HttpRequestParser=_Llhttp)
@@ -210,7 +238,7 @@ def counting(*modules: ModuleType) -> Iterator[Callable[[], int]]:
                 decoder: Any = value  # its scan_once is not in typeshed
                 saved.append((decoder, "scan_once", decoder.scan_once))
                 decoder.scan_once = _scanner(decoder)
-        vars(module)["bytearray"] = _Array
+        vars(module).update(bytearray=_Array, bytes=_Bytes)
     began = _steps = 0
     tracer = sys.gettrace()
 
@@ -229,5 +257,5 @@ def counting(*modules: ModuleType) -> Iterator[Callable[[], int]]:
         for owner, name, value in reversed(saved):
             setattr(owner, name, value)
         for module in modules:
-            del vars(module)["bytearray"]
-        assert bytearray is builtins.bytearray
+            del vars(module)["bytearray"], vars(module)["bytes"]
+        assert (bytearray, bytes) == (builtins.bytearray, builtins.bytes)
