@@ -11,6 +11,7 @@ import trio
 from bridge.core.connection import Connect
 from bridge.core.stats import Stats
 from bridge.core.timers import Timers
+from bridge.protocol.codec import JsonObject
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.redaction import unchanged
 from bridge.protocol.session import SavedSession
@@ -32,9 +33,9 @@ class LinkSettings:
 class LinkEnvironment:
     """``start`` is random for each start of the bridge; ``uniform`` its random source; ``wall`` gives unix seconds.
 
-    ``raise_event(gateway, body)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event Interface;
-    ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session for the
-    next bridge process.
+    ``raise_event(gateway, body, members)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event
+    Interface; ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session
+    for the next bridge process.
     """
 
     start: str
@@ -42,7 +43,7 @@ class LinkEnvironment:
     timers: Timers
     stats: Stats
     wanted: Callable[[], bool]
-    raise_event: Callable[[Gateway, str], None]
+    raise_event: Callable[[Gateway, str, JsonObject], None]
     raise_status: Callable[[Gateway, str, str, str], None]
     save: Callable[[Gateway, SavedSession], None]
     uniform: Callable[[float, float], float]

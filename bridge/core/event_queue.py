@@ -42,20 +42,26 @@ class EventQueue:
 
     def put(self, parcel: Parcel, now: float) -> None:
         """Append, or drop where the queue is full."""
-        size, pool = len(parcel.payload), self._pool
-        if self.events >= self._max_events or self.bytes + size > self._max_bytes:
+        size = len(parcel.payload)
+        if not self.has_room(size):
             self.lose(parcel.event, "full", now)
             return
         held = size + OVERHEAD
-        if self._held + held > pool.share or pool.used + held > pool.total:
-            pool.refused += 1
-            self.lose(parcel.event, "full", now)
-            return
         self._line.append(parcel)
         self.events += 1
         self.bytes += size
         self._held += held
-        pool.used += held
+        self._pool.used += held
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes find room; the pool counts those for which it has none."""
+        if self.events >= self._max_events or self.bytes + size > self._max_bytes:
+            return False
+        held, pool = size + OVERHEAD, self._pool
+        if self._held + held > pool.share or pool.used + held > pool.total:
+            pool.refused += 1
+            return False
+        return True
 
     def join(self, pool: Pool) -> None:
         """What waits here counts there from now on."""

@@ -84,6 +84,7 @@ class Delivery:
         self._announce = announce
         self._max_age = limits.max_age
         self._encoding = encoding_of(socket)
+        self._unbounded = self._encoding.form in ("stream", "reliable")
         self._drops = Drops(self._name, stats)
         self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops, pool or Pool(sys.maxsize))
         self._sent = 0
@@ -97,6 +98,11 @@ class Delivery:
 
     def put(self, event: Event, now: float) -> None:
         """Queue an event; never waits."""
+        # What has no room is not put into bytes first: it may be megabytes, for each method of hundreds of sockets.
+        if self._unbounded and not self._queue.has_room(event.least):
+            self._queue.lose(event, "full", now)
+            self._wake()
+            return
         parcel = self._parcel(event, now + self._max_age)
         if parcel is None:
             self._queue.lose(event, "too_large", now)

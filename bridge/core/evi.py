@@ -22,6 +22,7 @@ from bridge.core.event_queue import Gap
 from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits, Sender
 from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
+from bridge.protocol.codec import JsonObject
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, Params, janus_event, janus_status
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, Subscription, SubscriptionTable
@@ -78,11 +79,14 @@ class EventInterface:
         """Whether somebody is subscribed. KeyError for an unknown event."""
         return bool(self._active(name))
 
-    def raise_event(self, name: str, params: Params, origin: str | None = None) -> None:
+    def raise_event(
+        self, name: str, params: Params, origin: str | None = None, members: JsonObject | None = None
+    ) -> None:
         """Queue an event for everybody who is subscribed. KeyError for an unknown event.
 
         ``origin`` is the janus_id of the gateway it comes from. Without one it was raised through MI, and goes to no
-        ``mi:`` socket: it may have come from the very OpenSIPS that would get it back.
+        ``mi:`` socket: it may have come from the very OpenSIPS that would get it back. ``members``: what its body is
+        the text of, where that is known.
         """
         if origin is not None:
             self._numbers[origin] += 1
@@ -90,15 +94,16 @@ class EventInterface:
         if not subscriptions:
             return
         event = self._event(name, params, origin)
+        event.members = members
         now = trio.current_time()
         for subscription in subscriptions:
             if origin is not None or not subscription.socket.is_mi:
                 self._deliveries[subscription.socket].put(event, now)
         event.seal()
 
-    def gateway_event(self, janus_id: str, janus_url: str, body_text: str) -> None:
-        """Raise E_JANUS_EVENT. ``body_text`` is the compact JSON text of Janus's message."""
-        self.raise_event(E_JANUS_EVENT, janus_event(janus_id, janus_url, body_text), janus_id)
+    def gateway_event(self, janus_id: str, janus_url: str, body_text: str, members: JsonObject | None = None) -> None:
+        """Raise E_JANUS_EVENT. ``body_text`` is the compact JSON text of Janus's message, ``members`` the message."""
+        self.raise_event(E_JANUS_EVENT, janus_event(janus_id, janus_url, body_text), janus_id, members)
 
     def gateway_status(self, janus_id: str, janus_url: str, status: str, reason: str, detail: str) -> None:
         """Raise E_JANUS_STATUS. ``detail`` is compact JSON text; whether it fits says ``event_payload.status_fits``."""

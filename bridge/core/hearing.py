@@ -49,7 +49,7 @@ LOG_EVERY = 1.0  # seconds between lines about messages that were dropped
 
 class Hearing:
     """``session_over(session)`` is told when Janus ended a session, ``trouble(reason)`` when it refused a keepalive;
-    ``raise_event(body)`` gets the text of an event.
+    ``raise_event(body, members)`` gets the text of an event, and what it is the text of.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Hearing:
         traffic: Traffic,
         session_over: Callable[[JanusSession], None],
         trouble: Callable[[str], None],
-        raise_event: Callable[[str], None],
+        raise_event: Callable[[str, JsonObject], None],
     ) -> None:
         self._janus_id = janus_id
         self._start = environment.start
@@ -275,7 +275,7 @@ class Hearing:
                 message = self._show(message, shown)
             elif self._wide_strings:
                 plugin_types.widen(message)
-            self._raise_event(codec.render(message))
+            self._raise_event(codec.render(message), message)
 
 
 def _prepare(text: str, wide_strings: bool) -> tuple[Any, JsonObject | None]:

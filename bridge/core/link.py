@@ -19,6 +19,7 @@ from bridge.core.succession import Succession
 from bridge.core.supervise import supervise
 from bridge.core.traffic import Traffic
 from bridge.errors import BridgeError, ConnectFailed, ReconnectRefused
+from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.history import BY_CALLER, Happening, History
@@ -269,8 +270,8 @@ class JanusLink:
                 happening.reason,
             )
 
-    def _raise_event(self, body: str) -> None:
-        self._env.raise_event(self.gateway, body)
+    def _raise_event(self, body: str, members: JsonObject) -> None:
+        self._env.raise_event(self.gateway, body, members)
 
     # The end
 

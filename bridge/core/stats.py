@@ -26,6 +26,7 @@ COUNTERS: dict[str, str] = {
     "mi_requests": "MI requests received",
     "mi_refused": "MI requests refused before any method saw them: by the door they came to, or as no request",
     "mi_errors": "MI requests answered with an error",
+    "mi_answers_lost": "MI answers over datagrams and FIFO that were too large, not read, or found no room",
     "token_failures": "HTTP requests with a wrong token",
 }
 

@@ -44,13 +44,16 @@ class Listeners:
         pending: Budget,
         wrong_token: Callable[[], None],
         refused: Refused,
+        lost: Callable[[], None],
     ) -> None:
         """``pending`` is the budget of requests: what waits before the dispatch and behind it counts as well.
-        ``wrong_token`` is called for each; ``refused(who, reason)`` for each request that no method sees.
+        ``wrong_token`` is called for each; ``refused(who, reason)`` for each request that no method sees,
+        ``lost`` for each answer that does not reach its caller.
         """
         self._dispatch = dispatch
         self._pending = pending
         self._refused = refused
+        self._lost = lost
         self._pages = pages
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
@@ -96,11 +99,11 @@ class Listeners:
             scheme = "http" if self._tls is None else "https"
             log.info("listening on %s://%s/%s", scheme, bound_address(listener), mi.http_root)
         for socket in self._datagram:
-            await nursery.start(serve_mi_datagram, socket, self._dispatch, self._roles, self._pending)
+            await nursery.start(serve_mi_datagram, socket, self._dispatch, self._roles, self._pending, self._lost)
             self._stops.append(socket.stop)
             log.info("listening on %s", socket.name)
         if self._fifo is not None:
-            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch, self._roles, self._pending)
+            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch, self._roles, self._pending, self._lost)
             self._stops.append(self._fifo.stop)
             log.info("listening on fifo %s", mi.fifo)
 

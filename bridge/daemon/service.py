@@ -65,9 +65,9 @@ class Service:
         self._reload_asked = AutoResetEvent()
         self._refusal: WrongTableVersion | None = None
         parts = self._parts
-        wrong_token = partial(parts.stats.add, "token_failures")
+        wrong_token, lost = (partial(parts.stats.add, name) for name in ("token_failures", "mi_answers_lost"))
         self._listeners = Listeners(
-            parts.mi.dispatch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused
+            parts.mi.dispatch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused, lost
         )
 
     async def run(self) -> None:

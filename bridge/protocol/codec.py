@@ -126,12 +126,12 @@ def render(value: Any) -> str:
         return _encode(value)
 
 
-def render_bytes(value: Any) -> bytes:
-    """The same in UTF-8. A lone surrogate, which that cannot have, becomes its JSON escape."""
+def render_bytes(value: Any, errors: str = "backslashreplace") -> bytes:
+    """The same in UTF-8. A lone surrogate, which that cannot have, becomes its JSON escape; a "?" by "replace"."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        return _encode(value).encode("utf-8", "backslashreplace")
+        return _encode(value).encode("utf-8", errors)
 
 
 def depth(value: Any) -> int:

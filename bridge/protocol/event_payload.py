@@ -6,7 +6,7 @@ evi/evi_transport.c (evi_build_payload), event_stream's reliable mode and method
 3.2 .. 4.1, whose string values alone survive on every version.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -78,7 +78,7 @@ class Event:
 
     ``id`` is its JSON-RPC id towards an MI and ``number``, from 1, makes that of event_stream's reliable mode: an id
     never serves two events. ``origin`` is the janus_id of the gateway it comes from, None for what MI raised; ``seq``
-    is its ``janus_seq``, which goes to an MI only.
+    is its ``janus_seq``, which goes to an MI only. ``members``: what its body is the text of, where that is known.
     """
 
     name: str
@@ -87,8 +87,15 @@ class Event:
     number: int
     origin: str | None = None
     seq: str | None = None
+    members: codec.JsonObject | None = None
     _encoded: dict[Encoding, bytes] = field(default_factory=dict)
+    _streamed: bytes | None = None  # params, the same for all streams: each method makes an encoding of its own
     _url: str | None = None
+
+    @property
+    def least(self) -> int:
+        """Bytes that its values have at least where they are not shortened."""
+        return sum(len(value) for _, value in self.params if isinstance(value, str))
 
     @property
     def reliable_id(self) -> int:
@@ -117,11 +124,14 @@ class Event:
         self._url = self.janus_url
         self.params = ()
         self._encoded = {}
+        self.members = self._streamed = None
 
 
 def _encode(event: Event, encoding: Encoding) -> bytes:
     if encoding.form in ("stream", "reliable"):
-        return _envelope(event, encoding, event.params)
+        if event._streamed is None:
+            event._streamed = _tail(event.params)
+        return _head(event, encoding) + event._streamed
     body = next((value for name, value in event.params if name == BODY), None)
     # A body that cannot fit is not encoded first to find that out: Janus may send megabytes.
     if not isinstance(body, str) or len(body) <= MAX_DATAGRAM:
@@ -130,8 +140,10 @@ def _encode(event: Event, encoding: Encoding) -> bytes:
             return payload
         if not isinstance(body, str):
             raise TooLarge(f"{event.name} has {len(payload)} bytes, more than the {MAX_DATAGRAM} of a datagram")
+    size = len(body.encode("utf-8", "replace"))
+    scalars = _scalars(_object_of(body) if event.members is None else event.members)
     for budget in (MAX_DATAGRAM, _SAFE_BODY):
-        short = shorten(body, budget)
+        short = _shortened(scalars, size, budget)
         payload = _envelope(event, encoding, [(name, short if name == BODY else value) for name, value in event.params])
         if len(payload) <= MAX_DATAGRAM:
             return payload
@@ -148,42 +160,67 @@ def _envelope(event: Event, encoding: Encoding, params: Params) -> bytes:
             texts.append(("janus_seq", event.seq))
         raised = f"{_render(event.name)},{_render(_object(texts))}"
         text = f'{{"jsonrpc":"2.0","id":{_render(event.id)},"method":"raise_event","params":[{raised}]}}'
-    else:
-        head = f'{{"id":{event.reliable_id},' if encoding.form == "reliable" else "{"
-        tail = "" if not params else f',"params":{_object(params) if params[0][0] else _array(params)}'
-        text = f'{head}"jsonrpc":"2.0","method":{_render(encoding.method or event.name)}{tail}}}'
-    # A lone surrogate has no UTF-8, and its JSON escape would be a parse error in OpenSIPS: it becomes a "?".
-    return text.encode("utf-8", "replace")
+        return text.encode("utf-8", "replace")
+    return _head(event, encoding) + _tail(params)
+
+
+# A lone surrogate has no UTF-8, and its JSON escape would be a parse error in OpenSIPS: everywhere it becomes a "?".
+
+
+def _head(event: Event, encoding: Encoding) -> bytes:
+    id = f'"id":{event.reliable_id},' if encoding.form == "reliable" else ""
+    return f'{{{id}"jsonrpc":"2.0","method":{_render(encoding.method or event.name)}'.encode("utf-8", "replace")
+
+
+def _tail(params: Params) -> bytes:
+    if not params:
+        return b"}"
+    if not params[0][0]:
+        return b',"params":[%b]}' % b",".join([codec.render_bytes(value, "replace") for _, value in params])
+    return b',"params":%b}' % codec.render_bytes(dict(params), "replace")
 
 
 def _object(params: Params) -> str:
     return "{" + ",".join([f"{_render(name)}:{_render(value)}" for name, value in params]) + "}"
 
 
-def _array(params: Params) -> str:
-    return "[" + ",".join([_render(value) for _, value in params]) + "]"
-
-
-def shorten(body: str, budget: int) -> str:
-    """A body cut to its top-level scalar members of at most 1,024 bytes each, and its size as ``truncated``.
-
-    ``budget`` bounds the result in bytes: members that come after it is used up are left out. What is no JSON object is
-    left out altogether.
-    """
-    size = len(body.encode("utf-8", "replace"))
-    kept: list[str] = []
-    left = budget - len(f'{{"truncated":{size}}}')
+def _object_of(body: str) -> codec.JsonObject:
+    """What a body that MI raised is the text of; nothing, if that is no JSON object or has more than a request may."""
     try:
-        value = codec.parse(body)
+        value = codec.parse(body, codec.REQUEST_ELEMENTS)
     except MalformedMessage:
-        value = None
-    for name, item in value.items() if isinstance(value, dict) else ():
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _scalars(members: codec.JsonObject) -> list[str]:
+    """The scalar members of at most 1,024 bytes each, as text and in order, until a datagram is full."""
+    found: list[str] = []
+    left = MAX_DATAGRAM
+    for name, item in members.items():
         if isinstance(item, (dict, list)) or name == "truncated":
+            continue
+        if len(name) > MAX_MEMBER or (isinstance(item, str) and len(item) > MAX_MEMBER):
             continue
         member = f"{_render(name)}:{_render(item)}"
         length = len(member.encode("utf-8", "replace"))
-        if length <= MAX_MEMBER and length < left:
-            kept.append(member)
-            left -= length + 1
-    kept.append(f'"truncated":{size}')
-    return "{" + ",".join(kept) + "}"
+        if length > MAX_MEMBER:
+            continue
+        left -= length + 1
+        if left < 0:
+            break
+        found.append(member)
+    return found
+
+
+def _shortened(scalars: Iterable[str], size: int, budget: int) -> str:
+    """A body of these members, as many as ``budget`` bytes hold, and of its ``size`` as ``truncated``."""
+    kept: list[str] = []
+    last = f'"truncated":{size}'
+    left = budget - len(last) - len("{}")
+    for member in scalars:
+        left -= len(member.encode("utf-8", "replace")) + 1
+        if left < 0:
+            break
+        kept.append(member)
+    return "{" + ",".join([*kept, last]) + "}"

@@ -5,8 +5,11 @@ Authority: OpenSIPS module mi_datagram, less its faults: a unix answer leaves fr
 that has connected gets it too, and a slow command holds up nobody else.
 """
 
+import errno
 import logging
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -60,8 +63,10 @@ class MiSocket:
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
 
-    async def send(self, answer: bytes, peer: Address, held: Holding) -> None:
-        """Send, or give up: whatever goes wrong here concerns this one peer. ``held`` is for an answer that waits."""
+    async def send(self, answer: bytes, peer: Address, held: Holding) -> bool:
+        """Send, or give up: whatever goes wrong here concerns this one peer. ``held`` is for an answer that waits.
+        False: the peer is there, and does not get it.
+        """
         for pause in (*_OFFER_AGAIN, None):
             try:
                 self._sock.sendto(answer, peer)  # type: ignore[arg-type]  # of one family, whichever it is
@@ -70,9 +75,22 @@ class MiSocket:
                     await trio.sleep(pause)
                     continue
                 log.warning("%s: dropped the answer to %s: its queue is full", self.name, _shown(peer))
-            except OSError as exc:  # it is gone, or has no room for an answer of this size
-                log.debug("%s: no answer to %s: %s", self.name, _shown(peer), exc)
-            return
+                return False
+            except OSError as exc:
+                if exc.errno == errno.EMSGSIZE:
+                    self._say_too_large(answer, peer)
+                    return False
+                log.debug("%s: no answer to %s: %s", self.name, _shown(peer), exc)  # it is gone
+            return True
+        return False
+
+    def _say_too_large(self, answer: bytes, peer: Address) -> None:
+        """The kernel takes less than the ceiling where net.core.wmem_default is small."""
+        room = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2  # the other half is the kernel's own
+        words = "%s: dropped an answer of %d bytes to %s: net.core.wmem_default has room for about %d"
+        log.warning(words, self.name, len(answer), _shown(peer), room)
+        with suppress(OSError):
+            self._sock.sendto(too_large(answer, room, _WAY_OUT), peer)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the socket; the name of a unix socket goes with it."""
@@ -123,12 +141,14 @@ async def serve_mi_datagram(
     dispatch: Dispatch,
     roles: PeerRoles | None = None,
     pending: Budget | None = None,
+    lost: Callable[[], None] = lambda: None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``.
 
-    ``pending`` is the budget of answers that wait, unset: as many as there may be.
+    ``pending`` is the budget of answers that wait, unset: as many as there may be; ``lost`` is called for each answer
+    that does not reach its caller.
     """
     slots = trio.Semaphore(MAX_CONCURRENT)
     roles = roles or PeerRoles()
@@ -141,18 +161,32 @@ async def serve_mi_datagram(
                     await slots.acquire()
                     body, peer, caller = await sock.receive(roles)
                     held = Holding(pending, caller.name)
-                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, held, slots)
+                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, held, slots, lost)
     finally:
         sock.close()
 
 
 async def _answer(
-    sock: MiSocket, dispatch: Dispatch, body: bytes, peer: Address, caller: Caller, held: Holding, slots: trio.Semaphore
+    sock: MiSocket,
+    dispatch: Dispatch,
+    body: bytes,
+    peer: Address,
+    caller: Caller,
+    held: Holding,
+    slots: trio.Semaphore,
+    lost: Callable[[], None],
 ) -> None:
     try:
         answer = await _reply(dispatch, body, caller)
-        if answer is not None and peer:
-            await sock.send(answer, peer, held)
+        if answer is None or not peer:
+            return
+        fits = len(answer) <= DATAGRAM_CEILING
+        if not fits:
+            words = "dropped an answer of %d bytes to %s: a datagram holds %d"
+            log.warning(words, len(answer), caller.name, DATAGRAM_CEILING)
+            answer = too_large(answer, DATAGRAM_CEILING, _WAY_OUT)
+        if not (await sock.send(answer, peer, held) and fits):
+            lost()
     finally:
         held.release()
         slots.release()
@@ -165,13 +199,9 @@ async def _reply(dispatch: Dispatch, body: bytes, caller: Caller) -> bytes | Non
         log.warning("refused a request from %s: it has more than %d bytes", caller.name, DATAGRAM_CEILING)
         return render_error(MalformedMessage(f"the request has more than {DATAGRAM_CEILING} bytes: {_WAY_OUT}"), None)
     try:
-        answer = await dispatch(body, caller)
+        return await dispatch(body, caller)
     except MalformedMessage as exc:
         return render_error(exc, None)
-    if answer is None or len(answer) <= DATAGRAM_CEILING:
-        return answer
-    log.warning("dropped an answer of %d bytes to %s: a datagram holds %d", len(answer), caller.name, DATAGRAM_CEILING)
-    return too_large(answer, DATAGRAM_CEILING, _WAY_OUT)
 
 
 def _shown(peer: Address) -> str:

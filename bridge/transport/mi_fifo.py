@@ -96,12 +96,14 @@ async def serve_mi_fifo(
     dispatch: Dispatch,
     roles: PeerRoles | None = None,
     pending: Budget | None = None,
+    lost: Callable[[], None] = lambda: None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``.
 
-    ``pending`` is the budget of answers until they are taken, unset: without an end.
+    ``pending`` is the budget of answers until they are taken, unset: without an end; ``lost`` is called for each answer
+    that is given up.
     """
     slots = trio.Semaphore(MAX_CONCURRENT)
     roles = roles or PeerRoles()
@@ -118,7 +120,7 @@ async def serve_mi_fifo(
                     for name, bodies in (await _by_reply(await fifo.read())).items():
                         await slots.acquire()
                         held = Holding(pending, roles.of_fifo().name)
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, held, slots)
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, held, slots, lost)
     finally:
         fifo.close()
 
@@ -142,7 +144,13 @@ async def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
 
 
 async def _answer(
-    reply_dir: str, name: str, bodies: list[bytes], ask: _Ask, held: Holding, slots: trio.Semaphore
+    reply_dir: str,
+    name: str,
+    bodies: list[bytes],
+    ask: _Ask,
+    held: Holding,
+    slots: trio.Semaphore,
+    lost: Callable[[], None],
 ) -> None:
     try:
         if not name:
@@ -158,11 +166,13 @@ async def _answer(
                 answer = await _reply(ask, body)
                 if not held.resize(len(answer or b"")):
                     log.warning("MI FIFO: no room for the answer to %s%s; dropped it", reply_dir, name)
+                    lost()
                     return
                 with trio.move_on_after(_WRITE_SECONDS) as scope:
                     await stream.send_all(answer or b"")
                 if scope.cancelled_caught:
                     log.warning("MI FIFO: %s%s is not being read; dropped the answer", reply_dir, name)
+                    lost()
                     return
     except trio.BrokenResourceError:
         log.debug("MI FIFO: the reader of %s%s is gone", reply_dir, name)

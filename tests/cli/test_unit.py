@@ -51,11 +51,14 @@ def test_the_unit_leaves_room_for_every_budget(
 ) -> None:
     """Twice the budgets, for what is being moved, and a site of a thousand gateways; a thread for every look-up."""
     settings = dict(
-        re.findall(r"^(MemoryMax|TasksMax)=(.*)$", printed_unit(tmp_path, capsys, monkeypatch).read_text(), re.M)
+        re.findall(
+            r"^(MemoryMax|TasksMax|Environment)=(.*)$", printed_unit(tmp_path, capsys, monkeypatch).read_text(), re.M
+        )
     )
     config = load(None, [f'state.dir="{tmp_path}"'], {})
     budgets = config.mi.pending_bytes + config.events.pending_bytes + UNFINISHED * config.janus.max_message_size
     assert settings["MemoryMax"] == "1G"
+    assert settings["Environment"] == "MALLOC_ARENA_MAX=2"  # as the attack of tests/model is measured
     assert 2 * budgets + 100 * 2**20 <= 2**30
     assert int(settings["TasksMax"]) >= 2 * MAX_THREADS + MAX_SUBSCRIPTIONS + 100
 

@@ -98,6 +98,16 @@ async def test_everything_in_order_before_and_while_it_runs(nursery: trio.Nurser
     assert made.figures() == ("udp:h:1", 0, 0, 4, {})
 
 
+async def test_what_a_stream_has_no_room_for_is_not_put_into_bytes(autojump_clock: MockClock) -> None:
+    socket = ReplySocket.parse("tcp:h:1")
+    made = Delivery(socket, MemorySender(), lambda *_: [], Stats(), QueueLimits(queue_bytes=1000))
+    small, large = event(1), event(2, "x" * 2000)
+    made.put(small, 0.0)
+    made.put(large, 0.0)
+    assert (len(small._encoded), len(large._encoded)) == (1, 0)
+    assert made.figures().drops == {"full": 1}
+
+
 async def test_others_get_their_turn_after_each_burst(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     sender = MemorySender()
     made = delivery(sender)

@@ -11,6 +11,7 @@ from bridge.core.environment import LinkSettings
 from bridge.core.registry import LinkRegistry
 from bridge.errors import LinkDown, TransactionLost
 from bridge.protocol import codec
+from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.life import State
@@ -245,7 +246,7 @@ async def test_fault_of_the_bridge_in_one_link_is_logged_and_lived_through(
     bed = LinkBed()
     broken = True
 
-    def on_event(gateway: Gateway, body: str) -> None:
+    def on_event(gateway: Gateway, body: str, members: JsonObject) -> None:
         if broken:
             raise RuntimeError("a fault of the bridge")
         bed.events.append(codec.parse(body))

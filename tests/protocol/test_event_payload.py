@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.protocol import codec
+from bridge.protocol import codec, event_payload
 from bridge.protocol.event_payload import (
     E_JANUS_EVENT,
     E_JANUS_STATUS,
@@ -24,6 +24,7 @@ from bridge.protocol.event_payload import (
 )
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.resources import schema
+from tests.support.work import counting
 
 DATAGRAM, STREAM, RELIABLE, MI = Encoding("datagram"), Encoding("stream"), Encoding("reliable"), Encoding("mi")
 URL = "janusws://h:8188/janus"
@@ -218,6 +219,38 @@ def test_scalars_without_end_are_cut_where_the_datagram_is_full() -> None:
 @pytest.mark.parametrize("body", ["x" * 70_000, "[" * 70_000, json.dumps(["x" * 70_000]), '"' + "x" * 70_000 + '"'])
 def test_a_large_body_that_is_no_object(body: str) -> None:
     assert body_of(janus(body).encoded(DATAGRAM)) == {"truncated": len(body)}
+
+
+def test_a_body_of_100_000_members_costs_a_datagram_no_parsing_and_not_all_of_them() -> None:
+    members = {"janus": "event", **{f"m{n}": n for n in range(99_000)}}
+    body = codec.render(members)
+    with counting(codec, event_payload) as spent:
+        payload = janus(body, members=members).encoded(DATAGRAM)
+        steps = spent()
+    assert steps < 200_000, steps
+    assert list(body_of(payload)) == [*list(members)[: len(body_of(payload)) - 1], "truncated"]
+    assert len(body_of(payload)) > 1000
+
+
+def test_what_mi_raised_is_parsed_as_far_as_a_request_may_go() -> None:
+    fits, many = ({"janus": "event", "pad": "x" * 70_000, "many": [0] * n} for n in (9_000, 11_000))
+    assert body_of(janus(codec.render(fits)).encoded(DATAGRAM))["janus"] == "event"
+    body = codec.render(many)
+    assert body_of(janus(body).encoded(DATAGRAM)) == {"truncated": len(body)}
+
+
+def test_streams_of_all_methods_share_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Params] = []
+    tail = event_payload._tail
+
+    def counted(params: Params) -> bytes:
+        made.append(params)
+        return tail(params)
+
+    monkeypatch.setattr(event_payload, "_tail", counted)
+    raised = janus("{}")
+    assert len({raised.encoded(Encoding("stream", f"m{n}")) for n in range(3)} | {raised.encoded(RELIABLE)}) == 4
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class LinkBed:
         assert gateway.url is not None
         return await open_and_run(gateway.url, self.options, reports, opened)
 
-    def _on_event(self, gateway: Gateway, body: str) -> None:
+    def _on_event(self, gateway: Gateway, body: str, members: dict[str, Any]) -> None:
         self.events.append(codec.parse(body))
         self._tell()
 

@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -120,6 +121,26 @@ async def test_requests_up_to_the_ceiling_and_no_longer(listen: Start, kind: str
         "the request has more than 65457 bytes: use MI over HTTP ([mi] http), which has no such limit",
         id="null",
     )
+
+
+async def test_an_answer_the_kernel_has_no_room_for_is_said_and_counted(
+    listen: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
+) -> None:
+    async def dispatch(_body: bytes, _caller: object) -> bytes:
+        return b'{"jsonrpc":"2.0","result":"%b","id":7}' % (b"x" * 60_000)
+
+    listener, lost = open_unix(str(tmp_path / "small"), 0o600, None), []
+    listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    await nursery.start(serve_mi_datagram, listener, dispatch, None, None, lambda: lost.append(1))
+    with unix_client() as sock:
+        answer = json.loads(await Client(listener, sock, str(tmp_path / "small")).ask(b"?"))
+    assert answer["id"] == 7
+    assert answer["error"]["code"] == 500
+    assert "the answer has 60036 bytes" in answer["error"]["data"]
+    assert "use MI over HTTP" in answer["error"]["data"]
+    assert "an answer of 60036 bytes" in caplog.text
+    assert "net.core.wmem_default" in caplog.text
+    assert lost == [1]
 
 
 async def test_a_slow_command_holds_up_nobody(listen: Start, kind: str) -> None:
