@@ -49,7 +49,7 @@ async def test_half_of_two_hundred_are_bad_and_the_others_do_not_notice(janus: J
 
             async def use(name: str) -> None:
                 for _ in range(COMMANDS):
-                    assert (await bed.ask({"janus": "ping"}, 5, name))["janus"] == "pong"
+                    assert (await bed.ask({"janus": "ping"}, janus_id=name))["janus"] == "pong"
                     answered[name] += 1
 
             async with trio.open_nursery() as users:
