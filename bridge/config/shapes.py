@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from bridge.protocol.caller import ROLES
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
+from bridge.protocol.reply_socket import FORMS
 
 Shape: TypeAlias = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ SUBSCRIBERS: Final = tables(
     {
         "event": {"description": "which event", "enum": [E_JANUS_EVENT, E_JANUS_STATUS]},
         "socket": {
-            "description": "udp:HOST:PORT, unix:PATH, tcp:HOST:PORT[/METHOD], mi:udp:HOST:PORT or mi:unix:PATH",
+            "description": FORMS,
             "type": "string",
         },
         "reliable": {"description": "tcp: only: await an answer to each event", "type": "boolean", "default": False},

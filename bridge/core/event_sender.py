@@ -11,7 +11,7 @@ queue whose events are all about to be too old would else never recover from an 
 import logging
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import trio
 
@@ -19,7 +19,7 @@ from bridge.core.event_drops import LOG_INTERVAL, Drops
 from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
-from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel
+from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel, Sender
 from bridge.protocol.event_payload import Event, TooLarge, encoding_of
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.throttle import Throttle
@@ -28,23 +28,6 @@ log = logging.getLogger("bridge.evi")
 
 BURST = 64  # events handed over before other tasks get their turn
 PAUSES = (0.25, 0.5, 1.0, 2.0)  # seconds from one attempt to the next; the last for all that follow
-
-
-class Sender(Protocol):
-    """Contact with one reply socket, used by one task. Opens nothing before it is asked to send."""
-
-    def try_send(self, parcel: Parcel) -> bool:
-        """Deliver if that is possible without waiting; False if not. Raises Refused."""
-
-    async def send(self, parcel: Parcel, patience: float) -> None:
-        """One attempt: open what is not open, wait for writability, await an answer where there is one.
-
-        Takes ``patience`` seconds, or as long as the transport's own limits allow. Raises NotSent or Refused. May be
-        cancelled at any checkpoint, and has none once the parcel is delivered.
-        """
-
-    def close(self) -> None:
-        """Close what is open. Twice is the same as once; ``send`` would open anew."""
 
 
 class QueueLimits(NamedTuple):

@@ -19,10 +19,11 @@ import trio
 
 from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
-from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits, Sender
+from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits
 from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.protocol.codec import JsonObject
+from bridge.protocol.event_delivery import Sender
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, Params, janus_event, janus_status
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, Subscription, SubscriptionTable

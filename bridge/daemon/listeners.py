@@ -1,6 +1,7 @@
 """The doors of the MI: opened before anything is promised, closed before anything is taken apart.
 
-Owns which listeners there are. Must not know methods: all lead to one ``dispatch``.
+Owns their order, their secrets, and which key a fault is blamed on. Must not know methods: all lead to one
+``dispatch``; nor transports, which are rows in ``doors``.
 """
 
 import hashlib
@@ -8,22 +9,18 @@ import logging
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
 import trio
 
 from bridge.config import Config, MiSettings
+from bridge.daemon.doors import DOORS, Door, Hall
 from bridge.errors import ConfigError
 from bridge.files import read_file, require_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import HttpLimits
-from bridge.transport.http_stream import Listener, bound_address, open_listeners
-from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
-from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
-from bridge.transport.mi_http import Page, Refused, serve_mi_http
+from bridge.transport.mi_http import Page, Refused
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import PEM_MAX, pem_text
 
@@ -50,19 +47,12 @@ class Listeners:
         ``wrong_token`` is called for each; ``refused(who, reason)`` for each request that no method sees,
         ``lost`` for each answer that does not reach its caller.
         """
-        self._dispatch = dispatch
-        self._pending = pending
-        self._refused = refused
-        self._lost = lost
-        self._pages = pages
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
+        self._hall = Hall(dispatch, pages, pending, refused, lost, self._access, self._roles)
         self._tls: ssl.SSLContext | None = None
         self._certificate = b""  # digest of its files
-        self._http: list[Listener] = []
-        self._datagram: list[MiSocket] = []
-        self._fifo: MiFifo | None = None
-        self._stops: list[Callable[[], None]] = []
+        self._doors: list[Door] = []
 
     async def bind(self, config: Config) -> None:
         """Bind everything. Raises ConfigError that names key and address at fault."""
@@ -70,42 +60,18 @@ class Listeners:
         self._tls, self._certificate = server_context(mi), _digest(mi)
         with _blamed("roles:"):
             self._grant(mi)
-        for address in mi.http:
-            with _blamed("http"):
-                self._http += await open_listeners(address, self._tls)
-        for address in mi.datagram:
-            with _blamed("datagram"):
-                self._datagram.append(open_datagram(address, mi.unix_mode, mi.unix_group))
-        if mi.fifo is not None:
-            with _blamed("fifo"):
-                self._fifo = MiFifo(mi.fifo, mi.fifo_mode, mi.fifo_reply_dir, mi.unix_group)
+        for key, doors in DOORS.items():
+            with _blamed(key):
+                for door in doors(mi, self._hall, self._tls):
+                    self._doors.append(door)
+                    await door.bind()
 
-    async def serve(self, config: Config, nursery: trio.Nursery) -> None:
+    async def serve(self, nursery: trio.Nursery) -> None:
         """Answer from now on."""
-        mi = config.mi
-        if self._http:
-            limits = HttpLimits(max_body=min(mi.max_body, self._pending.largest))
-            serve = partial(
-                serve_mi_http,
-                root=mi.http_root,
-                limits=limits,
-                pages=self._pages,
-                pending=self._pending,
-                refused=self._refused,
-            )
-            server = await nursery.start(serve, self._http, self._dispatch, self._access)
-            self._stops.append(server.stop)
-        for listener in self._http:
-            scheme = "http" if self._tls is None else "https"
-            log.info("listening on %s://%s/%s", scheme, bound_address(listener), mi.http_root)
-        for socket in self._datagram:
-            await nursery.start(serve_mi_datagram, socket, self._dispatch, self._roles, self._pending, self._lost)
-            self._stops.append(socket.stop)
-            log.info("listening on %s", socket.name)
-        if self._fifo is not None:
-            await nursery.start(serve_mi_fifo, self._fifo, self._dispatch, self._roles, self._pending, self._lost)
-            self._stops.append(self._fifo.stop)
-            log.info("listening on fifo %s", mi.fifo)
+        for door in self._doors:
+            await door.serve(nursery)
+            for name in door.names():
+                log.info("listening on %s", name)
 
     def reload(self, config: Config) -> tuple[bool, list[str]]:
         """Take tokens, roles, networks and the certificate as they are configured now.
@@ -123,8 +89,8 @@ class Listeners:
                 self._certificate = _digest(config.mi)
             except ConfigError as exc:
                 faults.append(f"{exc}; the certificate from before stays in use")
-        if self._fifo is not None:
-            self._fifo.check()
+        for door in self._doors:
+            door.check()
         return self._certificate != before, faults
 
     def _grant(self, mi: MiSettings) -> None:
@@ -140,19 +106,13 @@ class Listeners:
 
     def close(self) -> None:
         """Close what was bound and is not served; twice is the same as once."""
-        for listener in self._http:
-            inner = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
-            assert isinstance(inner, trio.SocketListener)
-            inner.socket.close()
-        for socket in self._datagram:
-            socket.close()
-        if self._fifo is not None:
-            self._fifo.close()
+        for door in self._doors:
+            door.close()
 
     def stop(self) -> None:
         """Accept nothing new."""
-        for stop in self._stops:
-            stop()
+        for door in self._doors:
+            door.stop()
 
 
 def server_context(mi: MiSettings) -> ssl.SSLContext | None:

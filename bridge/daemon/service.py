@@ -109,7 +109,7 @@ class Service:
                 self._refusal = exc
                 outer.cancel_scope.cancel()
                 return
-            await self._listeners.serve(self._config, doors)
+            await self._listeners.serve(doors)
             outer.start_soon(self._parts.table.run)
             outer.start_soon(self._watchdog)
             outer.start_soon(self._keep_status)

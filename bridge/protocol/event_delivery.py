@@ -1,12 +1,14 @@
 """What it means that an event was delivered, or was not (contract 7.4).
 
-Owns the outcomes that a sender reports and the reasons by which drops are counted. Must not know queues or sockets.
+Owns what a sender is, the outcomes that it reports, and the reasons by which drops are counted. Must not know queues
+or sockets.
 
 Delivered: handed to the kernel (udp, unix, plain tcp) or answered (reliable tcp, mi). ``NotSent`` is tried again until
 the event is too old, ``EventRefused`` is final.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from bridge.errors import BridgeError
 from bridge.protocol.event_payload import Event
@@ -47,3 +49,20 @@ class Parcel:
     payload: bytes
     deadline: float
     sent: bool = False
+
+
+class Sender(Protocol):
+    """Contact with one reply socket, used by one task. Opens nothing before it is asked to send."""
+
+    def try_send(self, parcel: Parcel) -> bool:
+        """Deliver if that is possible without waiting; False if not. Raises Refused."""
+
+    async def send(self, parcel: Parcel, patience: float) -> None:
+        """One attempt: open what is not open, wait for writability, await an answer where there is one.
+
+        Takes ``patience`` seconds, or as long as the transport's own limits allow. Raises NotSent or Refused. May be
+        cancelled at any checkpoint, and has none once the parcel is delivered.
+        """
+
+    def close(self) -> None:
+        """Close what is open. Twice is the same as once; ``send`` would open anew."""

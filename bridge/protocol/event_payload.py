@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from bridge.errors import MalformedMessage
 from bridge.protocol import codec
-from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.reply_socket import KINDS, ReplySocket
 
 E_JANUS_EVENT = "E_JANUS_EVENT"
 E_JANUS_STATUS = "E_JANUS_STATUS"
@@ -42,11 +42,8 @@ class Encoding(NamedTuple):
 
 def encoding_of(socket: ReplySocket) -> Encoding:
     """The encoding that a socket wants."""
-    if socket.is_mi:
-        return Encoding("mi")
-    if socket.kind == "tcp":
-        return Encoding("reliable" if socket.reliable else "stream", socket.method)
-    return Encoding("datagram")
+    envelope = KINDS[socket.kind].envelope
+    return Encoding("reliable" if socket.reliable else envelope, socket.method)
 
 
 def janus_event(janus_id: str, janus_url: str, body: str) -> Params:

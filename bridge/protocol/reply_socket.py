@@ -8,26 +8,45 @@ Two sockets are the same when they match exactly. OpenSIPS compares host names a
 one only, so that ``udp:127.0.0.1:5000`` is taken for a present ``udp:127.0.0.10:5000``: a fault, not followed here.
 """
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Final, Literal, NamedTuple
 
 from bridge.protocol.host_port import bracketed, read_host_port
 
-SocketKind: TypeAlias = Literal["udp", "unix", "tcp", "mi:udp", "mi:unix"]
 
-_SOCKET = re.compile(r"(?P<kind>mi:udp|mi:unix|udp|unix|tcp):(?P<rest>.*)", re.DOTALL)
+class SocketKind(NamedTuple):
+    """``form`` is what stands behind the kind; ``envelope``, how an event is put into bytes for it (event_payload).
+    A METHOD in the form, and reliable sockets, are for streams alone. ``ipv6``: an IPv6 host may stand there.
+    """
+
+    form: Literal["HOST:PORT", "HOST:PORT[/METHOD]", "PATH"]
+    envelope: Literal["datagram", "stream", "mi"]
+    ipv6: bool = False
+
+
+# A row a kind. Who sends to it stands in transport/event_senders.py.
+KINDS: Final[Mapping[str, SocketKind]] = {
+    "udp": SocketKind("HOST:PORT", "datagram"),
+    "unix": SocketKind("PATH", "datagram"),
+    "tcp": SocketKind("HOST:PORT[/METHOD]", "stream"),
+    "mi:udp": SocketKind("HOST:PORT", "mi", ipv6=True),
+    "mi:unix": SocketKind("PATH", "mi"),
+}
+_FORMS = [f"{name}:{kind.form}" for name, kind in KINDS.items()]
+FORMS: Final = f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}"
 _MAX_PATH = 107  # bytes; sun_path holds 108 with the NUL that ends it
 _MAX_METHOD = 64  # bytes; OpenSIPS's MAX_EVENT_NAME, which a method stands in for
 
 
 @dataclass(frozen=True, slots=True)
 class ReplySocket:
-    """One destination of events. ``host`` is without brackets; ``path`` is absolute; ``method`` is empty or replaces
-    the event's name; ``reliable`` (tcp only, not part of the text) is event_stream's ``reliable_mode``.
+    """One destination of events. ``kind`` is a key of KINDS; ``host`` is without brackets; ``path`` is absolute;
+    ``method`` is empty or replaces the event's name; ``reliable`` (tcp only, not part of the text) is event_stream's
+    ``reliable_mode``.
     """
 
-    kind: SocketKind
+    kind: str
     host: str = ""
     port: int = 0
     path: str = ""
@@ -37,33 +56,31 @@ class ReplySocket:
     @classmethod
     def parse(cls, text: str, *, reliable: bool = False) -> "ReplySocket":
         """Read a socket. Raises ValueError with one line that names the part at fault."""
-        match = _SOCKET.fullmatch(text)
-        if match is None:
-            raise ValueError(
-                f"{text!r} is not udp:HOST:PORT, unix:PATH, tcp:HOST:PORT[/METHOD], mi:udp:HOST:PORT or mi:unix:PATH"
-            )
-        kind, rest = cast("SocketKind", match["kind"]), match["rest"]
-        if reliable and kind != "tcp":
+        name = next((name for name in KINDS if text.startswith(f"{name}:")), None)
+        if name is None:
+            raise ValueError(f"{text!r} is not {FORMS}")
+        kind, rest = KINDS[name], text[len(name) + 1 :]
+        if reliable and kind.envelope != "stream":
             raise ValueError(f"{text!r}: only a tcp: socket can be reliable")
-        if kind in ("unix", "mi:unix"):
-            return cls(kind, path=_path(text, rest))
+        if kind.form == "PATH":
+            return cls(name, path=_path(text, rest))
         method = ""
-        if kind == "tcp":
+        if kind.form == "HOST:PORT[/METHOD]":
             rest, _, method = rest.partition("/")
             if not method.isprintable() or len(method.encode()) > _MAX_METHOD:
                 raise ValueError(f"{text!r}: the method is unprintable or longer than {_MAX_METHOD} bytes")
-        if ":" in rest.rpartition(":")[0] and kind != "mi:udp":
+        if ":" in rest.rpartition(":")[0] and not kind.ipv6:
             raise ValueError(f"{text!r}: an IPv6 host works with mi:udp: only, as in OpenSIPS")
         try:
             host, port = read_host_port(rest)  # OpenSIPS lets a port beyond 65535 wrap around: never what is meant
         except ValueError as exc:
             raise ValueError(f"{text!r}: {exc}") from None
-        return cls(kind, host, port, method=method, reliable=reliable)
+        return cls(name, host, port, method=method, reliable=reliable)
 
     @property
     def is_mi(self) -> bool:
         """Whether events are raised inside an OpenSIPS rather than sent to a listener."""
-        return self.kind.startswith("mi:")
+        return KINDS[self.kind].envelope == "mi"
 
     def __str__(self) -> str:
         """The text as OpenSIPS lists it; ``parse`` of it gives the same socket (but for ``reliable``)."""

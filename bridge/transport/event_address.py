@@ -16,7 +16,7 @@ import trio
 
 from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.host_port import Network
-from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.reply_socket import KINDS, ReplySocket
 from bridge.transport.event_unix import UnixPaths
 from bridge.transport.resolver import Resolver
 
@@ -83,8 +83,8 @@ class Addresses:
 
     async def _look_up(self, socket: ReplySocket, look_up: _LookUp) -> list[tuple[int, SocketAddress]]:
         # IPv4 first, and alone where OpenSIPS has no other.
-        family = sockets.AF_UNSPEC if socket.kind == "mi:udp" else sockets.AF_INET
-        kind = sockets.SOCK_STREAM if socket.kind == "tcp" else sockets.SOCK_DGRAM
+        family = sockets.AF_UNSPEC if KINDS[socket.kind].ipv6 else sockets.AF_INET
+        kind = sockets.SOCK_STREAM if KINDS[socket.kind].envelope == "stream" else sockets.SOCK_DGRAM
         question = (socket.host, socket.port, family, kind)
         try:
             found = sockets.getaddrinfo(*question, flags=sockets.AI_NUMERICHOST)

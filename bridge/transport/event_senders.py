@@ -3,25 +3,26 @@
 Owns this choice alone. Must not know how any of them sends.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final
 
+from bridge.protocol.event_delivery import Sender
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_datagram import UdpSender, UnixSender
 from bridge.transport.event_mi import MiSender
 from bridge.transport.event_stream import StreamSender
 
-EventSender: TypeAlias = UdpSender | UnixSender | StreamSender | MiSender
+# A row for each of protocol.reply_socket.KINDS.
+SENDERS: Final[Mapping[str, Callable[[ReplySocket, Addresses], Sender]]] = {
+    "udp": UdpSender,
+    "unix": UnixSender,
+    "tcp": StreamSender,
+    "mi:udp": MiSender,
+    "mi:unix": MiSender,
+}
 
 
-def open_sender(socket: ReplySocket, addresses: Addresses) -> EventSender:
+def open_sender(socket: ReplySocket, addresses: Addresses) -> Sender:
     """A sender for a socket; it opens nothing before it sends."""
-    match socket.kind:
-        case "udp":
-            return UdpSender(socket, addresses)
-        case "unix":
-            return UnixSender(socket, addresses)
-        case "tcp":
-            return StreamSender(socket, addresses)
-        case "mi:udp" | "mi:unix":
-            return MiSender(socket, addresses)
+    return SENDERS[socket.kind](socket, addresses)

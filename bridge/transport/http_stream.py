@@ -58,6 +58,11 @@ def bound_address(listener: Listener) -> str:
     return f"{bracketed(host)}:{port}"
 
 
+def close_listener(listener: Listener) -> None:
+    """Close it, whether it is served or not; twice is the same as once."""
+    listening_socket(listener).close()
+
+
 def listening_socket(listener: Listener) -> trio.socket.SocketType:
     """The socket under a listener."""
     inner = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener

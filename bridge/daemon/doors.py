@@ -1,0 +1,178 @@
+"""The MI's ways in: a row a transport.
+
+Owns what each needs of ``[mi]``, how it is bound, and what the log calls it. Must not know methods. A new transport is
+a file in transport/, a door here, and its row in ``DOORS``.
+"""
+
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+import trio
+
+from bridge.config import MiSettings
+from bridge.protocol.budget import Budget
+from bridge.protocol.jsonrpc import Dispatch
+from bridge.transport.http_access import Access
+from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_stream import Listener, bound_address, close_listener, open_listeners
+from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
+from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
+from bridge.transport.mi_http import Page, Refused, serve_mi_http
+from bridge.transport.peer_roles import PeerRoles
+
+
+class Hall(NamedTuple):
+    """What all doors lead to. ``pending`` is the budget of requests; ``refused(who, reason)`` is called for each that
+    no method sees, ``lost`` for each answer that does not reach its caller; ``access`` judges HTTP clients, ``roles``
+    the senders of datagrams and lines.
+    """
+
+    dispatch: Dispatch
+    pages: Mapping[str, Page]
+    pending: Budget
+    refused: Refused
+    lost: Callable[[], None]
+    access: Access
+    roles: PeerRoles
+
+
+class Door(Protocol):
+    """``bind``, then ``serve``; ``close`` what is not served."""
+
+    async def bind(self) -> None:
+        """Raises ConfigError that names the address at fault; what is bound by then, ``close`` closes."""
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        """Answer from now on, in this nursery."""
+
+    def names(self) -> Iterable[str]:
+        """What is listened on, for the log."""
+
+    def check(self) -> None:
+        """A reload: see that what stands in the file system is still there."""
+
+    def stop(self) -> None:
+        """Accept nothing new; ``serve``'s tasks end when the requests in flight are answered."""
+
+    def close(self) -> None:
+        """Close what was bound; twice is the same as once."""
+
+
+class HttpDoor:
+    """All HTTP listeners, which share one server and its limits."""
+
+    def __init__(self, mi: MiSettings, hall: Hall, tls: ssl.SSLContext | None) -> None:
+        self._mi = mi
+        self._hall = hall
+        self._tls = tls
+        self._listeners: list[Listener] = []
+        self._stop: Callable[[], None] | None = None
+
+    async def bind(self) -> None:
+        for address in self._mi.http:
+            self._listeners += await open_listeners(address, self._tls)
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        hall = self._hall
+        limits = HttpLimits(max_body=min(self._mi.max_body, hall.pending.largest))
+        serve = partial(
+            serve_mi_http,
+            root=self._mi.http_root,
+            limits=limits,
+            pages=hall.pages,
+            pending=hall.pending,
+            refused=hall.refused,
+        )
+        server = await nursery.start(serve, self._listeners, hall.dispatch, hall.access)
+        self._stop = server.stop
+
+    def names(self) -> Iterator[str]:
+        scheme = "http" if self._tls is None else "https"
+        for listener in self._listeners:
+            yield f"{scheme}://{bound_address(listener)}/{self._mi.http_root}"
+
+    def check(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        if self._stop is not None:
+            self._stop()
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            close_listener(listener)
+
+
+class DatagramDoor:
+    """One UDP or unix socket."""
+
+    def __init__(self, address: str, mi: MiSettings, hall: Hall) -> None:
+        self._address = address
+        self._mi = mi
+        self._hall = hall
+        self._socket: MiSocket | None = None
+
+    async def bind(self) -> None:
+        self._socket = open_datagram(self._address, self._mi.unix_mode, self._mi.unix_group)
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        hall = self._hall
+        await nursery.start(serve_mi_datagram, self._socket, hall.dispatch, hall.roles, hall.pending, hall.lost)
+
+    def names(self) -> Iterator[str]:
+        if self._socket is not None:
+            yield self._socket.name
+
+    def check(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        if self._socket is not None:
+            self._socket.stop()
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+class FifoDoor:
+    """The FIFO."""
+
+    def __init__(self, path: str, mi: MiSettings, hall: Hall) -> None:
+        self._path = path
+        self._mi = mi
+        self._hall = hall
+        self._fifo: MiFifo | None = None
+
+    async def bind(self) -> None:
+        mi = self._mi
+        self._fifo = MiFifo(self._path, mi.fifo_mode, mi.fifo_reply_dir, mi.unix_group)
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        hall = self._hall
+        await nursery.start(serve_mi_fifo, self._fifo, hall.dispatch, hall.roles, hall.pending, hall.lost)
+
+    def names(self) -> Iterator[str]:
+        yield f"fifo {self._path}"
+
+    def check(self) -> None:
+        if self._fifo is not None:
+            self._fifo.check()
+
+    def stop(self) -> None:
+        if self._fifo is not None:
+            self._fifo.stop()
+
+    def close(self) -> None:
+        if self._fifo is not None:
+            self._fifo.close()
+
+
+# The key of [mi] that asks for it -> the doors that are configured.
+DOORS: Final[Mapping[str, Callable[[MiSettings, Hall, ssl.SSLContext | None], Iterable[Door]]]] = {
+    "http": lambda mi, hall, tls: [HttpDoor(mi, hall, tls)] if mi.http else [],
+    "datagram": lambda mi, hall, tls: [DatagramDoor(address, mi, hall) for address in mi.datagram],
+    "fifo": lambda mi, hall, tls: [] if mi.fifo is None else [FifoDoor(mi.fifo, mi, hall)],
+}

@@ -1,0 +1,79 @@
+"""The MI's ways in: bound, served, stopped and closed by one table."""
+
+import logging
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trio
+
+from bridge.config import Config, load
+from bridge.config.settings import TABLE
+from bridge.daemon.doors import DOORS
+from bridge.daemon.listeners import Listeners
+from bridge.errors import ConfigError
+from bridge.protocol.budget import Budget
+from bridge.protocol.caller import Caller
+
+
+async def echo(body: bytes, caller: Caller) -> bytes | None:
+    return body
+
+
+def listeners() -> Listeners:
+    return Listeners(echo, {}, Budget(2**26), lambda: None, lambda who, reason: None, lambda: None)
+
+
+def config(folder: Path, **mi: object) -> Config:
+    options = [f'state.dir="{folder}"', *(f"mi.{key}={value!r}" for key, value in mi.items())]
+    return load(None, options, {})
+
+
+def everything(folder: Path) -> Mapping[str, object]:
+    return {
+        "http": ["127.0.0.1:0", "127.0.0.1:0"],
+        "datagram": ["udp:127.0.0.1:0", f"unix:{folder}/mi.sock"],
+        "fifo": f"{folder}/fifo",
+    }
+
+
+def test_every_row_is_asked_for_by_a_key_of_its_name() -> None:
+    assert set(DOORS) <= set(TABLE["mi"])
+
+
+async def test_all_are_served_and_end_when_stopped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bridge.mi")
+    made = listeners()
+    await made.bind(config(tmp_path, **everything(tmp_path)))
+    async with trio.open_nursery() as nursery:
+        await made.serve(nursery)
+        said = [message.removeprefix("listening on ") for message in caplog.messages]
+        assert [name.partition(":")[0] for name in said] == ["http", "http", "udp", "unix", f"fifo {tmp_path}/fifo"]
+        http = await trio.open_tcp_stream("127.0.0.1", int(said[0].split(":")[2].partition("/")[0]))
+        await http.aclose()
+        made.stop()
+    made.close()
+    made.close()
+
+
+async def test_what_cannot_be_bound_is_blamed_on_its_key(tmp_path: Path) -> None:
+    (tmp_path / "fifo").write_text("a file")
+    made = listeners()
+    with pytest.raises(ConfigError, match=r"^\[mi\] fifo "):
+        await made.bind(config(tmp_path, **everything(tmp_path)))
+    made.close()
+    assert not (tmp_path / "mi.sock").exists()
+
+
+async def test_a_listener_that_fails_leaves_no_other_open(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = f"127.0.0.1:{taken.getsockname()[1]}"
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            free = f"127.0.0.1:{other.getsockname()[1]}"
+        made = listeners()
+        with pytest.raises(ConfigError, match=rf"^\[mi\] http {busy}: "):
+            await made.bind(config(tmp_path, http=[free, busy]))
+        made.close()
+    for listener in await trio.open_tcp_listeners(int(free.partition(":")[2]), host="127.0.0.1"):
+        await listener.aclose()
