@@ -33,6 +33,6 @@ class Keeper:
             return
         for session in sessions:
             if session.session_id is not None:
-                record = SavedSession(session.session_id, session.managed)
-                self._save(old, record._replace(ended=True))
+                record = SavedSession(session.session_id, session.managed, handles=tuple(session.handles.items()))
+                self._save(old, record._replace(ended=True, handles=()))
                 self._save(gateway, record)

@@ -47,11 +47,15 @@ SESSION_TABLE: dict[tuple[SessionState, SessionStep], SessionState] = {
 
 
 class SavedSession(NamedTuple):
-    """A session in plain values: what the next bridge process needs to claim it or to remember its end."""
+    """A session in plain values: what the next bridge process needs to claim it or to remember its end.
+
+    ``handles``: their ids and plugins. Where one is saved, those that are news; None: that one is gone.
+    """
 
     session_id: int
     managed: bool
     ended: bool = False
+    handles: tuple[tuple[int, str | None], ...] = ()
 
 
 @dataclass(slots=True, eq=False)

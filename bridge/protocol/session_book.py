@@ -79,15 +79,18 @@ class SessionBook:
     def _restore(self, record: SavedSession) -> None:
         if record.ended:
             self._remember(record.session_id)
-        elif record.managed:
-            session = JanusSession.adrift(record.session_id, managed=True)
-            if self.managed.session_id is None:
-                self.managed = session
-            else:
-                self._former[record.session_id] = session
-            self._managed_ids.add(record.session_id)
+            return
+        session = JanusSession.adrift(record.session_id, managed=record.managed)
+        session.handles.update(record.handles)
+        self._handles += len(session.handles)
+        if not record.managed:
+            self._further[record.session_id] = session
+            return
+        if self.managed.session_id is None:
+            self.managed = session
         else:
-            self._further[record.session_id] = JanusSession.adrift(record.session_id, managed=False)
+            self._former[record.session_id] = session
+        self._managed_ids.add(record.session_id)
 
     def __iter__(self) -> Iterator[JanusSession]:
         yield self.managed
@@ -311,6 +314,14 @@ class SessionBook:
                 return
             self._handles += 1
         session.handles[handle_id] = None if plugin is None else plugin[:MAX_PLUGIN]
+        if plugin is not None:
+            self._save_handle(session, handle_id)
+
+    def _save_handle(self, session: JanusSession, handle_id: int) -> None:
+        """For a process that claims the session: what the handle's plugin is, or that it is gone."""
+        if session.session_id is not None:
+            handle = (handle_id, session.handles.get(handle_id))
+            self._save(SavedSession(session.session_id, session.managed, handles=(handle,)))
 
     def detached(
         self, session_id: int | None, handle_id: int | None, reason: str = BY_CALLER, transaction: str | None = None
@@ -320,6 +331,8 @@ class SessionBook:
         if session is not None and handle_id in session.handles:
             plugin = session.handles.pop(handle_id)
             self._handles -= 1
+            if plugin is not None:
+                self._save_handle(session, handle_id)
             self._note(Happening("handle_detached", session_id, handle_id, plugin, reason, transaction))
 
     def hung_up(self, session_id: int | None, handle_id: int | None, reason: str) -> None:

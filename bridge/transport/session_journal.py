@@ -4,17 +4,19 @@ Owns ``sessions.jsonl`` in the state directory: a line for each session made and
 happens, so that a SIGKILL loses nothing that was written; rewritten without what is over at each start. 0600: a session
 id is a capability. Must not know links. The file is written by one task in a worker thread: a disk that hangs must not
 stop the event loop, and a disk that is full is logged, not fatal (the sessions live on; only their claim by the next
-process fails).
+process fails). What is new of handles waits a little, so that many are one write: without it the next process knows
+their plugins a bit later (contract 5.6).
 """
 
 import json
 import logging
 import os
+import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import trio
 
@@ -33,6 +35,7 @@ GatewayKey: TypeAlias = tuple[str, str]  # janus_id, janus_url as in the table
 JournalRow: TypeAlias = tuple[GatewayKey, SavedSession]
 _FILE_MAX = 256 << 20  # bytes; REWRITE_AFTER lines of 2 KB
 REWRITE_AFTER = 100_000  # lines appended by one process
+HANDLES_WAIT = 0.1  # seconds that what is new of handles may wait
 LAST_WRITE = 2.0  # seconds for it when the bridge stops
 
 
@@ -42,16 +45,37 @@ class _Sessions:
 
     alive: dict[int, SavedSession] = field(default_factory=dict)
     ended: OrderedDict[int, SavedSession] = field(default_factory=OrderedDict)
+    handles: dict[int, dict[int, str]] = field(default_factory=dict)  # plugins by handle of those alive
 
     def note(self, session: SavedSession) -> None:
+        if session.handles:
+            self._note_handles(session)
+            if session.session_id in self.alive:
+                return
         self.alive.pop(session.session_id, None)  # so that the order is that of the last word about each
         self.ended.pop(session.session_id, None)
         if not session.ended:
-            self.alive[session.session_id] = session
-        elif not session.managed:  # an ended one nobody has to remember: callers' ids are those of further sessions
+            self.alive[session.session_id] = session._replace(handles=())
+            return
+        self.handles.pop(session.session_id, None)
+        if not session.managed:  # an ended one nobody has to remember: callers' ids are those of further sessions
             self.ended[session.session_id] = session
             if len(self.ended) > REMEMBERED:
                 self.ended.popitem(last=False)
+
+    def _note_handles(self, session: SavedSession) -> None:
+        plugins = self.handles.setdefault(session.session_id, {})
+        for handle_id, plugin in session.handles:
+            if plugin is None:
+                plugins.pop(handle_id, None)
+            else:
+                plugins[handle_id] = plugin
+
+    def whole(self) -> Iterator[SavedSession]:
+        """All that is known, the ended ones first."""
+        yield from self.ended.values()
+        for session_id, session in self.alive.items():
+            yield session._replace(handles=tuple(self.handles.get(session_id, {}).items()))
 
 
 class SessionJournal:
@@ -62,6 +86,7 @@ class SessionJournal:
         self._sessions: dict[GatewayKey, _Sessions] = {}
         self._unwritten: list[JournalRow] = []
         self._filled = AutoResetEvent()
+        self._urgent = AutoResetEvent()  # more than handles
         self._limiter = trio.CapacityLimiter(1)  # a write that was abandoned still goes before the next one
         self._lines = 0
         self._trouble = Throttle()
@@ -87,7 +112,8 @@ class SessionJournal:
             session_id = member_id(row["session_id"])
             if session_id is None:
                 return False
-            self._note(key, SavedSession(session_id, bool(row["managed"]), bool(row["ended"])))
+            handles = tuple(map(_handle, row.get("handles", ())))
+            self._note(key, SavedSession(session_id, bool(row["managed"]), bool(row["ended"]), handles))
         except (ValueError, KeyError, TypeError, RecursionError):
             return False
         return True
@@ -96,30 +122,29 @@ class SessionJournal:
         self._sessions.setdefault(key, _Sessions()).note(session)
 
     def _all(self) -> list[JournalRow]:
-        rows: list[JournalRow] = []
-        for key, sessions in self._sessions.items():
-            rows += [(key, session) for session in sessions.ended.values()]
-            rows += [(key, session) for session in sessions.alive.values()]
-        return rows
+        return [(key, session) for key, sessions in self._sessions.items() for session in sessions.whole()]
 
     def saved(self, gateway: Gateway) -> tuple[SavedSession, ...]:
         """What is known of a gateway's sessions, ended ones included."""
-        sessions = self._sessions.get((gateway.janus_id, gateway.janus_url), _Sessions())
-        return (*sessions.ended.values(), *sessions.alive.values())
+        return tuple(self._sessions.get((gateway.janus_id, gateway.janus_url), _Sessions()).whole())
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
-        """Keep a session, or its end."""
+        """Keep a session, what is new of its handles, or its end."""
         key = (gateway.janus_id, gateway.janus_url)
         self._note(key, session)
         if len(self._unwritten) < REWRITE_AFTER:  # behind a disk that hangs; then the whole file is due anyway
             self._unwritten.append((key, session))
         self._filled.set()
+        if not session.handles:
+            self._urgent.set()
 
     async def run(self) -> None:
         """Write until cancelled; what is still unwritten then is written before this returns."""
         try:
             while True:
                 await self._filled.wait()
+                with trio.move_on_after(HANDLES_WAIT):
+                    await self._urgent.wait()
                 await self._write()
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE) as patience:
@@ -162,6 +187,16 @@ def _append(path: Path, data: bytes) -> None:
             view = view[file.write(view) or 0 :]
 
 
+def _handle(row: Any) -> tuple[int, str | None]:
+    """Raises ValueError, TypeError."""
+    handle_id, plugin = row
+    if member_id(handle_id) is None or not isinstance(plugin, str | None):
+        raise ValueError
+    return handle_id, None if plugin is None else sys.intern(plugin)
+
+
 def _line(key: GatewayKey, session: SavedSession) -> str:
     row = {"janus_id": key[0], "janus_url": key[1], **session._asdict()}
+    if not session.handles:
+        del row["handles"]
     return json.dumps(row, separators=(",", ":")) + "\n"

@@ -136,17 +136,25 @@ async def test_one_janus_with_both_kinds_of_ids(janus_factory: Callable[..., Jan
             assert listed["plugindata"]["data"]["participants"][0]["id"] == "4915112345678"
 
 
-async def test_a_handle_of_the_last_process_is_known_by_its_first_answer(janus_factory: Callable[..., Janus]) -> None:
+async def test_a_handle_of_the_last_process_keeps_its_types(janus_factory: Callable[..., Janus]) -> None:
+    """Of a process that did not save its plugin it is known from the first answer on."""
     server = janus_factory(reclaim_session_timeout=30)
     before = LinkBed()
     async with running(before, {"gw": server.url}):
         await before.ready()
         handle = await before.attach(VIDEOROOM)
+        other = await before.attach(VIDEOROOM)
+        gone = await before.attach(VIDEOROOM)
+        await before.ask({"janus": "detach", "handle_id": gone})
+    [saved] = before.saved["gw", server.url].values()
+    assert dict(saved.handles) == {int(handle): VIDEOROOM, int(other): VIDEOROOM}
+    before.saved["gw", server.url] = {saved.session_id: saved._replace(handles=saved.handles[:1])}
     async with running(LinkBed(saved=before.saved), {"gw": server.url}) as bed:
         await bed.ready()
         body = {"request": "create", "bitrate": WIDE}
-        assert WRONG_TYPE.search((await bed.message(handle, body))["plugindata"]["data"]["error"])
         assert (await bed.message(handle, body))["plugindata"]["data"]["videoroom"] == "created"
+        assert WRONG_TYPE.search((await bed.message(other, body))["plugindata"]["data"]["error"])
+        assert (await bed.message(other, body))["plugindata"]["data"]["videoroom"] == "created"
 
 
 def test_what_is_configured_for_a_gateway_wins_over_what_is_for_all() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bridge.protocol.janus import MAX_PLUGIN
+from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import MAX_HANDLES
 from tests.support.session_bed import FURTHER, MANAGED, STRANGE, Bed
 
@@ -31,6 +32,24 @@ def test_handles_come_and_go(bed: Bed) -> None:
     bed.book.detached(MANAGED, 2)
     bed.book.detached(MANAGED, 2)
     assert handles == {1: "janus.plugin.echotest"}
+
+
+def test_plugins_are_saved_and_known_to_the_next_process(bed: Bed) -> None:
+    attached(bed, 1, "janus.plugin.echotest")
+    attached(bed, 2, None)
+    bed.book.adopt(FURTHER, 1)
+    attached(bed, 3, "janus.plugin.sip", FURTHER)
+    bed.book.detached(MANAGED, 1)
+    managed = SavedSession(MANAGED, managed=True)
+    assert [session for session in bed.saves if session.handles] == [
+        managed._replace(handles=((1, "janus.plugin.echotest"),)),
+        SavedSession(FURTHER, managed=False, handles=((3, "janus.plugin.sip"),)),
+        managed._replace(handles=((1, None),)),
+    ]
+    other = Bed(managed._replace(handles=((4, "janus.plugin.sip"),)), live=False)
+    assert other.book.plugin_of(None, 4) == "janus.plugin.sip"
+    assert other.book.managed.handles == {4: "janus.plugin.sip"}
+    assert other.saves == []
 
 
 def test_plugin_is_learnt_later(bed: Bed) -> None:

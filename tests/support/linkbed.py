@@ -109,7 +109,12 @@ class LinkBed:
         self._tell()
 
     def _save(self, gateway: Gateway, session: SavedSession) -> None:
-        self.saved.setdefault((gateway.janus_id, gateway.janus_url), {})[session.session_id] = session
+        saved = self.saved.setdefault((gateway.janus_id, gateway.janus_url), {})
+        before = saved.get(session.session_id)
+        if before is not None and session.handles:
+            plugins = dict(before.handles) | dict(session.handles)
+            session = before._replace(handles=tuple((one, plugin) for one, plugin in plugins.items() if plugin))
+        saved[session.session_id] = session
 
     def _tell(self) -> None:
         self._changed.set()

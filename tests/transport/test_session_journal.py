@@ -1,13 +1,16 @@
 """The sessions of the last process, on disk (contract 5.3, 5.7, 6.4)."""
 
+import json
 import os
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import REMEMBERED
 from bridge.transport import session_journal
 from tests.support.deadlines import in_time
@@ -47,6 +50,51 @@ def test_sessions_belong_to_a_janus_id_and_a_url(path: Path) -> None:
 def test_ended_managed_session_is_forgotten(path: Path) -> None:
     write(loaded(path), managed(1), managed(1, ended=True), managed(2))
     assert loaded(path).saved(GATEWAY) == (managed(2),)
+
+
+def handles(session: SavedSession, *news: tuple[int, str | None]) -> SavedSession:
+    return session._replace(handles=news)
+
+
+def test_handles_are_kept_with_their_session_and_leave_the_order_alone(path: Path) -> None:
+    journal = loaded(path)
+    write(journal, managed(1), managed(2), further(3), handles(managed(1), (11, "sip")), handles(managed(2), (21, "x")))
+    write(journal, handles(managed(1), (12, "echo"), (11, None)), further(3), handles(further(3), (31, "y")))
+    write(journal, further(3, ended=True), handles(managed(2), (22, None)), managed(2))
+    known = (further(3, ended=True), handles(managed(1), (12, "echo")), handles(managed(2), (21, "x")))
+    for _ in range(2):  # what was appended, and then what was written anew
+        assert loaded(path).saved(GATEWAY) == known
+    assert count(path) == 3
+
+
+@pytest.mark.parametrize("handle", [5, [5], ["5", "p"], [5, 6], [-1, "p"], {"5": "p"}, "ab"])
+def test_a_line_with_a_damaged_handle_is_skipped(path: Path, handle: object) -> None:
+    line = {"janus_id": "gw", "janus_url": GATEWAY.janus_url, "session_id": 1, "managed": True, "ended": False}
+    path.write_text("".join(json.dumps(line | more) + "\n" for more in ({}, {"handles": [[7, "p"], handle]})))
+    assert loaded(path).saved(GATEWAY) == (managed(1),)
+
+
+def test_news_of_many_handles_are_one_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a session waits for none of them."""
+    journal = loaded(path)
+    writes: list[int] = []
+    monkeypatch.setattr(session_journal, "_append", lambda _path, data: writes.append(data.count(b"\n")))
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.run)
+            for handle_id in range(10):
+                journal.save(GATEWAY, handles(managed(1), (handle_id, "p")))
+                await trio.testing.wait_all_tasks_blocked()
+            assert writes == []
+            journal.save(GATEWAY, managed(2))
+            with in_time(2):
+                while not writes:  # noqa: ASYNC110 - a thread
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert writes[0] == 11
 
 
 def test_any_janus_id_survives(path: Path) -> None:
