@@ -20,11 +20,13 @@ from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import Table
 from bridge.protocol.budget import Budget
+from bridge.protocol.history import Happening
 from bridge.protocol.session import JanusSession, shorten
 from bridge.protocol.snapshot import (
     MOST_SESSIONS,
     BudgetSnapshot,
     GatewaySnapshot,
+    HistorySnapshot,
     Room,
     SessionSnapshot,
     Snapshot,
@@ -33,6 +35,8 @@ from bridge.protocol.snapshot import (
 )
 
 log = logging.getLogger("bridge")
+
+NEWEST = 10  # entries of a gateway's history that are shown with it
 
 
 class Budgets(NamedTuple):
@@ -198,4 +202,18 @@ def _gateway(link: JanusLink) -> GatewaySnapshot:
         command_rate=tally.command_rate,
         event_rate=tally.event_rate,
         serving_url=None if link.serving is None else link.serving.shown_url,
+        history=[_entry(*entry) for entry in link.history.newest(NEWEST)],
+    )
+
+
+def _entry(when: float, happening: Happening) -> HistorySnapshot:
+    return HistorySnapshot(
+        when,
+        happening.what,
+        "" if happening.session_id is None else shorten(happening.session_id),
+        happening.handle_id,
+        happening.plugin or "",
+        happening.reason,
+        happening.transaction or "",
+        len(happening.handles),
     )

@@ -5,6 +5,7 @@ Owns the words, and how much is remembered. Must not know the clock (``now`` is 
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 LENGTH: Final = 256  # entries of a gateway; a thousand busy gateways keep some 50 MiB
@@ -62,6 +63,10 @@ class History:
     def __iter__(self) -> Iterator[tuple[float, Happening]]:
         """The oldest first."""
         return iter(list(self._entries))
+
+    def newest(self, most: int) -> Iterator[tuple[float, Happening]]:
+        """The last entries, the newest first."""
+        return islice(reversed(self._entries), most)
 
     def of(self, handle_id: int) -> Iterator[tuple[float, Happening]]:
         """What concerns one handle: its own entries, the end of its session, and the connection meanwhile."""

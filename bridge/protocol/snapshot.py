@@ -44,13 +44,29 @@ class SessionSnapshot(NamedTuple):
     plugins: Mapping[str, int]
 
 
+class HistorySnapshot(NamedTuple):
+    """One entry of a gateway's history, as in ``protocol/history.py``. ``when`` in unix seconds; ``session`` is
+    shortened, "" where it is about none; ``handles``: how many ended with it. Reason and transaction may be any text.
+    """
+
+    when: float
+    what: str
+    session: str
+    handle_id: int | None
+    plugin: str
+    reason: str
+    transaction: str
+    handles: int
+
+
 class GatewaySnapshot(NamedTuple):
     """One gateway. ``state`` is one of STATES, ``since`` in unix seconds, ``rtt`` (of the last keepalive) in seconds.
 
     Rates are a second. ``buckets`` are the answers by BUCKETS, not summed up, and one more for those that took longer;
     ``seconds`` is the time that all these answers took. ``last_error`` may hold any text that Janus sent.
     ``sessions`` are the first MOST_SESSIONS of ``session_count``.
-    ``serving_url``: where the connection in service leads, while the row says another URL.
+    ``serving_url``: where the connection in service leads, while the row says another URL. ``history``: its last
+    entries, the newest first.
     """
 
     janus_id: str
@@ -72,6 +88,7 @@ class GatewaySnapshot(NamedTuple):
     command_rate: float
     event_rate: float
     serving_url: str | None = None
+    history: Sequence[HistorySnapshot] = ()
 
 
 class SubscriberSnapshot(NamedTuple):

@@ -11,7 +11,7 @@ from bridge.core.commands_core import Process
 from bridge.core.environment import LinkSettings
 from bridge.core.event_sender import QueueLimits
 from bridge.core.evi import EventInterface
-from bridge.core.metrics import Budgets, MetricsCollector
+from bridge.core.metrics import NEWEST, Budgets, MetricsCollector
 from bridge.core.registry import LinkRegistry
 from bridge.core.table import Table
 from bridge.errors import BridgeError, TableUnavailable
@@ -21,6 +21,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.event_delivery import NotSent, Parcel
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.session import shorten
 from bridge.protocol.snapshot import OUTCOMES, GatewaySnapshot, Room, TableSnapshot
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed, running
@@ -204,3 +205,15 @@ async def test_a_budget_that_had_no_room_is_logged_once_a_look(caplog: pytest.Lo
         office.metrics._sample(1.0)
     assert caplog.messages[-1:] == ["[mi] pending_bytes: no room 3 times; 1000 bytes are held"]
     assert sum("no room" in message for message in caplog.messages) == 1
+
+
+async def test_a_gateway_has_its_newest_history_without_whole_session_ids(janus: Janus) -> None:
+    async with running(LinkBed(), {"gw": janus.url}) as bed:
+        office = Office(bed)
+        link = await bed.ready()
+        handles = [await bed.attach(GEN, transaction=f"t{n}") for n in range(NEWEST)]
+        history = office.gateway().history
+        assert [(one.handle_id, one.transaction) for one in history] == [
+            (int(handle), f"t{n}") for n, handle in reversed(list(enumerate(handles)))
+        ]
+        assert {one.session for one in history} == {shorten(link.book.managed.session_id)}

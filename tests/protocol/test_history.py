@@ -9,6 +9,7 @@ def test_the_oldest_make_room() -> None:
         history.add(float(number), Happening("handle_attached", 1, number))
     assert len(history) == LENGTH
     assert next(iter(history))[0] == 3.0
+    assert [when for when, _ in history.newest(2)] == [LENGTH + 2.0, LENGTH + 1.0]
 
 
 def test_a_handles_own_entries_and_what_happened_around_it() -> None:

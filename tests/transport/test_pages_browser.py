@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from bridge.protocol.snapshot import SessionSnapshot, Snapshot
+from bridge.protocol.snapshot import HistorySnapshot, SessionSnapshot, Snapshot
 from bridge.transport.http_access import Access
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages import pages
@@ -162,8 +162,10 @@ async def test_what_is_open_and_focused_stays_so(tab: Tab, site: Site) -> None:
     await tab.evaluate(f"{row_of('gw1')}.querySelector('summary').focus()")
     await tab.evaluate(f"{row_of('gw1')}.querySelector('details').open = true")
     session = SessionSnapshot("99...", True, {"janus.plugin.sip": 7})
-    site.show(gateway("gw1", sessions=[session]), gateway("gw2"))
+    ended = HistorySnapshot(0.0, "hangup", "99...", 5, "", "ICE failed", "", 0)
+    site.show(gateway("gw1", sessions=[session], history=[ended]), gateway("gw2"))
     await refresh(tab)
+    assert not await tab.evaluate(f"{row_of('gw1')}.querySelector('details.history').open")
     assert await tab.evaluate(f"{row_of('gw1')}.textContent.includes('7 sip')")
     assert await tab.evaluate(f"{row_of('gw1')}.querySelector('details').open")
     assert not await tab.evaluate(f"{row_of('gw2')}.querySelector('details').open")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.protocol.snapshot import SessionSnapshot, Snapshot, TableSnapshot
+from bridge.protocol.snapshot import HistorySnapshot, SessionSnapshot, Snapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.status import StatusPage
 from tests.support.snapshots import NOW, figures, gateway, subscriber
@@ -65,13 +65,24 @@ async def rows(given: Snapshot) -> list[list[str]]:
     return [row for row in (await read(given)).rows if row[0] not in ("Gateway", "Socket")]
 
 
+def entry(text: str, **changes: Any) -> HistorySnapshot:
+    """The end of a handle, with this text wherever one may come from outside."""
+    made = HistorySnapshot(NOW - 60, "handle_detached", "7351...", 5, f"janus.plugin.{text}", text, text, 0)
+    return made._replace(**changes)
+
+
 async def test_nothing_from_outside_has_a_meaning() -> None:
     everywhere: dict[str, Any] = {
         "janus_url": HOSTILE,
         "last_error": HOSTILE,
         "sessions": [SessionSnapshot("1234...", True, {HOSTILE: 1})],
+        "history": [entry(HOSTILE)],
     }
-    tame = figures([gateway("a", last_error="e")], [subscriber("s")], table=TableSnapshot("fresh", 1.0, "e", True))
+    tame = figures(
+        [gateway("a", last_error="e", history=[entry("e")])],
+        [subscriber("s")],
+        table=TableSnapshot("fresh", 1.0, "e", True),
+    )
     wild = figures(
         [gateway(HOSTILE, **everywhere)], [subscriber(HOSTILE)], table=TableSnapshot("fresh", 1.0, HOSTILE, True)
     )
@@ -145,6 +156,21 @@ async def test_a_gateway() -> None:
         "2",
         "Janus is silent",
     ]
+
+
+async def test_the_history_of_a_gateway_folds_out_of_its_row() -> None:
+    lost = HistorySnapshot(NOW, "session_lost", "7351...", None, "", "Janus no longer knows it", "", 14)
+    begin = HistorySnapshot(NOW - 99, "connected", "", None, "", "", "", 0)
+    reader = await read(figures([gateway(history=[lost, entry("sip"), begin])]))
+    assert reader.rows[1][-1] == (
+        "History"
+        "2026-11-22T16:00:00Z session_lost, session 7351..., 14 handles: Janus no longer knows it"
+        "2026-11-22T15:59:00Z handle_detached, session 7351..., handle 5 (sip), transaction sip: sip"
+        "2026-11-22T15:58:21Z connected"
+    )
+    folded = [attributes for tag, attributes in reader.elements if tag == "details"]
+    assert [attributes["class"] for attributes in folded] == ["sessions", "history"]
+    assert not any("open" in attributes for attributes in folded)
 
 
 async def test_trouble_comes_first() -> None:

@@ -12,7 +12,7 @@
   let timer = 0; // stands still while nobody looks
   let busy = false;
 
-  const key = (node) => node.closest("tr").dataset.key;
+  const key = (node) => `${node.closest("details").className} ${node.closest("tr").dataset.key}`;
   const details = (part) => [...part.querySelectorAll("details")];
 
   function say(text, isBad) {

@@ -7,7 +7,7 @@ has its column's name in ``data-label``, and every part its role (CSS that lays 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bridge.protocol.snapshot import GatewaySnapshot, SessionSnapshot, SubscriberSnapshot
+from bridge.protocol.snapshot import GatewaySnapshot, HistorySnapshot, SessionSnapshot, SubscriberSnapshot
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
 from bridge.transport.pages.humanize import count, duration, iso, plural, rate, short_time, size
@@ -88,7 +88,7 @@ def _gateway(gateway: GatewaySnapshot, now: float) -> Html:
         _cell("Reconnects", count(gateway.reconnects)),
         _cell(
             "Last error",
-            visible(gateway.last_error or ""),
+            joined(visible(gateway.last_error or ""), _history(gateway.history)),
             class_="words" if gateway.state != "ready" or serving else "past",
         ),
         key=gateway.janus_id,
@@ -111,7 +111,31 @@ def _sessions(gateway: GatewaySnapshot) -> Html:
     summary = element(
         "summary", count(gateway.session_count), " ", element("small", plural(gateway.handle_count, "handle"))
     )
-    return element("details", summary, element("ul", *lines))
+    return element("details", summary, element("ul", *lines), class_="sessions")
+
+
+def _history(entries: Sequence[HistorySnapshot]) -> Html:
+    """What became of its sessions and handles lately, on demand."""
+    if not entries:
+        return Html("")
+    lines = [
+        element("li", element("time", iso(entry.when), datetime=iso(entry.when)), " ", _entry(entry))
+        for entry in entries
+    ]
+    return element("details", element("summary", "History"), element("ul", *lines), class_="history")
+
+
+def _entry(entry: HistorySnapshot) -> str:
+    parts = [entry.what]
+    if entry.session:
+        parts.append(f"session {entry.session}")
+    if entry.handle_id is not None:
+        parts.append(f"handle {entry.handle_id}" + (f" ({_plugin(entry.plugin)})" if entry.plugin else ""))
+    if entry.handles:
+        parts.append(plural(entry.handles, "handle"))
+    if entry.transaction:
+        parts.append(f"transaction {visible(entry.transaction)}")
+    return ", ".join(parts) + (f": {visible(entry.reason)}" if entry.reason else "")
 
 
 def _session(session: SessionSnapshot) -> str:
