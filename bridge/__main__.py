@@ -78,7 +78,7 @@ def _end(exc: BaseException) -> int:
 
 DESCRIPTION = """
 Keeps a managed session to every Janus WebRTC server in OpenSIPS's `janus` table, for an OpenSIPS without the janus
-module: it answers janus_send_request as an MI method, and sends what Janus says by itself as E_JANUS_EVENT.
+module: it answers janus_send_request as an MI method, and delivers Janus's unsolicited messages as E_JANUS_EVENT.
 """
 EPILOG = """
 First steps, on the machine of a Janus:

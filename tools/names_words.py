@@ -39,15 +39,15 @@ EXIT_CODES = {
 
 # code and message -> when
 ERRORS = {
-    "-32700 Parse error": "bytes that are no JSON",
+    "-32700 Parse error": "bytes that are not JSON",
     "-32602 Invalid params": "parameters that fit no recipe of the method; `data` says why",
     "-32601 Method not found": "no such MI method",
-    "-32600 Invalid Request": "JSON, but no request; a batch",
+    "-32600 Invalid Request": "JSON, but not a request; a batch",
     "-32001 Method ambiguous": "the part behind the colon stands for several methods",
     "-32000 Server error": "a fault of the bridge; its log has the details",
     "400 Invalid Janus command": "Janus could not answer it, or it would harm a managed session; nothing was sent",
     "400 Bad parameter value": "`event_subscribe`: no such event, no such socket, or not allowed",
-    "400 Bad Params": "`raise_event`: parameters that are no list",
+    "400 Bad Params": "`raise_event`: parameters that are not a list",
     "400 No Params": "`raise_event`: an object; OpenSIPS takes only its text",
     "403 Forbidden": "the caller's role in `[mi] roles` does not have this method",
     "404 Unknown Janus ID": "no such row; or the row was removed while the command was in flight",
@@ -58,7 +58,7 @@ ERRORS = {
     "404 unknown MI command": "`which`, `help`: no such method",
     "408 Janus command timed out": '`data`: "not sent", "no answer" or "acknowledged, no event came"',
     "409 Janus connection kept": "`janus_reconnect`: Janus hands over no sessions; the old connection serves on",
-    "480 Temporarily Unavailable": "`raise_event`: nobody is subscribed who could get it",
+    "480 Temporarily Unavailable": "`raise_event`: no subscriber that could get it",
     "500 Internal error": "any other failure; `data` says which",
     "500 Janus table not loaded": "`janus_reload`: the table cannot be read; `data` says why",
     "502 Janus connection lost": "sent, the connection was lost: the outcome is unknown",
@@ -87,7 +87,7 @@ GAUGES = {
     "events_sent": "events delivered to the present subscribers",
     "table_fresh": "1 if the gateways are what the database said when it was last asked, else 0",
     "table_age": "seconds since the table was read from the database; -1 if it never was",
-    "log_drops": "lines of the log that nobody read fast enough, or that could not be written",
+    "log_drops": "lines of the log that were not read fast enough, or could not be written",
     "loop_lag_us": "microseconds that the event loop ran late at most, in the last minute",
     "pending_mi": "bytes of requests held, of the `pending_bytes` in `[mi]`",
     "pending_janus": "bytes of messages of Janus whose last fragments are missing; 16 times `max_message_size` at most",
@@ -105,7 +105,7 @@ JANUS_SEQ = "`mi:` sockets only: START-N, the same for every copy of one event, 
 STATUSES = {
     "connected": "commands are sent from now on",
     "disconnected": "they get 503 from now on",
-    "session_lost": "Janus does not know this session any more, nor its handles",
+    "session_lost": "Janus no longer knows this session, nor its handles",
     "events_lost": "this subscriber did not get so many events, at this place; `reason` is one of those above",
 }
 

@@ -144,7 +144,7 @@ def _rows(config: Config, rows: list[TableRow], report: Report) -> list[Gateway]
         for doubt in doubts(gateway):
             report.add("warning", config.janus.janus_db_table, f"row id={gateway.id}: {gateway.janus_id!r}: {doubt}")
     if not rows:
-        report.add("warning", config.janus.janus_db_table, "the table has no rows: there is no gateway")
+        report.add("warning", config.janus.janus_db_table, "the table has no rows: add one with `janus-bridge db add`")
     for janus_id in config.janus.gateways.keys() - gateways.keys():
         report.add("warning", f"[janus.gateways.{janus_id}]", "no row of the table has this janus_id")
     return [gateway for gateway in gateways.values() if gateway.fault is None]

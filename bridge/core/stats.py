@@ -15,7 +15,7 @@ COUNTERS: dict[str, str] = {
     **{f"commands_{outcome}": f"commands: {words}" for outcome, words in OUTCOMES.items()},
     "command_us": "microseconds that answered commands took, all together",
     "notifications_done": "commands sent as notifications whose ack or success was dropped",
-    "events": "messages of Janus that answer no command: E_JANUS_EVENT, where anybody is subscribed",
+    "events": "messages of Janus that answer no command: E_JANUS_EVENT, where there is a subscriber",
     "status_events": "E_JANUS_STATUS raised",
     "event_drops": "events that a subscriber did not get",
     "malformed": "messages of Janus that were no JSON object, too deep, or binary",

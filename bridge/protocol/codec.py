@@ -34,7 +34,7 @@ _CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")
 
 
 def _refuse(name: str) -> Any:
-    raise MalformedMessage(f"{name} is no JSON number")
+    raise MalformedMessage(f"{name} is not a JSON number")
 
 
 def _real(text: str) -> float:

@@ -90,7 +90,7 @@ class ObjectSplitter:
             if len(buffer) > _MAX_BUFFER:
                 raise MalformedMessage(f"an object is longer than {_MAX_BUFFER} bytes")
         elif buffer and not objects:
-            raise MalformedMessage(f"{_printable(bytes(buffer[:200]))} is no JSON object")
+            raise MalformedMessage(f"{_printable(bytes(buffer[:200]))} is not a JSON object")
         return objects
 
     def _end(self) -> int | None:

@@ -43,7 +43,7 @@ class Statements:
     def __init__(self, table: str, version_table: str) -> None:
         for name in (table, version_table):
             if not IDENTIFIER.fullmatch(name):
-                raise ValueError(f"{name!r} is no SQL identifier (letters, digits and _, at most 64)")
+                raise ValueError(f"{name!r} is not an SQL identifier (letters, digits and _, at most 64)")
         self._table = table
         self._version_table = version_table
 

@@ -59,7 +59,7 @@ class StreamSender:
             raise NotSent(f"cannot be reached: {exc.strerror or exc}") from None
         except MalformedMessage as exc:
             self.close()
-            raise NotSent(f"answered what is no answer: {exc}") from None
+            raise NotSent(f"answered with something that is not an answer: {exc}") from None
 
     def close(self) -> None:
         """Close the connection, forget what came over it."""

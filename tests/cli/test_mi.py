@@ -186,7 +186,7 @@ async def test_a_connection_that_is_closed_is_no_answer(cli: Cli, nursery: trio.
         (["--timeout", "0"], "--timeout 0: must be above 0 and at most 3600 s"),
         (["--timeout", "nan"], "--timeout nan: must be above 0 and at most 3600 s"),
         (["-j", "{"], "-j: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (["-j", "[NaN]"], "-j: NaN is no JSON number"),
+        (["-j", "[NaN]"], "-j: NaN is not a JSON number"),
         (["-j", "5"], "-j: must be a JSON array or object"),
         (["word", "-j", "[]"], "give the parameters either by -j or as PARAMs"),
     ],

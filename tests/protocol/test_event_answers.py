@@ -77,11 +77,11 @@ def test_any_split_of_the_bytes_gives_the_same_objects(sent: list[tuple[Any, str
 
 @pytest.mark.parametrize("junk", [b"OK", b"[1]", b"}"])
 def test_what_is_no_object_is_an_error_once_those_before_it_are_handed_out(junk: bytes) -> None:
-    with pytest.raises(MalformedMessage, match="is no JSON object"):
+    with pytest.raises(MalformedMessage, match="is not a JSON object"):
         ObjectSplitter().feed(junk)
     splitter = ObjectSplitter()
     assert splitter.feed(b'{"id":1}' + junk) == [b'{"id":1}']
-    with pytest.raises(MalformedMessage, match="is no JSON object"):
+    with pytest.raises(MalformedMessage, match="is not a JSON object"):
         splitter.feed(b"{}")
 
 

@@ -75,7 +75,7 @@ async def test_what_is_no_answer_ends_the_connection(listener: Listener, nursery
         await stream.send_all(text)
 
     sender, sent = await reliably(listener, nursery, serve)
-    with pytest.raises(NotSent, match="answered what is no answer"):
+    with pytest.raises(NotSent, match="answered with something that is not an answer"):
         await sender.send(sent, 1)
 
 

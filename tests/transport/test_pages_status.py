@@ -195,7 +195,7 @@ async def test_a_subscriber() -> None:
     assert await rows(figures(subscribers=some)) == [
         ["udp:h:1", "E_JANUS_EVENT, E_JANUS_STATUS", "never", "0", "100", "0"],
         ["udp:h:2", "E_JANUS_EVENT", "in 1 min", "24 KiB", "7", "43 age, 1 full"],
-        ["udp:h:3", "nothing any more", "in 0 s", "0", "100", "0"],
+        ["udp:h:3", "ended", "in 0 s", "0", "100", "0"],
     ]
 
 
@@ -215,7 +215,7 @@ async def test_the_whole_at_a_glance() -> None:
     [
         ("fresh", "the last good table is used"),
         ("stale", "the last good table is used"),
-        ("none", "there is no gateway until it can"),
+        ("none", "no gateways until it can"),
     ],
 )
 async def test_a_table_that_cannot_be_read_is_told_on_top(freshness: Any, words: str) -> None:

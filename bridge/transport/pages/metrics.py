@@ -133,7 +133,7 @@ BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     _total("mi_requests", "mi_requests", "MI requests"),
     _total("mi_errors", "mi_errors", "MI requests answered with an error"),
     _total("token_failures", "token_failures", "HTTP requests with a wrong token"),
-    _total("log_lines_dropped", "log_drops", "Lines of the log that nobody read fast enough, or that failed"),
+    _total("log_lines_dropped", "log_drops", "Lines of the log that were not read fast enough, or that failed"),
 )  # fmt: skip
 
 ROWS: Final[Sequence[MetricRow[Any]]] = (*BRIDGE, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)

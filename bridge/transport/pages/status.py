@@ -131,7 +131,7 @@ def _notices(table: TableSnapshot) -> list[Html]:
         return []
     left = {
         "stale": "the last good table is used",
-        "none": "there is no gateway until it can",
+        "none": "no gateways until it can",
     }
     words = f"The janus table cannot be read, {left[table.state]}: {visible(table.error)}"
     return [element("p", words, class_="notice")]

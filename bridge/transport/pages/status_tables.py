@@ -15,13 +15,13 @@ from bridge.transport.pages.humanize import count, duration, iso, plural, rate, 
 _ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
 
 _NO_GATEWAY: Final = joined(
-    "There is no gateway. Add one to the table: ",
+    "No gateways. Add one to the table: ",
     element("code", "janus-bridge db add gw1 janusws://127.0.0.1:8188/janus"),
     ", and have it read: ",
     element("code", "janus-bridge mi janus_reload"),
 )
 _NO_SUBSCRIBER: Final = joined(
-    "Nobody is subscribed: what Janus says by itself goes nowhere. To watch it: ",
+    "No subscribers: Janus events are being discarded. To watch them: ",
     element("code", "janus-bridge events"),
 )
 
@@ -152,7 +152,7 @@ def _subscriber(subscriber: SubscriberSnapshot) -> Html:
     return _row(
         visible(subscriber.subscriber),
         "",
-        _cell("Subscribed to", ", ".join(subscriber.events) or "nothing any more"),
+        _cell("Subscribed to", ", ".join(subscriber.events) or "ended"),
         _cell("Expires", "never" if subscriber.ttl is None else f"in {duration(subscriber.ttl)}"),
         _cell("Waiting", count(subscriber.queued), size(subscriber.queued_bytes) if subscriber.queued else ""),
         _cell("Sent", count(subscriber.sent)),
