@@ -37,6 +37,7 @@ def test_every_log_call_is_seen() -> None:
     ("code", "texts"),
     [
         ('log.warning("%s: gone after %d s", a, b)', [("warning", "…: gone after … s")]),
+        ('def f():\n    words = "%s: too large"\n    log.warning(words, a)', [("warning", "…: too large")]),
         ('log.log(level, "%s: %s", a, b)', [("log", "…: …")]),
         ('log.info("nothing that matters")\nlog.log(to_python(NOTICE), "%s happens", a)', []),
         ('raise ConnectFailed(f"host {h!r} is not found")', [("reason", "host … is not found")]),

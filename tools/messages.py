@@ -96,6 +96,7 @@ def part_of(path: str) -> str:
 
 def texts(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """Level and text of each, once a place."""
+    inside = {below: node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS) for below in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name in MAKERS:
             yield from (("reason", text) for text in _told(node.body[ast.get_docstring(node) is not None :]))
@@ -105,7 +106,8 @@ def texts(tree: ast.AST) -> Iterator[tuple[str, str]]:
             continue
         name = ast.unparse(node.func)
         if name.startswith("log.") and (level := _level(name, node)):
-            yield from ((level, _filled(text)) for text in _strings(node.args[level == "log"]))
+            words = _assigned(node.args[level == "log"], inside.get(node))
+            yield from ((level, _filled(text)) for text in _strings(words))
         elif name == "logging.LogRecord":
             yield from (("warning", text) for text in _told(node.args[4:5]))
         elif name.rpartition(".")[2] in SPEAKERS:
@@ -118,6 +120,18 @@ def _level(name: str, node: ast.Call) -> str | None:
     if method == "log" and "NOTICE" not in ast.unparse(node.args[0]):
         return "log"  # one that is computed: it may be high
     return LEVELS.get(method)
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _assigned(node: ast.expr, function: ast.AST | None) -> ast.expr:
+    """What a local name stands for."""
+    if isinstance(node, ast.Name) and function is not None:
+        for one in ast.walk(function):
+            if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == node.id:
+                return one.value
+    return node
 
 
 def _target(node: ast.Assign | ast.AnnAssign) -> ast.expr:
