@@ -13,11 +13,11 @@ from typing import Any
 
 from bridge import errors, resources
 from bridge.config import SETTINGS, load
-from bridge.core.stats import COUNTERS
 from bridge.daemon.parts import Parts, build
 from bridge.protocol import jsonrpc
 from bridge.protocol.event_delivery import DROP_REASONS
 from bridge.protocol.snapshot import OUTCOMES, STATES
+from bridge.protocol.statistics import COUNTERS
 from bridge.transport.pages.metrics import PREFIX, ROWS
 from tools import names_words as words
 

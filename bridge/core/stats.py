@@ -1,34 +1,14 @@
 """Every counter of the process, by name, in one place.
 
-Owns the figures behind MI ``get_statistics`` (group ``janus``) and the metrics page. Knows nothing of who asks.
+Owns the figures behind MI ``get_statistics`` (group ``janus``) and the metrics page. Knows nothing of who asks. The
+names of the counters stand in ``protocol.statistics``.
 Authority: OpenSIPS statistics are integers reported as ``group:name`` (core/statistics.c).
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from bridge.protocol.snapshot import OUTCOMES
-
-# name -> help text; the only place where a counter's name is written down. Incremental ones can be reset by MI.
-COUNTERS: dict[str, str] = {
-    "commands": "commands accepted",
-    **{f"commands_{outcome}": f"commands: {words}" for outcome, words in OUTCOMES.items()},
-    "command_us": "microseconds that answered commands took, all together",
-    "notifications_done": "commands sent as notifications whose ack or success was dropped",
-    "events": "messages of Janus that answer no command: E_JANUS_EVENT, where there is a subscriber",
-    "status_events": "E_JANUS_STATUS raised",
-    "event_drops": "events that a subscriber did not get",
-    "malformed": "messages of Janus that were no JSON object, too deep, or binary",
-    "oversized": "messages of Janus that were over a size limit",
-    "reconnects": "connections to Janus re-established",
-    "connect_failures": "attempts to connect to Janus that failed",
-    "sessions_lost": "sessions that Janus no longer knew",
-    "mi_requests": "MI requests received",
-    "mi_refused": "MI requests refused before any method saw them: by the door they came to, or as no request",
-    "mi_errors": "MI requests answered with an error",
-    "mi_answers_lost": "MI answers over datagrams and FIFO that were too large, not read, or found no room",
-    "token_failures": "HTTP requests with a wrong token",
-}
+from bridge.protocol.statistics import COUNTERS
 
 
 class Stats:

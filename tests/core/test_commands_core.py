@@ -8,7 +8,8 @@ import pytest
 
 from bridge.core.commands_core import Process, core_commands, public_arguments
 from bridge.core.mi import Registry
-from bridge.core.stats import COUNTERS, Stats
+from bridge.core.stats import Stats
+from bridge.protocol.statistics import COUNTERS
 from bridge.resources import schema
 from tests.support.callers import OPERATOR
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bridge.core.stats import COUNTERS, Stats
+from bridge.core.stats import Stats
+from bridge.protocol.statistics import COUNTERS
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ from bridge.protocol.snapshot import (
     SubscriberSnapshot,
     TableSnapshot,
 )
-from bridge.transport.pages.metrics import BRIDGE
+from bridge.transport.pages.metrics import BRIDGE, COUNTED
 
 NOW = 1_795_363_200.0  # 2026-11-22 16:00:00 UTC
-COUNTERS = {row.statistic: 0 for row in BRIDGE} | dict.fromkeys(("commands_timeout", "commands_lost", "event_drops"), 0)
+COUNTERS = {row.statistic: 0 for row in (*BRIDGE, *COUNTED)} | dict.fromkeys(
+    ("commands_timeout", "commands_lost", "event_drops"), 0
+)
 
 
 def gateway(janus_id: str = "gw1", **changes: Any) -> GatewaySnapshot:

@@ -1,5 +1,7 @@
 """``/metrics`` as Prometheus reads it: with its own client's parser."""
 
+from fnmatch import fnmatchcase
+
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
@@ -7,8 +9,9 @@ from trio.testing import MockClock
 
 from bridge.protocol.event_delivery import DROP_REASONS
 from bridge.protocol.snapshot import BUCKETS, OUTCOMES, STATES, Snapshot, TableSnapshot
+from bridge.protocol.statistics import COUNTERS
 from bridge.transport.pages.cooperative import TURN
-from bridge.transport.pages.metrics import PREFIX, ROWS, Metrics
+from bridge.transport.pages.metrics import COUNTED, PREFIX, ROWS, Metrics
 from tests.support.http_peer import serve
 from tests.support.snapshots import figures, gateway, subscriber
 
@@ -144,3 +147,9 @@ async def test_over_http(nursery: trio.Nursery) -> None:
     answer = await client.answer("GET")
     assert answer.header("Cache-Control") == "no-store"
     assert answer.body.endswith(b"\n")
+
+
+def test_every_counter_is_a_metric() -> None:
+    shown = [row.statistic for row in ROWS]
+    assert [name for name in COUNTERS if not any(fnmatchcase(name, statistic) for statistic in shown)] == []
+    assert {row.name for row in COUNTED} >= {"mi_refused_total", "mi_answers_lost_total"}

@@ -7,6 +7,7 @@ instruments: the bridge has counted already. Authority: contract 8.2; Prometheus
 
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import accumulate
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -19,6 +20,7 @@ from prometheus_client.utils import floatToGoString
 
 from bridge.protocol.event_delivery import DROP_REASONS
 from bridge.protocol.snapshot import BUCKETS, STATES, GatewaySnapshot, Snapshot, SubscriberSnapshot
+from bridge.protocol.statistics import COUNTERS
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import TURN, map_cooperatively
 
@@ -136,7 +138,15 @@ BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     _total("log_lines_dropped", "log_drops", "Lines of the log that were not read fast enough, or that failed"),
 )  # fmt: skip
 
-ROWS: Final[Sequence[MetricRow[Any]]] = (*BRIDGE, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)
+_WRITTEN: Final[Sequence[MetricRow[Any]]] = (*BRIDGE, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)
+# Counters that have no row above: their name and their words serve here as well.
+COUNTED: Final = [
+    _total(name, name, words[0].upper() + words[1:])
+    for name, words in COUNTERS.items()
+    if not any(fnmatchcase(name, row.statistic) for row in _WRITTEN)
+]
+
+ROWS: Final[Sequence[MetricRow[Any]]] = (*BRIDGE, *COUNTED, *GATEWAY, COMMAND_SECONDS, *SUBSCRIBER)
 
 _PLAIN: Final[Mapping[str, type[GaugeMetricFamily | CounterMetricFamily]]] = {
     "gauge": GaugeMetricFamily,
@@ -156,7 +166,7 @@ class Metrics:
         """All metrics, those of the process last."""
         figures = self._figures()
         gateways = await map_cooperatively(lambda gateway: gateway, figures.gateways)
-        text = [_rendered(_family(row, [figures])) for row in BRIDGE]
+        text = [_rendered(_family(row, [figures])) for row in (*BRIDGE, *COUNTED)]
         for row in SUBSCRIBER:
             text += await _in_turns(partial(_family, row), figures.subscribers)
         for each in GATEWAY:
