@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 TEXTS = ("bridge", "tests", "tools", "bench", "docs", "schemas", "sql", "opensips-examples")
 CITATION = re.compile(r"contract,? (?:clauses? )?((?:\d+(?:\.\d+)?(?:, | and )?)+)")
 CLAUSE = re.compile(r"^(?:## )?(\d+(?:\.\d+)?)[. ]", re.MULTILINE)
+PATH = re.compile(r"`([\w.*/-]+/[\w.*/-]+|\w+\.(?:py|md|toml))`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -16,7 +19,8 @@ def clauses() -> set[str]:
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    yield ROOT / "README.md", (ROOT / "README.md").read_text()
+    for name in ("README.md", "CONTRIBUTING.md"):
+        yield ROOT / name, (ROOT / name).read_text()
     for folder in TEXTS:
         for file in sorted((ROOT / folder).rglob("*")):
             if file.suffix in (".py", ".md", ".toml", ".json", ".sql", ".cfg", ".inc", ".service", ".yml"):
@@ -53,3 +57,14 @@ def test_documents_link_to_files_that_exist() -> None:
         if not (file.parent / link).exists()
     }
     assert not dead
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_that_is_named_exists(name: str) -> None:
+    """In backquotes, below the root or below bridge/; NAME stands for a new one."""
+    named = set(PATH.findall((ROOT / name).read_text()))
+    assert len(named) > 20
+    missing = {
+        one for one in named if "NAME" not in one and not any(any(top.glob(one)) for top in (ROOT, ROOT / "bridge"))
+    }
+    assert not missing
