@@ -13,13 +13,13 @@ import trio
 
 from bridge.config import MiSettings
 from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import Dispatch
+from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_stream import Listener, bound_address, close_listener, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
-from bridge.transport.mi_http import Page, Refused, serve_mi_http
+from bridge.transport.mi_http import Page, serve_mi_http
 from bridge.transport.peer_roles import PeerRoles
 
 
@@ -119,7 +119,8 @@ class DatagramDoor:
 
     async def serve(self, nursery: trio.Nursery) -> None:
         hall = self._hall
-        await nursery.start(serve_mi_datagram, self._socket, hall.dispatch, hall.roles, hall.pending, hall.lost)
+        serve = partial(serve_mi_datagram, refused=hall.refused)
+        await nursery.start(serve, self._socket, hall.dispatch, hall.roles, hall.pending, hall.lost)
 
     def names(self) -> Iterator[str]:
         if self._socket is not None:
@@ -152,7 +153,8 @@ class FifoDoor:
 
     async def serve(self, nursery: trio.Nursery) -> None:
         hall = self._hall
-        await nursery.start(serve_mi_fifo, self._fifo, hall.dispatch, hall.roles, hall.pending, hall.lost)
+        serve = partial(serve_mi_fifo, refused=hall.refused)
+        await nursery.start(serve, self._fifo, hall.dispatch, hall.roles, hall.pending, hall.lost)
 
     def names(self) -> Iterator[str]:
         yield f"fifo {self._path}"

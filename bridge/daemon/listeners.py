@@ -18,9 +18,9 @@ from bridge.errors import ConfigError
 from bridge.files import read_file, require_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import ROLES
-from bridge.protocol.jsonrpc import Dispatch
+from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.http_access import Access
-from bridge.transport.mi_http import Page, Refused
+from bridge.transport.mi_http import Page
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import PEM_MAX, pem_text
 

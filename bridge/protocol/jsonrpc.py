@@ -28,6 +28,8 @@ from bridge.protocol.offence import not_json, not_utf8
 # Bytes of one request and who asks in, bytes of its answer out, None where there is none to give (a notification).
 # Raises MalformedMessage for bytes that are no JSON: each transport has its own words for that.
 Dispatch: TypeAlias = Callable[[bytes, Caller], Awaitable[bytes | None]]
+# Told of each request that no method sees: who asked, and why not.
+Refused: TypeAlias = Callable[[str, str], None]
 Id: TypeAlias = str | int | None
 
 INVALID_REQUEST = -32600

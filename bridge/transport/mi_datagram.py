@@ -17,7 +17,7 @@ from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller
 from bridge.protocol.framing import DATAGRAM_CEILING
-from bridge.protocol.jsonrpc import Dispatch, render_error, too_large
+from bridge.protocol.jsonrpc import Dispatch, Refused, render_error, too_large
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.port_holder import bind_fault
@@ -87,8 +87,10 @@ class MiSocket:
     def _say_too_large(self, answer: bytes, peer: Address) -> None:
         """The kernel takes less than the ceiling where net.core.wmem_default is small."""
         room = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2  # the other half is the kernel's own
-        words = "%s: dropped an answer of %d bytes to %s: net.core.wmem_default has room for about %d"
-        log.warning(words, self.name, len(answer), _shown(peer), room)
+        log.warning(
+            "%s: dropped an answer of %d bytes to %s: net.core.wmem_default has room for about %d",
+            *(self.name, len(answer), _shown(peer), room),
+        )
         with suppress(OSError):
             self._sock.sendto(too_large(answer, room, _WAY_OUT), peer)  # type: ignore[arg-type]
 
@@ -143,12 +145,13 @@ async def serve_mi_datagram(
     pending: Budget | None = None,
     lost: Callable[[], None] = lambda: None,
     *,
+    refused: Refused = lambda who, reason: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``.
 
     ``pending`` is the budget of answers that wait, unset: as many as there may be; ``lost`` is called for each answer
-    that does not reach its caller.
+    that does not reach its caller, ``refused`` for each request that is too long.
     """
     slots = trio.Semaphore(MAX_CONCURRENT)
     roles = roles or PeerRoles()
@@ -161,7 +164,7 @@ async def serve_mi_datagram(
                     await slots.acquire()
                     body, peer, caller = await sock.receive(roles)
                     held = Holding(pending, caller.name)
-                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, held, slots, lost)
+                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, held, slots, lost, refused)
     finally:
         sock.close()
 
@@ -175,15 +178,16 @@ async def _answer(
     held: Holding,
     slots: trio.Semaphore,
     lost: Callable[[], None],
+    refused: Refused,
 ) -> None:
     try:
-        answer = await _reply(dispatch, body, caller)
+        answer = await _reply(dispatch, body, caller, refused)
         if answer is None or not peer:
             return
         fits = len(answer) <= DATAGRAM_CEILING
         if not fits:
-            words = "dropped an answer of %d bytes to %s: a datagram holds %d"
-            log.warning(words, len(answer), caller.name, DATAGRAM_CEILING)
+            size = len(answer)
+            log.warning("dropped an answer of %d bytes to %s: a datagram holds %d", size, caller.name, DATAGRAM_CEILING)
             answer = too_large(answer, DATAGRAM_CEILING, _WAY_OUT)
         if not (await sock.send(answer, peer, held) and fits):
             lost()
@@ -192,12 +196,13 @@ async def _answer(
         slots.release()
 
 
-async def _reply(dispatch: Dispatch, body: bytes, caller: Caller) -> bytes | None:
+async def _reply(dispatch: Dispatch, body: bytes, caller: Caller, refused: Refused) -> bytes | None:
     if not body:
         return None
     if len(body) > DATAGRAM_CEILING:  # cut by the kernel
-        log.warning("refused a request from %s: it has more than %d bytes", caller.name, DATAGRAM_CEILING)
-        return render_error(MalformedMessage(f"the request has more than {DATAGRAM_CEILING} bytes: {_WAY_OUT}"), None)
+        reason = f"the request has more than {DATAGRAM_CEILING} bytes: {_WAY_OUT}"
+        refused(caller.name, reason)
+        return render_error(MalformedMessage(reason), None)
     try:
         return await dispatch(body, caller)
     except MalformedMessage as exc:

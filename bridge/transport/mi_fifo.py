@@ -18,7 +18,7 @@ import trio
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.framing import reply_name_fault, split_fifo
-from bridge.protocol.jsonrpc import Dispatch, render_error
+from bridge.protocol.jsonrpc import Dispatch, Refused, render_error
 from bridge.transport.peer_roles import PeerRoles
 from bridge.transport.unix_path import OwnedPath, make_fifo
 
@@ -32,6 +32,7 @@ _READER_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # s: a client opens its F
 _WRITE_SECONDS = 2.0  # for an answer, after the reader has stopped reading
 
 _Ask: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
+_Refuse: TypeAlias = Callable[[str], None]
 
 
 class MiFifo:
@@ -98,12 +99,13 @@ async def serve_mi_fifo(
     pending: Budget | None = None,
     lost: Callable[[], None] = lambda: None,
     *,
+    refused: Refused = lambda who, reason: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``.
 
     ``pending`` is the budget of answers until they are taken, unset: without an end; ``lost`` is called for each answer
-    that is given up.
+    that is given up, ``refused`` for each request that has nowhere to be answered, and for what is none.
     """
     slots = trio.Semaphore(MAX_CONCURRENT)
     roles = roles or PeerRoles()
@@ -112,20 +114,23 @@ async def serve_mi_fifo(
     async def ask(body: bytes) -> bytes | None:
         return await dispatch(body, roles.of_fifo())
 
+    def refuse(reason: str) -> None:
+        refused(roles.of_fifo().name, reason)
+
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
             with fifo.listening:
                 while True:
-                    for name, bodies in (await _by_reply(await fifo.read())).items():
+                    for name, bodies in (await _by_reply(await fifo.read(), refuse)).items():
                         await slots.acquire()
                         held = Holding(pending, roles.of_fifo().name)
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, held, slots, lost)
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, held, slots, lost, refuse)
     finally:
         fifo.close()
 
 
-async def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
+async def _by_reply(chunk: bytes, refuse: _Refuse) -> dict[str, list[bytes]]:
     # Requests that name the same reply FIFO are one client's, and answered one behind the other through one opening of
     # it: the client would take its closing for the end.
     clients: dict[str, list[bytes]] = {}
@@ -139,7 +144,7 @@ async def _by_reply(chunk: bytes) -> dict[str, list[bytes]]:
             await trio.lowlevel.checkpoint()
     if garbage:
         # Not what they are: it may be the rest of a command, with its secrets.
-        log.warning("the MI FIFO received %d bytes that do not begin with :REPLYNAME:", sum(map(len, garbage)))
+        refuse(f"{sum(map(len, garbage))} bytes do not begin with :REPLYNAME:")
     return clients
 
 
@@ -151,6 +156,7 @@ async def _answer(
     held: Holding,
     slots: trio.Semaphore,
     lost: Callable[[], None],
+    refuse: _Refuse,
 ) -> None:
     try:
         if not name:
@@ -158,8 +164,11 @@ async def _answer(
                 await _reply(ask, body)
                 await trio.lowlevel.checkpoint()
             return
-        fd = await _open_reply(reply_dir, name)
-        if fd is None:
+        try:
+            fd = await _open_reply(reply_dir, name)
+        except ValueError as exc:
+            for _ in bodies:
+                refuse(str(exc))
             return
         async with trio.lowlevel.FdStream(fd) as stream:
             for body in bodies:
@@ -188,24 +197,21 @@ async def _reply(ask: _Ask, body: bytes) -> bytes | None:
         return render_error(exc, None)
 
 
-async def _open_reply(reply_dir: str, name: str) -> int | None:
-    """The client's FIFO, open for writing; None, and a line in the log, where that is not to be had."""
+async def _open_reply(reply_dir: str, name: str) -> int:
+    """The client's FIFO, open for writing. Raises ValueError that says why that is not to be had."""
     fault = reply_name_fault(name, reply_dir)
     if fault is not None:
-        log.warning("MI FIFO: reply name %r %s", name, fault)
-        return None
+        raise ValueError(f"reply name {name!r} {fault}")
     path = reply_dir + name
     for pause in (*_READER_PAUSES, None):
         try:
             return _open_checked(path)
         except OSError as exc:
             if exc.errno != errno.ENXIO:
-                log.warning("MI FIFO: reply FIFO %r cannot be used: %s", path, exc.strerror)
-                return None
+                raise ValueError(f"reply FIFO {path!r} cannot be used: {exc.strerror}") from None
         if pause is not None:
             await trio.sleep(pause)
-    log.warning("MI FIFO: %r has no reader; dropped the request", path)
-    return None
+    raise ValueError(f"reply FIFO {path!r} has no reader")
 
 
 def _open_checked(path: str) -> int:

@@ -13,7 +13,7 @@ import trio
 
 from bridge.errors import MalformedMessage
 from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import Dispatch, render_error
+from bridge.protocol.jsonrpc import Dispatch, Refused, render_error
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_messages import JSON, HttpRequest, Reply, refuse
@@ -22,8 +22,6 @@ from bridge.transport.http_stream import Listener
 
 # What is shown at a path, now. It must not raise.
 Page: TypeAlias = Callable[[], Reply | Awaitable[Reply]]
-# Told of each request that no method sees: who asked, and why not.
-Refused: TypeAlias = Callable[[str, str], None]
 
 OPEN_PATHS: Final = frozenset({b"/healthz"})  # for everybody: a load balancer has no token (contract 8.2)
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import trio
 
 from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import Dispatch
+from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_server import HttpServer
 from bridge.transport.http_stream import open_listeners
-from bridge.transport.mi_http import Page, Refused, serve_mi_http
+from bridge.transport.mi_http import Page, serve_mi_http
 from tests.support.deadlines import HANG_SECONDS
 
 SECONDS = HANG_SECONDS  # for whatever should happen at once

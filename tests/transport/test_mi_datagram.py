@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ class Client:
         self.listener = listener
         self.sock = sock
         self.address = address
+        self.refused: list[tuple[str, str]] = []
 
     async def send(self, request: bytes) -> None:
         await self.sock.sendto(request, self.address)
@@ -73,8 +75,10 @@ async def listen(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
             await sock.bind((host, 0))
             address = (host, int(listener.name.rpartition(":")[2]))
         clients.append(sock)
-        await nursery.start(serve_mi_datagram, listener, dispatch)
-        return Client(listener, sock, address)
+        client = Client(listener, sock, address)
+        refused = lambda who, reason: client.refused.append((who, reason))  # noqa: E731
+        await nursery.start(partial(serve_mi_datagram, refused=refused), listener, dispatch)
+        return client
 
     yield start
     for client in clients:
@@ -115,12 +119,11 @@ async def test_answers_up_to_the_ceiling_and_no_longer(listen: Start, kind: str)
 async def test_requests_up_to_the_ceiling_and_no_longer(listen: Start, kind: str) -> None:
     client = await listen(kind, core_registry().dispatch)
     assert await client.ask(call("help").ljust(DATAGRAM_CEILING)) == HELP
-    assert await client.ask(call("help").ljust(DATAGRAM_CEILING + 1)) == error(
-        -32700,
-        "Parse error",
-        "the request has more than 65457 bytes: use MI over HTTP ([mi] http), which has no such limit",
-        id="null",
-    )
+    reason = "the request has more than 65457 bytes: use MI over HTTP ([mi] http), which has no such limit"
+    too_long = call("help").ljust(DATAGRAM_CEILING + 1)
+    assert await client.ask(too_long) == error(-32700, "Parse error", reason, id="null")
+    [refusal] = client.refused
+    assert refusal[1] == reason
 
 
 async def test_an_answer_the_kernel_has_no_room_for_is_said_and_counted(

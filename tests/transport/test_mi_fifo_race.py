@@ -9,7 +9,7 @@ from bridge.transport import mi_fifo
 
 
 async def test_what_was_put_in_its_place_after_the_look_is_not_written_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply, other, lstat = tmp_path / "reply", tmp_path / "other", os.lstat
     for fifo in (reply, other):
@@ -25,8 +25,8 @@ async def test_what_was_put_in_its_place_after_the_look_is_not_written_to(
     with monkeypatch.context() as patch:
         patch.setattr(os, "lstat", look)
         before = os.listdir("/proc/self/fd")
-        assert await mi_fifo._open_reply(f"{tmp_path}/", "reply") is None
+        with pytest.raises(ValueError, match=f"'{reply}' cannot be used: it was replaced while it was opened"):
+            await mi_fifo._open_reply(f"{tmp_path}/", "reply")
         assert os.listdir("/proc/self/fd") == before
-    assert f"'{reply}' cannot be used: it was replaced while it was opened" in caplog.text
     assert os.read(reader, 1) == b""  # nobody has it open for writing
     os.close(reader)
