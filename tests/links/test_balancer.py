@@ -12,6 +12,7 @@ from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, LinkDown, TransactionLost
 from tests.faults.links import error_of
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import FakeJanus, Message, Reply, error, open_fake_janus
 from tests.support.fronts import haproxy
 from tests.support.janus import GEN, Janus
@@ -120,7 +121,7 @@ async def test_session_that_lives_on_ends_when_its_own_connection_says_so(janus_
         assert session is not None
         await admin.destroy_session(session)
         await bed.until(lambda: "session_lost" in bed.names())
-        with trio.fail_after(5):
+        with trio.fail_after(HANG_SECONDS):
             await old.ended.wait()  # nothing is left there
         assert bed.statuses[-1][3]["handles"] == [{"handle_id": handle, "plugin": GEN}]
         assert link.shown_state == "ready"

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import trio
 
 from bridge.core import join
 from bridge.core.commands_janus import janus_commands
@@ -15,6 +14,7 @@ from bridge.protocol import codec
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.plugin_types import UNKNOWN
 from tests.support.callers import OPERATOR
+from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, Script, error, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
 from tests.support.linkbed import LinkBed, running
@@ -66,7 +66,7 @@ async def test_rtpengine_that_was_restarted_is_used_again(rtpengine: Rtpengine) 
         rtpengine.stop()
         await bed.until(lambda: link.shown_state != "ready")
         rtpengine.start()
-        with trio.fail_after(2):
+        with in_time(2):
             await bed.ready()
         assert link.book.managed.session_id not in (None, session)
         lost = [detail for _, name, _, detail in bed.statuses if name == "session_lost"]
@@ -99,7 +99,7 @@ async def test_claim_that_is_refused_for_good_is_a_lost_session(refusal: Script)
         session = link.book.managed.session_id
         fake.script["claim"] = refusal
         await fake.peer.drop()
-        with trio.fail_after(2):
+        with in_time(2):
             await bed.until(lambda: link.reconnects == 1)
         lost = {str(detail["session"]) for _, name, _, detail in bed.statuses if name == "session_lost"}
         assert lost == {str(session), str(further)}
@@ -180,7 +180,7 @@ async def test_claim_without_an_answer_holds_nothing(monkeypatch: pytest.MonkeyP
     async def serves(fake: FakeJanus, bed: LinkBed) -> None:
         await fake.wait_request("claim")
         link = await bed.ready()
-        with trio.fail_after(1):
+        with in_time(1):
             await bed.attach("janus.plugin.fake")
             await link.reconnected()
 

@@ -15,6 +15,7 @@ from bridge.protocol.command import MAX_KEY, MAX_TRANSACTION, JanusCommand, find
 from bridge.protocol.janus import MAX_PLUGIN
 from bridge.protocol.plugin_types import PluginTypes
 from tests.support import json_values
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import Janus
 from tests.support.janus_client import JanusClient
 
@@ -145,7 +146,7 @@ async def test_janus_says_the_same(janus: Janus) -> None:
     async with JanusClient.open(janus) as client:
         for name, text in {**UNREADABLE, **READABLE}.items():
             await client.send_text(f'{{"janus":"ping","transaction":"t","x":{text}}}')
-            with trio.fail_after(5):
+            with trio.fail_after(HANG_SECONDS):
                 answer = await client.next_event()
             if name in UNREADABLE:
                 assert answer["error"]["code"] == 454, name
@@ -285,7 +286,7 @@ async def test_janus_would_not_have_named_the_transaction(janus: Janus) -> None:
                 await client.send_text(
                     json.dumps({"janus": verb, "transaction": "t", "id": value, "session_id": session})
                 )
-                with trio.fail_after(5):
+                with trio.fail_after(HANG_SECONDS):
                     answer = await client.next_event()
                 assert answer["error"]["code"] == 467
                 assert "transaction" not in answer
