@@ -93,8 +93,9 @@ TEXTS = [
 
 @pytest.mark.parametrize("kind", ["udp", "unix"])
 async def test_a_datagram_is_byte_for_byte_that_of_event_datagram(
-    kind: str, bridge: Bridge, opensips: OpenSips, tmp_path: Path
+    kind: str, bridge_factory: BridgeFactory, janus: Janus, opensips: OpenSips, tmp_path: Path
 ) -> None:
+    bridge = bridge_factory({"gw1": janus.url}, **{"events.allow_unix": [f"{tmp_path}/*"]})
     with receiver(kind, tmp_path / "a") as of_bridge, receiver(kind, tmp_path / "b") as of_opensips:
         await bridge.ami("event_subscribe", ["E_JANUS_EVENT", of_bridge.name])
         await opensips.until_subscribed()
