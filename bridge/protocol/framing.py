@@ -40,7 +40,7 @@ def split_fifo(chunk: bytes) -> Iterator[FifoRequest | bytes]:
     at = _skip_blanks(chunk, 0)
     while at < len(chunk):
         colon = chunk.find(b":", at + 1) if chunk.startswith(b":", at) else -1
-        if colon < 0:
+        if colon < 0 or chunk.find(b"\n", at, colon) >= 0:  # the name ends with its line
             end = _next_request(chunk, at)
             yield chunk[at:end]
         else:

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -144,8 +145,9 @@ def shoot_fifo(path: Path, folder: Path) -> Shoot:
             fifo.write(b":reply:" + GOOD + b"\n")
         os.set_blocking(fd, True)
         with open(fd, "rb", buffering=0) as answers:
-            while not (answer := answers.read(65536)):
-                pass
+            until = time.monotonic() + SECONDS
+            while not (answer := answers.read(65536)):  # nobody writes to it yet
+                assert time.monotonic() < until, f"no answer to a good request behind {body[:4000]!r}"
             return answer
 
     return shoot
