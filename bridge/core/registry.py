@@ -180,7 +180,7 @@ class LinkRegistry:
                 link.retarget(link.gateway, self._credentials_of(janus_id))
 
     async def stop(self) -> None:
-        """Let commands in flight be answered, then part from every Janus.
+        """Let commands in flight be answered, then disconnect from every Janus.
 
         Sessions are left for the next process to claim where their Janus keeps them without a connection, else
         destroyed (contract 2).
