@@ -41,7 +41,7 @@ def client_of(peer: str) -> str:
     address = ip_address(peer)
     if address.is_loopback:
         return "loopback"
-    return peer if address.version == 4 else str(ipaddress.IPv6Network((int(address), 64), strict=False))
+    return str(address) if address.version == 4 else str(ipaddress.IPv6Network((int(address), 64), strict=False))
 
 
 def ip_address(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
