@@ -15,7 +15,7 @@ from bridge.protocol.plugin_types import UNKNOWN
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.session import SavedSession
 from bridge.transport.pages import pages
-from tests.links.test_figures import Office
+from tests.links.test_metrics import Office
 from tests.support.callers import OPERATOR
 from tests.support.linkbed import LinkBed, running
 
