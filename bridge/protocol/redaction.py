@@ -5,9 +5,11 @@ Janus or of a database may repeat what it was sent, a traceback what a variable 
 parts are secret (``janus_url``, ``db_url``); here they are only words. Authority: contract 4.2, 6.4; docs/security.md.
 """
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
+from urllib.parse import quote
 
 HIDDEN: Final = "***"
 SHORTEST: Final = 6  # characters: a shorter word would be cut out of texts that have nothing to do with it
@@ -28,7 +30,9 @@ class Redaction:
     def know(self, owner: str, secrets: Iterable[str | None]) -> None:
         """These are the secrets of ``owner`` now, in place of what it had before."""
         self._known[owner] = tuple({str.__str__(secret): None for secret in secrets if secret is not None})
-        found = {secret for known in self._known.values() for secret in known if len(secret) >= SHORTEST}
+        found = {
+            form for known in self._known.values() for one in known if len(one) >= SHORTEST for form in _forms(one)
+        }
         self._all = tuple(sorted(found, key=len, reverse=True))  # the longest first: one may begin with another
 
     def __call__(self, text: str) -> str:
@@ -37,6 +41,15 @@ class Redaction:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
         return _SESSION.sub(r"\1...", _SIGNED.sub(HIDDEN, text))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret, and how it stands in JSON, in Python's quotes, in a URL."""
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    yield quote(secret, safe="", errors="replace")
 
 
 def unchanged(text: str) -> str:

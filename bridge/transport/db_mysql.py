@@ -111,13 +111,13 @@ class MysqlEngine:
             def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
                 ending.check()
                 connection.expect()
-                with _translated_errors(), connection.cursor() as cursor:
+                with _translated_errors(self._redaction), connection.cursor() as cursor:
                     cursor.execute(sql.replace("?", "%s"), values or None)
                     return bounded(cursor.fetchall())
 
             yield execute
             if mode != "read":
-                with _translated_errors():
+                with _translated_errors(self._redaction):
                     connection.commit()
 
     def _connect(self, ending: Ending, stack: ExitStack) -> GuardedConnection:
@@ -128,7 +128,7 @@ class MysqlEngine:
         host, port = url.host or "localhost", url.port or 3306
         password = self._password()
         self._redaction.know("password", [password])
-        with _translated_errors():
+        with _translated_errors(self._redaction):
             connection = GuardedConnection(
                 trust,
                 host=host,
@@ -147,7 +147,7 @@ class MysqlEngine:
         dial = _Dial(self._patience, ending, stack)
         sock = dial.unix(path) if path is not None else dial.tcp(host, port)
         stack.callback(connection.close)
-        with _translated_errors():
+        with _translated_errors(self._redaction):
             connection.connect(sock)
         return connection
 
@@ -242,18 +242,19 @@ def _shut(sock: socket.socket) -> None:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def _translated_errors(hide: Redaction) -> Iterator[None]:
     try:
         yield
     except pymysql.Error as exc:
-        raise _translated(exc) from None
+        raise _translated(exc, hide) from None
     except _NO_MYSQL as exc:
-        raise TableUnavailable(f"the server's answer was not understood: {one_line(str(exc))}") from None
+        raise TableUnavailable(f"the server's answer was not understood: {one_line(hide(str(exc)))}") from None
 
 
-def _translated(exc: pymysql.Error) -> TableUnavailable:
+def _translated(exc: pymysql.Error, hide: Redaction) -> TableUnavailable:
     code = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
-    text = one_line(" ".join(map(str, exc.args[1:] if code else exc.args)))
+    # A server may say what it was told: hidden before it is cut, or half of it would not be known any more.
+    text = one_line(hide(" ".join(map(str, exc.args[1:] if code else exc.args))))
     if code == ER.NO_SUCH_TABLE:
         return NoSuchTable(text)
     # 2000 to 2999 are the client's own: nothing was reached, or it fell silent.

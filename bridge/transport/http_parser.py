@@ -89,7 +89,7 @@ class RequestParser:
         elif self._fed > 4 * READ_SIZE + _FRAMING * self._max_body:
             self._stop(_LONG_BODY)
 
-    def _parse(self, data: bytes | bytearray) -> None:
+    def _parse(self, data: bytes | bytearray | memoryview) -> None:
         while True:
             try:
                 self._parser.feed_data(data)
@@ -97,8 +97,10 @@ class RequestParser:
                 # RFC 9110 7.8: an Upgrade may be ignored, and then the request is one like any other. llhttp only
                 # knows how to follow it, taking the body for the new protocol. (Java's HttpClient asks for h2c in
                 # its first request.) So the head goes through once more, without that header.
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                head = self._head_without_upgrade()
                 self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(head)
+                data = memoryview(data)[upgrade.args[0] :]  # no copy: a read may bring hundreds of them
             else:
                 return
 

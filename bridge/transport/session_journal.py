@@ -8,9 +8,11 @@ process fails). What is new of handles waits a little, so that many are one writ
 their plugins a bit later (contract 5.6).
 """
 
+import errno
 import json
 import logging
 import os
+import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -159,12 +161,18 @@ class SessionJournal:
         if rewrite:
             self._lines = 0
             rows = self._all()
-        await trio.to_thread.run_sync(
+        written = await self._write_in_thread(rows, rewrite=rewrite)
+        if not written and not rewrite:  # the file may be gone, or its name be another thing's: a new one heals that
+            self._lines = 0
+            await self._write_in_thread(self._all(), rewrite=True)
+
+    async def _write_in_thread(self, rows: Sequence[JournalRow], *, rewrite: bool) -> bool:
+        return await trio.to_thread.run_sync(
             lambda: self._write_safely(rows, rewrite=rewrite), abandon_on_cancel=True, limiter=self._limiter
         )
 
-    def _write_safely(self, rows: Sequence[JournalRow], *, rewrite: bool) -> None:
-        """Append, or write the whole file anew. After a failure the next write is of the whole file."""
+    def _write_safely(self, rows: Sequence[JournalRow], *, rewrite: bool) -> bool:
+        """Append, or write the whole file anew; whether that worked. After a failure the whole file is due."""
         data = "".join([_line(key, session) for key, session in rows]).encode("ascii")
         try:
             if rewrite:
@@ -174,14 +182,18 @@ class SessionJournal:
         except OSError as exc:
             if self._trouble.due(str(exc.strerror)):
                 log.error("%s cannot be written: %s; sessions are not saved; retrying", self._path, exc.strerror)
-        else:
-            if self._trouble.over():
-                log.info("%s can be written again", self._path)
+            return False
+        if self._trouble.over():
+            log.info("%s can be written again", self._path)
+        return True
 
 
 def _append(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
+    """Raises OSError, also where the file is gone or another thing: a new one would lack what it had."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "wb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
         view = memoryview(data)
         while view:
             view = view[file.write(view) or 0 :]

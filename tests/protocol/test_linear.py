@@ -189,6 +189,9 @@ SHAPES = {
         for cut in (1, 2, 1 << 14)
         for head in (REQUEST + "Transfer-Encoding: chunked\r\n\r\n",)
     },
+    "HTTP that asks for another protocol": Shape(
+        http(1 << 14), (http_parser, http_head), (f"{REQUEST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",)
+    ),
     "HTTP target": Shape(http(1), (http_parser, http_head), ("a", "%41", "?", "//"), "GET /"),
     "HTTP headers": Shape(http(1), (http_parser, http_head), ("x:y\r\n", "a"), REQUEST),
 }

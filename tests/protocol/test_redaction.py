@@ -1,5 +1,8 @@
 """Secrets out of texts, whoever wrote them."""
 
+import json
+from urllib.parse import quote
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +25,14 @@ def test_a_short_word_stays_in_texts_that_have_nothing_to_do_with_it() -> None:
     hide = Redaction()
     hide.know("a", ["janus", ""])
     assert hide("a janus") == "a janus"
+
+
+def test_it_is_known_as_json_a_url_and_python_write_it() -> None:
+    secret = "pä\"ss\\w'ord /?"
+    hide = Redaction()
+    hide.know("a", [secret])
+    for form in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret), quote(secret, safe="")):
+        assert "ord" not in hide(f"got {form}!"), form
 
 
 def test_a_signed_token_is_known_by_its_form() -> None:

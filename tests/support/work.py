@@ -199,8 +199,14 @@ def _scanner(context: Any) -> Callable[[str, int], Any]:
 
 class _Llhttp(httptools.HttpRequestParser):
     def feed_data(self, data: Any) -> None:
-        spend(len(data))
-        super().feed_data(data)
+        read = len(data)
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:  # it stopped there
+            read = upgrade.args[0]
+            raise
+        finally:
+            spend(read)
 
 
 def _replacement(value: Any) -> Any:

@@ -73,6 +73,13 @@ async def test_any_answer_is_one_line(greeting: bytes) -> None:
     assert str(error).isprintable()
 
 
+async def test_an_error_that_is_cut_within_the_password_shows_no_part_of_it() -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.send_all(packet(0, b"\xff\x15\x04#28000" + b"x" * 295 + PASSWORD.encode() + b"y" * 99))
+
+    assert PASSWORD[:3] not in str(await error_of(serve))
+
+
 async def test_silence_after_the_greeting_ends_at_the_deadline() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.send_all(packet(0, GREETING))

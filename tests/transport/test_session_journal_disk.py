@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -114,6 +115,24 @@ def full_disk(path: Path) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.parametrize("intruder", ["fifo", "nothing", "link", "socket"])
+def test_what_took_the_place_of_the_file_while_it_ran_is_replaced_by_all_of_it(intruder: str, path: Path) -> None:
+    journal = loaded(path)
+    write(journal, managed(1), further(2))
+    path.unlink()
+    if intruder == "fifo":
+        os.mkfifo(path)
+    elif intruder == "link":
+        path.symlink_to(path.with_name("elsewhere"))
+    elif intruder == "socket":
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(path))
+    write(journal, further(3))
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert loaded(path).saved(GATEWAY) == (managed(1), further(2), further(3))
 
 
 def test_full_disk_is_logged_once_and_costs_nothing_when_it_has_room_again(
