@@ -36,7 +36,7 @@ from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.event_payload import E_JANUS_EVENT
 from bridge.protocol.gateway import Gateway, TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
-from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
+from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.redaction import Redaction
 from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
@@ -138,7 +138,10 @@ def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
     limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
     pending = events.pending_bytes
     evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits, pending_bytes=pending)
-    addresses = Addresses(events.allow, evi.is_configured, UnixPaths(events.allow_unix, _own_sockets(config)))
+    doors = [parse_datagram_address(address) for address in config.mi.datagram]
+    ports = [address.port for address in doors if isinstance(address, UdpAddress)]
+    unix = UnixPaths(events.allow_unix, _own_sockets(config))
+    addresses = Addresses(events.allow, evi.is_configured, unix, ports)
     return evi, addresses
 
 

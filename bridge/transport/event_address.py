@@ -8,7 +8,7 @@ Authority: contract 7.6; OpenSIPS event_datagram and event_stream, which are IPv
 import functools
 import ipaddress
 import socket as sockets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
@@ -34,10 +34,17 @@ class Addresses:
     """
 
     def __init__(
-        self, allow: Sequence[Network], trusted: Callable[[ReplySocket], bool], unix: UnixPaths | None = None
+        self,
+        allow: Sequence[Network],
+        trusted: Callable[[ReplySocket], bool],
+        unix: UnixPaths | None = None,
+        own_ports: Iterable[int] = (),
     ) -> None:
-        """``unix``: which paths others may name, None for none."""
+        """``unix``: which paths others may name, None for none. ``own_ports``: of the bridge's own MI over UDP, which
+        would take an event for a request, with the role of that door.
+        """
         self._allow = tuple(allow)
+        self._own_ports = frozenset(own_ports)
         self._trusted = trusted
         self._unix = unix or UnixPaths(())
         # A name whose server is silent holds its thread for long. None of these kinds waits for another, and in the
@@ -76,8 +83,12 @@ class Addresses:
         found = await self._look_up(socket, look_up)
         if self._trusted(socket):
             return found[0]
+        if socket.kind != "tcp" and socket.port in self._own_ports:
+            found = [(family, address) for family, address in found if not _is_here(address)]
+            if not found:
+                raise NotSent("is the MI of this bridge")
         for family, address in found:
-            if any(ipaddress.ip_address(address[0].partition("%")[0]) in network for network in self._allow):
+            if any(_ip(address) in network for network in self._allow):
                 return family, address
         raise NotSent(f"{found[0][1][0]} is not in [events].allow")
 
@@ -98,3 +109,13 @@ class Addresses:
                 raise NotSent(f"host {socket.host!r} is not found within {LOOKUP_TIMEOUT:g} s") from None
         pairs = [(int(item[0]), cast("SocketAddress", item[4])) for item in found]
         return sorted(pairs, key=lambda pair: pair[0] != sockets.AF_INET)
+
+
+def _ip(address: SocketAddress) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(address[0].partition("%")[0])
+
+
+def _is_here(address: SocketAddress) -> bool:
+    """Whether it leads to a listener on loopback, which is where MI over UDP listens."""
+    ip = getattr(_ip(address), "ipv4_mapped", None) or _ip(address)
+    return ip.is_loopback or ip.is_unspecified

@@ -48,6 +48,17 @@ async def test_a_host_outside_of_allow_is_for_the_configuration(text: str) -> No
     await addresses(text).admit(socket, "caller")
 
 
+@pytest.mark.parametrize("text", ["udp:127.0.0.1:7", "mi:udp:127.9.9.9:7", "mi:udp:localhost:7", "mi:udp:[::1]:7"])
+async def test_the_bridges_own_mi_is_not_sent_events_as_requests(text: str) -> None:
+    where = Addresses(LOOPBACK, lambda socket: False, own_ports=[7])
+    with pytest.raises(NotSent, match="is the MI of this bridge"):
+        await where.admit(ReplySocket.parse(text), "caller")
+    with pytest.raises(NotSent, match="is the MI of this bridge"):
+        await where.resolve(ReplySocket.parse(text))
+    await where.admit(ReplySocket.parse("tcp:127.0.0.1:7"), "caller")
+    await where.admit(ReplySocket.parse("udp:127.0.0.1:8"), "caller")
+
+
 async def test_a_name_that_is_none() -> None:
     with pytest.raises(NotSent, match=r"host 'no-such-host\.invalid' is not found"):
         await addresses().admit(ReplySocket.parse("udp:no-such-host.invalid:5000"), "caller")

@@ -1,0 +1,21 @@
+"""No subscriber by MI has events sent to the bridge itself, whose doors would take them for requests."""
+
+from pathlib import Path
+
+import pytest
+
+from bridge.config import load
+from bridge.core.stats import Stats
+from bridge.daemon.parts import _events
+from bridge.protocol.event_delivery import NotSent
+from bridge.protocol.reply_socket import ReplySocket
+
+
+@pytest.mark.parametrize(
+    "text", ["mi:udp:127.0.0.1:5999", "udp:localhost:5999", "unix:/tmp/own.sock", "unix:/tmp/fifo"]
+)
+async def test_they_are_refused_where_loopback_and_tmp_are_allowed(text: str, tmp_path: Path) -> None:
+    doors = ['mi.datagram=["udp:127.0.0.1:5999","unix:/tmp/own.sock"]', 'mi.fifo="/tmp/fifo"']
+    config = load(None, [f'state.dir="{tmp_path}"', *doors], {})
+    with pytest.raises(NotSent):
+        await _events(config, Stats())[1].admit(ReplySocket.parse(text), "caller")
