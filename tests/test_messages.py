@@ -42,7 +42,7 @@ def test_every_log_call_is_seen() -> None:
         ('log.info("nothing that matters")\nlog.log(to_python(NOTICE), "%s happens", a)', []),
         ('raise ConnectFailed(f"host {h!r} is not found")', [("reason", "host … is not found")]),
         (
-            'self.note("the host is away" if a else f"{b} is not there")',
+            'self.lose("the host is away" if a else f"{b} is not there")',
             [("reason", "the host is away"), ("reason", "… is not there")],
         ),
         ('def refusal():\n    """Not this text."""\n    return "the peer said no"', [("reason", "the peer said no")]),

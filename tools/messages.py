@@ -36,8 +36,7 @@ SPEAKERS = {
     "InvalidCommand", "JoinFailed", "JoinRefused", "JoinUnable", "LinkDown", "NoSuchTable", "NotSent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
     "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
-    "_give_up", "_note_shortage", "_out_of_service", "_refuse", "_say", "_trouble", "lose", "note", "refuse", "refused",
-    "reset",
+    "Incident", "_note_shortage", "_refuse", "_say", "_trouble", "lose", "refuse", "refused", "reset", "session_over",
 }  # fmt: skip
 # Functions and tables that make such a text.
 MAKERS = {

@@ -98,9 +98,9 @@ class _JanusMethods:
         try:
             command = self._read(link, arguments.pop("janus_command"))
             if call.notification:
-                link.traffic.post(command, timeout, call.holding)
+                link.post(command, timeout, call.holding)
                 return None
-            return await link.traffic.request(command, timeout)
+            return await link.request(command, timeout)
         except InvalidCommand as exc:
             name = link.gateway.janus_id
             log.warning("%s: refused a command from %s: %d: %s", name, call.caller.name, exc.code, exc.data)
@@ -110,7 +110,7 @@ class _JanusMethods:
         try:
             return read_command(text, self.types_of(link.gateway.janus_id), link.book.plugin_of)
         except InvalidCommand as exc:
-            link.traffic.tally.failed(exc)
+            link.requests.tally.failed(exc)
             raise
 
     async def list(self, call: MiRequest) -> Any:
@@ -149,8 +149,8 @@ async def describe(link: JanusLink) -> codec.JsonObject:
         "draining": link.book.draining,
         "since": datetime.fromtimestamp(link.since, UTC).isoformat(timespec="seconds"),
         "sessions": await _sessions(link),
-        "in_flight": link.traffic.in_flight,
-        "connection": None if link.traffic.connection is None else link.traffic.connection.number,
+        "in_flight": link.requests.in_flight,
+        "connection": link.failover.serving,
         "rtt_ms": None if link.rtt is None else round(link.rtt * 1000, 3),
         "reconnects": link.reconnects,
         "last_error": link.last_error,
@@ -168,7 +168,7 @@ async def _sessions(link: JanusLink) -> list[codec.JsonObject]:
             row: codec.JsonObject = {
                 "session": shorten(session.session_id),
                 "managed": session.managed,
-                "connection": session.carrier if link.traffic.is_open(session.carrier) else None,
+                "connection": session.carrier if link.book.is_open(session.carrier) else None,
                 "handles": [{"handle_id": h, "plugin": plugin} for h, plugin in session.handles.items()],
             }
             rows.append(codec.widen(row))

@@ -69,7 +69,7 @@ class _MaintenanceMethods:
             "draining": link.book.draining,
             "sessions": sum(not session.managed for session in clients),
             "handles": sum(len(session.handles) for session in clients),
-            "in_flight": link.traffic.in_flight,
+            "in_flight": link.requests.in_flight,
         }
 
     async def history(self, call: MiRequest) -> Any:

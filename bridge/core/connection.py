@@ -1,20 +1,18 @@
 """One TCP life of a gateway's WebSocket, as the link sees it.
 
-Owns what is known of one connection: when it last spoke, what is in flight on it, how it ended. Decides nothing: every
-report goes to its owner. Must not know sockets; ``connect`` is passed in.
+Owns its socket, when it last spoke, and how long Janus took to answer. Decides nothing: every report goes to its owner.
+Must not know sockets; ``connect`` is passed in.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from bridge.core.calls import Call
-from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.life import Target
 
 if TYPE_CHECKING:
-    from bridge.core.hearing import Hearing
     from bridge.protocol.codec import JsonObject
 
 
@@ -56,66 +54,64 @@ class Reports(Protocol):
 # why it ended; raises ConnectFailed before it was open.
 Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None]], Awaitable[str]]
 
-PATIENCE = 60.0  # seconds that Janus gives a session without a sign of life, unless its `info` says more
+LONGEST = 10**9  # seconds; what a Janus says beyond is no time
 
-# Why a connection was left. By choice: janus_reconnect, or the row, its secrets or TLS files changed.
-Cause: TypeAlias = Literal["silence", "stall", "choice"]
+
+class Reader(Protocol):
+    """Who reads what Janus says."""
+
+    def text(self, connection: "JanusConnection", text: str) -> None: ...
+
+    async def long_text(self, connection: "JanusConnection", text: str) -> None: ...
+
+    def refused(self, reason: str, head: str, *, too_large: bool) -> None: ...
 
 
 class Owner(Protocol):
-    """Who decides what follows from what becomes of a connection."""
+    """Who hears of what becomes of a connection."""
 
-    def on_frames(self, connection: "Connection") -> None: ...
+    def on_opened(self, connection: "JanusConnection") -> None: ...
 
-    def on_stalled(self, connection: "Connection") -> None: ...
+    def on_frames(self, connection: "JanusConnection") -> None: ...
 
-    def on_ended(self, connection: "Connection", reason: str) -> None: ...
+    def on_stalled(self, connection: "JanusConnection") -> None: ...
+
+    def on_ended(self, connection: "JanusConnection", reason: str) -> None: ...
 
 
-class Connection:
-    """A WebSocket with its number. ``usable``: it may be written to."""
+class JanusConnection:
+    """A WebSocket with its number. ``usable``: it may be written to. ``served``: Janus answered a command on it."""
 
-    def __init__(
-        self, hearing: "Hearing", owner: Owner, number: int, gateway: Gateway, credentials: Credentials
-    ) -> None:
-        self._hearing = hearing
-        self._owner = owner
+    def __init__(self, number: int, target: Target, reader: Reader, owner: Owner) -> None:
         self.number = number
-        # What it was opened for and with: the row and its secrets may have changed since.
-        self.gateway = gateway
-        self.credentials = credentials
-        self.unwanted = False  # janus_reconnect: another one is wanted in its place
-        self.ws: WebSocket | None = None
-        self.good_since = 0.0  # when it was opened, or ready for the last time
+        self.gateway = target.gateway  # what it was opened for; the row may have changed since
+        self.credentials = target.credentials
         self.usable = True
-        self.beating = False  # a heart looks after it
-        self.left_for: Cause | None = None
-        self.left_at = 0.0
-        self.calls: set[Call] = set()
-        self.info: JsonObject = {}
-        self.joined = False  # Janus answered on it
-        self.claims_out = False  # without an answer: it may have sessions
-        self.served = False  # Janus answered a command or a keepalive on it
-        self._keepalive_at: tuple[int, float] = (0, 0.0)
+        self.served = False
+        self.watched = False  # a heart beats for it
+        self.info: JsonObject | None = None  # what Janus said of itself, once it answered
+        self.misplaced: list[int] = []  # sessions that are to be destroyed on it: the row points elsewhere
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()
         self.end_reason: str | None = None
-        self._idle = trio.Event()
+        self._reader = reader
+        self._owner = owner
+        self._ws: WebSocket | None = None
+        self._keepalive_at: tuple[int, float] = (0, 0.0)
 
-    async def run(self, connect: Connect, *, task_status: trio.TaskStatus[None]) -> None:
-        """Open and run. ``started()`` when it is open; raises ConnectFailed before that."""
+    async def run(self, connect: Connect) -> None:
+        """Open and run to its end. Raises ConnectFailed where it could not be opened."""
 
         def opened(ws: WebSocket) -> None:
-            self.ws = ws
-            self.good_since = trio.current_time()
-            task_status.started()
+            self._ws = ws
+            self._owner.on_opened(self)
 
         reason: str | None = None
         try:
             reason = await connect(self.gateway, self, opened)
         finally:
             self.usable = False
-            if self.ws is not None:
+            if self._ws is not None:
                 self.end_reason = reason or "the bridge closed it"
                 self.ended.set()
                 self._owner.on_ended(self, self.end_reason)
@@ -123,16 +119,16 @@ class Connection:
     # Reports
 
     def on_text(self, text: str) -> None:
-        self._hearing.text(self, text)
+        self._reader.text(self, text)
 
     async def on_long_text(self, text: str) -> None:
-        await self._hearing.long_text(self, text)
+        await self._reader.long_text(self, text)
 
     def on_frames(self) -> None:
         self._owner.on_frames(self)
 
     def on_refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        self._hearing.refused(reason, head, too_large=too_large)
+        self._reader.refused(reason, head, too_large=too_large)
 
     def on_stalled(self) -> None:
         self.usable = False
@@ -142,28 +138,18 @@ class Connection:
 
     def send(self, text: str) -> None:
         """Send, if that is still possible; a connection that ended reports that by itself."""
-        if self.usable and self.ws is not None:
-            self.ws.send_text(text)
+        if self.usable and self._ws is not None:
+            self._ws.send_text(text)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        if self.usable and self.ws is not None:
-            self.ws.send_ping()
+        if self.usable and self._ws is not None:
+            self._ws.send_ping()
 
     def close(self) -> None:
         """Let it end."""
-        if self.ws is not None:
-            self.ws.close()
-
-    def misfit(self, gateway: Gateway, credentials: Credentials) -> str:
-        """What is different since it was opened; nothing, where it was opened for this row and with these secrets."""
-        if self.gateway.janus_url != gateway.janus_url:
-            return "the URL in its row changed"
-        return "" if self.credentials is credentials else "its secrets or TLS files changed"
-
-    def leave(self, cause: Cause) -> None:
-        """Another one is wanted, for this reason."""
-        self.left_for, self.left_at = cause, trio.current_time()
+        if self._ws is not None:
+            self._ws.close()
 
     def keepalive_sent(self, number: int) -> None:
         """The keepalive with that number went out now."""
@@ -176,32 +162,21 @@ class Connection:
             self.rtt = trio.current_time() - self._keepalive_at[1]
 
     @property
-    def serves(self) -> bool:
-        """Whether commands may go out on it: it is not known to be silent, and can be written to."""
-        return self.usable and self.left_for in (None, "choice")
-
-    @property
-    def patience(self) -> float:
-        """Seconds after which its Janus has ended any session that it did not hear of."""
-        times = [self.info.get(member) for member in ("session-timeout", "reclaim-session-timeout")]
-        return max([PATIENCE, *(float(seconds) for seconds in times if type(seconds) is int)])
+    def opened(self) -> bool:
+        """Whether its WebSocket is, or was, open."""
+        return self._ws is not None
 
     @property
     def last_received(self) -> float:
-        return self.ws.last_received if self.ws is not None else 0.0
+        return self._ws.last_received if self._ws is not None else 0.0
 
-    def forget(self, call: Call) -> None:
-        """A call is over."""
-        self.calls.discard(call)
-        if not self.calls:
-            self._idle.set()
-
-    async def idle(self) -> None:
-        """Wait until nothing is in flight on it."""
-        while self.calls:
-            self._idle = trio.Event()
-            await self._idle.wait()
+    @property
+    def times(self) -> list[int]:
+        """Seconds after which its Janus ends a session, those that it names."""
+        info = self.info or {}
+        found = (info.get(member) for member in ("session-timeout", "reclaim-session-timeout"))
+        return [seconds for seconds in found if type(seconds) is int and 0 < seconds < LONGEST]
 
     def __repr__(self) -> str:
         state = "ended" if self.ended.is_set() else "open" if self.usable else "stalled"
-        return f"<connection {self.number} {state} in_flight={len(self.calls)}>"
+        return f"<connection {self.number} {state}>"

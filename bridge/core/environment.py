@@ -13,9 +13,9 @@ from bridge.core.stats import Stats
 from bridge.core.timers import Timers
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.redaction import unchanged
 from bridge.protocol.session import SavedSession
-from bridge.protocol.session_book import ManagedIds
 
 
 @dataclass(frozen=True, slots=True)

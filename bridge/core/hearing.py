@@ -3,7 +3,6 @@
 Owns that decision and its bookkeeping. Must not know how connections are made or kept.
 """
 
-import gc
 import logging
 import re
 from collections.abc import Callable
@@ -11,10 +10,11 @@ from typing import Any, TypeAlias
 
 import trio
 
-from bridge.core.calls import Asked, Call
-from bridge.core.connection import Connection
+from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
-from bridge.core.traffic import Traffic
+from bridge.core.long_messages import check_surrogates, prepare
+from bridge.core.pending import Asked, PendingRequest
+from bridge.core.requests import Requests
 from bridge.errors import MalformedMessage, TransactionLost
 from bridge.protocol import codec, plugin_types
 from bridge.protocol.codec import INT64_MAX, JsonObject, TooManyElements
@@ -48,16 +48,19 @@ LOG_EVERY = 1.0  # seconds between lines about messages that were dropped
 
 
 class Hearing:
-    """``session_over(session)`` is told when Janus ended a session, ``trouble(reason)`` when it refused a keepalive;
-    ``raise_event(body, members)`` gets the text of an event, and what it is the text of.
+    """``session_over(session)`` is told when Janus ended a session, ``session_closed(session, transaction)`` when its
+    caller did, ``trouble(reason)`` when Janus refused a keepalive; ``raise_event(body, members)`` gets the text of an
+    event, and what it is the text of.
     """
 
     def __init__(
         self,
         janus_id: str,
         environment: LinkEnvironment,
-        traffic: Traffic,
+        requests: Requests,
+        book: SessionBook,
         session_over: Callable[[JanusSession], None],
+        session_closed: Callable[[JanusSession, str | None], None],
         trouble: Callable[[str], None],
         raise_event: Callable[[str, JsonObject], None],
     ) -> None:
@@ -67,35 +70,33 @@ class Hearing:
         self._stats = environment.stats
         self._wanted = environment.wanted
         self._wide_strings = environment.settings.wide_strings
-        self._traffic = traffic
+        self._requests = requests
+        self._book = book
         self._session_over = session_over
+        self._session_closed = session_closed
         self._trouble = trouble
         self._raise_event = raise_event
         self._log_again_at = 0.0
         self._unlogged = 0
 
-    @property
-    def _book(self) -> SessionBook:
-        return self._traffic.book
-
-    def text(self, connection: Connection, text: str) -> None:
+    def text(self, connection: JanusConnection, text: str) -> None:
         """A text message arrived."""
         try:
             message = codec.parse(text)
             if "\\u" in text:
-                _check_surrogates(message)
+                check_surrogates(message)
         except MalformedMessage as exc:
             self._unread(exc, text)
         else:
             self._hear(connection, text, message, None)
 
-    async def long_text(self, connection: Connection, text: str) -> None:
+    async def long_text(self, connection: JanusConnection, text: str) -> None:
         """The same for a long one: what takes time is done in a thread, one of all gateways at a time. Its reader waits
         for it, so that order is kept.
         """
         try:
             message, shown = await trio.to_thread.run_sync(
-                _prepare, text, self._wide_strings, limiter=self._parsing, abandon_on_cancel=True
+                prepare, text, self._wide_strings, limiter=self._parsing, abandon_on_cancel=True
             )
         except MalformedMessage as exc:
             self._unread(exc, text)
@@ -106,26 +107,26 @@ class Hearing:
         too_large = isinstance(error, TooManyElements)
         self.refused(f"{error}" if too_large else f"is not JSON: {error}", text[:HEAD], too_large=too_large)
 
-    def _hear(self, connection: Connection, text: str, message: Any, shown: JsonObject | None) -> None:
+    def _hear(self, connection: JanusConnection, text: str, message: Any, shown: JsonObject | None) -> None:
         """``shown``: the message as callers and subscribers get it, where that was made already."""
         incoming = classify(message)
         if isinstance(incoming, Malformed):
             self.refused(incoming.reason, text[:HEAD], too_large=False)
             return
-        call = self._traffic.find(incoming.transaction)
-        if call is not None:
-            self._answer(call, incoming, message, shown, connection)
+        pending = self._requests.find(incoming.transaction)
+        if pending is not None:
+            self._answer(pending, incoming, message, shown, connection)
         else:
             self._unasked(incoming, message, shown, connection)
 
     def refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        """A message that is not kept: counted and logged. If its head names a call, that caller is told."""
+        """A message that is not kept: counted and logged. If its head names a request, that caller is told."""
         self._stats.add("oversized" if too_large else "malformed")
         self._log_refusal(reason)
         match = _TRANSACTION.search(head)
-        call = self._traffic.find(match[1]) if match is not None else None
-        if call is not None:
-            self._traffic.fail(call, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
+        pending = self._requests.find(match[1]) if match is not None else None
+        if pending is not None:
+            self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
 
     def _log_refusal(self, reason: str) -> None:
         """Once in a while: there may be fifty thousand a second."""
@@ -138,33 +139,40 @@ class Hearing:
         self._log_again_at, self._unlogged = now + LOG_EVERY, 0
 
     def _answer(
-        self, call: Call, incoming: Heard, message: JsonObject, shown: JsonObject | None, connection: Connection
+        self,
+        pending: PendingRequest,
+        incoming: Heard,
+        message: JsonObject,
+        shown: JsonObject | None,
+        connection: JanusConnection,
     ) -> None:
-        if isinstance(incoming, Ack) and not call.command.verb.ack_is_final:
-            self._traffic.acknowledge(call)
+        if isinstance(incoming, Ack) and not pending.command.verb.ack_is_final:
+            self._requests.acknowledge(pending)
             return
-        if call.kind == "own":
-            self._traffic.settle(call, message)
+        if pending.kind == "own":
+            self._requests.settle(pending, message)
             return
         connection.served = True
-        self._restore(message, call.caller)
-        if call.command.strange:
-            self._book.heard(message)
-        if call.kind != "message" or isinstance(incoming, Failure):  # what a plugin says tells nothing of sessions
-            self._note(call.asked, incoming, message, connection)
-        if call.notification:
+        self._restore(message, pending.caller)
+        if pending.command.strange:
+            self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
+        if pending.kind != "message" or isinstance(incoming, Failure):  # what a plugin says tells nothing of sessions
+            self._note(pending.asked, incoming, message, connection)
+        if pending.notification:
             is_event = isinstance(incoming, PluginEvent | Failure)
             if not is_event:
                 self._stats.add("notifications_done")
         else:
-            is_event = call.forsaken and not isinstance(incoming, Ack)
+            is_event = pending.forsaken and not isinstance(incoming, Ack)
         shown = self._show(message, shown)
-        self._traffic.settle(call, shown)
+        self._requests.settle(pending, shown)
         if is_event:
             self._event(message, shown)
-        self._end_if_unknown(incoming, call.session_id, connection)
+        self._end_if_unknown(incoming, pending.session_id, connection)
 
-    def _unasked(self, incoming: Heard, message: JsonObject, shown: JsonObject | None, connection: Connection) -> None:
+    def _unasked(
+        self, incoming: Heard, message: JsonObject, shown: JsonObject | None, connection: JanusConnection
+    ) -> None:
         wire = decode(incoming.transaction) if incoming.transaction is not None else None
         if wire is not None and wire.kind == "own":
             if wire.start == self._start:
@@ -176,19 +184,18 @@ class Hearing:
         if wire is not None:
             # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
             # what nobody asked for must not fill the book.
-            asked = self._traffic.late(wire)
+            asked = self._requests.late(wire)
             self._restore(message, wire.caller)
             if asked is not None:
                 self._note(asked, incoming, message, connection)
         session_id = member_id(message.get("session_id"))
         if isinstance(incoming, PluginEvent):
-            self._book.heard(message)
+            self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
         elif isinstance(incoming, CoreEvent) and incoming.name == "detached":
             self._detached(session_id, member_id(message.get("sender")))
         elif isinstance(incoming, CoreEvent) and incoming.name == "hangup":
-            self._book.hung_up(
-                session_id, member_id(message.get("sender")), str(message.get("reason", ""))[:MAX_REASON]
-            )
+            reason = str(message.get("reason", ""))[:MAX_REASON]
+            self._book.handles.hung_up(self._book.find(session_id), member_id(message.get("sender")), reason)
         self._event(message, shown)
         if asked is not None:
             self._end_if_unknown(incoming, asked.session_id, connection)
@@ -197,18 +204,20 @@ class Hearing:
 
     def _detached(self, session_id: int | None, handle_id: int | None) -> None:
         """The event comes before the answer where a caller asked for it."""
-        asked = self._traffic.detach_of(handle_id)
+        asked = self._requests.detach_of(handle_id)
         if asked is None:
-            self._book.detached(session_id, handle_id, "Janus detached it")
+            self._book.handles.detached(self._book.find(session_id), handle_id, "Janus detached it")
         else:
-            self._book.detached(session_id, handle_id, BY_CALLER, asked.caller)
+            self._book.handles.detached(self._book.find(session_id), handle_id, BY_CALLER, asked.caller)
 
-    def _end_if_unknown(self, incoming: Heard, session_id: int | None, connection: Connection) -> None:
-        """Last of all, because it may end what the call was in."""
+    def _end_if_unknown(self, incoming: Heard, session_id: int | None, connection: JanusConnection) -> None:
+        """Last of all, because it may end what the request was in."""
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
             self._gone(session_id, connection)
 
-    def _keepalive_answered(self, session: str | None, incoming: Heard, number: int, connection: Connection) -> None:
+    def _keepalive_answered(
+        self, session: str | None, incoming: Heard, number: int, connection: JanusConnection
+    ) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
         session_id = read_decimal(session or "", INT64_MAX)
         if session_id is None:
@@ -220,11 +229,15 @@ class Hearing:
         elif isinstance(incoming, Ack):
             connection.keepalive_answered(number)
 
-    def _note(self, asked: Asked, incoming: Heard, message: JsonObject, connection: Connection) -> None:
+    def _note(self, asked: Asked, incoming: Heard, message: JsonObject, connection: JanusConnection) -> None:
         """What the answer to a command says about sessions and handles."""
-        transaction = message.get("transaction")
+        transaction, session, handles = (
+            message.get("transaction"),
+            self._book.find(asked.session_id),
+            self._book.handles,
+        )
         if isinstance(incoming, Failure) and incoming.code == HANDLE_NOT_FOUND:
-            self._book.detached(asked.session_id, asked.handle_id, "Janus does not know it (459)", transaction)
+            handles.detached(session, asked.handle_id, "Janus does not know it (459)", transaction)
         if not isinstance(incoming, Success):
             return
         if asked.kind == "create":
@@ -235,19 +248,17 @@ class Hearing:
         elif asked.kind == "claim" and asked.session_id is not None:
             self._book.adopt(asked.session_id, connection.number, claimed=True, transaction=transaction)
         elif asked.kind == "attach":
-            self._book.attached(asked.session_id, message, asked.plugin, transaction)
+            handles.attached(session, message, asked.plugin, transaction)
         elif asked.kind == "detach":
-            self._book.detached(asked.session_id, asked.handle_id, BY_CALLER, transaction)
-        elif asked.kind == "destroy":
-            session = self._book.find(asked.session_id)
-            if session is not None and not session.managed:
-                self._book.ended(session, BY_CALLER, transaction=transaction)
+            handles.detached(session, asked.handle_id, BY_CALLER, transaction)
+        elif asked.kind == "destroy" and session is not None and not session.managed:
+            self._session_closed(session, transaction)
 
-    def _gone(self, session_id: int | None, connection: Connection) -> None:
+    def _gone(self, session_id: int | None, connection: JanusConnection) -> None:
         """The session is over, if the connection may know: it carries it, or was asked to; or the carrier is gone."""
-        session = self._book.find(session_id)
+        session, number = self._book.find(session_id), connection.number
         if session is not None and (
-            session.carrier == connection.number or connection.claims_out or not self._traffic.is_open(session.carrier)
+            session.carrier == number or number in session.asked_on or not self._book.is_open(session.carrier)
         ):
             self._session_over(session)
 
@@ -269,32 +280,10 @@ class Hearing:
         return shown
 
     def _event(self, message: JsonObject, shown: JsonObject | None) -> None:
-        self._traffic.tally.event()
+        self._requests.tally.event()
         if self._wanted():
             if shown is not None:
                 message = self._show(message, shown)
             elif self._wide_strings:
                 plugin_types.widen(message)
             self._raise_event(codec.render(message), message)
-
-
-def _prepare(text: str, wide_strings: bool) -> tuple[Any, JsonObject | None]:
-    """The message as Janus means it, and a second one as others get it."""
-    gc.disable()  # a hundred thousand new objects, none of them garbage, would be looked through again and again
-    try:
-        message = codec.parse(text)
-        _check_surrogates(message)
-        if not isinstance(message, dict):
-            return message, None
-        shown = codec.parse(text)
-    finally:
-        gc.enable()
-    return message, plugin_types.widen(shown) if wide_strings else shown
-
-
-def _check_surrogates(message: Any) -> None:
-    r"""Raises MalformedMessage where an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
-    try:
-        codec.render(message).encode()
-    except UnicodeEncodeError:
-        raise MalformedMessage("it has a lone surrogate") from None

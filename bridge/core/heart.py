@@ -5,19 +5,22 @@ about silence. Janus's clock for a session is any request that names it; a late 
 answers queue behind events: any frame counts as life.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 import trio
 
-from bridge.core.connection import Connection
+from bridge.core.connection import JanusConnection
+from bridge.core.requests import Requests
 from bridge.core.timers import Timers
-from bridge.core.traffic import Traffic
+from bridge.protocol.session_book import SessionBook
 
 SILENCE_INTERVALS = 2
 SHORTEST_SILENCE = 2.0  # seconds
 # Intervals without a frame until a ping. A bit over one: the answer to a keepalive comes a bit after one. Clearly under
 # two: the pong must have its time.
 PING_AFTER = 1.25
+PART = 100  # keepalives in one turn of the loop: some 2 ms
 # Turns of the event loop between the end of the time and the verdict: a loop that stood still for a while runs timers
 # and readers in any order, and what lies in the kernel has to be read first.
 DOUBTS = 2
@@ -34,22 +37,30 @@ def interval(configured: float, info: dict[str, object]) -> float:
 
 
 class Heart:
-    """Beats until its connection ended or may not be written to, or ``silent`` was called."""
+    """Beats until its connection ended or may not be written to, or ``silent`` was called.
+
+    The keepalives of many sessions are spread over half of an interval, so that no turn of the loop has them all.
+    """
 
     def __init__(
         self,
-        connection: Connection,
-        traffic: Traffic,
+        connection: JanusConnection,
+        requests: Requests,
+        book: SessionBook,
         timers: Timers,
         configured: float,
-        silent: Callable[[Connection], None],
+        silent: Callable[[JanusConnection], None],
     ) -> None:
         self._connection = connection
-        self._traffic = traffic
+        self._requests = requests
+        self._book = book
         self._timers = timers
         self._configured = configured
         self._silent = silent
         self._next_keepalive = trio.current_time() + self.interval
+        self._round: deque[int] = deque()  # the sessions whose keepalive of this interval is still to be sent
+        self._pause = 0.0  # between two parts of a round
+        self._next_part = 0.0
         self._pinged = 0.0
         self._due = 0.0
         self._awake_since = 0.0
@@ -57,7 +68,7 @@ class Heart:
 
     @property
     def interval(self) -> float:
-        return interval(self._configured, self._connection.info)
+        return interval(self._configured, self._connection.info or {})
 
     @property
     def _silence(self) -> float:
@@ -76,15 +87,16 @@ class Heart:
 
         The managed session's first keepalive goes out at once: its answer shows that the connection is of use.
         """
-        managed = self._traffic.book.managed
+        managed = self._book.managed
         if managed.session_id is not None and managed.carried_by(self._connection.number):
-            self._traffic.keepalive(self._connection, managed.session_id)
+            self._requests.keepalive(self._connection, managed.session_id)
         self._sleep()
 
     def _sleep(self) -> None:
         now = trio.current_time()
         self._next_keepalive = min(self._next_keepalive, now + self.interval)
-        self._due = max(now, min(self._next_keepalive, self._next_ping, self._verdict_at))
+        keepalive = self._next_part if self._round else self._next_keepalive
+        self._due = max(now, min(keepalive, self._next_ping, self._verdict_at))
         self._timers.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
@@ -103,12 +115,22 @@ class Heart:
                 self._silent(connection)
             return
         self._doubts = DOUBTS
-        if now >= self._next_keepalive:
-            self._next_keepalive = now + self.interval
-            for session in self._traffic.book:
-                if session.session_id is not None and session.carried_by(connection.number):
-                    self._traffic.keepalive(connection, session.session_id)
-        if connection.ws is not None and now >= self._next_ping:
+        if now >= self._next_keepalive and not self._round:
+            self._next_keepalive = self._next_part = now + self.interval
+            self._round.extend(s.session_id for s in self._book if s.session_id and s.carried_by(connection.number))
+            self._pause = self.interval / 2 / (len(self._round) / PART + 1)
+            self._keep_alive(now)
+        elif self._round and now >= self._next_part:
+            self._keep_alive(now)
+        if now >= self._next_ping:
             self._pinged = now
-            connection.ws.send_ping()
+            connection.ping()
         self._sleep()
+
+    def _keep_alive(self, now: float) -> None:
+        """The next part of the round."""
+        for _ in range(min(PART, len(self._round))):
+            session = self._book.find(self._round.popleft())
+            if session is not None and session.session_id and session.carried_by(self._connection.number):
+                self._requests.keepalive(self._connection, session.session_id)
+        self._next_part = now + self._pause

@@ -79,7 +79,7 @@ class MetricsCollector:
             "gateways_ready": lambda: sum(link.shown_state == "ready" for link in links),
             "sessions": lambda: sum(link.book.counts[0] for link in links),
             "handles": lambda: sum(link.book.counts[1] for link in links),
-            "in_flight": lambda: sum(link.traffic.in_flight for link in links),
+            "in_flight": lambda: sum(link.requests.in_flight for link in links),
             "queue_events": lambda: sum(item.queued for item in evi.figures()),
             "queue_bytes": lambda: sum(item.queued_bytes for item in evi.figures()),
             "events_sent": lambda: sum(item.sent for item in evi.figures()),
@@ -123,7 +123,7 @@ class MetricsCollector:
                     budget.used,
                 )
         for link in self._links:
-            link.traffic.tally.sample(now)
+            link.requests.tally.sample(now)
 
     def _table_figures(self) -> TableSnapshot:
         table = self._table
@@ -174,7 +174,7 @@ def _sessions(link: JanusLink) -> Iterator[JanusSession]:
 
 
 def _gateway(link: JanusLink) -> GatewaySnapshot:
-    gateway, tally = link.gateway, link.traffic.tally
+    gateway, tally = link.gateway, link.requests.tally
     return GatewaySnapshot(
         janus_id=gateway.janus_id,
         janus_url=gateway.shown_url,
@@ -192,7 +192,7 @@ def _gateway(link: JanusLink) -> GatewaySnapshot:
         ],
         session_count=link.book.counts[0],
         handle_count=link.book.counts[1],
-        in_flight=link.traffic.in_flight,
+        in_flight=link.requests.in_flight,
         reconnects=link.reconnects,
         last_error=link.last_error,
         outcomes=tally.outcomes,

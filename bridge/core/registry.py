@@ -188,7 +188,7 @@ class LinkRegistry:
         self._stopping = True
         with trio.move_on_after(DRAIN):
             for link in self:
-                await link.traffic.drained()
+                await link.requests.drained()
         async with trio.open_nursery() as nursery:
             for link in self:
                 nursery.start_soon(self._stop, link, LinkDown("the bridge is stopping"), not link.reclaims)

@@ -6,7 +6,7 @@ command: no look-up by label, no object for a figure.
 
 from bisect import bisect_left
 
-from bridge.core.calls import CallerLeft
+from bridge.core.pending import CallerLeft
 from bridge.core.stats import Stats
 from bridge.errors import (
     BridgeError,

@@ -1,100 +1,95 @@
-"""The life of a gateway, as a table.
+"""The life of a connection, as words: its states, what can happen to it, and what is to be done about it.
 
-Owns which state follows which (contract 5.3) and what each is called in ``janus_list``. Must not know how anything is
-done: ``core/succession.py`` steps here. A pair that is not in the table is a fault of the program, not of Janus.
+Owns these three lists. The table that joins them is in ``decisions.py``; ``python -m tools.life`` draws it for
+docs/architecture.md. Must not know how anything is done.
 
-    DOWN ──connect──> OPENING ──opened──> JOINING ──joined──> READY
-     ^                   │ failed            │ failed, ended     │ ended: DOWN     session ended: JOINING
-     └───────────────────┴───────────────────┘                   │ left
-                                                                 v
-    READY <──joined── REJOINING <──opened── LEAVING ──failed──> RESTING ──retry──> LEAVING
-                         │ failed: RESTING     │ back: JOINING     │ back: JOINING
-                         │ ended: JOINING      │ ended: OPENING    │ ended: DOWN
-
-While a connection is being left, the old one stays open and is read. ``ended`` in the second row is the old one's end;
-``back`` says that it is good again, and the attempt is dropped: JOINING then only claims what was claimed elsewhere.
-
-``REFUSED``: Janus answered, but will not give a session (403, 472): tried again on the same connection. JOINING and
-REFUSED are left like READY (left: LEAVING) where the connection may have sessions, which its end would kill.
+What the gateway is to the outside is no state of its own: it follows from the set of its connections (``Failover``).
 """
 
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.gateway import Gateway
 
 Visible: TypeAlias = Literal["connecting", "ready", "backoff", "disabled"]
 
 
 class State(Enum):
-    DOWN = "no connection, waiting to try again"
-    OPENING = "a connection is being opened, there is no other"
-    JOINING = "connected: sessions are claimed or created"
-    REFUSED = "connected: Janus refuses a session, waiting to ask again"
-    READY = "commands go out"
-    LEAVING = "the old connection is silent or given up; a new one is being opened"
-    RESTING = "the old connection is silent or given up; waiting to try again"
-    REJOINING = "sessions are claimed on the new connection while the old one is still open"
+    OPENING = "the WebSocket is being opened"
+    JOINING = "sessions are claimed, or the managed one is created"
+    REFUSED = "Janus refuses a session; it is asked again after a pause"
+    READY = "new sessions are made here"
+    LEFT = "another one is to take its place; it is read, and what lives here is served while it is heard"
+    RETIRING = "nothing lives here; it is read until its answers have come"
+    ENDED = "closed or lost"
 
 
-class Step(Enum):
-    CONNECT = "try to open a connection"
+class Input(Enum):
     OPENED = "the WebSocket is open"
-    FAILED = "the attempt failed, or its connection ended"
+    FAILED = "the attempt failed"
     JOINED = "every session is claimed, lost or created"
-    REFUSE = "Janus refused a session"
-    RETRY = "ask again on the same connection"
-    ENDED = "the connection that carried the sessions ended"
+    REFUSED = "Janus refused a session for a reason that can pass"
+    UNABLE = "this server hands over no sessions, and an older connection serves"
+    SILENT = "nothing came for too long"
+    STALLED = "a write did not complete"
+    SPOKE = "a frame came"
+    UNWANTED = "the row, its secrets or somebody want another one"
     SESSION_ENDED = "Janus ended the managed session"
-    LEAVE = "silence, a stalled write, or by choice"
-    BACK = "the old connection spoke again, or is kept after all"
+    STRANDED = "a session is to be claimed"
+    DUE = "the pause is over"
+    PREFERRED = "the attempt to replace it failed, and it is as good as before"
+    EMPTY = "nothing lives here, and the next one is in service"
+    OVERDUE = "it was silent for so long that its Janus has ended what lived here"
+    RETIRED = "its answers have come"
+    ENDED = "the peer closed it, or it broke"
 
 
-TABLE: dict[tuple[State, Step], State] = {
-    (State.DOWN, Step.CONNECT): State.OPENING,
-    (State.OPENING, Step.OPENED): State.JOINING,
-    (State.OPENING, Step.FAILED): State.DOWN,
-    (State.JOINING, Step.JOINED): State.READY,
-    (State.JOINING, Step.REFUSE): State.REFUSED,
-    (State.JOINING, Step.FAILED): State.DOWN,
-    (State.JOINING, Step.LEAVE): State.LEAVING,
-    (State.REFUSED, Step.RETRY): State.JOINING,
-    (State.REFUSED, Step.FAILED): State.DOWN,
-    (State.REFUSED, Step.LEAVE): State.LEAVING,
-    (State.READY, Step.ENDED): State.DOWN,
-    (State.READY, Step.SESSION_ENDED): State.JOINING,
-    (State.READY, Step.LEAVE): State.LEAVING,
-    (State.LEAVING, Step.OPENED): State.REJOINING,
-    (State.LEAVING, Step.FAILED): State.RESTING,
-    (State.LEAVING, Step.BACK): State.JOINING,
-    (State.LEAVING, Step.ENDED): State.OPENING,
-    (State.RESTING, Step.RETRY): State.LEAVING,
-    (State.RESTING, Step.BACK): State.JOINING,
-    (State.RESTING, Step.ENDED): State.DOWN,
-    (State.REJOINING, Step.JOINED): State.READY,
-    (State.REJOINING, Step.REFUSE): State.RESTING,
-    (State.REJOINING, Step.FAILED): State.RESTING,
-    (State.REJOINING, Step.ENDED): State.JOINING,
-}
+class Cause(Enum):
+    """Why a connection was left."""
 
-_VISIBLE: dict[State, Visible] = {
-    State.DOWN: "backoff",
-    State.OPENING: "connecting",
-    State.JOINING: "connecting",
-    State.REFUSED: "backoff",
-    State.READY: "ready",
-    State.LEAVING: "connecting",
-    State.RESTING: "backoff",
-    State.REJOINING: "connecting",
-}
+    SILENCE = "it is silent, or cannot be written to"
+    CHOICE = "another one is wanted"
 
 
-def follow(state: State, step: Step) -> State:
-    """The state after a step. Raises ValueError for a pair that the table does not have."""
-    try:
-        return TABLE[state, step]
-    except KeyError:
-        raise ValueError(f"a gateway that is {state.name} cannot {step.name}") from None
+class Target(NamedTuple):
+    """What a connection is opened for. The same secrets in another object stand for other TLS files."""
+
+    gateway: Gateway
+    credentials: Credentials
+
+    def misfit(self, wanted: "Target") -> str:
+        """Why a connection that was opened for this will not do for what is wanted; nothing, where it will."""
+        if not self.fits_url(wanted.gateway):
+            return "the URL in its row changed"
+        return "" if self.credentials is wanted.credentials else "its secrets or TLS files changed"
+
+    def fits_url(self, gateway: Gateway) -> bool:
+        """Whether it leads where this row points."""
+        return self.gateway.janus_url == gateway.janus_url
 
 
-def visible(state: State) -> Visible:
-    """What ``janus_list`` calls the state."""
-    return _VISIBLE[state]
+class Deed(Enum):
+    OPEN = "open a connection for its record's target"
+    JOIN = "bring the sessions onto it"
+    CANCEL = "stop opening it, or bringing the sessions onto it"
+    CLOSE = "let it end"
+    PING = "ask it for a sign of life"
+    WATCH = "keep its sessions alive, and say when it is silent"
+    RETIRE = "read it until its answers have come; the sessions went to the current one"
+    RETARGET = "use its record's secrets on it from now on"
+    SUSPEND = "no command goes out on it: what waits was never sent, what was sent has no known outcome"
+    READY = "the gateway is in service on it"
+    NOT_READY = "no command for the managed session can be sent"
+    NOTE = "why something is not as it should be"
+    COUNT_FAILURE = "an attempt to connect failed"
+    LOG = "what an operator may want to know"
+    SETTLED = "whoever asked for another connection has it; or has not, for this reason"
+
+
+class Action(NamedTuple):
+    """What is to be done, on which connection, and the words that belong to it."""
+
+    deed: Deed
+    number: int = 0
+    text: str = ""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from bridge.protocol.gateway import Gateway
+
 
 class SessionState(Enum):
     WANTED = "has no id yet"
@@ -63,8 +65,9 @@ class JanusSession:
     """One session. ``handles`` maps a handle_id to its plugin, None where only the id is known.
 
     ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge.
-    ``unknown_to`` is the last one whose Janus did not know it. ``adrift_since`` is when it was first asked for after
-    its carrier had ended (the caller's clock).
+    ``unknown_to`` is the last one whose Janus did not know it; ``asked_on`` those on which a claim has no answer, so
+    that they may have it. ``adrift_since`` is when it was first asked for after its carrier had ended.
+    ``home`` is the gateway under which it is saved.
     """
 
     managed: bool
@@ -72,7 +75,9 @@ class JanusSession:
     state: SessionState = SessionState.WANTED
     carrier: int | None = None
     unknown_to: int | None = None
+    asked_on: set[int] = field(default_factory=set)
     adrift_since: float | None = None
+    home: Gateway | None = None
     handles: dict[int, str | None] = field(default_factory=dict)
 
     @classmethod

@@ -1,76 +1,52 @@
 """The sessions of one gateway: the managed one, those of callers, and those that are over.
 
-Owns contract 5.7: which ids are honoured, which are replaced by the managed one, what is refused; and every step that a
-session takes: which connection carries it, by its number. Must not know what a connection is, or the clock. A managed
-session that lives on with another Janus, on a connection that was left, is a *former* one: nothing new is made in it,
-its handles work. Authority: contract 5.7, proved as a property in its tests: no caller's command can end, take
-over or stand in for the managed session.
+Owns contract 5.7 (which ids are honoured, which are replaced by the managed one, what is refused), proved as a property
+in its tests; every step that a session takes; and which connection carries it, by its number. Must not know what a
+connection is, or the clock. A managed session that lives on with another Janus, on a connection that was left, is a
+*former* one: nothing new is made in it, its handles work.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge.errors import Draining, InvalidCommand, LinkDown
-from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.handles import Handles, Save
 from bridge.protocol.history import BY_CALLER, Happening, Note
-from bridge.protocol.janus import MAX_PLUGIN, member_id
+from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
-
-# A Janus gone mad could grant a new session, or name a new handle, in each message.
-MAX_FURTHER = 65_536
-MAX_HANDLES = 65_536  # of all sessions together
-
-Save = Callable[[SavedSession], None]
-
-
-class ManagedIds:
-    """The ids of all managed sessions, as often as they are managed.
-
-    A row that is removed and added again has two books for a moment: the one that ends must not set free what the other
-    one has claimed.
-    """
-
-    def __init__(self) -> None:
-        self._books: Counter[int] = Counter()
-
-    def add(self, session_id: int) -> None:
-        """A book manages it."""
-        self._books[session_id] += 1
-
-    def discard(self, session_id: int) -> None:
-        """A book manages it no more."""
-        self._books[session_id] -= 1
-        if self._books[session_id] <= 0:
-            del self._books[session_id]
-
-    def __contains__(self, session_id: object) -> bool:
-        return session_id in self._books
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._books)
+MAX_FURTHER = 65_536  # a Janus gone mad could grant a new session in each message
 
 
 class SessionBook:
     """``managed_ids`` is shared by all gateways: two rows may name the same Janus, and neither may harm the other.
 
-    ``note`` is told what becomes of sessions and handles. ``draining``: no new ones are made for callers.
+    ``save(gateway, session)`` keeps a session, or its end, for the next process, under the gateway where it lives;
+    ``saved`` are those of ``gateway`` that the last process left. ``note`` is told what becomes of sessions and
+    handles. ``draining``: no new ones are made for callers.
     """
 
     def __init__(
-        self, managed_ids: ManagedIds, save: Save, saved: Iterable[SavedSession] = (), note: Note = lambda _: None
+        self,
+        managed_ids: ManagedIds,
+        save: Save,
+        gateway: Gateway,
+        saved: Iterable[SavedSession] = (),
+        note: Note = lambda _: None,
     ) -> None:
         self._managed_ids = managed_ids
         self._save = save
+        self._gateway = gateway
+        self._open: dict[int, Gateway] = {}  # the connections that are open
         self._former: dict[int, JanusSession] = {}
-        self._note = note
-        self.draining = False
         self._further: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
-        self._handles = 0  # of all sessions
+        self.handles = Handles(note, save)
+        self.draining = False
+        self._note = note
         self.managed = JanusSession(managed=True)
         self._coming: JanusSession | None = None  # the managed session that a create was sent for
         for record in saved:
@@ -81,8 +57,8 @@ class SessionBook:
             self._remember(record.session_id)
             return
         session = JanusSession.adrift(record.session_id, managed=record.managed)
-        session.handles.update(record.handles)
-        self._handles += len(session.handles)
+        session.home = self._gateway
+        self.handles.restore(session, record.handles)
         if not record.managed:
             self._further[record.session_id] = session
             return
@@ -101,15 +77,13 @@ class SessionBook:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many sessions Janus has made, and how many handles they have, without walking them."""
-        return len(self) - (self.managed.session_id is None), self._handles
+        """How many sessions have an id, and how many handles they have, without walking them."""
+        return len(self) - (self.managed.session_id is None), self.handles.count
 
     def find(self, session_id: int | None) -> JanusSession | None:
         """The session with this id, if it is ours and not over."""
-        if session_id is None:
-            return None
-        if session_id == self.managed.session_id:
-            return self.managed
+        if session_id is None or session_id == self.managed.session_id:
+            return None if session_id is None else self.managed
         return self._further.get(session_id) or self._former.get(session_id)
 
     # What a command may do
@@ -132,27 +106,30 @@ class SessionBook:
         elif command.kind == "create":
             self._refuse_managed(command.new_id, "create")
 
-    def address(self, command: JanusCommand, missing: str) -> int | None:
+    def address(self, command: JanusCommand) -> int | None:
         """The session_id that the command goes out with; None for a server-level verb.
 
-        Raises LinkDown (``missing``) if it would be the managed one and there is none.
+        Raises LinkDown if it would be the managed one and there is none.
         """
         if command.verb.server:
             return None
         if command.kind == "claim" or self._issued(command.session_id):
             return command.session_id
-        managed = self._managed_with(command.handle_id)
-        if managed is self.managed and (managed.session_id is None or not (managed.live or managed.carrier)):
-            raise LinkDown(missing)
-        return managed.session_id
+        session = self._addressed(command.session_id, command.handle_id)
+        if session.session_id is None or not (session.live or session.carrier):
+            raise LinkDown("the managed session is being created")
+        return session.session_id
 
-    def _managed_with(self, handle_id: int | None) -> JanusSession:
-        """The managed session, or a former one where that has the handle."""
-        if self._former and handle_id is not None and handle_id not in self.managed.handles:
-            for former in self._former.values():
-                if handle_id in former.handles:
-                    return former
-        return self.managed
+    def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
+        """The plugin of a handle to which a command with these ids would go; None: it is not known."""
+        return None if handle_id is None else self._addressed(session_id, handle_id).handles.get(handle_id)
+
+    def _addressed(self, session_id: int | None, handle_id: int | None) -> JanusSession:
+        """The session to which a command with these ids goes: the managed one, unless they are those of another."""
+        session = self.find(session_id)
+        if session is None and self._former and handle_id is not None and handle_id not in self.managed.handles:
+            session = next((former for former in self._former.values() if handle_id in former.handles), None)
+        return session or self.managed
 
     def _issued(self, session_id: int | None) -> bool:
         return session_id in self._further or session_id in self._ended or session_id in self._former
@@ -161,7 +138,40 @@ class SessionBook:
         if session_id in self._managed_ids or (session_id is not None and session_id == self.managed.session_id):
             raise InvalidCommand(f"{what} names a session that the bridge manages")
 
-    # What became of sessions
+    # Which connection has them
+
+    def opened(self, number: int, gateway: Gateway) -> None:
+        """That connection is open, to this gateway."""
+        self._open[number] = gateway
+
+    def cut(self, number: int) -> None:
+        """The connection with that number ended, or was given up."""
+        self._open.pop(number, None)
+        for session in self:
+            session.asked_on.discard(number)
+            if session.carried_by(number):
+                session.step(SessionStep.CUT)
+
+    def is_open(self, number: int | None) -> bool:
+        """Whether the connection with this number is open."""
+        return number in self._open
+
+    def carries(self, number: int) -> bool:
+        """Whether some session may live on that connection: it was the last to have it, or a claim has no answer."""
+        return any(s.session_id is not None and (s.carrier == number or number in s.asked_on) for s in self)
+
+    def unsettled(self, number: int) -> list[JanusSession]:
+        """The sessions with an id that do not live on that connection, nor with another Janus as far as it knows."""
+        return [s for s in self if s.session_id is not None and not (s.live and number in (s.carrier, s.unknown_to))]
+
+    def has_all(self, number: int) -> bool:
+        """Whether none is unsettled."""
+        return not self.unsettled(number)
+
+    def misplaced(self, gateway: Gateway) -> list[JanusSession]:
+        """The sessions that live behind another URL than this gateway's."""
+        others = {number for number, other in self._open.items() if other.janus_url != gateway.janus_url}
+        return [session for session in self if session.live and session.carrier in others]
 
     def creating(self) -> None:
         """A create for the managed session goes out: the first one, or one to take the place of the present one."""
@@ -179,15 +189,14 @@ class SessionBook:
         created, self._coming = self._coming, None
         assert created is not None, "creating() comes first"
         created.session_id = session_id
-        created.carrier = carrier
         created.step(SessionStep.GRANT)
         self._managed_ids.add(session_id)
-        self._save(SavedSession(session_id, managed=True))
+        self._carry(created, carrier)
         self._note(Happening("session_created", session_id, reason="managed"))
         self._follow(created)
 
     def promote(self, carrier: int) -> bool:
-        """Make a former managed session that lives on this connection the managed one again, if there is one."""
+        """Make a former managed session that lives on this connection the managed one again; whether there is one."""
         for former_id, former in self._former.items():
             if former.carried_by(carrier):
                 del self._former[former_id]
@@ -200,35 +209,47 @@ class SessionBook:
         if before is not managed and before.session_id is not None:
             self._former[before.session_id] = before
 
-    def claiming(self, session: JanusSession) -> None:
-        """A claim goes out."""
+    def claiming(self, session: JanusSession, number: int, now: float) -> None:
+        """A claim goes out on the connection with that number."""
+        if session.adrift_since is None and not self.is_open(session.carrier):
+            session.adrift_since = now
         session.step(SessionStep.ASK)
+        session.asked_on.add(number)
 
-    def claimed(self, session: JanusSession, carrier: int) -> None:
+    def claimed(self, session: JanusSession, number: int) -> None:
         """Janus gave it to the connection with that number."""
         session.step(SessionStep.GRANT)
-        session.carrier, session.unknown_to, session.adrift_since = carrier, None, None
+        self._carry(session, number)
 
-    def stays(self, session: JanusSession, unknown_to: int) -> None:
-        """The Janus of one connection does not know it; the connection that carries it is open, and has it still."""
+    def stays(self, session: JanusSession, number: int) -> None:
+        """The Janus of that connection does not know it; the one that carries it is open, and has it still."""
         session.step(SessionStep.STAY)
-        session.unknown_to = unknown_to
+        session.asked_on.discard(number)
+        session.unknown_to = number
 
-    def not_claimed(self, session: JanusSession) -> None:
-        """The claim was refused for now, or has no answer: nothing is known."""
+    def not_claimed(self, session: JanusSession, number: int) -> None:
+        """The claim on that connection was refused for now."""
         session.step(SessionStep.REFUSE)
+        session.asked_on.discard(number)
 
     def unclaimed(self) -> None:
-        """No answer to a claim is waited for any more."""
-        for session in self:
-            if session.state is SessionState.CLAIMING:
-                self.not_claimed(session)
+        """No answer to a claim is waited for any more; it may have been granted."""
+        for session in (one for one in self if one.state is SessionState.CLAIMING):
+            session.step(SessionStep.REFUSE)
 
-    def cut(self, carrier: int) -> None:
-        """The connection with that number ended."""
-        for session in self:
-            if session.carried_by(carrier):
-                session.step(SessionStep.CUT)
+    def _carry(self, session: JanusSession, number: int) -> None:
+        """It lives on that connection: save it there, and its end where it lived."""
+        session.carrier, session.unknown_to, session.adrift_since = number, None, None
+        session.asked_on.clear()
+        home, gateway = session.home, self._open.get(number, self._gateway)
+        if session.session_id is None or (home is not None and home.janus_url == gateway.janus_url):
+            return
+        record = SavedSession(session.session_id, session.managed)
+        if home is not None:
+            self._save(home, record._replace(ended=True))
+        session.home = gateway
+        known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
+        self._save(gateway, record._replace(handles=known))
 
     def adopt(self, session_id: int, carrier: int, *, claimed: bool = False, transaction: str | None = None) -> None:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
@@ -241,12 +262,11 @@ class SessionBook:
             self._ended.pop(session_id, None)
             session = self._further[session_id] = JanusSession.adrift(session_id, managed=False)
             session.step(SessionStep.KEEP)
-            self._save(SavedSession(session_id, managed=False))
             what = "session_claimed" if claimed else "session_created"
             self._note(Happening(what, session_id, reason=BY_CALLER, transaction=transaction))
         elif not session.live:
             session.step(SessionStep.KEEP)
-        session.carrier = carrier
+        self._carry(session, carrier)
 
     def ended(
         self, session: JanusSession, reason: str = BY_CALLER, *, lost: bool = False, transaction: str | None = None
@@ -254,18 +274,17 @@ class SessionBook:
         """The session is over: ``lost``, or ended on purpose. A managed one is replaced by one still to be created."""
         if session.session_id is None:
             return
-        what, handles = "session_lost" if lost else "session_ended", session.handles.keys()
-        self._note(Happening(what, session.session_id, None, None, reason, transaction, handles))
+        what = "session_lost" if lost else "session_ended"
+        self._note(Happening(what, session.session_id, None, None, reason, transaction, session.handles.keys()))
         session.step(SessionStep.GONE)
-        self._handles -= len(session.handles)
-        self._save(SavedSession(session.session_id, session.managed, ended=True))
+        self.handles.ended(session)
+        self._save(session.home or self._gateway, SavedSession(session.session_id, session.managed, ended=True))
         if session is self.managed:
             self._managed_ids.discard(session.session_id)
             self.managed = JanusSession(managed=True)
         elif self._former.pop(session.session_id, None) is not None:
             self._managed_ids.discard(session.session_id)
-        else:
-            self._further.pop(session.session_id, None)
+        elif self._further.pop(session.session_id, None) is not None:
             self._remember(session.session_id)
 
     def _remember(self, session_id: int) -> None:
@@ -275,68 +294,5 @@ class SessionBook:
 
     def close(self) -> None:
         """The gateway goes: its managed ids are free."""
-        for session_id in (self.managed.session_id, *self._former):
-            if session_id is not None:
-                self._managed_ids.discard(session_id)
-
-    # What is known of handles
-
-    def attached(
-        self, session_id: int | None, message: JsonObject, plugin: str | None, transaction: str | None = None
-    ) -> None:
-        """An attach succeeded: ``data.id`` of the message is the handle."""
-        data = message.get("data")
-        handle_id = member_id(data.get("id")) if isinstance(data, dict) else None
-        self._learn(self.find(session_id), handle_id, plugin)
-        self._note(Happening("handle_attached", session_id, handle_id, plugin, transaction=transaction))
-
-    def heard(self, message: JsonObject) -> None:
-        """A message came from a handle: after a restart this is how the bridge learns of those it had before."""
-        session, handle_id = self.find(member_id(message.get("session_id"))), member_id(message.get("sender"))
-        if session is None or handle_id is None or session.handles.get(handle_id) is not None:
-            return  # known, as nearly always
-        plugindata = message.get("plugindata")
-        plugin = plugindata.get("plugin") if isinstance(plugindata, dict) else None
-        self._learn(session, handle_id, plugin if isinstance(plugin, str) else None)
-
-    def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
-        """The plugin of a handle in the session that a command for it goes to; None: it is not known."""
-        if handle_id is None:
-            return None
-        session = None if session_id is None else self._further.get(session_id) or self._former.get(session_id)
-        return (session or self._managed_with(handle_id)).handles.get(handle_id)
-
-    def _learn(self, session: JanusSession | None, handle_id: int | None, plugin: str | None) -> None:
-        if session is None or handle_id is None:
-            return
-        if handle_id not in session.handles:
-            if self._handles >= MAX_HANDLES:
-                return
-            self._handles += 1
-        session.handles[handle_id] = None if plugin is None else plugin[:MAX_PLUGIN]
-        if plugin is not None:
-            self._save_handle(session, handle_id)
-
-    def _save_handle(self, session: JanusSession, handle_id: int) -> None:
-        """For a process that claims the session: what the handle's plugin is, or that it is gone."""
-        if session.session_id is not None:
-            handle = (handle_id, session.handles.get(handle_id))
-            self._save(SavedSession(session.session_id, session.managed, handles=(handle,)))
-
-    def detached(
-        self, session_id: int | None, handle_id: int | None, reason: str = BY_CALLER, transaction: str | None = None
-    ) -> None:
-        """A handle is gone."""
-        session = self.find(session_id)
-        if session is not None and handle_id in session.handles:
-            plugin = session.handles.pop(handle_id)
-            self._handles -= 1
-            if plugin is not None:
-                self._save_handle(session, handle_id)
-            self._note(Happening("handle_detached", session_id, handle_id, plugin, reason, transaction))
-
-    def hung_up(self, session_id: int | None, handle_id: int | None, reason: str) -> None:
-        """The PeerConnection of a handle is closed."""
-        session = self.find(session_id)
-        if session is not None and handle_id is not None:
-            self._note(Happening("hangup", session_id, handle_id, session.handles.get(handle_id), reason))
+        for session_id in filter(None, (self.managed.session_id, *self._former)):
+            self._managed_ids.discard(session_id)

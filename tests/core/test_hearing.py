@@ -6,12 +6,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from bridge.core import traffic
+from bridge.core import requests
 from bridge.core.environment import LinkSettings
 from bridge.errors import TransactionTimeout
-from bridge.protocol.life import State
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, error, open_fake_janus, reply
 from tests.support.linkbed import LinkBed, running
+from tests.support.phases import Phase, phase
 from tests.support.ticking_janus import TickingJanus, ticking_bed
 
 
@@ -41,7 +41,7 @@ async def test_session_that_timed_out_while_it_was_destroyed_is_over_once() -> N
         assert (await bed.ask({"janus": "destroy", "session_id": further}))["janus"] == "success"
         assert bed.names() == ["connected", "session_lost"]
         assert len(link.book) == 1
-        assert link.state is State.READY
+        assert phase(link) is Phase.READY
 
 
 async def test_session_that_timed_out_while_it_was_claimed_is_made_anew() -> None:
@@ -82,7 +82,7 @@ async def test_command_while_claims_are_out_goes_where_its_session_is() -> None:
 @pytest.mark.parametrize("handled", [1, 2, 3])
 async def test_late_answers_are_understood_up_to_a_limit(handled: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attach whose caller had a time-out: its handle is known all the same, unless too many came after it."""
-    monkeypatch.setattr(traffic, "MAX_LATE", handled)
+    monkeypatch.setattr(requests, "MAX_LATE", handled)
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
         fake.script["attach"] = lambda request: SILENCE
@@ -111,7 +111,7 @@ async def test_keepalive_that_is_answered_oddly_says_only_that_janus_lives(autoj
         link = await bed.ready()
         await trio.sleep(100)
         assert len(janus.times("keepalive")) >= 9
-        assert link.state is State.READY
+        assert phase(link) is Phase.READY
         assert link.rtt is None
         assert bed.events == []
         assert bed.names() == ["connected"]
@@ -130,7 +130,7 @@ async def test_nothing_asked_and_no_session_of_ours_changes_nothing() -> None:
         await bed.until(lambda: len(bed.events) >= 2)
         assert [event["janus"] for event in bed.events][:2] == ["timeout", "detached"]
         assert bed.names() == ["connected"]
-        assert link.state is State.READY
+        assert phase(link) is Phase.READY
         await _still_answers(bed, fake)
 
 

@@ -1,5 +1,6 @@
 """The heartbeat (contract 5.3 "Ready"), with whole links and a Janus in memory, on the autojump clock."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -10,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from bridge.core.environment import LinkSettings
-from bridge.core.heart import interval
+from bridge.core.heart import PART, interval
 from tests.support.linkbed import LinkBed, running
 from tests.support.ticking_janus import FRAME, TickingJanus, ticking_bed
 
@@ -58,6 +59,23 @@ async def test_every_session_is_kept_alive_in_each_interval(autojump_clock: Mock
     times = janus.times("keepalive")
     assert len(times) == 1 + 2 * 12  # the managed session's first one at once
     assert steps(times[1:]) == {0.0, 5.0}
+
+
+async def test_keepalives_of_many_sessions_are_spread(autojump_clock: MockClock) -> None:
+    """No turn of the loop has more than a part of them, and each session has its own in every interval."""
+    janus = TickingJanus()
+    async with gateway(janus) as bed:
+        link = await bed.ready()
+        for session_id in range(10**6, 10**6 + 4 * PART):
+            janus.sessions.add(session_id)
+            link.book.adopt(session_id, 1)
+        await trio.sleep(60)
+        assert len(janus.sockets) == 1
+    times = janus.times("keepalive")[1:]
+    at_once = Counter(times)
+    assert max(at_once.values()) <= PART
+    assert len(at_once) >= 5 * 11
+    assert len(times) >= (4 * PART + 1) * 11
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, LinkDown, TransactionTimeout
 from bridge.protocol.command import read_command
-from bridge.protocol.life import State
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
+from tests.support.phases import Phase, phase
 
 URL, ALIAS = "ws://model", "ws://alias"
 LIMIT = 5.0
@@ -71,7 +71,7 @@ class Trial:
             "mute all": lambda: self.janus.mute.update({"info", "ping", "create", "claim", "keepalive", "message"}),
             "close at once": lambda: setattr(self.janus, "closing", True),
             "forget sessions": self.janus.sessions.clear,
-            "create": lambda: self.link.traffic.post(read_command({"janus": "create"}), LIMIT),
+            "create": lambda: self.link.requests.post(read_command({"janus": "create"}), LIMIT),
         }
 
     @property
@@ -116,7 +116,7 @@ class Trial:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.janus.run)
             async with running(self.bed, {"gw": URL}):
-                await self.bed.until(lambda: self.link.state is State.READY)
+                await self.bed.until(lambda: phase(self.link) is Phase.READY)
                 sessions = {int((await self.bed.ask({"janus": "create"}))["data"]["id"])}
                 sessions.add(self.link.book.managed.session_id or 0)
                 for fault, pause, commands in script:
@@ -142,7 +142,7 @@ class Trial:
         self.janus.look()
         await trio.sleep(60)
         # A silent connection is given up when Janus must have ended what only that connection could have ended.
-        await self.bed.until(lambda: len(self.janus.open_sockets) == 1 and self.link.state is State.READY, 700)
+        await self.bed.until(lambda: len(self.janus.open_sockets) == 1 and phase(self.link) is Phase.READY, 700)
 
     def check(self, sessions: set[int] | None) -> None:
         """``sessions``: those that must be there; None where they may have ended."""
@@ -152,12 +152,12 @@ class Trial:
             assert janus.lost == []
             assert set(janus.sessions) == mine == sessions
         # One connection is left, it has every session, and everybody knows.
-        assert link.state is State.READY
+        assert phase(link) is Phase.READY
         (socket,) = janus.open_sockets
         assert {janus.sessions[session_id] for session_id in mine} == {socket}
         assert all(session.live for session in link.book)
-        assert len(link.succession.left) == 0
-        assert link.traffic.in_flight == 0
+        assert len(link.connections) == len(link.failover.connections) == 1
+        assert link.requests.in_flight == 0
         self.check_outcomes()
 
     def check_outcomes(self) -> None:

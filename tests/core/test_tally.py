@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.calls import CallerLeft
+from bridge.core.pending import CallerLeft
 from bridge.core.stats import Stats
 from bridge.core.tally import Tally
 from bridge.errors import (

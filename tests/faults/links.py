@@ -44,7 +44,7 @@ async def in_flight(
     bed: LinkBed, *commands: Awaitable[object], janus_id: str = "gw"
 ) -> AsyncIterator[list[BridgeError]]:
     """Commands that are under way when the block is entered, and have failed when it ends: with these errors."""
-    traffic = bed.registry.find(janus_id).traffic
+    traffic = bed.registry.find(janus_id).requests
     errors: list[BridgeError] = []
 
     async def collect(command: Awaitable[object]) -> None:

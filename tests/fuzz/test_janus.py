@@ -180,7 +180,7 @@ async def _say(said: list[str]) -> None:
             for text in said:
                 janus.sockets[-1].say(text)
         assert len(outcomes) == 3
-        await bed.until(lambda: link.shown_state == "ready" and not link.traffic.in_flight)
+        await bed.until(lambda: link.shown_state == "ready" and not link.requests.in_flight)
         assert link.book.managed.session_id in janus.sessions
         outcomes.clear()
         await _ask(bed, {"janus": "attach", "plugin": "p"}, outcomes)

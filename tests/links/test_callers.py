@@ -15,10 +15,10 @@ from tests.support.linkbed import LATER, LinkBed, running
 async def leave(bed: LinkBed, command: dict[str, Any], timeout: float = 5.0) -> None:
     """Ask, and leave when the command is on its way."""
     link = bed.registry.find("gw")
-    before = link.traffic.in_flight
+    before = link.requests.in_flight
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bed.ask, command, timeout)
-        await bed.until(lambda: link.traffic.in_flight == before + 1)
+        await bed.until(lambda: link.requests.in_flight == before + 1)
         nursery.cancel_scope.cancel()
 
 
@@ -27,8 +27,8 @@ async def test_answer_to_a_caller_who_left_is_an_event(janus: Janus) -> None:
         link = await bed.ready()
         handle = await bed.attach()
         await leave(bed, message(handle, {"do": "late", "ms": 50}, transaction="gone"))
-        assert link.traffic.in_flight == 1
-        await bed.until(lambda: link.traffic.in_flight == 0)
+        assert link.requests.in_flight == 1
+        await bed.until(lambda: link.requests.in_flight == 0)
         assert [event["transaction"] for event in bed.events] == ["gone"]
 
 
@@ -46,13 +46,13 @@ async def test_queued_command_whose_caller_left_is_never_sent() -> None:
         await leave(bed, message(7, "second"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bed.ask, message(7, "third"))
-            await bed.until(lambda: link.traffic.in_flight == 2)
+            await bed.until(lambda: link.requests.in_flight == 2)
             # The first one's caller left, but it keeps its lane: Janus would run what follows beside it.
             assert [request["body"] for request in held] == ["first"]
             del fake.script["message"]
             await fake.push(*fake.answer(held[0]))
         assert [request["body"] for request in fake.received if request["janus"] == "message"] == ["first", "third"]
-        assert link.traffic.in_flight == 0
+        assert link.requests.in_flight == 0
 
 
 async def test_lane_of_a_caller_who_left_is_free_at_its_time_limit() -> None:
@@ -73,13 +73,13 @@ async def test_notification_is_heard_of_only_if_it_says_something(janus: Janus) 
         handle = await bed.attach()
 
         def post(body: Any, transaction: str) -> None:
-            link.traffic.post(read_command(message(handle, body, transaction=transaction)), 5.0)
+            link.requests.post(read_command(message(handle, body, transaction=transaction)), 5.0)
 
         post({"n": 1}, "success is dropped")
         post({"do": "late"}, "event is an event")
-        link.traffic.post(read_command({"janus": "keepalive", "transaction": "ack is dropped"}), 5.0)
+        link.requests.post(read_command({"janus": "keepalive", "transaction": "ack is dropped"}), 5.0)
         post({"do": "err"}, "error is an event")
-        await bed.until(lambda: link.traffic.in_flight == 0)
+        await bed.until(lambda: link.requests.in_flight == 0)
         assert {event["transaction"] for event in bed.events} == {"event is an event", "error is an event"}
         assert bed.stats.get("notifications_done") == 2
 
@@ -88,7 +88,7 @@ async def test_notification_to_a_janus_that_keeps_silent_ends_at_its_limit() -> 
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
         fake.script["message"] = lambda request: SILENCE
-        link.traffic.post(read_command(message(7, {})), LATER)
+        link.requests.post(read_command(message(7, {})), LATER)
         bed.timers.time_out()
-        assert link.traffic.in_flight == 0
+        assert link.requests.in_flight == 0
         assert bed.events == []

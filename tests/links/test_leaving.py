@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 import trio
 
-from bridge.core import left
+from bridge.core import join
 from bridge.core.commands_janus import describe
 from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import LinkDown, TransactionLost
 from bridge.protocol.credentials import Credentials
-from bridge.protocol.life import State
 from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, Greeting, Message, Reply, error, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
+from tests.support.phases import Phase, phase
 from tests.support.relay import open_relay
 
 Factory = Callable[..., Janus]
@@ -71,7 +71,7 @@ async def test_another_janus_gets_new_sessions_and_the_old_one_is_cleared(janus_
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
-            await bed.until(lambda: link.traffic.in_flight == 1)
+            await bed.until(lambda: link.requests.in_flight == 1)
             bed.reconcile({"gw": new.url})
         assert in_flight[0]["janus"] == "event"  # only then were its sessions destroyed
         await bed.until(lambda: link.reconnects == 1)
@@ -106,7 +106,7 @@ async def test_url_that_does_not_answer_leaves_the_old_connection_in_service(
         # And back: nothing had to be opened for that.
         connects = len(bed.connects)
         bed.reconcile({"gw": janus.url})
-        await bed.until(lambda: link.state is State.READY)
+        await bed.until(lambda: phase(link) is Phase.READY)
         await bed.echo(handle)
         assert len(bed.connects) == connects
         assert "serving_url" not in await describe(link)
@@ -119,7 +119,7 @@ async def test_url_that_upgrades_but_never_answers_holds_nobody_up(janus: Janus)
         fake.script["info"] = lambda request: SILENCE
         bed.reconcile({"gw": fake.url})
         await fake.wait_request("info")
-        assert link.state is State.REJOINING
+        assert phase(link) is Phase.REJOINING
         await bed.echo(handle)
         assert link.shown_state == "ready"
 
@@ -173,11 +173,11 @@ async def test_old_connection_that_ends_while_claims_are_out_is_a_lost_connectio
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, {"do": "mute"})
-            await bed.until(lambda: link.traffic.in_flight == 1)
+            await bed.until(lambda: link.requests.in_flight == 1)
             bed.reconcile({"gw": new.url})
-            await bed.until(lambda: link.state is State.REJOINING)
+            await bed.until(lambda: phase(link) is Phase.REJOINING)
             nursery.start_soon(ask, {"do": "mute"})
-            await bed.until(lambda: link.traffic.in_flight == 2)
+            await bed.until(lambda: link.requests.in_flight == 2)
             await old.cut()
             new.delay = 0
         assert [type(exc).__name__ for exc in errors] == ["TransactionLost"] * 2
@@ -193,12 +193,11 @@ async def test_event_of_an_acknowledged_command_arrives_on_the_new_connection(
     janus: Janus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long after the old connection was read for the last time: the event follows its session."""
-    monkeypatch.setattr(left, "RETIRE", 0.1)
+    monkeypatch.setattr(join, "RETIRE", 0.1)
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         link = await bed.ready()
         handle = await bed.attach()
-        old = link.traffic.connection
-        assert old is not None
+        old = link.connections[1]
         answers: list[Any] = []
 
         async def ask() -> None:
@@ -206,7 +205,7 @@ async def test_event_of_an_acknowledged_command_arrives_on_the_new_connection(
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
-            await bed.until(lambda: link.traffic.in_flight == 1)
+            await bed.until(lambda: link.requests.in_flight == 1)
             link.reconnect()
             await old.ended.wait()
             assert answers == []
@@ -248,7 +247,7 @@ async def test_session_that_is_made_while_the_others_move_is_claimed_too() -> No
             await old.send(*fake.answer(requests[0]))
         further = next(session for session in link.book if not session.managed)
         await fake.wait_until(lambda: any(r.get("session_id") == further.session_id for r in fake.received))
-        await bed.until(lambda: link.state is State.READY)
+        await bed.until(lambda: phase(link) is Phase.READY)
         with in_time(5):
             await old.closed.wait()
         assert further.live

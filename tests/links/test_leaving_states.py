@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from bridge.core.environment import LinkSettings
 from bridge.protocol.credentials import Credentials
-from bridge.protocol.life import State
 from tests.links.test_leaving import QUICK, until_no_session
 from tests.support.fake_janus import SILENCE, Greeting, error, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
+from tests.support.phases import Phase, phase
 from tests.support.ports import free_port
 
 Factory = Callable[..., Janus]
@@ -30,12 +30,12 @@ async def test_reconnect_and_another_row_count_in_every_state(janus: Janus) -> N
         fakes = {"silent": silent, "joining": joining, "refusing": refusing, "closing": closing}
         bed = LinkBed(settings=LinkSettings(reconnect_min=20, reconnect_max=20))
         async with running(bed, {name: fake.url for name, fake in fakes.items()}):
-            states = {"silent": State.OPENING, "joining": State.JOINING}
-            states |= {"refusing": State.REFUSED, "closing": State.DOWN}
+            states = {"silent": Phase.OPENING, "joining": Phase.JOINING}
+            states |= {"refusing": Phase.REFUSED, "closing": Phase.DOWN}
             await bed.until(
                 lambda: (
                     all(
-                        bed.registry.find(name).state is state and fakes[name].connects
+                        phase(bed.registry.find(name)) is state and fakes[name].connects
                         for name, state in states.items()
                     )
                     and bed.registry.find("closing").last_error
@@ -67,7 +67,7 @@ async def test_frozen_janus_with_another_row_meanwhile(janus_factory: Factory) -
     async with running(LinkBed(settings=QUICK), {"gw": old.url}) as bed, AdminClient.open(old) as admin:
         link = await bed.ready()
         old.freeze()
-        await bed.until(lambda: link.state is State.LEAVING)
+        await bed.until(lambda: phase(link) is Phase.LEAVING)
         bed.reconcile({"gw": new.url})
         await bed.ready()
         old.thaw()

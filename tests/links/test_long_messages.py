@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from bridge.core import hearing
+from bridge.core import long_messages
 from bridge.errors import TransactionLost
 from bridge.protocol.codec import MAX_ELEMENTS
 from tests.support.fake_janus import Message, Reply, open_fake_janus, reply
@@ -69,7 +69,7 @@ async def test_nothing_waits_for_what_another_gateways_reader_reads(monkeypatch:
     async def stuck(*args: Any, **kwargs: Any) -> Any:
         reading.set()
         await go_on.wait()
-        return hearing._prepare(*args)
+        return long_messages.prepare(*args)
 
     async with (
         open_fake_janus() as slow,
@@ -81,7 +81,7 @@ async def test_nothing_waits_for_what_another_gateways_reader_reads(monkeypatch:
         monkeypatch.setattr(trio.to_thread, "run_sync", lambda _f, *args, **_: stuck(*args))
         await slow.push(event(1, 20_000))
         await reading.wait()
-        connection = bed.registry.find("slow").traffic.connection
+        connection = bed.registry.find("slow").connections[1]
         assert connection is not None
         began = trio.current_time()
         assert connection.last_received >= began, "while it is being read, Janus is not silent"

@@ -30,12 +30,12 @@ async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None
         link = await bed.ready()
 
         async def ask(elements: int) -> None:
-            in_flight = link.traffic.in_flight
+            in_flight = link.requests.in_flight
             command = {"janus": "message", "handle_id": 7, "body": {"x": [[]] * elements}}
             request = {"jsonrpc": "2.0", "id": 1, "method": "janus_send_request", "params": ["gw", command]}
             nursery.start_soon(registry.dispatch, json.dumps(request, separators=(",", ":")).encode(), OPERATOR)
             del command, request
-            await bed.until(lambda: link.traffic.in_flight > in_flight)
+            await bed.until(lambda: link.requests.in_flight > in_flight)
 
         await ask(1)  # it is sent and never answered: the others wait behind it
         gc.collect()

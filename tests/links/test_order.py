@@ -54,7 +54,7 @@ async def test_asynchronous_messages_of_one_handle_are_executed_in_their_order(j
         sent = [str(n) for n in range(800)]
         for transaction in sent:
             audio = {"janus": "message", "handle_id": handle, "body": {"audio": True}, "transaction": transaction}
-            link.traffic.post(read_command(audio), 20)
+            link.requests.post(read_command(audio), 20)
         await bed.until(lambda: len(bed.events) == len(sent))
         assert [event["transaction"] for event in bed.events] == sent
 
@@ -71,7 +71,7 @@ async def test_detach_does_not_overtake_a_message(janus: Janus) -> None:
         async with trio.open_nursery() as nursery:
             for handle in handles:
                 message = {"janus": "message", "handle_id": handle, "body": {"request": "exists", "room": 1}}
-                link.traffic.post(read_command(message), 20)  # accepted at once; an error would be an event
+                link.requests.post(read_command(message), 20)  # accepted at once; an error would be an event
                 nursery.start_soon(ask, {"janus": "detach", "handle_id": handle})
         assert bed.stats.get("notifications_done") == len(handles)
         assert [event for event in bed.events if event["janus"] != "detached"] == []
@@ -85,7 +85,7 @@ async def test_handles_do_not_wait_for_each_other() -> None:
         fake.script["message"] = lambda request: SILENCE if request["handle_id"] == 7 else fake.answer(request)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bed.ask, {"janus": "message", "handle_id": 7, "body": {}})
-            await bed.until(lambda: link.traffic.in_flight == 1)
+            await bed.until(lambda: link.requests.in_flight == 1)
             assert (await bed.ask({"janus": "message", "handle_id": 8, "body": {}}))["janus"] == "success"
             assert (await bed.ask({"janus": "attach", "plugin": "p"}))["janus"] == "success"
             nursery.cancel_scope.cancel()
@@ -107,7 +107,7 @@ async def test_destroy_waits_for_what_its_session_has_in_flight() -> None:
             nursery.start_soon(bed.ask, message)
             await bed.until(lambda: held)
             nursery.start_soon(bed.ask, {"janus": "destroy", "session_id": further})
-            await bed.until(lambda: link.traffic.in_flight == 2)
+            await bed.until(lambda: link.requests.in_flight == 2)
             await bed.ask({"janus": "ping"})  # sent after it, answered before it
             assert "destroy" not in [request["janus"] for request in fake.received]
             await fake.push(*fake.answer(held[0]))

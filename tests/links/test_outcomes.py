@@ -66,7 +66,7 @@ async def test_more_commands_than_allowed_are_refused_unsent(janus: Janus) -> No
         handle = await bed.attach()
         link = bed.registry.find("gw")
         async with in_flight(bed, *(bed.ask(message(handle, {"do": "mute"}), LATER) for _ in range(2))) as errors:
-            assert link.traffic.in_flight == 2
+            assert link.requests.in_flight == 2
             assert isinstance(await error_of(bed.ask(PING)), TooManyInFlight)
             bed.timers.time_out()
         assert [type(error) for error in errors] == [TransactionTimeout] * 2
@@ -89,7 +89,7 @@ async def test_connection_lost_tells_what_was_sent_from_what_waited() -> None:
 
             nursery.start_soon(collect)
             await fake.wait_request("message")
-            await bed.until(lambda: bed.registry.find("gw").traffic.in_flight == 2)
+            await bed.until(lambda: bed.registry.find("gw").requests.in_flight == 2)
             await fake.peer.drop()
         assert [type(error) for error in errors] == [TransactionLost, LinkDown]
         await bed.ready()

@@ -92,7 +92,7 @@ async def complaint(bed: LinkBed, plugin: str, body: dict[str, Any], *, as_it_is
         if as_it_is
         else read_command(command, UNKNOWN, link.book.plugin_of)
     )
-    answer = await link.traffic.request(read, 5)
+    answer = await link.requests.request(read, 5)
     await bed.ask({"janus": "detach", "handle_id": handle})
     return str(answer["plugindata"]["data"].get("error", ""))
 

@@ -31,7 +31,7 @@ async def in_flight(bed: LinkBed, janus_id: str, command: dict[str, Any], n: int
         except BridgeError as error:
             outcomes.append(error)
 
-    traffic = bed.registry.find(janus_id).traffic
+    traffic = bed.registry.find(janus_id).requests
     async with trio.open_nursery() as nursery:
         for _ in range(n):
             before = traffic.in_flight
@@ -105,7 +105,7 @@ async def test_a_removed_row_with_living_handles_is_a_warning(janus: Janus, capl
         await bed.attach()
         bed.reconcile({})
     warnings = [record.getMessage() for record in caplog.records if "its row is gone" in record.getMessage()]
-    text = "gw: its row is gone (removed), and 3 handles in 1 sessions end with it: 2 {}, 1 janus.plugin.videoroom"
+    text = "gw: its row is gone (removed); 3 handles in 1 sessions end with it: 2 {}, 1 janus.plugin.videoroom"
     assert warnings == [text.format(GEN)]
 
 

@@ -9,12 +9,12 @@ import trio
 from bridge.core import registry
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, LinkDown, TransactionLost
-from bridge.protocol.life import State
 from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, error, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
+from tests.support.phases import Phase, phase
 from tests.support.ports import free_port
 
 Factory = Callable[..., Janus]
@@ -126,7 +126,7 @@ async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them
                 nursery.start_soon(ask, "sent", "fake", mute)
                 await fake.wait_request("message")
                 nursery.start_soon(ask, "queued", "fake", mute)
-                await bed.until(lambda: sum(link.traffic.in_flight for link in bed.registry) == 3)
+                await bed.until(lambda: sum(link.requests.in_flight for link in bed.registry) == 3)
                 with in_time(5):
                     await bed.registry.stop()
             assert outcomes["answered"]["janus"] == "event"
@@ -157,12 +157,12 @@ async def test_stop_in_every_state_takes_no_longer_than_its_deadlines(janus_fact
             left.script["claim"] = lambda request: SILENCE
             bed.registry.find("left").reconnect()
             states = {
-                "frozen": State.LEAVING,
-                "joining": State.JOINING,
-                "refusing": State.REFUSED,
-                "left": State.REJOINING,
+                "frozen": Phase.LEAVING,
+                "joining": Phase.JOINING,
+                "refusing": Phase.REFUSED,
+                "left": Phase.REJOINING,
             }
-            await bed.until(lambda: all(bed.registry.find(name).state is state for name, state in states.items()))
+            await bed.until(lambda: all(phase(bed.registry.find(name)) is state for name, state in states.items()))
             with in_time(4):
                 await bed.registry.stop()
             assert len(bed.registry) == 0

@@ -14,10 +14,10 @@ from bridge.protocol import codec
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.life import State
 from tests.support.janus import GEN, Janus
 from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.linkbed import LinkBed, running
+from tests.support.phases import Phase, phase
 from tests.support.relay import open_relay
 
 Factory = Callable[..., Janus]
@@ -40,7 +40,7 @@ async def test_killed_and_restarted_janus_is_used_again(janus_factory: Factory) 
                 lost.append(caught.value)
 
             nursery.start_soon(in_flight)
-            await bed.until(lambda: link.traffic.in_flight == 1)
+            await bed.until(lambda: link.requests.in_flight == 1)
             server.kill()
         assert len(lost) == 1
         with pytest.raises(LinkDown):
@@ -92,7 +92,7 @@ async def test_frozen_janus_is_left_and_good_again_when_it_speaks(janus_factory:
                     await bed.ask({"janus": "message", "handle_id": handle, "body": {"n": 1}}, 20)
 
             nursery.start_soon(in_flight)
-            await bed.until(lambda: link.state is State.LEAVING)
+            await bed.until(lambda: phase(link) is Phase.LEAVING)
         with pytest.raises(LinkDown, match="silent"):
             await bed.ask({"janus": "ping"})
         server.thaw()
@@ -124,7 +124,7 @@ async def test_reconnect_by_choice_keeps_handles_and_answers(janus: Janus) -> No
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, {"do": "late", "ms": 50})
-            await bed.until(lambda: link.traffic.in_flight == 1)
+            await bed.until(lambda: link.requests.in_flight == 1)
             link.reconnect()
             nursery.start_soon(ask, {"n": 1})
         assert {answer["janus"] for answer in answers} == {"event", "success"}
@@ -265,5 +265,5 @@ async def test_fault_of_the_bridge_in_one_link_is_logged_and_lived_through(
         await bed.echo(handle)
         assert [status for janus_id, status, *_ in bed.statuses if janus_id == "other"] == ["connected"]
         assert (other.reconnects, len(other.book)) == (0, 1)
-        assert "gateway gw failed; it starts again" in caplog.text
+        assert "gateway gw failed; restarting" in caplog.text
         assert "a fault of the bridge" in caplog.text

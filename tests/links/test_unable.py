@@ -158,7 +158,7 @@ async def test_nothing_that_is_refused_or_silent_is_waited_for_longer_than_janus
 ) -> None:
     """Then it is over, whatever was said: the gateway is not out for ever."""
     monkeypatch.setattr(join, "ANSWER_DEADLINE", 0.1)
-    monkeypatch.setattr("bridge.core.connection.PATIENCE", 0.3)
+    monkeypatch.setattr("bridge.core.join.PATIENCE", 0.3)
     async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": fake.url}) as bed:
 
         def info(request: Message) -> list[Reply]:

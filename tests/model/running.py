@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import trio
 
 from bridge.config import load
-from bridge.core.calls import Call
-from bridge.core.connection import Connection
+from bridge.core.connection import JanusConnection
+from bridge.core.pending import PendingRequest
 from bridge.daemon import serve
 from bridge.protocol.event_delivery import Parcel
 from tests.model.site import MAX_MESSAGE, Site
@@ -24,7 +24,7 @@ from tests.support.bridge import Bridge, toml
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port
 
-COUNTED = (Call, Connection, Parcel)  # what a command, a connection and an event live as
+COUNTED = (PendingRequest, JanusConnection, Parcel)  # what a command, a connection and an event live as
 
 
 class RunningBridge(Protocol):

@@ -14,8 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bridge.errors import InvalidCommand, LinkDown
 from bridge.protocol.command import JanusCommand, read_command
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import SavedSession, SessionState, SessionStep
-from bridge.protocol.session_book import ManagedIds, SessionBook
+from bridge.protocol.session_book import SessionBook
+from tests.support.session_bed import GATEWAY
 
 ROWS = st.sampled_from([0, 1])
 VERBS = ["create", "claim", "destroy", "attach", "message", "keepalive", "ping", "info", "de\u017ftroy"]
@@ -81,12 +84,12 @@ class TwoRows(RuleBasedStateMachine):
     def new_book(self, row: int) -> SessionBook:
         file = self.files[row]
 
-        def save(session: SavedSession) -> None:
+        def save(_gateway: Gateway, session: SavedSession) -> None:
             file.pop(session.session_id, None)
             if not (session.ended and session.managed):
                 file[session.session_id] = session
 
-        return SessionBook(self.managed_ids, save, list(file.values()))
+        return SessionBook(self.managed_ids, save, GATEWAY, list(file.values()))
 
     # What the bridge does by itself
 
@@ -158,7 +161,7 @@ class TwoRows(RuleBasedStateMachine):
             return
         assert not expected
         try:
-            address = book.address(command, "no session")
+            address = book.address(command)
         except LinkDown:
             assert not book.managed.live
             return
@@ -221,10 +224,7 @@ class TwoRows(RuleBasedStateMachine):
     def issued_ids_are_remembered(self) -> None:
         for book, issued in zip(self.books, self.issued, strict=True):
             for session_id in issued:
-                assert (
-                    book.address(read_command({"janus": "attach", "session_id": session_id}), "no session")
-                    == session_id
-                )
+                assert book.address(read_command({"janus": "attach", "session_id": session_id})) == session_id
 
 
 TestNoCommandHarmsAManagedSession = TwoRows.TestCase

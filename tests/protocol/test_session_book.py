@@ -6,9 +6,10 @@ import pytest
 
 from bridge.errors import LinkDown
 from bridge.protocol.command import JanusCommand, read_command
+from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
-from bridge.protocol.session_book import MAX_FURTHER, REMEMBERED, ManagedIds, SessionBook
-from tests.support.session_bed import FURTHER, MANAGED, STRANGE, Bed
+from bridge.protocol.session_book import MAX_FURTHER, REMEMBERED, SessionBook
+from tests.support.session_bed import FURTHER, GATEWAY, MANAGED, STRANGE, Bed
 
 
 @pytest.fixture
@@ -136,10 +137,11 @@ def test_second_managed_session_in_the_file_is_a_former_one() -> None:
 def test_former_managed_session_lives_on(bed: Bed) -> None:
     """Its handles work, nothing new is made in it, and no caller ends it; until another connection has it again."""
     book = bed.book
-    book.attached(MANAGED, {"data": {"id": 7}}, "p")
+    book.handles.attached(book.managed, {"data": {"id": 7}}, "p")
     former = book.managed
-    book.claiming(former)
-    book.stays(former, unknown_to=2)
+    book.opened(1, GATEWAY)
+    book.claiming(former, 2, 0.0)
+    book.stays(former, 2)
     book.creating()
     book.managed_created(STRANGE, 2)
     assert bed.sent_as(janus="attach", plugin="p") == STRANGE
@@ -232,7 +234,7 @@ def test_claim_by_a_caller_while_the_bridge_claims_it_too(bed: Bed) -> None:
 def test_command_is_not_changed_by_being_looked_at(bed: Bed) -> None:
     command: JanusCommand = read_command({"janus": "attach", "session_id": STRANGE})
     bed.book.check(command)
-    bed.book.address(command, "no session")
+    bed.book.address(command)
     assert command == read_command({"janus": "attach", "session_id": STRANGE})
 
 
@@ -249,7 +251,7 @@ def test_a_row_that_is_added_again_keeps_its_id_managed() -> None:
     """For a moment there are two books: that of the removed row, which is still saying goodbye, and the new one's."""
     managed_ids = ManagedIds()
     record = SavedSession(MANAGED, managed=True)
-    old, new = (SessionBook(managed_ids, lambda _: None, [record]) for _ in range(2))
+    old, new = (SessionBook(managed_ids, lambda *_: None, GATEWAY, [record]) for _ in range(2))
     old.close()
     assert MANAGED in managed_ids
     new.close()

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from bridge.protocol.handles import MAX_HANDLES
 from bridge.protocol.janus import MAX_PLUGIN
 from bridge.protocol.session import SavedSession
-from bridge.protocol.session_book import MAX_HANDLES
-from tests.support.session_bed import FURTHER, MANAGED, STRANGE, Bed
+from tests.support.session_bed import FURTHER, GATEWAY, MANAGED, STRANGE, Bed
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def bed() -> Bed:
 
 
 def attached(bed: Bed, handle_id: Any, plugin: str | None = "p", session_id: int = MANAGED) -> None:
-    bed.book.attached(session_id, {"janus": "success", "data": {"id": handle_id}}, plugin)
+    bed.book.handles.attached(bed.book.find(session_id), {"janus": "success", "data": {"id": handle_id}}, plugin)
 
 
 def event(sender: Any, plugin: Any = "p", session_id: Any = MANAGED) -> dict[str, Any]:
@@ -26,11 +26,11 @@ def event(sender: Any, plugin: Any = "p", session_id: Any = MANAGED) -> dict[str
 def test_handles_come_and_go(bed: Bed) -> None:
     handles = bed.book.managed.handles
     attached(bed, 1, "janus.plugin.echotest")
-    bed.book.heard(event(2, "janus.plugin.sip"))
+    bed.heard(event(2, "janus.plugin.sip"))
     assert handles == {1: "janus.plugin.echotest", 2: "janus.plugin.sip"}
-    bed.book.heard(event(1, "another"))
-    bed.book.detached(MANAGED, 2)
-    bed.book.detached(MANAGED, 2)
+    bed.heard(event(1, "another"))
+    bed.book.handles.detached(bed.book.find(MANAGED), 2)
+    bed.book.handles.detached(bed.book.find(MANAGED), 2)
     assert handles == {1: "janus.plugin.echotest"}
 
 
@@ -39,7 +39,7 @@ def test_plugins_are_saved_and_known_to_the_next_process(bed: Bed) -> None:
     attached(bed, 2, None)
     bed.book.adopt(FURTHER, 1)
     attached(bed, 3, "janus.plugin.sip", FURTHER)
-    bed.book.detached(MANAGED, 1)
+    bed.book.handles.detached(bed.book.managed, 1)
     managed = SavedSession(MANAGED, managed=True)
     assert [session for session in bed.saves if session.handles] == [
         managed._replace(handles=((1, "janus.plugin.echotest"),)),
@@ -54,7 +54,7 @@ def test_plugins_are_saved_and_known_to_the_next_process(bed: Bed) -> None:
 
 def test_plugin_is_learnt_later(bed: Bed) -> None:
     attached(bed, 1, None)
-    bed.book.heard(event(1, "janus.plugin.sip"))
+    bed.heard(event(1, "janus.plugin.sip"))
     assert bed.book.managed.handles == {1: "janus.plugin.sip"}
 
 
@@ -72,32 +72,32 @@ def test_plugin_is_learnt_later(bed: Bed) -> None:
     ],
 )
 def test_message_that_names_no_handle_of_ours_teaches_nothing(bed: Bed, message: dict[str, Any]) -> None:
-    bed.book.heard(message)
+    bed.heard(message)
     assert bed.book.managed.handles == {}
 
 
 @pytest.mark.parametrize("plugindata", [None, [], "x", {}, {"plugin": 5}])
 def test_message_without_a_plugin_teaches_the_handle(bed: Bed, plugindata: Any) -> None:
-    bed.book.heard(event(1) | {"plugindata": plugindata})
+    bed.heard(event(1) | {"plugindata": plugindata})
     assert bed.book.managed.handles == {1: None}
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"id": "1"}, {"id": 2**63}])
 def test_success_without_a_handle_teaches_nothing(bed: Bed, data: Any) -> None:
-    bed.book.attached(MANAGED, {"janus": "success", "data": data}, "p")
+    bed.book.handles.attached(bed.book.find(MANAGED), {"janus": "success", "data": data}, "p")
     assert bed.book.managed.handles == {}
 
 
 def test_number_of_handles_is_bounded_over_all_sessions(bed: Bed) -> None:
     bed.book.adopt(FURTHER, 1)
     for n in range(MAX_HANDLES // 2):
-        bed.book.heard(event(n + 1))
+        bed.heard(event(n + 1))
         attached(bed, n + 1, session_id=FURTHER)
     for session_id in (MANAGED, FURTHER):
-        bed.book.heard(event(10**9, session_id=session_id))
+        bed.heard(event(10**9, session_id=session_id))
         attached(bed, 10**9, session_id=session_id)
     assert sum(len(session.handles) for session in bed.book) == MAX_HANDLES
-    bed.book.detached(MANAGED, 1)
+    bed.book.handles.detached(bed.book.find(MANAGED), 1)
     attached(bed, 10**9)
     assert 10**9 in bed.book.managed.handles
     bed.end(FURTHER)
@@ -107,7 +107,7 @@ def test_number_of_handles_is_bounded_over_all_sessions(bed: Bed) -> None:
 
 def test_name_of_a_plugin_is_cut(bed: Bed) -> None:
     attached(bed, 1, "x" * 10**6)
-    bed.book.heard(event(2, "y" * 10**6))
+    bed.heard(event(2, "y" * 10**6))
     assert bed.book.managed.handles == {1: "x" * MAX_PLUGIN, 2: "y" * MAX_PLUGIN}
 
 
@@ -115,8 +115,9 @@ def test_the_plugin_of_a_handle_is_looked_for_where_the_command_goes(bed: Bed) -
     book = bed.book
     attached(bed, 1, "janus.plugin.sip")
     former = book.managed
-    book.claiming(former)
-    book.stays(former, unknown_to=2)
+    book.opened(1, GATEWAY)
+    book.claiming(former, 2, 0.0)
+    book.stays(former, 2)
     book.creating()
     book.managed_created(STRANGE, 2)
     book.adopt(FURTHER, 2)

@@ -143,7 +143,7 @@ class LinkBed:
     ) -> dict[str, Any]:
         """Send a command as a caller does."""
         link = self.registry.find(janus_id)
-        return await link.traffic.request(read_command(dict(command), self.types, link.book.plugin_of), timeout)
+        return await link.requests.request(read_command(dict(command), self.types, link.book.plugin_of), timeout)
 
     async def attach(self, plugin: str = GEN, **members: Any) -> str:
         """A new handle, of the managed session unless ``session_id`` names another one."""
@@ -164,7 +164,7 @@ class LinkBed:
     async def ask_in_vain(self, command: Mapping[str, Any], janus_id: str = "gw") -> BridgeError:
         """Send a command and let its time be over once it was accepted; the error."""
         link, errors = self.registry.find(janus_id), []
-        before = link.traffic.in_flight
+        before = link.requests.in_flight
 
         async def fail() -> None:
             try:
@@ -174,7 +174,7 @@ class LinkBed:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fail)
-            await self.until(lambda: link.traffic.in_flight > before)
+            await self.until(lambda: link.requests.in_flight > before)
             self.timers.time_out()
         return errors[0]
 

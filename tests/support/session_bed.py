@@ -6,10 +6,14 @@ import pytest
 
 from bridge.errors import InvalidCommand
 from bridge.protocol.command import read_command
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.janus import member_id
+from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import SavedSession
-from bridge.protocol.session_book import ManagedIds, SessionBook
+from bridge.protocol.session_book import SessionBook
 
 MANAGED, FURTHER, STRANGE = 111, 222, 333
+GATEWAY = Gateway(1, "gw", "ws://janus", None)
 
 
 class Bed:
@@ -18,7 +22,7 @@ class Bed:
     def __init__(self, *saved: SavedSession, live: bool = True) -> None:
         self.saves: list[SavedSession] = []
         self.managed_ids = ManagedIds()
-        self.book = SessionBook(self.managed_ids, self.saves.append, saved)
+        self.book = SessionBook(self.managed_ids, lambda _, session: self.saves.append(session), GATEWAY, saved)
         if live:
             self.book.creating()
             self.book.managed_created(MANAGED, 1)
@@ -27,7 +31,11 @@ class Bed:
         """The session_id that a command goes out with."""
         command = read_command(members)
         self.book.check(command)
-        return self.book.address(command, "is being created")
+        return self.book.address(command)
+
+    def heard(self, message: dict[str, Any]) -> None:
+        """A message of Janus came."""
+        self.book.handles.heard(self.book.find(member_id(message.get("session_id"))), message)
 
     def end(self, session_id: int) -> None:
         """The session with this id is over."""

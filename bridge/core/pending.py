@@ -1,6 +1,6 @@
-"""A call: one request to Janus and whoever waits for its answer.
+"""A pending request: one request to Janus and whoever waits for its answer.
 
-Owns its progress and its outcome (contract 5.5). Must not know how it is sent. The bridge's own requests are calls too.
+Owns its progress and its outcome (contract 5.5). Must not know how it is sent. The bridge's own requests are some, too.
 """
 
 from enum import Enum
@@ -14,7 +14,6 @@ from bridge.protocol.command import JanusCommand
 from bridge.protocol.janus import Kind
 
 if TYPE_CHECKING:
-    from bridge.core.connection import Connection
     from bridge.core.timers import Timer
     from bridge.protocol.budget import Holding
 
@@ -40,7 +39,7 @@ class CallerLeft(LinkDown):
     """Nobody waits for it any more, and it was not sent yet."""
 
 
-class Call:
+class PendingRequest:
     """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock."""
 
     __slots__ = (
@@ -84,7 +83,7 @@ class Call:
         self.closes_session = self.kind == "destroy"
         self.progress = Progress.WAITING
         self.wire: str | None = None  # its transaction, once it was sent
-        self.connection: Connection | None = None  # what it was sent on
+        self.connection: int | None = None  # the number of the one that its answer is to come on
         self.forsaken = False  # its caller left
         self.holding: Holding | None = None  # of a notification: what its request holds of a budget
         self.timer: Timer | None = None  # its time limit

@@ -4,13 +4,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from bridge.core.calls import Call
+from bridge.core.pending import PendingRequest
 from bridge.errors import TransactionLost
 from bridge.protocol.command import read_command
 
 
-def call() -> Call:
-    return Call(read_command({"janus": "message", "session_id": 1, "handle_id": 2, "body": {}}), deadline=5.0)
+def call() -> PendingRequest:
+    return PendingRequest(read_command({"janus": "message", "session_id": 1, "handle_id": 2, "body": {}}), deadline=5.0)
 
 
 async def test_who_waits_wakes_by_the_answer(nursery: trio.Nursery) -> None:

@@ -1,0 +1,33 @@
+"""What is done with a long message of Janus outside the event loop: all of it that takes time.
+
+Owns that work; it runs in a thread. Must not know connections, requests or sessions.
+"""
+
+import gc
+from typing import Any
+
+from bridge.errors import MalformedMessage
+from bridge.protocol import codec, plugin_types
+from bridge.protocol.codec import JsonObject
+
+
+def prepare(text: str, wide_strings: bool) -> tuple[Any, JsonObject | None]:
+    """The message as Janus means it, and a second one as others get it."""
+    gc.disable()  # a hundred thousand new objects, none of them garbage, would be looked through again and again
+    try:
+        message = codec.parse(text)
+        check_surrogates(message)
+        if not isinstance(message, dict):
+            return message, None
+        shown = codec.parse(text)
+    finally:
+        gc.enable()
+    return message, plugin_types.widen(shown) if wide_strings else shown
+
+
+def check_surrogates(message: Any) -> None:
+    r"""Raises MalformedMessage where an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
+    try:
+        codec.render(message).encode()
+    except UnicodeEncodeError:
+        raise MalformedMessage("it has a lone surrogate") from None

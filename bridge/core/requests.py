@@ -1,0 +1,300 @@
+"""The requests to one Janus that wait for an answer.
+
+Owns their transactions, lanes, time limits and outcomes (contract 5.4, 5.5), and which connection each went out on.
+Must not know how connections are kept, nor what messages mean: ``core/hearing.py`` says which request is answered.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import trio
+
+from bridge.core import command_log
+from bridge.core.connection import JanusConnection
+from bridge.core.environment import LinkEnvironment
+from bridge.core.lanes import Lanes
+from bridge.core.pending import Asked, CallerLeft, PendingRequest, Progress
+from bridge.core.tally import Tally
+from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
+from bridge.protocol import codec
+from bridge.protocol.budget import Holding
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.command import JanusCommand
+from bridge.protocol.failover import Failover
+from bridge.protocol.janus import verb_of
+from bridge.protocol.session_book import SessionBook
+from bridge.protocol.transactions import TransactionTable, WireTransaction, number_of
+
+MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
+
+
+class Requests:
+    """``connections``: those that are open, by number; ``failover`` says which of them a command goes out on."""
+
+    def __init__(
+        self,
+        janus_id: str,
+        environment: LinkEnvironment,
+        book: SessionBook,
+        failover: Failover,
+        connections: Mapping[int, JanusConnection],
+    ) -> None:
+        self.tally = Tally(environment.stats, trio.current_time())
+        self._janus_id = janus_id
+        self._book = book
+        self._failover = failover
+        self._connections = connections
+        self._env = environment
+        self._table: TransactionTable[PendingRequest] = TransactionTable(environment.start)
+        self._lanes: Lanes[PendingRequest] = Lanes()
+        self._of_callers: set[PendingRequest] = set()  # waiting and sent
+        self._sent: dict[int, set[PendingRequest]] = {}  # by the connection that the answer is to come on
+        self._emptied = trio.Event()
+        self._idle = trio.Event()
+        self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
+
+    @property
+    def in_flight(self) -> int:
+        """Commands of callers that were accepted and have no outcome yet."""
+        return len(self._of_callers)
+
+    async def drained(self) -> None:
+        """Wait until nothing of callers is in flight."""
+        while self._of_callers:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+    # For callers
+
+    async def request(self, command: JanusCommand, timeout: float) -> JsonObject:
+        """Send a command and wait for Janus's answer, at most ``timeout`` seconds.
+
+        Raises InvalidCommand, LinkDown, TooManyInFlight (nothing was sent), TransactionLost or TransactionTimeout.
+        """
+        pending = self._begin(command, timeout, notification=False)
+        try:
+            await pending.wait()
+        finally:
+            self._forsake(pending)
+        return pending.result()
+
+    def post(self, command: JanusCommand, timeout: float, holding: Holding | None = None) -> None:
+        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted.
+
+        What its request holds is handed on to it, until it is over.
+        """
+        pending = self._begin(command, timeout, notification=True)
+        if holding is not None and not pending.finished:
+            pending.holding = holding.handed_on()
+
+    def _begin(self, command: JanusCommand, timeout: float, *, notification: bool) -> PendingRequest:
+        began = trio.current_time()
+        pending = PendingRequest(command, began + timeout, began=began, notification=notification)
+        try:
+            connection = self._admit(pending)
+        except BridgeError as exc:
+            self._failed(pending, exc)
+            raise
+        self._env.stats.add("commands")
+        self._of_callers.add(pending)
+        pending.timer = self._env.timers.call_at(pending.deadline, partial(self._expire, pending))
+        if self._lanes.enter(pending):
+            self._transmit(pending, connection)
+        return pending
+
+    def _admit(self, pending: PendingRequest) -> JanusConnection:
+        """The connection that it would go out on now."""
+        if not self._connections:
+            raise LinkDown(self._failover.down_because)
+        if len(self._of_callers) >= self._env.settings.max_in_flight:
+            raise TooManyInFlight(f"{len(self._of_callers)} commands are in flight, as many as max_in_flight allows")
+        self._book.check(pending.command)
+        try:
+            pending.session_id = self._book.address(pending.command)
+        except LinkDown as exc:
+            raise LinkDown(self._failover.down_because if self._failover.serving is None else exc.data) from None
+        connection = self._route(pending.session_id)
+        if connection is None:
+            raise self._down()
+        return connection
+
+    def _route(self, session_id: int | None) -> JanusConnection | None:
+        """The connection that a command for this session goes out on; None: none that can be written to."""
+        session = self._book.find(session_id)
+        number = self._failover.route(None if session is None else session.carrier)
+        return None if number is None else self._connections.get(number)
+
+    def _down(self) -> LinkDown:
+        """Why there is no route."""
+        silent = "the connection that carries this session is silent"
+        return LinkDown(self._failover.down_because if self._failover.serving is None else silent)
+
+    # What becomes of connections
+
+    def suspend(self, number: int, reason: str) -> None:
+        """Nothing goes out on this connection: what waits was never sent, what was sent has no known outcome."""
+        for pending in [pending for pending in self._of_callers if pending.progress is Progress.WAITING]:
+            if self._route(pending.session_id) is None:
+                self.fail(pending, LinkDown(reason))
+        self.lose(number, reason)
+
+    def close(self, error: BridgeError) -> None:
+        """The gateway goes away. An error that says "nothing was sent" is only for what was not."""
+        for pending in [pending for pending in self._of_callers if pending.progress is Progress.WAITING]:
+            self.fail(pending, error)
+        for pending in list(self._of_callers):
+            self.fail(pending, TransactionLost(error.data) if isinstance(error, LinkDown) else error)
+
+    def move(self, old: int, new: int) -> None:
+        """Wait on another connection for the events of what was acknowledged: they follow their session there."""
+        for pending in [pending for pending in self._sent.get(old, ()) if pending.progress is Progress.ACKED]:
+            session = self._book.find(pending.session_id)
+            if session is not None and session.carried_by(new):
+                self._off(pending)
+                self._on(pending, new)
+
+    def lose(self, number: int, reason: str) -> None:
+        """A connection ended or was given up: what is in flight on it has no known outcome."""
+        for pending in list(self._sent.get(number, ())):
+            self.fail(pending, TransactionLost(reason))
+
+    async def idle(self, number: int) -> None:
+        """Wait until nothing is in flight on a connection."""
+        while number in self._sent:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def _on(self, pending: PendingRequest, number: int) -> None:
+        """Its answer is to come on this connection."""
+        pending.connection = number
+        self._sent.setdefault(number, set()).add(pending)
+
+    def _off(self, pending: PendingRequest) -> None:
+        number = pending.connection
+        if number is not None:
+            self._sent[number].discard(pending)
+            if not self._sent[number]:
+                del self._sent[number]
+                self._idle.set()
+
+    # Sending
+
+    def _transmit(self, pending: PendingRequest, connection: JanusConnection | None) -> None:
+        if connection is None:
+            self.fail(pending, self._down())
+            return
+        text, members = pending.command.take()
+        if pending.session_id is not None:
+            members["session_id"] = pending.session_id
+        self._send(connection, pending, members, text)
+
+    def own(self, connection: JanusConnection, request: JsonObject) -> PendingRequest:
+        """Send a request of the bridge's own; its answer is nobody's event."""
+        name = request["janus"]
+        pending = PendingRequest(
+            JanusCommand(b"", name, verb_of(name), request.get("session_id")), float("inf"), kind="own"
+        )
+        self._send(connection, pending, request)
+        return pending
+
+    def _send(
+        self, connection: JanusConnection, pending: PendingRequest, members: JsonObject, text: bytes = b""
+    ) -> None:
+        """``text`` is the rest of the request, as a JSON object without the ``members``."""
+        pending.wire = members["transaction"] = self._table.open(pending)
+        pending.progress = Progress.SENT
+        self._on(pending, connection.number)
+        connection.credentials.apply(members)
+        if connection.usable:
+            rendered = codec.render_bytes(members)
+            connection.send((b"%b,%b" % (text[:-1], rendered[1:]) if text else rendered).decode())
+        else:
+            self.fail(pending, TransactionLost(connection.end_reason or "the connection cannot be written to"))
+
+    def keepalive(self, connection: JanusConnection, session_id: int) -> None:
+        """Keep a session alive. Its transaction names the session, so that nothing has to be remembered."""
+        number, wire = self._table.number("own", str(session_id))
+        request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": wire}
+        connection.credentials.apply(request)
+        connection.keepalive_sent(number)
+        connection.send(codec.render(request))
+
+    # Outcomes
+
+    def find(self, transaction: str | None) -> PendingRequest | None:
+        """The request that waits under this transaction."""
+        return self._table.find(transaction)
+
+    def detach_of(self, handle_id: int | None) -> PendingRequest | None:
+        """A caller's command in flight that detaches this handle."""
+        return next((one for one in self._of_callers if one.kind == "detach" and one.handle_id == handle_id), None)
+
+    def late(self, wire: WireTransaction) -> Asked | None:
+        """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
+        return self._late.pop(wire.number, None) if wire.start == self._env.start else None
+
+    def acknowledge(self, pending: PendingRequest) -> None:
+        """The plugin has it: the next command of its handle may go."""
+        pending.progress = Progress.ACKED
+        self._go(self._lanes.leave(pending))
+
+    def settle(self, pending: PendingRequest, answer: JsonObject) -> None:
+        """Janus answered it."""
+        self._over(pending)
+        if pending.kind != "own":
+            seconds = trio.current_time() - pending.began
+            self.tally.answered(seconds, error=answer.get("janus") == "error")
+            if command_log.ON():
+                command_log.answered(self._janus_id, pending, answer, seconds)
+        pending.settle(answer)
+
+    def fail(self, pending: PendingRequest, error: BridgeError) -> None:
+        """It ended without an answer."""
+        if pending.finished:
+            return
+        pending.fail(error)
+        if pending.wire is not None and pending.kind != "own":
+            self._late[number_of(pending.wire)] = pending.asked
+            if len(self._late) > MAX_LATE:
+                self._late.popitem(last=False)
+        if pending.kind != "own":
+            self._failed(pending, error)
+        self._over(pending)
+
+    def _failed(self, pending: PendingRequest, error: BridgeError) -> None:
+        self.tally.failed(error)
+        if command_log.ON():
+            command_log.failed(self._janus_id, pending, error, trio.current_time() - pending.began)
+
+    def _forsake(self, pending: PendingRequest) -> None:
+        """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""
+        if pending.finished:
+            return
+        if pending.progress is Progress.WAITING:
+            self.fail(pending, CallerLeft("its caller left"))
+        else:
+            pending.forsaken = True
+
+    def _expire(self, pending: PendingRequest) -> None:
+        """Its time is over."""
+        self.fail(pending, TransactionTimeout(pending.progress.value))
+
+    def _over(self, pending: PendingRequest) -> None:
+        if pending.timer is not None:
+            pending.timer.cancel()
+        if pending.holding is not None:
+            pending.holding.release()
+        if pending.wire is not None:
+            self._table.close(pending.wire)
+        self._off(pending)
+        if pending.kind != "own":
+            self._of_callers.discard(pending)
+            if not self._of_callers:
+                self._emptied.set()
+            self._go(self._lanes.leave(pending))
+
+    def _go(self, calls: Iterable[PendingRequest]) -> None:
+        for pending in calls:
+            if not pending.finished:
+                self._transmit(pending, self._route(pending.session_id))

@@ -1,0 +1,153 @@
+"""All connections of one gateway, by number, and the clock of the next attempt.
+
+Owns what is known of each, which one is in service, what is wanted (row, secrets, another one), and the list of what is
+to be done about it. Must not know what follows from what happens: ``decisions.py`` does. Which connection carries a
+session is the SessionBook's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bridge.protocol.backoff import Backoff
+from bridge.protocol.life import Action, Cause, Deed, State, Target
+from bridge.protocol.session_book import SessionBook
+
+TRUSTED_AFTER = 10.0  # seconds that something has to last so that its end is no failed attempt, without real service
+PATIENCE = 60.0  # seconds that a Janus gives a session without a sign of life, unless its `info` says more
+MOST = 4  # silent ones at once; each is a socket, and more than one only where attempts fail after claims went out
+
+CURRENT = (State.OPENING, State.JOINING, State.REFUSED, State.READY)
+
+
+@dataclass(slots=True, eq=False)
+class ConnectionRecord:
+    """What is known of one connection. Times are the caller's clock."""
+
+    number: int
+    target: Target
+    state: State = State.OPENING
+    since: float = 0.0  # when it was opened, or ready for the last time
+    proven: bool = False  # it was ready, or refused with nothing to go back to: it is more than an attempt
+    served: bool = False  # Janus answered a command or a keepalive on it
+    unwanted: bool = False  # somebody asked for another one
+    stalled: bool = False  # it cannot be written to
+    cause: Cause | None = None  # why it was left
+    kept: bool = False  # the current one was in service after it was left
+    heard: bool = False  # it spoke after it was left
+    quiet_since: float = 0.0
+    patience: float = PATIENCE
+
+    @property
+    def serves(self) -> bool:
+        """Whether commands may go out on it."""
+        return not self.stalled and self.cause is not Cause.SILENCE
+
+
+class Roster:
+    """``serving``: the connection on which commands without a session go out, and new ones are made."""
+
+    def __init__(self, book: SessionBook, backoff: Backoff, target: Target, down_because: str) -> None:
+        self.connections: dict[int, ConnectionRecord] = {}  # in the order in which they were opened
+        self.book = book
+        self.backoff = backoff
+        self.wanted = target
+        self.serving: int | None = None
+        self.down_because = down_because  # what callers hear while nothing is in service
+        self.retry_at = 0.0
+        self._numbers = 0
+        self._actions: list[Action] = []
+
+    @property
+    def current(self) -> ConnectionRecord | None:
+        """The one that is ready, or on its way to be."""
+        return next((c for c in reversed(self.connections.values()) if c.state in CURRENT), None)
+
+    def left(self) -> list[ConnectionRecord]:
+        """Those that were left, the oldest first."""
+        return [c for c in self.connections.values() if c.state is State.LEFT]
+
+    def silent(self) -> Iterator[ConnectionRecord]:
+        """Those that were left and are not heard, or cannot be written to."""
+        return (c for c in self.left() if c.cause is Cause.SILENCE)
+
+    def outdated(self, connection: ConnectionRecord) -> str:
+        """Why another connection is wanted in its place; nothing, where none is."""
+        return "janus_reconnect" if connection.unwanted else connection.target.misfit(self.wanted)
+
+    def serves_beside(self, number: int) -> bool:
+        """Whether another connection than this one is in service."""
+        return self.serving not in (None, number)
+
+    def new(self) -> ConnectionRecord:
+        """One more, for what is wanted."""
+        self._numbers += 1
+        connection = self.connections[self._numbers] = ConnectionRecord(self._numbers, self.wanted)
+        return connection
+
+    # What is to be done
+
+    def do(self, deed: Deed, number: int = 0, text: str = "") -> None:
+        """It is to be done, after what was decided before."""
+        self._actions.append(Action(deed, number, text))
+
+    def take(self) -> list[Action]:
+        """All that is to be done, in order."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def suspend(self, connection: ConnectionRecord, reason: str) -> None:
+        """No command goes out on it."""
+        self.do(Deed.SUSPEND, connection.number, reason)
+        if self.serving == connection.number:
+            self.serving, self.down_because = None, reason
+            self.do(Deed.NOTE, text=reason)
+            self.do(Deed.NOT_READY, text=reason)
+
+    def close(self, connection: ConnectionRecord) -> None:
+        """Give it up, with what lives there."""
+        connection.state = State.ENDED
+        self.book.cut(connection.number)
+        self.do(Deed.CLOSE, connection.number)
+
+    def leave(self, connection: ConnectionRecord, cause: Cause, now: float) -> None:
+        """Keep it open and read; a sign of life may bring it back."""
+        connection.state, connection.cause = State.LEFT, cause
+        connection.kept = connection.heard = False
+        connection.quiet_since = now
+        self.do(Deed.PING, connection.number)
+        silent = list(self.silent())
+        if len(silent) > MOST:
+            self.close(silent[0])
+            del self.connections[silent[0].number]
+
+    def part(self, connection: ConnectionRecord, now: float, reason: str) -> None:
+        """An attempt is over. Where a claim has no answer it may have sessions: it is left like one that has."""
+        if self.book.carries(connection.number):
+            self.leave(connection, Cause.SILENCE, now)
+        else:
+            self.close(connection)
+        self.suspend(connection, reason)
+
+    # The clock of attempts
+
+    def at_once(self) -> None:
+        """Somebody asked for an attempt now, or there is every reason to hope."""
+        self.backoff.reset()
+        self.retry_at = 0.0
+
+    def failed(self, now: float, reason: str, *, refused: bool = False) -> None:
+        """An attempt failed: the next one waits."""
+        self.do(Deed.NOTE, text=reason)
+        self.do(Deed.COUNT_FAILURE)
+        self.retry_at = now + self.backoff.failed(now, refused=refused)
+        if self.serving is None:
+            self.down_because = reason
+
+    def over(self, since: float, now: float, *, served: bool) -> None:
+        """What was good since then is over. If it neither served nor lasted, that counts as failed."""
+        if served:  # the next is due, though never much more than two a second: a peer may do that without end
+            self.retry_at = since + self.backoff.served()
+        elif now - since >= TRUSTED_AFTER:
+            self.at_once()
+        else:
+            self.retry_at = now + self.backoff.failed(now, refused=False)

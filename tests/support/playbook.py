@@ -1,0 +1,131 @@
+"""Playbooks of a gateway's connections: what happens, and what is decided, line by line.
+
+No clock, no task and no Janus: time is a number, and Janus is what the script says of it.
+"""
+
+from collections.abc import Sequence
+
+from bridge.protocol.backoff import Backoff
+from bridge.protocol.credentials import Credentials
+from bridge.protocol.failover import Failover
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.life import Action, Deed, State, Target
+from bridge.protocol.managed_ids import ManagedIds
+from bridge.protocol.session import JanusSession
+from bridge.protocol.session_book import SessionBook
+
+QUIET = (Deed.NOTE, Deed.LOG, Deed.COUNT_FAILURE, Deed.NOT_READY, Deed.SETTLED)  # words, not deeds
+
+
+class Play:
+    """A gateway from its birth. ``managed`` is the id that Janus gave last; ``now`` the time, moved by ``at``."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.said: list[str] = []
+        self.settled: list[str] = []  # what whoever asked for another connection was told
+        self.ids = iter(range(1001, 2000))
+        self.target = Target(Gateway(1, "gw", "ws://one", None), Credentials())
+        self.book = SessionBook(ManagedIds(), lambda *_: None, self.target.gateway)
+        backoff = Backoff(0.5, 15.0, lambda _low, high: high)
+        self.failover = Failover(self.book, backoff, self.target, "not connected yet")
+
+    def at(self, now: float) -> "Play":
+        """It is so late."""
+        self.now = now
+        return self
+
+    def does(self, actions: Sequence[Action]) -> list[str]:
+        """What is done, as "deed number"; words are kept in ``said``."""
+        self.said += [action.text for action in actions if action.deed is Deed.NOTE]
+        self.settled += [action.text for action in actions if action.deed is Deed.SETTLED]
+        return [f"{action.deed.name.lower()} {action.number}" for action in actions if action.deed not in QUIET]
+
+    def states(self) -> dict[int, State]:
+        return {number: record.state for number, record in self.failover.connections.items()}
+
+    # What happens
+
+    def due(self) -> list[str]:
+        return self.does(self.failover.due(self.now))
+
+    def opened(self, number: int) -> list[str]:
+        return self.does(self.failover.opened(number, self.now))
+
+    def refused_connect(self, number: int) -> list[str]:
+        return self.does(self.failover.failed(number, self.now, "connection refused", refused=True))
+
+    def failed(self, number: int, reason: str = "no answer") -> list[str]:
+        return self.does(self.failover.failed(number, self.now, reason))
+
+    def refused(self, number: int) -> list[str]:
+        return self.does(self.failover.refused(number, self.now, "403 Unauthorized"))
+
+    def unable(self, number: int) -> list[str]:
+        return self.does(self.failover.unable(number, self.now, "457 Unhandled"))
+
+    def ended(self, number: int) -> list[str]:
+        return self.does(self.failover.ended(number, self.now, "reset"))
+
+    def silent(self, number: int) -> list[str]:
+        return self.does(self.failover.silent(number, self.now))
+
+    def stalled(self, number: int) -> list[str]:
+        return self.does(self.failover.stalled(number, self.now))
+
+    def spoke(self, number: int) -> list[str]:
+        return self.does(self.failover.spoke(number, self.now))
+
+    def retired(self, number: int) -> list[str]:
+        return self.does(self.failover.retired(number, self.now))
+
+    def reconnect(self) -> list[str]:
+        return self.does(self.failover.reconnect(self.now))
+
+    def want(self, url: str) -> list[str]:
+        return self.does(self.failover.want(Target(Gateway(1, "gw", url, None), self.target.credentials), self.now))
+
+    # What Janus says while a connection is joined
+
+    def claim(self, number: int, answers: str = "granted") -> "Play":
+        """Every claim is answered so: granted, later, unknown, or not at all (silence)."""
+        for session in self.book.unsettled(number):
+            self.book.claiming(session, number, self.now)
+            if answers == "granted":
+                self.book.claimed(session, number)
+            elif answers == "later":
+                self.book.not_claimed(session, number)
+            elif answers == "unknown" and self.book.is_open(session.carrier):
+                self.book.stays(session, number)
+            elif answers == "unknown":
+                self.book.ended(session)
+        self.book.unclaimed()
+        return self
+
+    def joined(self, number: int) -> list[str]:
+        """The managed session is there, or is made."""
+        if not (self.book.managed.carried_by(number) or self.book.promote(number)):
+            self.book.creating()
+            self.book.managed_created(next(self.ids), number)
+        return self.does(self.failover.joined(number, self.now))
+
+    def caller_makes_a_session(self, number: int) -> JanusSession:
+        session_id = next(self.ids)
+        self.book.adopt(session_id, number)
+        session = self.book.find(session_id)
+        assert session is not None
+        return session
+
+    def session_over(self, session: JanusSession) -> list[str]:
+        managed = session is self.book.managed
+        self.book.ended(session)
+        return self.does(self.failover.session_over(self.now, managed=managed))
+
+
+def ready(*, url: str = "ws://one") -> Play:
+    """A gateway that has been in service for a minute, on connection 1."""
+    play = Play()
+    assert play.due() == ["open 1"]
+    assert play.opened(1) == ["join 1"]
+    assert play.joined(1) == ["ready 1", "watch 1"]
+    return play.at(60.0)
