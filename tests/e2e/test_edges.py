@@ -140,3 +140,27 @@ async def test_a_gateway_whose_tls_file_was_changed_is_connected_anew(
         ca.write_bytes(certificates.ca.read_bytes())
         await site.reload("reload: done")
         await ready(bridge)
+
+
+async def test_every_door_tells_and_counts_what_it_refuses(tmp_path: Path) -> None:
+    """Before a method sees it: a name in CP1251, a datagram that is cut, bytes in the FIFO that are no request."""
+    site = site_with_fifo(tmp_path)
+    site.write(mi__datagram=[f"unix:{tmp_path}/mi.sock"])
+    name = b'{"jsonrpc":"2.0","id":1,"method":"janus_send_request","params":["gw","\xc8\xe2\xe0\xed"]}'
+    with site.bridge as bridge, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "client.sock"))
+        sock.setblocking(False)
+        client = trio.socket.from_stdlib_socket(sock)
+        for request, reason in (
+            (name, 'not UTF-8 at "params": byte 0xc8'),
+            (name.ljust(70_000), "more than 65457 bytes"),
+        ):
+            await client.sendto(request, f"{tmp_path}/mi.sock")
+            assert reason in json.loads(await client.recv(65_536))["error"]["data"]
+        os.mkfifo(tmp_path / "reply")
+        async with trio.lowlevel.FdStream(os.open(tmp_path / "reply", os.O_RDONLY | os.O_NONBLOCK)) as answer:
+            (tmp_path / "fifo").write_bytes(b"nothing\n:../reply:" + name + b":reply:" + name)
+            await trio.lowlevel.wait_readable(answer.fileno())
+            assert b"byte 0xc8" in b"".join([chunk async for chunk in answer])
+        assert (await bridge.ami("get_statistics", [["mi_refused"]]))["janus:mi_refused"] == 5
+        assert bridge.log.count("refused a request from ") == 5
