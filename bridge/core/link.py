@@ -206,6 +206,7 @@ class JanusLink:
 
     def _happened(self, happening: Happening) -> None:
         """For ``janus_history``; in the log, where Janus ended a handle or its media and nobody had asked for it."""
+        happening = happening._replace(reason=self._env.hide(happening.reason))  # Janus may have said what it was sent
         self.history.add(self._env.wall(), happening)
         if happening.what in ("handle_detached", "hangup") and happening.reason != BY_CALLER:
             where = (shorten(happening.session_id), happening.handle_id, happening.plugin or "plugin unknown")
