@@ -153,7 +153,7 @@ def test_nesting_has_an_end() -> None:
         return b'{"jsonrpc":"2.0","method":"m","params":' + b"[" * depth + b"]" * depth + b"}"
 
     assert parse(nested(jsonrpc.MAX_DEPTH - 1)).method == "m"
-    for depth in (jsonrpc.MAX_DEPTH, 100_000):
+    for depth in (jsonrpc.MAX_DEPTH, 4_000):  # far deeper ones have too many elements
         with pytest.raises(MalformedMessage, match="nested deeper than 400"):
             parse(nested(depth))
 

@@ -158,9 +158,9 @@ async def test_other_names_have_a_version_row_of_their_own(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "janus; DROP TABLE x", "1janus", "a`b", "janus\n", "jänus", "a" * 65])
 def test_a_name_that_is_no_identifier_never_reaches_the_database(name: str) -> None:
-    with pytest.raises(ValueError, match="no SQL identifier"):
+    with pytest.raises(ValueError, match="not an SQL identifier"):
         JanusTable(SqliteUrl("/x.db"), name)
-    with pytest.raises(ValueError, match="no SQL identifier"):
+    with pytest.raises(ValueError, match="not an SQL identifier"):
         JanusTable(SqliteUrl("/x.db"), "janus", name)
 
 
