@@ -167,7 +167,8 @@ class LinkRegistry:
         self.find(janus_id).book.draining = switch
         (self._draining.add if switch else self._draining.discard)(janus_id)
         if switch:
-            log.warning("%s: draining: no new sessions and handles until `janus_drain %s off`", janus_id, janus_id)
+            text = "%s: draining: no new sessions and handles until `janus-bridge mi janus_drain %s off`"
+            log.warning(text, janus_id, janus_id)
         else:
             log.warning("%s: draining has ended", janus_id)
         return frozenset(self._draining)

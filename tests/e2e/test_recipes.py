@@ -3,12 +3,14 @@
 import re
 import shutil
 import sqlite3
+import textwrap
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 
+from bridge.config import load
 from tests.e2e.conftest import BridgeFactory
 from tests.e2e.test_main_job import attach, message, ready
 from tests.support.bridge import PROGRAM, Bridge
@@ -74,3 +76,12 @@ async def test_a_janus_moves_and_no_call_ends(bridge_factory: BridgeFactory, jan
 def test_what_a_page_names_is_there() -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", RECIPES.read_text(encoding="utf-8")):
         assert (RECIPES.parent / link).exists(), link
+
+
+def test_configurations_are_taken(tmp_path: Path) -> None:
+    blocks = re.findall(r"^    \[(?:.+\n)(?:    .*\n)+", RECIPES.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(textwrap.dedent(block), encoding="utf-8")
+        assert load(file, environ={}) != load(None, environ={})
