@@ -41,9 +41,10 @@ def read_host_port(text: str, *, least: int = 1) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon:
         raise ValueError("there is no port")
+    number = read_port(port, least)
     if ":" in host and not host.startswith("["):
-        raise ValueError(f"IPv6 is written in brackets, [::1]:{port}")
-    host, number = read_host(host), read_port(port, least)
+        raise ValueError(f"IPv6 is written in brackets, [::1]:{'PORT' if number is None else number}")
+    host = read_host(host)
     if number is None:
         raise ValueError(f"port {port!r} is not a number {'from 1' if least else 'up'} to 65535")
     return host, number
