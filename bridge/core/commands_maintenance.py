@@ -14,6 +14,7 @@ from bridge.core.registry import LinkRegistry
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
 from bridge.protocol.history import Happening
+from bridge.protocol.numbers import read_decimal
 from bridge.protocol.recipe import Parameter, bad_type
 from bridge.protocol.session import shorten
 
@@ -80,10 +81,10 @@ class _MaintenanceMethods:
 def _history(link: JanusLink, handle_id: str | None) -> list[Any]:
     if handle_id is None:
         return [_shown(*entry) for entry in link.history]
-    # No int() of a text of any length: ids have at most 19 digits.
-    if not (handle_id.isascii() and handle_id.isdecimal() and len(handle_id) <= 19):
+    number = read_decimal(handle_id, codec.INT64_MAX)
+    if number is None:
         raise bad_type("handle_id")
-    return [_shown(*entry) for entry in link.history.of(int(handle_id))]
+    return [_shown(*entry) for entry in link.history.of(number)]
 
 
 def _shown(when: float, happening: Happening) -> codec.JsonObject:
