@@ -1,7 +1,7 @@
 """Keep a task of the program going whatever happens in it.
 
-Owns the second of the two places where ``except Exception`` stands (the other is ``mi.dispatch``). What ends up here is
-a fault of ours: it is logged with its traceback, and the task starts anew after a pause, while everything else runs.
+Owns one of the few places where ``except Exception`` stands (docs/architecture.md names them). What ends up here is a
+fault of ours: it is logged with its traceback, and the task starts anew after a pause, while everything else runs.
 """
 
 import logging
