@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.config import load
-from bridge.core.heart import interval
+from bridge.core.keepalive import interval
 from bridge.errors import BridgeError, ConfigError
 from bridge.protocol import codec, jsonrpc, transactions
 from bridge.protocol.command import read_command

@@ -110,7 +110,7 @@ class _JanusMethods:
         try:
             return read_command(text, self.types_of(link.gateway.janus_id), link.book.plugin_of)
         except InvalidCommand as exc:
-            link.requests.tally.failed(exc)
+            link.requests.counters.failed(exc)
             raise
 
     async def list(self, call: MiRequest) -> Any:

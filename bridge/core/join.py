@@ -165,7 +165,7 @@ class Joining:
         return session.adrift_since is not None and trio.current_time() - session.adrift_since > patience
 
     def _ask(self, request: JsonObject) -> PendingRequest:
-        return self._requests.own(self._connection, request)
+        return self._requests.ask(self._connection, request)
 
     async def _answer(self, request: PendingRequest, asked_at: float) -> JsonObject:
         while not request.finished:
@@ -198,7 +198,7 @@ async def retire(connection: JanusConnection, heir: int, requests: Requests) -> 
     requests.move(number, heir)
     with trio.move_on_after(RETIRE):
         # Janus answers in turn: with this answer everything has come that it had queued for this connection.
-        await requests.own(connection, {"janus": "ping"}).wait()
+        await requests.ask(connection, {"janus": "ping"}).wait()
         await requests.idle(number)
     await _destroy(requests, ((connection, session_id) for session_id in connection.misplaced))
     requests.move(number, heir)
@@ -220,7 +220,7 @@ async def destroy_sessions(connections: Sequence[JanusConnection], requests: Req
 
 
 async def _destroy(requests: Requests, ends: Iterable[tuple[JanusConnection, int]]) -> None:
-    asked = [requests.own(by, {"janus": "destroy", "session_id": session_id}) for by, session_id in ends]
+    asked = [requests.ask(by, {"janus": "destroy", "session_id": session_id}) for by, session_id in ends]
     with trio.move_on_after(RETIRE):
         for request in asked:
             await request.wait()

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 
-class Passenger(Protocol):
+class Queued(Protocol):
     """What travels in a lane."""
 
     @property
@@ -22,7 +22,7 @@ class Passenger(Protocol):
     def closes_session(self) -> bool: ...
 
 
-P = TypeVar("P", bound=Passenger)
+P = TypeVar("P", bound=Queued)
 # An ordered set: whoever gives up leaves from any place, and who was acknowledged leaves twice, without a search.
 _Queue: TypeAlias = OrderedDict[P, None]
 
@@ -42,53 +42,53 @@ class Lanes(Generic[P]):
     def __init__(self) -> None:
         self._sessions: dict[int, _SessionLanes[P]] = {}
 
-    def enter(self, passenger: P) -> bool:
+    def enter(self, queued: P) -> bool:
         """True: it may go. False: it waits, and a later ``leave`` will return it."""
-        session_id = passenger.session_id
-        if session_id is None or (passenger.handle_id is None and not passenger.closes_session):
+        session_id = queued.session_id
+        if session_id is None or (queued.handle_id is None and not queued.closes_session):
             return True
         lanes = self._sessions.get(session_id)
         if lanes is None:
             lanes = self._sessions[session_id] = _SessionLanes()
-        if lanes.behind or lanes.closing is not None or (passenger.closes_session and lanes.lanes):
-            lanes.behind[passenger] = None
+        if lanes.behind or lanes.closing is not None or (queued.closes_session and lanes.lanes):
+            lanes.behind[queued] = None
             return False
-        return self._admit(lanes, passenger)
+        return self._admit(lanes, queued)
 
-    def _admit(self, lanes: _SessionLanes[P], passenger: P) -> bool:
+    def _admit(self, lanes: _SessionLanes[P], queued: P) -> bool:
         """Nothing is in front of it but its own lane."""
-        if passenger.closes_session:
-            lanes.closing = passenger
+        if queued.closes_session:
+            lanes.closing = queued
             return True
-        handle_id = passenger.handle_id
+        handle_id = queued.handle_id
         assert handle_id is not None
         lane = lanes.lanes.setdefault(handle_id, OrderedDict())
-        lane[passenger] = None
+        lane[queued] = None
         return len(lane) == 1
 
-    def leave(self, passenger: P) -> list[P]:
+    def leave(self, queued: P) -> list[P]:
         """It was answered, or given up: in its lane or waiting for it. Returns those that may go now."""
-        lanes = self._sessions.get(passenger.session_id) if passenger.session_id is not None else None
+        lanes = self._sessions.get(queued.session_id) if queued.session_id is not None else None
         if lanes is None:
             return []
         going: list[P] = []
-        if passenger is lanes.closing:
+        if queued is lanes.closing:
             lanes.closing = None
-        elif passenger in lanes.behind:
-            del lanes.behind[passenger]
-        elif passenger.handle_id is not None:
-            going = self._leave_lane(lanes, passenger.handle_id, passenger)
+        elif queued in lanes.behind:
+            del lanes.behind[queued]
+        elif queued.handle_id is not None:
+            going = self._leave_lane(lanes, queued.handle_id, queued)
         going += self._advance(lanes)
         if not lanes.lanes and not lanes.behind and lanes.closing is None:
-            del self._sessions[passenger.session_id]  # type: ignore[arg-type]  # it was found under it
+            del self._sessions[queued.session_id]  # type: ignore[arg-type]  # it was found under it
         return going
 
-    def _leave_lane(self, lanes: _SessionLanes[P], handle_id: int, passenger: P) -> list[P]:
+    def _leave_lane(self, lanes: _SessionLanes[P], handle_id: int, queued: P) -> list[P]:
         lane = lanes.lanes.get(handle_id)
-        if lane is None or passenger not in lane:
+        if lane is None or queued not in lane:
             return []
-        first = next(iter(lane)) is passenger
-        del lane[passenger]
+        first = next(iter(lane)) is queued
+        del lane[queued]
         if not lane:
             del lanes.lanes[handle_id]
             return []
@@ -98,10 +98,10 @@ class Lanes(Generic[P]):
         """Let those behind a destroy move up, until the next destroy has to wait."""
         going: list[P] = []
         while lanes.behind and lanes.closing is None:
-            passenger = next(iter(lanes.behind))
-            if passenger.closes_session and lanes.lanes:
+            queued = next(iter(lanes.behind))
+            if queued.closes_session and lanes.lanes:
                 break
-            del lanes.behind[passenger]
-            if self._admit(lanes, passenger):
-                going.append(passenger)
+            del lanes.behind[queued]
+            if self._admit(lanes, queued):
+                going.append(queued)
         return going

@@ -9,10 +9,10 @@ import logging
 import trio
 
 from bridge.core.environment import LinkEnvironment
-from bridge.core.hearing import Hearing
+from bridge.core.inbound import InboundRouter
 from bridge.core.join import destroy_sessions
 from bridge.core.performer import Performer
-from bridge.core.status import Status
+from bridge.core.status_events import StatusEvents
 from bridge.core.supervise import supervise
 from bridge.errors import BridgeError, ReconnectRefused
 from bridge.protocol.backoff import Backoff
@@ -56,7 +56,7 @@ class JanusLink:
         self.connections = self._performer.connections
         self.requests = self._performer.requests
         self.request, self.post = self.requests.request, self.requests.post  # for callers
-        self._performer.reader = Hearing(
+        self._performer.reader = InboundRouter(
             gateway.janus_id,
             environment,
             self.requests,
@@ -66,7 +66,7 @@ class JanusLink:
             self._note,
             self._raise_event,
         )
-        self.status = Status(environment, gateway)
+        self.status = StatusEvents(environment, gateway)
         self.reconnects = 0
         self.last_error: str | None = gateway.fault
         self._env = environment

@@ -123,7 +123,7 @@ class MetricsCollector:
                     budget.used,
                 )
         for link in self._links:
-            link.requests.tally.sample(now)
+            link.requests.counters.sample(now)
 
     def _table_figures(self) -> TableSnapshot:
         table = self._table
@@ -174,7 +174,7 @@ def _sessions(link: JanusLink) -> Iterator[JanusSession]:
 
 
 def _gateway(link: JanusLink) -> GatewaySnapshot:
-    gateway, tally = link.gateway, link.requests.tally
+    gateway, counters = link.gateway, link.requests.counters
     return GatewaySnapshot(
         janus_id=gateway.janus_id,
         janus_url=gateway.shown_url,
@@ -195,12 +195,12 @@ def _gateway(link: JanusLink) -> GatewaySnapshot:
         in_flight=link.requests.in_flight,
         reconnects=link.reconnects,
         last_error=link.last_error,
-        outcomes=tally.outcomes,
-        buckets=tally.buckets,
-        seconds=tally.seconds,
-        events=tally.events,
-        command_rate=tally.command_rate,
-        event_rate=tally.event_rate,
+        outcomes=counters.outcomes,
+        buckets=counters.buckets,
+        seconds=counters.seconds,
+        events=counters.events,
+        command_rate=counters.command_rate,
+        event_rate=counters.event_rate,
         serving_url=None if link.serving is None else link.serving.shown_url,
         history=[_entry(*entry) for entry in link.history.newest(NEWEST)],
     )

@@ -43,6 +43,7 @@ class PendingRequest:
     """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock."""
 
     __slots__ = (
+        "abandoned",
         "answer",
         "began",
         "caller",
@@ -51,7 +52,6 @@ class PendingRequest:
         "connection",
         "deadline",
         "error",
-        "forsaken",
         "handle_id",
         "holding",
         "kind",
@@ -59,8 +59,8 @@ class PendingRequest:
         "progress",
         "session_id",
         "timer",
+        "transaction",
         "waiter",
-        "wire",
     )
 
     def __init__(
@@ -82,9 +82,9 @@ class PendingRequest:
         self.caller = command.caller
         self.closes_session = self.kind == "destroy"
         self.progress = Progress.WAITING
-        self.wire: str | None = None  # its transaction, once it was sent
+        self.transaction: str | None = None  # its text, once it was sent
         self.connection: int | None = None  # the number of the one that its answer is to come on
-        self.forsaken = False  # its caller left
+        self.abandoned = False  # its caller left
         self.holding: Holding | None = None  # of a notification: what its request holds of a budget
         self.timer: Timer | None = None  # its time limit
         self.answer: JsonObject | None = None

@@ -12,8 +12,8 @@ import trio
 
 from bridge.core.connection import JanusConnection, Reader
 from bridge.core.environment import LinkEnvironment
-from bridge.core.heart import Heart
 from bridge.core.join import JoinFailed, Joining, JoinRefused, JoinUnable, retire
+from bridge.core.keepalive import Keepalive
 from bridge.core.requests import Requests
 from bridge.errors import ConnectFailed
 from bridge.protocol.failover import Failover
@@ -180,7 +180,7 @@ class Performer:
         if not connection.watched:
             connection.watched = True
             timers, interval = self._env.timers, self._env.settings.ping_interval
-            Heart(connection, self.requests, self._book, timers, interval, self._on_silence).start()
+            Keepalive(connection, self.requests, self._book, timers, interval, self._on_silence).start()
 
     # What happens
 

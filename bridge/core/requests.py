@@ -1,7 +1,7 @@
 """The requests to one Janus that wait for an answer.
 
 Owns their transactions, lanes, time limits and outcomes (contract 5.4, 5.5), and which connection each went out on.
-Must not know how connections are kept, nor what messages mean: ``core/hearing.py`` says which request is answered.
+Must not know how connections are kept, nor what messages mean: ``core/inbound.py`` says which request is answered.
 """
 
 from collections import OrderedDict
@@ -13,9 +13,9 @@ import trio
 from bridge.core import command_log
 from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
+from bridge.core.gateway_counters import GatewayCounters
 from bridge.core.lanes import Lanes
 from bridge.core.pending import Asked, CallerLeft, PendingRequest, Progress
-from bridge.core.tally import Tally
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
 from bridge.protocol import codec
 from bridge.protocol.budget import Holding
@@ -24,7 +24,7 @@ from bridge.protocol.command import JanusCommand
 from bridge.protocol.failover import Failover
 from bridge.protocol.janus import verb_of
 from bridge.protocol.session_book import SessionBook
-from bridge.protocol.transactions import TransactionTable, WireTransaction, number_of
+from bridge.protocol.transactions import BridgeTransaction, TransactionTable, number_of
 
 MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
 
@@ -40,7 +40,7 @@ class Requests:
         failover: Failover,
         connections: Mapping[int, JanusConnection],
     ) -> None:
-        self.tally = Tally(environment.stats, trio.current_time())
+        self.counters = GatewayCounters(environment.stats, trio.current_time())
         self._janus_id = janus_id
         self._book = book
         self._failover = failover
@@ -76,7 +76,7 @@ class Requests:
         try:
             await pending.wait()
         finally:
-            self._forsake(pending)
+            self._abandon(pending)
         return pending.result()
 
     def post(self, command: JanusCommand, timeout: float, holding: Holding | None = None) -> None:
@@ -189,11 +189,11 @@ class Requests:
             members["session_id"] = pending.session_id
         self._send(connection, pending, members, text)
 
-    def own(self, connection: JanusConnection, request: JsonObject) -> PendingRequest:
+    def ask(self, connection: JanusConnection, request: JsonObject) -> PendingRequest:
         """Send a request of the bridge's own; its answer is nobody's event."""
         name = request["janus"]
         pending = PendingRequest(
-            JanusCommand(b"", name, verb_of(name), request.get("session_id")), float("inf"), kind="own"
+            JanusCommand(b"", name, verb_of(name), request.get("session_id")), float("inf"), kind="internal"
         )
         self._send(connection, pending, request)
         return pending
@@ -202,7 +202,7 @@ class Requests:
         self, connection: JanusConnection, pending: PendingRequest, members: JsonObject, text: bytes = b""
     ) -> None:
         """``text`` is the rest of the request, as a JSON object without the ``members``."""
-        pending.wire = members["transaction"] = self._table.open(pending)
+        pending.transaction = members["transaction"] = self._table.open(pending)
         pending.progress = Progress.SENT
         self._on(pending, connection.number)
         connection.credentials.apply(members)
@@ -214,8 +214,8 @@ class Requests:
 
     def keepalive(self, connection: JanusConnection, session_id: int) -> None:
         """Keep a session alive. Its transaction names the session, so that nothing has to be remembered."""
-        number, wire = self._table.number("own", str(session_id))
-        request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": wire}
+        number, transaction = self._table.number("internal", str(session_id))
+        request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": transaction}
         connection.credentials.apply(request)
         connection.keepalive_sent(number)
         connection.send(codec.render(request))
@@ -230,9 +230,9 @@ class Requests:
         """A caller's command in flight that detaches this handle."""
         return next((one for one in self._of_callers if one.kind == "detach" and one.handle_id == handle_id), None)
 
-    def late(self, wire: WireTransaction) -> Asked | None:
+    def late(self, transaction: BridgeTransaction) -> Asked | None:
         """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
-        return self._late.pop(wire.number, None) if wire.start == self._env.start else None
+        return self._late.pop(transaction.number, None) if transaction.start == self._env.start else None
 
     def acknowledge(self, pending: PendingRequest) -> None:
         """The plugin has it: the next command of its handle may go."""
@@ -242,9 +242,9 @@ class Requests:
     def settle(self, pending: PendingRequest, answer: JsonObject) -> None:
         """Janus answered it."""
         self._over(pending)
-        if pending.kind != "own":
+        if pending.kind != "internal":
             seconds = trio.current_time() - pending.began
-            self.tally.answered(seconds, error=answer.get("janus") == "error")
+            self.counters.answered(seconds, error=answer.get("janus") == "error")
             if command_log.ON():
                 command_log.answered(self._janus_id, pending, answer, seconds)
         pending.settle(answer)
@@ -254,27 +254,27 @@ class Requests:
         if pending.finished:
             return
         pending.fail(error)
-        if pending.wire is not None and pending.kind != "own":
-            self._late[number_of(pending.wire)] = pending.asked
+        if pending.transaction is not None and pending.kind != "internal":
+            self._late[number_of(pending.transaction)] = pending.asked
             if len(self._late) > MAX_LATE:
                 self._late.popitem(last=False)
-        if pending.kind != "own":
+        if pending.kind != "internal":
             self._failed(pending, error)
         self._over(pending)
 
     def _failed(self, pending: PendingRequest, error: BridgeError) -> None:
-        self.tally.failed(error)
+        self.counters.failed(error)
         if command_log.ON():
             command_log.failed(self._janus_id, pending, error, trio.current_time() - pending.began)
 
-    def _forsake(self, pending: PendingRequest) -> None:
+    def _abandon(self, pending: PendingRequest) -> None:
         """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""
         if pending.finished:
             return
         if pending.progress is Progress.WAITING:
             self.fail(pending, CallerLeft("its caller left"))
         else:
-            pending.forsaken = True
+            pending.abandoned = True
 
     def _expire(self, pending: PendingRequest) -> None:
         """Its time is over."""
@@ -285,10 +285,10 @@ class Requests:
             pending.timer.cancel()
         if pending.holding is not None:
             pending.holding.release()
-        if pending.wire is not None:
-            self._table.close(pending.wire)
+        if pending.transaction is not None:
+            self._table.close(pending.transaction)
         self._off(pending)
-        if pending.kind != "own":
+        if pending.kind != "internal":
             self._of_callers.discard(pending)
             if not self._of_callers:
                 self._emptied.set()

@@ -22,7 +22,7 @@ PASSING = frozenset({403, 405, 471, 472, 490})
 MAX_PLUGIN = 128  # characters of a plugin's name that are remembered
 MAX_REASON = 500  # characters of an error's reason that are kept for logs and lists; its caller gets the whole answer
 
-Kind: TypeAlias = Literal["own", "create", "claim", "attach", "detach", "destroy", "message", "other"]
+Kind: TypeAlias = Literal["internal", "create", "claim", "attach", "detach", "destroy", "message", "other"]
 
 
 class Verb(NamedTuple):

@@ -1,7 +1,7 @@
 """A Janus session, as a table of states, and what is known of its handles.
 
-Owns what becomes of one session: the managed one of a gateway, or a further one that a caller made. Must not know the
-connection that carries it. Authority: Janus's session lifetime, observed; contract 5.3, 5.7.
+Owns what becomes of one session: the managed one of a gateway, or a client session, which a caller made. Must not know
+the connection that carries it. Authority: Janus's session lifetime, observed; contract 5.3, 5.7.
 """
 
 from dataclasses import dataclass, field
@@ -101,7 +101,7 @@ class JanusSession:
         return self.state is SessionState.LIVE
 
     def __repr__(self) -> str:
-        kind = "managed" if self.managed else "further"
+        kind = "managed" if self.managed else "client"
         return f"<{kind} session {shorten(self.session_id)} {self.state.name} handles={len(self.handles)}>"
 
 

@@ -18,7 +18,7 @@ from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
-MAX_FURTHER = 65_536  # a Janus gone mad could grant a new session in each message
+MAX_CLIENT_SESSIONS = 65_536  # a Janus gone mad could grant a new session in each message
 
 
 class SessionBook:
@@ -42,7 +42,7 @@ class SessionBook:
         self._gateway = gateway
         self._open: dict[int, Gateway] = {}  # the connections that are open
         self._former: dict[int, JanusSession] = {}
-        self._further: dict[int, JanusSession] = {}
+        self._client_sessions: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
         self.handles = Handles(note, save)
         self.draining = False
@@ -60,7 +60,7 @@ class SessionBook:
         session.home = self._gateway
         self.handles.restore(session, record.handles)
         if not record.managed:
-            self._further[record.session_id] = session
+            self._client_sessions[record.session_id] = session
             return
         if self.managed.session_id is None:
             self.managed = session
@@ -70,10 +70,10 @@ class SessionBook:
 
     def __iter__(self) -> Iterator[JanusSession]:
         yield self.managed
-        yield from [*self._former.values(), *self._further.values()]
+        yield from [*self._former.values(), *self._client_sessions.values()]
 
     def __len__(self) -> int:
-        return 1 + len(self._former) + len(self._further)
+        return 1 + len(self._former) + len(self._client_sessions)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -84,7 +84,7 @@ class SessionBook:
         """The session with this id, if it is ours and not over."""
         if session_id is None or session_id == self.managed.session_id:
             return None if session_id is None else self.managed
-        return self._further.get(session_id) or self._former.get(session_id)
+        return self._client_sessions.get(session_id) or self._former.get(session_id)
 
     # What a command may do
 
@@ -132,7 +132,7 @@ class SessionBook:
         return session or self.managed
 
     def _issued(self, session_id: int | None) -> bool:
-        return session_id in self._further or session_id in self._ended or session_id in self._former
+        return session_id in self._client_sessions or session_id in self._ended or session_id in self._former
 
     def _refuse_managed(self, session_id: Any, what: str) -> None:
         if session_id in self._managed_ids or (session_id is not None and session_id == self.managed.session_id):
@@ -255,12 +255,12 @@ class SessionBook:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
         if session_id == self.managed.session_id or session_id in self._managed_ids:
             return
-        session = self._further.get(session_id)
+        session = self._client_sessions.get(session_id)
         if session is None:
-            if len(self._further) >= MAX_FURTHER:
+            if len(self._client_sessions) >= MAX_CLIENT_SESSIONS:
                 return
             self._ended.pop(session_id, None)
-            session = self._further[session_id] = JanusSession.adrift(session_id, managed=False)
+            session = self._client_sessions[session_id] = JanusSession.adrift(session_id, managed=False)
             session.step(SessionStep.KEEP)
             what = "session_claimed" if claimed else "session_created"
             self._note(Happening(what, session_id, reason=BY_CALLER, transaction=transaction))
@@ -284,7 +284,7 @@ class SessionBook:
             self.managed = JanusSession(managed=True)
         elif self._former.pop(session.session_id, None) is not None:
             self._managed_ids.discard(session.session_id)
-        elif self._further.pop(session.session_id, None) is not None:
+        elif self._client_sessions.pop(session.session_id, None) is not None:
             self._remember(session.session_id)
 
     def _remember(self, session_id: int) -> None:

@@ -20,7 +20,7 @@ from bridge.protocol.numbers import read_decimal
 _MAX_NUMBER = 10**18 - 1
 
 _LETTERS: dict[Kind, str] = {
-    "own": "o",
+    "internal": "o",
     "create": "c",
     "claim": "l",
     "attach": "a",
@@ -32,7 +32,7 @@ _LETTERS: dict[Kind, str] = {
 _KINDS: dict[str, Kind] = {letter: kind for kind, letter in _LETTERS.items()}
 
 
-class WireTransaction(NamedTuple):
+class BridgeTransaction(NamedTuple):
     """What the text of one of our transactions says. ``caller`` is None if the caller sent none."""
 
     start: str
@@ -52,7 +52,7 @@ def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
     return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
 
 
-def decode(text: str) -> WireTransaction | None:
+def decode(text: str) -> BridgeTransaction | None:
     """The inverse of ``encode``, for any start of any bridge; None for a transaction that no bridge made."""
     if not text.startswith("jb."):
         return None
@@ -63,12 +63,12 @@ def decode(text: str) -> WireTransaction | None:
     number, kind = read_decimal(digits, _MAX_NUMBER), _KINDS.get(letter)
     if number is None or kind is None or not start or (tail and not tail.startswith("=")):
         return None
-    return WireTransaction(start, number, kind, unquote(tail[1:]) if tail else None)
+    return BridgeTransaction(start, number, kind, unquote(tail[1:]) if tail else None)
 
 
-def number_of(wire: str) -> int:
+def number_of(text: str) -> int:
     """The number of a transaction that ``encode`` made."""
-    return int(wire.split(".", 3)[2])
+    return int(text.split(".", 3)[2])
 
 
 class Waiting(Protocol):
@@ -94,19 +94,19 @@ class TransactionTable(Generic[W]):
 
     def open(self, waiting: W) -> str:
         """A new transaction; returns its text on the wire."""
-        _, wire = self.number(waiting.kind, waiting.caller)
-        self._waiting[wire] = waiting
-        return wire
+        _, text = self.number(waiting.kind, waiting.caller)
+        self._waiting[text] = waiting
+        return text
 
     def number(self, kind: Kind, caller: str | None) -> tuple[int, str]:
         """A new transaction that nobody waits for: its number and its text on the wire."""
         self._next += 1
         return self._next, encode(self._start, self._next, kind, caller)
 
-    def find(self, wire: str | None) -> W | None:
+    def find(self, text: str | None) -> W | None:
         """Who waits under this text."""
-        return None if wire is None else self._waiting.get(wire)
+        return None if text is None else self._waiting.get(text)
 
-    def close(self, wire: str) -> W | None:
+    def close(self, text: str) -> W | None:
         """Answered, given up or lost: nobody waits under this text any more."""
-        return self._waiting.pop(wire, None)
+        return self._waiting.pop(text, None)

@@ -60,7 +60,7 @@ class _Sessions:
             self.alive[session.session_id] = session._replace(handles=())
             return
         self.handles.pop(session.session_id, None)
-        if not session.managed:  # an ended one nobody has to remember: callers' ids are those of further sessions
+        if not session.managed:  # of an ended managed one nothing is remembered: callers name client sessions
             self.ended[session.session_id] = session
             if len(self.ended) > REMEMBERED:
                 self.ended.popitem(last=False)

@@ -12,33 +12,33 @@ from bridge.core.lanes import Lanes
 
 
 @dataclass(eq=False)
-class Passenger:
+class Queued:
     session_id: int | None = 1
     handle_id: int | None = None
     closes_session: bool = False
 
 
-def may_go(passenger: Passenger, before: list[Passenger]) -> bool:
+def may_go(queued: Queued, before: list[Queued]) -> bool:
     """The rule itself. ``before``: who entered earlier and has not left."""
-    if passenger.session_id is None or (passenger.handle_id is None and not passenger.closes_session):
+    if queued.session_id is None or (queued.handle_id is None and not queued.closes_session):
         return True
     here = [
         other
         for other in before
-        if other.session_id == passenger.session_id and (other.handle_id is not None or other.closes_session)
+        if other.session_id == queued.session_id and (other.handle_id is not None or other.closes_session)
     ]
-    if passenger.closes_session:
+    if queued.closes_session:
         return not here
-    return not any(other.closes_session or other.handle_id == passenger.handle_id for other in here)
+    return not any(other.closes_session or other.handle_id == queued.handle_id for other in here)
 
 
 class LanesAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.lanes: Lanes[Passenger] = Lanes()
-        self.present: list[Passenger] = []  # in the order in which they entered
-        self.going: list[Passenger] = []
-        self.left: list[Passenger] = []
+        self.lanes: Lanes[Queued] = Lanes()
+        self.present: list[Queued] = []  # in the order in which they entered
+        self.going: list[Queued] = []
+        self.left: list[Queued] = []
 
     @rule(
         session_id=st.sampled_from([1, 1, 1, 2, None]),
@@ -46,20 +46,20 @@ class LanesAgainstModel(RuleBasedStateMachine):
         closes_session=st.integers(0, 4).map(lambda n: n == 0),
     )
     def enter(self, session_id: int | None, handle_id: int | None, closes_session: bool) -> None:
-        passenger = Passenger(session_id, handle_id, closes_session)
-        goes = self.lanes.enter(passenger)
-        assert goes is may_go(passenger, self.present)
-        self.present.append(passenger)
+        queued = Queued(session_id, handle_id, closes_session)
+        goes = self.lanes.enter(queued)
+        assert goes is may_go(queued, self.present)
+        self.present.append(queued)
         if goes:
-            self.going.append(passenger)
+            self.going.append(queued)
 
     @precondition(lambda self: self.present)
     @rule(place=st.integers(0, 100))
     def leave(self, place: int) -> None:
         """From any place: answered, or given up while it waits."""
-        passenger = self.present.pop(place % len(self.present))
-        self.left.append(passenger)
-        released = self.lanes.leave(passenger)
+        queued = self.present.pop(place % len(self.present))
+        self.left.append(queued)
+        released = self.lanes.leave(queued)
         expected = [
             other for n, other in enumerate(self.present) if other not in self.going and may_go(other, self.present[:n])
         ]
@@ -85,11 +85,11 @@ TestLanes.settings = settings(max_examples=80, stateful_step_count=50)
 
 def test_deep_lane_is_left_in_the_time_that_its_length_asks_for() -> None:
     """Not in its square."""
-    lanes: Lanes[Passenger] = Lanes()
-    passengers = [Passenger(1, 1) for _ in range(30_000)]
+    lanes: Lanes[Queued] = Lanes()
+    passengers = [Queued(1, 1) for _ in range(30_000)]
     began = time.process_time()
-    assert [lanes.enter(passenger) for passenger in passengers] == [True] + [False] * 29_999
-    for passenger, following in pairwise(passengers):
-        assert lanes.leave(passenger) == [following]
-        assert lanes.leave(passenger) == []
+    assert [lanes.enter(queued) for queued in passengers] == [True] + [False] * 29_999
+    for queued, following in pairwise(passengers):
+        assert lanes.leave(queued) == [following]
+        assert lanes.leave(queued) == []
     assert time.process_time() - began < 5

@@ -126,7 +126,7 @@ transactions = st.builds(
     st.sampled_from("cladmxo?"),
     serials,
     st.text(max_size=4),
-) | st.sampled_from(["own", None, 5, "jb.", "jb.test.o.1"])
+) | st.sampled_from(["internal", None, 5, "jb.", "jb.test.o.1"])
 hostile = st.fixed_dictionaries(
     {},
     optional={

@@ -132,14 +132,14 @@ async def test_session_that_lives_on_is_lost_with_its_connection(janus_factory: 
     one, two = janus_factory(), janus_factory()
     async with open_relay(one.port) as relay, running(LinkBed(settings=QUICK), {"gw": relay.url}) as bed:
         link = await bed.ready()
-        session, further = link.book.managed.session_id, (await bed.ask({"janus": "create"}))["data"]["id"]
+        session, client_session = link.book.managed.session_id, (await bed.ask({"janus": "create"}))["data"]["id"]
         relay.retarget(two.port)
         link.reconnect()
         await link.reconnected()
         assert bed.names() == ["connected"]
         one.kill()
         await bed.until(lambda: bed.names().count("session_lost") == 2)
-        assert {str(row[3]["session"]) for row in bed.statuses[1:]} == {str(session), str(further)}
+        assert {str(row[3]["session"]) for row in bed.statuses[1:]} == {str(session), str(client_session)}
         while await where(link) != [(2, 0)]:  # noqa: ASYNC110 - as a monitor asks
             await trio.sleep(0.001)
 

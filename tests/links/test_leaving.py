@@ -44,12 +44,12 @@ async def test_other_name_of_the_same_janus_keeps_every_session(janus: Janus) ->
     async with open_relay(janus.port) as relay, running(bed, {"gw": janus.url}):
         link = await bed.ready()
         session, handle = managed(link), await bed.attach()
-        further = (await bed.ask({"janus": "create"}))["data"]["id"]
-        other = await bed.attach(session_id=further)
+        client_session = (await bed.ask({"janus": "create"}))["data"]["id"]
+        other = await bed.attach(session_id=client_session)
         assert bed.reconcile({"gw": relay.url}).changed == ["gw"]
         await bed.until(lambda: link.reconnects == 1)
         await bed.echo(handle)
-        await bed.echo(other, session_id=further)
+        await bed.echo(other, session_id=client_session)
         assert managed(link) == session
         assert bed.names() == ["connected"]
         # Kept for the next process under the URL where they can be claimed now, and only there.
@@ -63,7 +63,7 @@ async def test_another_janus_gets_new_sessions_and_the_old_one_is_cleared(janus_
     async with running(LinkBed(), {"gw": old.url}) as bed, AdminClient.open(old) as admin:
         link = await bed.ready()
         session, handle = managed(link), await bed.attach()
-        further = int((await bed.ask({"janus": "create"}))["data"]["id"])
+        client_session = int((await bed.ask({"janus": "create"}))["data"]["id"])
         in_flight: list[Any] = []
 
         async def ask() -> None:
@@ -77,7 +77,7 @@ async def test_another_janus_gets_new_sessions_and_the_old_one_is_cleared(janus_
         await bed.until(lambda: link.reconnects == 1)
         assert managed(link) != session
         lost = [detail for _, name, _, detail in bed.statuses if name == "session_lost"]
-        assert {int(detail["session"]): detail["managed"] for detail in lost} == {session: True, further: False}
+        assert {int(detail["session"]): detail["managed"] for detail in lost} == {session: True, client_session: False}
         await until_no_session(admin)
         assert [record.ended for record in bed.saved["gw", old.url].values()] == [True, True]
 
@@ -245,13 +245,13 @@ async def test_session_that_is_made_while_the_others_move_is_claimed_too() -> No
             link.reconnect()
             await bed.until(lambda: link.reconnects == 1)
             await old.send(*fake.answer(requests[0]))
-        further = next(session for session in link.book if not session.managed)
-        await fake.wait_until(lambda: any(r.get("session_id") == further.session_id for r in fake.received))
+        client_session = next(session for session in link.book if not session.managed)
+        await fake.wait_until(lambda: any(r.get("session_id") == client_session.session_id for r in fake.received))
         await bed.until(lambda: phase(link) is Phase.READY)
         with in_time(5):
             await old.closed.wait()
-        assert further.live
-        assert {r["session_id"] for r in fake.received if r["janus"] == "claim"} >= {further.session_id}
+        assert client_session.live
+        assert {r["session_id"] for r in fake.received if r["janus"] == "claim"} >= {client_session.session_id}
 
 
 # Why

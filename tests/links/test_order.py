@@ -94,7 +94,7 @@ async def test_handles_do_not_wait_for_each_other() -> None:
 async def test_destroy_waits_for_what_its_session_has_in_flight() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
-        further = (await bed.ask({"janus": "create"}))["data"]["id"]
+        client_session = (await bed.ask({"janus": "create"}))["data"]["id"]
         held: list[Message] = []
 
         def hold(request: Message) -> Iterable[Reply]:
@@ -102,15 +102,15 @@ async def test_destroy_waits_for_what_its_session_has_in_flight() -> None:
             return SILENCE
 
         fake.script["message"] = hold
-        message = {"janus": "message", "session_id": further, "handle_id": 7, "body": {}}
+        message = {"janus": "message", "session_id": client_session, "handle_id": 7, "body": {}}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bed.ask, message)
             await bed.until(lambda: held)
-            nursery.start_soon(bed.ask, {"janus": "destroy", "session_id": further})
+            nursery.start_soon(bed.ask, {"janus": "destroy", "session_id": client_session})
             await bed.until(lambda: link.requests.in_flight == 2)
             await bed.ask({"janus": "ping"})  # sent after it, answered before it
             assert "destroy" not in [request["janus"] for request in fake.received]
             await fake.push(*fake.answer(held[0]))
         assert [session.session_id for session in link.book] == [link.book.managed.session_id]
         # Its id is remembered: what comes now is sent as it is, and Janus says that it is over.
-        assert (await bed.ask({"janus": "keepalive", "session_id": further}))["error"]["code"] == 458
+        assert (await bed.ask({"janus": "keepalive", "session_id": client_session}))["error"]["code"] == 458

@@ -1,4 +1,4 @@
-"""The next bridge process finds what the last one left: sessions managed and further, alive and ended (2, 5.3)."""
+"""The next bridge process finds what the last one left: managed and client sessions, alive and ended (2, 5.3)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,17 +28,17 @@ async def test_stop_leaves_sessions_where_janus_keeps_them_and_the_next_one_clai
         async with running(first, {"gw": server.url}):
             link = await first.ready()
             managed, handle = link.book.managed.session_id, await first.attach()
-            further = (await first.ask({"janus": "create"}))["data"]["id"]
+            client_session = (await first.ask({"janus": "create"}))["data"]["id"]
             ended = (await first.ask({"janus": "create"}))["data"]["id"]
             await first.ask({"janus": "destroy", "session_id": ended})
-            other = await first.attach(session_id=further)
+            other = await first.attach(session_id=client_session)
             await first.registry.stop()
-        assert set(await admin.list_sessions()) == {managed, int(further)}
+        assert set(await admin.list_sessions()) == {managed, int(client_session)}
         async with running(second, {"gw": server.url}):
             link = await second.ready()
             assert link.book.managed.session_id == managed
             await second.echo(handle)
-            await second.echo(other, session_id=further)
+            await second.echo(other, session_id=client_session)
             # Its end is remembered: the id is sent as it is, and Janus says that it is over.
             answer = await second.ask({"janus": "keepalive", "session_id": ended})
             assert answer["error"]["code"] == 458
@@ -73,13 +73,13 @@ async def test_sessions_that_did_not_outlive_the_process_are_told_of(janus_facto
     async with running(first, {"gw": server.url}):
         link = await first.ready()
         managed = link.book.managed.session_id
-        further = (await first.ask({"janus": "create"}))["data"]["id"]
+        client_session = (await first.ask({"janus": "create"}))["data"]["id"]
     async with running(second, {"gw": server.url}):
         await second.ready()
         lost = {
             detail["session"]: detail["managed"] for _, name, _, detail in second.statuses if name == "session_lost"
         }
-        assert lost == {str(managed): True, further: False}
+        assert lost == {str(managed): True, client_session: False}
 
 
 async def test_stop_before_janus_said_whether_it_reclaims_leaves_what_the_last_process_had(janus: Janus) -> None:

@@ -194,14 +194,14 @@ async def test_next_process_claims_what_the_last_one_had(janus_factory: Factory)
         link = await first.ready()
         session = link.book.managed.session_id
         handle = await first.attach()
-        further = (await first.ask({"janus": "create"}))["data"]["id"]
-        other = await first.attach(session_id=further)
+        client_session = (await first.ask({"janus": "create"}))["data"]["id"]
+        other = await first.attach(session_id=client_session)
     second = LinkBed(start="two", saved=first.saved)
     async with running(second, {"gw": server.url}):
         link = await second.ready()
         assert link.book.managed.session_id == session
         await second.echo(handle)
-        answer = await second.ask({"janus": "message", "session_id": further, "handle_id": other, "body": {}})
+        answer = await second.ask({"janus": "message", "session_id": client_session, "handle_id": other, "body": {}})
         assert answer["janus"] == "success"
         assert second.names() == ["connected"]
 
@@ -222,20 +222,20 @@ async def test_late_answer_of_the_last_process_still_has_its_callers_transaction
         assert second.events[0]["transaction"] == "call 7"
 
 
-async def test_further_session_lost_is_reported_alone(janus: Janus) -> None:
+async def test_client_session_lost_is_reported_alone(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed, JanusClient.open(janus.url) as outsider:
         link = await bed.ready()
-        further = (await bed.ask({"janus": "create"}))["data"]["id"]
-        handle = await bed.attach(session_id=further)
-        await outsider.destroy(int(further))
-        answer = await bed.ask({"janus": "message", "session_id": further, "handle_id": handle, "body": {}})
+        client_session = (await bed.ask({"janus": "create"}))["data"]["id"]
+        handle = await bed.attach(session_id=client_session)
+        await outsider.destroy(int(client_session))
+        answer = await bed.ask({"janus": "message", "session_id": client_session, "handle_id": handle, "body": {}})
         assert answer["error"]["code"] == 458
         await bed.until(lambda: "session_lost" in bed.names())
-        assert bed.statuses[-1][3]["session"] == further
+        assert bed.statuses[-1][3]["session"] == client_session
         assert bed.statuses[-1][3]["managed"] is False
         assert link.shown_state == "ready"
         # It is over, and stays so: its id is sent as it is, never replaced by the managed one.
-        assert (await bed.ask({"janus": "keepalive", "session_id": further}))["error"]["code"] == 458
+        assert (await bed.ask({"janus": "keepalive", "session_id": client_session}))["error"]["code"] == 458
 
 
 async def test_fault_of_the_bridge_in_one_link_is_logged_and_lived_through(

@@ -95,14 +95,14 @@ async def test_rtpengine_that_is_left_by_choice_serves_on(rtpengine: Rtpengine) 
 async def test_claim_that_is_refused_for_good_is_a_lost_session(refusal: Script) -> None:
     async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": fake.url}) as bed:
         link = await bed.ready()
-        further = (await bed.ask({"janus": "create"}))["data"]["id"]
+        client_session = (await bed.ask({"janus": "create"}))["data"]["id"]
         session = link.book.managed.session_id
         fake.script["claim"] = refusal
         await fake.peer.drop()
         with in_time(2):
             await bed.until(lambda: link.reconnects == 1)
         lost = {str(detail["session"]) for _, name, _, detail in bed.statuses if name == "session_lost"}
-        assert lost == {str(session), str(further)}
+        assert lost == {str(session), str(client_session)}
         await bed.attach("janus.plugin.fake")
 
 

@@ -242,16 +242,16 @@ def test_stalled_connection_is_read_and_never_good_again() -> None:
     assert play.states() == {1: LEFT}
 
 
-def test_further_sessions_outlive_a_refused_managed_one() -> None:
+def test_client_sessions_outlive_a_refused_managed_one() -> None:
     play = ready()
-    further = play.caller_makes_a_session(1)
+    client_session = play.caller_makes_a_session(1)
     play.session_over(play.book.managed)
     assert play.refused(1) == ["watch 1"]
-    assert (play.failover.visible, play.failover.route(further.carrier)) == ("backoff", 1)
+    assert (play.failover.visible, play.failover.route(client_session.carrier)) == ("backoff", 1)
     assert play.reconnect() == ["ping 1", "open 2"]  # by choice: it serves on
     play.opened(2)
     assert play.claim(2).refused(2) == ["watch 2", "retire 1"]
-    assert (play.failover.serving, further.carrier) == (2, 2)
+    assert (play.failover.serving, client_session.carrier) == (2, 2)
 
 
 def test_silence_while_it_is_refused_ends_nothing_that_lives_there() -> None:
@@ -282,12 +282,12 @@ def test_refused_connection_that_carries_nothing_is_closed() -> None:
 
 def test_silent_connection_is_replaced_by_one_that_gets_no_managed_session() -> None:
     play = ready()
-    further = play.caller_makes_a_session(1)
+    client_session = play.caller_makes_a_session(1)
     play.silent(1)
     play.book.ended(play.book.managed)
     play.opened(2)
     assert play.claim(2).refused(2) == ["watch 2", "retire 1"]
-    assert further.carrier == 2
+    assert client_session.carrier == 2
 
 
 def test_retired_connection_that_ends_itself_needs_nothing() -> None:

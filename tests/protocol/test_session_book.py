@@ -8,8 +8,8 @@ from bridge.errors import LinkDown
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
-from bridge.protocol.session_book import MAX_FURTHER, REMEMBERED, SessionBook
-from tests.support.session_bed import FURTHER, GATEWAY, MANAGED, STRANGE, Bed
+from bridge.protocol.session_book import MAX_CLIENT_SESSIONS, REMEMBERED, SessionBook
+from tests.support.session_bed import CLIENT, GATEWAY, MANAGED, STRANGE, Bed
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def test_server_level_verbs_need_no_managed_session() -> None:
 
 
 def test_adopted_id_is_honoured(bed: Bed) -> None:
-    bed.book.adopt(FURTHER, 1)
-    assert bed.sent_as(janus="attach", session_id=str(FURTHER)) == FURTHER
-    assert bed.sent_as(janus="destroy", session_id=FURTHER) == FURTHER
+    bed.book.adopt(CLIENT, 1)
+    assert bed.sent_as(janus="attach", session_id=str(CLIENT)) == CLIENT
+    assert bed.sent_as(janus="destroy", session_id=CLIENT) == CLIENT
 
 
 def test_claim_goes_out_as_it_is(bed: Bed) -> None:
@@ -52,8 +52,8 @@ def test_without_a_managed_session_nothing_is_replaced() -> None:
     bed = Bed(live=False)
     with pytest.raises(LinkDown, match="is being created"):
         bed.sent_as(janus="attach", session_id=STRANGE)
-    bed.book.adopt(FURTHER, 1)
-    assert bed.sent_as(janus="attach", session_id=FURTHER) == FURTHER
+    bed.book.adopt(CLIENT, 1)
+    assert bed.sent_as(janus="attach", session_id=CLIENT) == CLIENT
     adrift = Bed(SavedSession(MANAGED, managed=True), live=False)
     with pytest.raises(LinkDown):
         adrift.sent_as(janus="attach")
@@ -92,11 +92,11 @@ def test_destroy_of_a_session_that_is_not_ours_is_refused(bed: Bed) -> None:
 
 
 def test_ended_id_is_still_sent_as_it_is_so_that_janus_answers_458(bed: Bed) -> None:
-    bed.book.adopt(FURTHER, 1)
-    bed.end(FURTHER)
-    assert bed.book.find(FURTHER) is None
-    assert bed.sent_as(janus="attach", session_id=FURTHER) == FURTHER
-    assert bed.sent_as(janus="destroy", session_id=FURTHER) == FURTHER
+    bed.book.adopt(CLIENT, 1)
+    bed.end(CLIENT)
+    assert bed.book.find(CLIENT) is None
+    assert bed.sent_as(janus="attach", session_id=CLIENT) == CLIENT
+    assert bed.sent_as(janus="destroy", session_id=CLIENT) == CLIENT
 
 
 def test_last_ten_thousand_ended_ids_are_remembered(bed: Bed) -> None:
@@ -107,17 +107,17 @@ def test_last_ten_thousand_ended_ids_are_remembered(bed: Bed) -> None:
     assert bed.sent_as(janus="attach", session_id=1001) == 1001
     bed.book.adopt(1001, 1)  # it lives again: its next end is the latest
     bed.end(1001)
-    bed.book.adopt(FURTHER, 1)
-    bed.end(FURTHER)
+    bed.book.adopt(CLIENT, 1)
+    bed.end(CLIENT)
     assert bed.sent_as(janus="attach", session_id=1002) == MANAGED
     assert bed.sent_as(janus="attach", session_id=1001) == 1001
 
 
 def test_ids_found_in_the_state_file_count_as_given() -> None:
-    bed = Bed(SavedSession(FURTHER, managed=False), SavedSession(STRANGE, managed=False, ended=True))
-    assert bed.sent_as(janus="attach", session_id=FURTHER) == FURTHER
+    bed = Bed(SavedSession(CLIENT, managed=False), SavedSession(STRANGE, managed=False, ended=True))
+    assert bed.sent_as(janus="attach", session_id=CLIENT) == CLIENT
     assert bed.sent_as(janus="attach", session_id=STRANGE) == STRANGE
-    assert [(one.session_id, one.state) for one in bed.book][1:] == [(FURTHER, SessionState.ADRIFT)]
+    assert [(one.session_id, one.state) for one in bed.book][1:] == [(CLIENT, SessionState.ADRIFT)]
 
 
 def test_managed_session_of_the_last_process_is_to_be_claimed() -> None:
@@ -169,22 +169,22 @@ def test_former_managed_session_that_ends_leaves_the_managed_one_alone(bed: Bed)
 
 
 def test_everything_is_saved_as_it_happens(bed: Bed) -> None:
-    bed.book.adopt(FURTHER, 1)
-    bed.end(FURTHER)
+    bed.book.adopt(CLIENT, 1)
+    bed.end(CLIENT)
     bed.book.ended(bed.book.managed)
     assert bed.saves == [
         SavedSession(MANAGED, managed=True),
-        SavedSession(FURTHER, managed=False),
-        SavedSession(FURTHER, managed=False, ended=True),
+        SavedSession(CLIENT, managed=False),
+        SavedSession(CLIENT, managed=False, ended=True),
         SavedSession(MANAGED, managed=True, ended=True),
     ]
 
 
 def test_adopting_again_saves_nothing_new(bed: Bed) -> None:
-    bed.book.adopt(FURTHER, 1)
+    bed.book.adopt(CLIENT, 1)
     saves = len(bed.saves)
-    bed.book.adopt(FURTHER, 2)
-    session = bed.book.find(FURTHER)
+    bed.book.adopt(CLIENT, 2)
+    session = bed.book.find(CLIENT)
     assert session is not None
     assert session.carried_by(2)
     assert len(bed.saves) == saves
@@ -222,12 +222,12 @@ def test_managed_id_is_adopted_by_nobody(bed: Bed) -> None:
 
 
 def test_claim_by_a_caller_while_the_bridge_claims_it_too(bed: Bed) -> None:
-    bed.book.adopt(FURTHER, 1)
-    session = bed.book.find(FURTHER)
+    bed.book.adopt(CLIENT, 1)
+    session = bed.book.find(CLIENT)
     assert isinstance(session, JanusSession)
     session.step(SessionStep.CUT)
     session.step(SessionStep.ASK)
-    bed.book.adopt(FURTHER, 2)
+    bed.book.adopt(CLIENT, 2)
     assert session.carried_by(2)
 
 
@@ -239,9 +239,9 @@ def test_command_is_not_changed_by_being_looked_at(bed: Bed) -> None:
 
 
 def test_number_of_sessions_is_bounded(bed: Bed) -> None:
-    for n in range(MAX_FURTHER + 1):
+    for n in range(MAX_CLIENT_SESSIONS + 1):
         bed.book.adopt(10**6 + n, 1)
-    assert len(bed.book) == 1 + MAX_FURTHER
+    assert len(bed.book) == 1 + MAX_CLIENT_SESSIONS
     bed.end(10**6)
     bed.book.adopt(STRANGE, 1)
     assert bed.book.find(STRANGE) is not None

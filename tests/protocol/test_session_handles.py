@@ -7,7 +7,7 @@ import pytest
 from bridge.protocol.handles import MAX_HANDLES
 from bridge.protocol.janus import MAX_PLUGIN
 from bridge.protocol.session import SavedSession
-from tests.support.session_bed import FURTHER, GATEWAY, MANAGED, STRANGE, Bed
+from tests.support.session_bed import CLIENT, GATEWAY, MANAGED, STRANGE, Bed
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def test_handles_come_and_go(bed: Bed) -> None:
 def test_plugins_are_saved_and_known_to_the_next_process(bed: Bed) -> None:
     attached(bed, 1, "janus.plugin.echotest")
     attached(bed, 2, None)
-    bed.book.adopt(FURTHER, 1)
-    attached(bed, 3, "janus.plugin.sip", FURTHER)
+    bed.book.adopt(CLIENT, 1)
+    attached(bed, 3, "janus.plugin.sip", CLIENT)
     bed.book.handles.detached(bed.book.managed, 1)
     managed = SavedSession(MANAGED, managed=True)
     assert [session for session in bed.saves if session.handles] == [
         managed._replace(handles=((1, "janus.plugin.echotest"),)),
-        SavedSession(FURTHER, managed=False, handles=((3, "janus.plugin.sip"),)),
+        SavedSession(CLIENT, managed=False, handles=((3, "janus.plugin.sip"),)),
         managed._replace(handles=((1, None),)),
     ]
     other = Bed(managed._replace(handles=((4, "janus.plugin.sip"),)), live=False)
@@ -89,18 +89,18 @@ def test_success_without_a_handle_teaches_nothing(bed: Bed, data: Any) -> None:
 
 
 def test_number_of_handles_is_bounded_over_all_sessions(bed: Bed) -> None:
-    bed.book.adopt(FURTHER, 1)
+    bed.book.adopt(CLIENT, 1)
     for n in range(MAX_HANDLES // 2):
         bed.heard(event(n + 1))
-        attached(bed, n + 1, session_id=FURTHER)
-    for session_id in (MANAGED, FURTHER):
+        attached(bed, n + 1, session_id=CLIENT)
+    for session_id in (MANAGED, CLIENT):
         bed.heard(event(10**9, session_id=session_id))
         attached(bed, 10**9, session_id=session_id)
     assert sum(len(session.handles) for session in bed.book) == MAX_HANDLES
     bed.book.handles.detached(bed.book.find(MANAGED), 1)
     attached(bed, 10**9)
     assert 10**9 in bed.book.managed.handles
-    bed.end(FURTHER)
+    bed.end(CLIENT)
     attached(bed, 10**9 + 1)
     assert len(bed.book.managed.handles) == MAX_HANDLES // 2 + 1
 
@@ -120,17 +120,17 @@ def test_the_plugin_of_a_handle_is_looked_for_where_the_command_goes(bed: Bed) -
     book.stays(former, 2)
     book.creating()
     book.managed_created(STRANGE, 2)
-    book.adopt(FURTHER, 2)
+    book.adopt(CLIENT, 2)
     attached(bed, 2, "janus.plugin.videoroom", STRANGE)
-    attached(bed, 1, "janus.plugin.audiobridge", FURTHER)
+    attached(bed, 1, "janus.plugin.audiobridge", CLIENT)
     for session_id, handle_id, plugin in (
         (None, 1, "janus.plugin.sip"),
         (MANAGED, 1, "janus.plugin.sip"),
         (None, 2, "janus.plugin.videoroom"),
         (STRANGE, 2, "janus.plugin.videoroom"),
         (555, 1, "janus.plugin.sip"),  # is replaced by the managed one
-        (FURTHER, 1, "janus.plugin.audiobridge"),
-        (FURTHER, 2, None),
+        (CLIENT, 1, "janus.plugin.audiobridge"),
+        (CLIENT, 2, None),
         (None, 3, None),
         (None, None, None),
     ):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.protocol.janus import Kind
-from bridge.protocol.transactions import TransactionTable, WireTransaction, decode, encode
+from bridge.protocol.transactions import BridgeTransaction, TransactionTable, decode, encode
 from tests.support.janus import Janus
 from tests.support.janus_client import JanusClient
 
@@ -23,17 +23,17 @@ kinds = st.sampled_from(KINDS)
 
 @given(starts, numbers, kinds, callers)
 def test_decode_is_the_inverse_of_encode(start: str, number: int, kind: Kind, caller: str | None) -> None:
-    wire = encode(start, number, kind, caller)
-    assert wire.isascii()
-    assert wire.isprintable()
-    assert decode(wire) == WireTransaction(start, number, kind, caller)
+    text = encode(start, number, kind, caller)
+    assert text.isascii()
+    assert text.isprintable()
+    assert decode(text) == BridgeTransaction(start, number, kind, caller)
 
 
 @given(st.text(max_size=40) | st.text("jb.0123aoxl=%\ud800\u0663", max_size=30).map(lambda text: f"jb.{text}"))
 def test_decode_is_total_and_takes_nothing_that_encode_does_not_write(text: str) -> None:
-    wire = decode(text)
-    if wire is not None:
-        assert decode(encode(*wire)) == wire
+    decoded = decode(text)
+    if decoded is not None:
+        assert decode(encode(*decoded)) == decoded
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_empty_transaction_of_a_caller_is_not_a_missing_one() -> None:
 @pytest.mark.parametrize("caller", [None, "", "x" * 10_000, "a.b=c%d jb.s.1.o.", 'é"\\\n\0', "\U0001f600"])
 async def test_janus_gives_it_back_as_it_was(janus: Janus, caller: str | None) -> None:
     async with JanusClient.open(janus) as client:
-        wire = encode("s", 7, "other", caller)
-        answer = await client.request({"janus": "ping", "transaction": wire})
+        text = encode("s", 7, "other", caller)
+        answer = await client.request({"janus": "ping", "transaction": text})
         assert decode(answer["transaction"]) == ("s", 7, "other", caller)
 
 
@@ -81,25 +81,25 @@ def test_table_finds_each_by_its_text_until_it_is_closed(requests: list[tuple[Ki
     table: TransactionTable[Waiting] = TransactionTable("start")
     open_ones = {table.open(waiting): waiting for waiting in [Waiting(*request) for request in requests]}
     assert len(open_ones) == len(requests), "two have the same text"
-    for wire in data.draw(st.permutations(list(open_ones))):
-        assert table.find(wire) is open_ones[wire]
-        assert table.close(wire) is open_ones.pop(wire)
-        assert table.find(wire) is table.close(wire) is None
+    for text in data.draw(st.permutations(list(open_ones))):
+        assert table.find(text) is open_ones[text]
+        assert table.close(text) is open_ones.pop(text)
+        assert table.find(text) is table.close(text) is None
     assert table.find(None) is None
 
 
 def test_transaction_that_nobody_waits_for_has_a_number_of_its_own() -> None:
     table: TransactionTable[Waiting] = TransactionTable("start")
     waiting = table.open(Waiting("message", "c"))
-    number, wire = table.number("own", "4711")
-    assert decode(wire) == ("start", number, "own", "4711")
-    assert wire != waiting
-    assert table.find(wire) is None
+    number, text = table.number("internal", "4711")
+    assert decode(text) == ("start", number, "internal", "4711")
+    assert text != waiting
+    assert table.find(text) is None
 
 
 def test_answer_to_another_start_is_nobodys() -> None:
     before: TransactionTable[Waiting] = TransactionTable("before")
     now: TransactionTable[Waiting] = TransactionTable("now")
-    wire = before.open(Waiting("message", "c"))
+    text = before.open(Waiting("message", "c"))
     now.open(Waiting("message", "d"))
-    assert now.find(wire) is None
+    assert now.find(text) is None

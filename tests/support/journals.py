@@ -18,7 +18,7 @@ def managed(session_id: int, *, ended: bool = False) -> SavedSession:
     return SavedSession(session_id, managed=True, ended=ended)
 
 
-def further(session_id: int, *, ended: bool = False) -> SavedSession:
+def client_session(session_id: int, *, ended: bool = False) -> SavedSession:
     return SavedSession(session_id, managed=False, ended=ended)
 
 

@@ -12,7 +12,7 @@ from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import SessionBook
 
-MANAGED, FURTHER, STRANGE = 111, 222, 333
+MANAGED, CLIENT, STRANGE = 111, 222, 333
 GATEWAY = Gateway(1, "gw", "ws://janus", None)
 
 

@@ -14,7 +14,7 @@ from bridge.protocol.session import SavedSession
 from bridge.protocol.session_book import REMEMBERED
 from bridge.transport import session_journal
 from tests.support.deadlines import in_time
-from tests.support.journals import GATEWAY, OTHER, count, further, loaded, managed, rows, write
+from tests.support.journals import GATEWAY, OTHER, client_session, count, loaded, managed, rows, write
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_next_process_knows_what_this_one_saved(path: Path) -> None:
-    write(loaded(path), managed(1), further(2), further(3), further(2, ended=True))
-    assert loaded(path).saved(GATEWAY) == (further(2, ended=True), managed(1), further(3))
+    write(loaded(path), managed(1), client_session(2), client_session(3), client_session(2, ended=True))
+    assert loaded(path).saved(GATEWAY) == (client_session(2, ended=True), managed(1), client_session(3))
     assert loaded(path).saved(OTHER) == ()
 
 
@@ -58,10 +58,19 @@ def handles(session: SavedSession, *news: tuple[int, str | None]) -> SavedSessio
 
 def test_handles_are_kept_with_their_session_and_leave_the_order_alone(path: Path) -> None:
     journal = loaded(path)
-    write(journal, managed(1), managed(2), further(3), handles(managed(1), (11, "sip")), handles(managed(2), (21, "x")))
-    write(journal, handles(managed(1), (12, "echo"), (11, None)), further(3), handles(further(3), (31, "y")))
-    write(journal, further(3, ended=True), handles(managed(2), (22, None)), managed(2))
-    known = (further(3, ended=True), handles(managed(1), (12, "echo")), handles(managed(2), (21, "x")))
+    write(
+        journal,
+        managed(1),
+        managed(2),
+        client_session(3),
+        handles(managed(1), (11, "sip")),
+        handles(managed(2), (21, "x")),
+    )
+    write(
+        journal, handles(managed(1), (12, "echo"), (11, None)), client_session(3), handles(client_session(3), (31, "y"))
+    )
+    write(journal, client_session(3, ended=True), handles(managed(2), (22, None)), managed(2))
+    known = (client_session(3, ended=True), handles(managed(1), (12, "echo")), handles(managed(2), (21, "x")))
     for _ in range(2):  # what was appended, and then what was written anew
         assert loaded(path).saved(GATEWAY) == known
     assert count(path) == 3
@@ -104,8 +113,8 @@ def test_any_janus_id_survives(path: Path) -> None:
 
 
 def test_session_that_lives_again_is_no_ended_one(path: Path) -> None:
-    write(loaded(path), further(1), further(1, ended=True), further(1))
-    assert loaded(path).saved(GATEWAY) == (further(1),)
+    write(loaded(path), client_session(1), client_session(1, ended=True), client_session(1))
+    assert loaded(path).saved(GATEWAY) == (client_session(1),)
 
 
 def test_new_file_begins_without_what_is_over(path: Path) -> None:
@@ -116,15 +125,15 @@ def test_new_file_begins_without_what_is_over(path: Path) -> None:
 
 
 def test_last_ten_thousand_ended_are_kept_beside_any_number_of_living_ones(path: Path) -> None:
-    living = [further(10**6 + n) for n in range(REMEMBERED + 5)]
-    ended = [further(n, ended=True) for n in range(1, REMEMBERED + 3)]
+    living = [client_session(10**6 + n) for n in range(REMEMBERED + 5)]
+    ended = [client_session(n, ended=True) for n in range(1, REMEMBERED + 3)]
     write(loaded(path), *living, *ended)
     assert loaded(path).saved(GATEWAY) == (*ended[2:], *living)
 
 
 def test_last_word_about_an_ended_one_counts(path: Path) -> None:
-    ended = [further(n, ended=True) for n in range(1, REMEMBERED + 1)]
-    write(loaded(path), *ended, ended[0], further(10**6, ended=True))
+    ended = [client_session(n, ended=True) for n in range(1, REMEMBERED + 1)]
+    write(loaded(path), *ended, ended[0], client_session(10**6, ended=True))
     saved = loaded(path).saved(GATEWAY)
     assert ended[0] in saved
     assert ended[1] not in saved
@@ -139,16 +148,16 @@ def test_file_does_not_grow_without_end(path: Path, monkeypatch: pytest.MonkeyPa
         write(journal, managed(n), managed(n, ended=True))
         files.append(path.stat().st_ino)
     assert sum(before != after for before, after in pairwise(files)) == 7, "it is written anew too often"
-    write(journal, further(7))
+    write(journal, client_session(7))
     assert len(rows(path)) < 102
-    assert loaded(path).saved(GATEWAY) == (further(7),)
+    assert loaded(path).saved(GATEWAY) == (client_session(7),)
 
 
 async def test_changes_are_written_while_it_runs(path: Path, nursery: trio.Nursery) -> None:
     journal = loaded(path)
     nursery.start_soon(journal.run)
     for n in range(1, 4):
-        journal.save(GATEWAY, further(n))
+        journal.save(GATEWAY, client_session(n))
         with in_time(5):
             while count(path) < n:  # noqa: ASYNC110 - a file has no event
                 await trio.sleep(0.001)

@@ -20,7 +20,7 @@ import trio
 from bridge.protocol.session import SavedSession
 from bridge.transport import session_journal
 from tests.support.deadlines import in_time
-from tests.support.journals import GATEWAY, count, further, loaded, managed, rows, write
+from tests.support.journals import GATEWAY, client_session, count, loaded, managed, rows, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,15 +59,15 @@ def test_damaged_line_is_skipped_and_counted(path: Path, line: str, caplog: pyte
 
 
 def test_line_that_a_kill_cut_harms_no_other(path: Path) -> None:
-    write(loaded(path), managed(1), further(2))
+    write(loaded(path), managed(1), client_session(2))
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         saved = loaded(path).saved(GATEWAY)
         complete = whole[:length].count(b"\n") + (whole[length : length + 1] == b"\n")
-        assert saved == (managed(1), further(2))[:complete]
-        write(loaded(path), further(3))  # not behind the cut line
-        assert further(3) in loaded(path).saved(GATEWAY)
+        assert saved == (managed(1), client_session(2))[:complete]
+        write(loaded(path), client_session(3))  # not behind the cut line
+        assert client_session(3) in loaded(path).saved(GATEWAY)
 
 
 def test_bytes_that_are_no_text(path: Path) -> None:
@@ -80,13 +80,13 @@ def test_process_that_is_killed_loses_nothing_that_was_written(path: Path) -> No
     code = (
         "import sys, trio\n"
         "from pathlib import Path\n"
-        "from tests.support.journals import GATEWAY, loaded, further\n"
+        "from tests.support.journals import GATEWAY, loaded, client_session\n"
         "async def main():\n"
         "    journal = loaded(Path(sys.argv[1]))\n"
         "    async with trio.open_nursery() as nursery:\n"
         "        nursery.start_soon(journal.run)\n"
         "        for n in range(1, 10**6):\n"
-        "            journal.save(GATEWAY, further(n))\n"
+        "            journal.save(GATEWAY, client_session(n))\n"
         "            await trio.sleep(0)\n"
         "trio.run(main)\n"
     )
@@ -120,7 +120,7 @@ def full_disk(path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("intruder", ["fifo", "nothing", "link", "socket"])
 def test_what_took_the_place_of_the_file_while_it_ran_is_replaced_by_all_of_it(intruder: str, path: Path) -> None:
     journal = loaded(path)
-    write(journal, managed(1), further(2))
+    write(journal, managed(1), client_session(2))
     path.unlink()
     if intruder == "fifo":
         os.mkfifo(path)
@@ -129,10 +129,10 @@ def test_what_took_the_place_of_the_file_while_it_ran_is_replaced_by_all_of_it(i
     elif intruder == "socket":
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(str(path))
-    write(journal, further(3))
+    write(journal, client_session(3))
     assert path.is_file()
     assert not path.is_symlink()
-    assert loaded(path).saved(GATEWAY) == (managed(1), further(2), further(3))
+    assert loaded(path).saved(GATEWAY) == (managed(1), client_session(2), client_session(3))
 
 
 def test_full_disk_is_logged_once_and_costs_nothing_when_it_has_room_again(
@@ -142,15 +142,15 @@ def test_full_disk_is_logged_once_and_costs_nothing_when_it_has_room_again(
     journal = loaded(path)
     write(journal, managed(1))
     with full_disk(path):
-        write(journal, further(2))
-        write(journal, further(3))
-        assert journal.saved(GATEWAY) == (managed(1), further(2), further(3))
-    write(journal, further(4))
+        write(journal, client_session(2))
+        write(journal, client_session(3))
+        assert journal.saved(GATEWAY) == (managed(1), client_session(2), client_session(3))
+    write(journal, client_session(4))
     assert [record.getMessage() for record in caplog.records] == [
         f"{path} cannot be written: {os.strerror(errno.EFBIG)}; sessions are not saved; retrying",
         f"{path} can be written again",
     ]
-    assert loaded(path).saved(GATEWAY) == (managed(1), further(2), further(3), further(4))
+    assert loaded(path).saved(GATEWAY) == (managed(1), client_session(2), client_session(3), client_session(4))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -158,20 +158,20 @@ def test_what_a_full_disk_refused_is_written_at_the_end(path: Path) -> None:
     journal = loaded(path)
     write(journal, managed(1))
     with full_disk(path):
-        write(journal, further(2))
+        write(journal, client_session(2))
     write(journal)
-    assert loaded(path).saved(GATEWAY) == (managed(1), further(2))
+    assert loaded(path).saved(GATEWAY) == (managed(1), client_session(2))
 
 
 def test_line_that_a_full_disk_cut_harms_nobody(path: Path) -> None:
     journal = loaded(path)
     write(journal, managed(1))
     with full_disk(path):
-        write(journal, further(2))
+        write(journal, client_session(2))
         assert not path.read_bytes().endswith(b"\n")
         assert loaded_only(path) == (managed(1),)
-    write(journal, further(3))
-    assert loaded(path).saved(GATEWAY) == (managed(1), further(2), further(3))
+    write(journal, client_session(3))
+    assert loaded(path).saved(GATEWAY) == (managed(1), client_session(2), client_session(3))
 
 
 def loaded_only(path: Path) -> tuple[SavedSession, ...]:
@@ -192,8 +192,8 @@ def test_directory_that_is_gone_is_logged_not_fatal(tmp_path: Path, caplog: pyte
         f"{path} cannot be written: {os.strerror(errno.ENOENT)}; sessions are not saved; retrying"
     ]
     path.parent.mkdir()
-    write(journal, further(2))
-    assert loaded(path).saved(GATEWAY) == (managed(1), further(2))
+    write(journal, client_session(2))
+    assert loaded(path).saved(GATEWAY) == (managed(1), client_session(2))
 
 
 def test_file_that_cannot_be_read_is_named(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -233,7 +233,7 @@ async def test_disk_that_hangs_stops_nobody(
             journal.save(GATEWAY, managed(1))
             await trio.sleep(0.05)
             for n in range(2, 1000):
-                journal.save(GATEWAY, further(n))
+                journal.save(GATEWAY, client_session(n))
             nursery.cancel_scope.cancel()
     assert [record.getMessage() for record in caplog.records] == [
         f"{path}: the disk does not respond; the last sessions are not saved"
@@ -250,14 +250,14 @@ async def test_what_waits_behind_a_hanging_disk_is_bounded(
         journal.save(GATEWAY, managed(10**6))
         await trio.testing.wait_all_tasks_blocked()
         for n in range(1, 1000):
-            journal.save(GATEWAY, further(n))
-            journal.save(GATEWAY, further(n, ended=True))
-        journal.save(GATEWAY, further(10**7))
+            journal.save(GATEWAY, client_session(n))
+            journal.save(GATEWAY, client_session(n, ended=True))
+        journal.save(GATEWAY, client_session(10**7))
         assert len(journal._unwritten) == 100
         hanging_disk()
         nursery.cancel_scope.cancel()
     saved = loaded(path).saved(GATEWAY)
-    assert saved[-2:] == (managed(10**6), further(10**7))
+    assert saved[-2:] == (managed(10**6), client_session(10**7))
     assert len(saved) == 1001
 
 

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.stats import Stats
-from bridge.core.status import BURST, QUIET, Status
+from bridge.core.status_events import BURST, QUIET, StatusEvents
 from bridge.core.timers import Timers
 from bridge.protocol import codec
 from bridge.protocol.event_payload import E_JANUS_STATUS, Encoding, Event, janus_status
@@ -23,13 +23,13 @@ GATEWAY = Gateway(1, "gw", "janusws://h", None)
 
 
 class Bed:
-    """A Status, and what it told whom, when."""
+    """StatusEvents, and what it told whom, when."""
 
     def __init__(self, *, wide_strings: bool = True, gateway: Gateway = GATEWAY) -> None:
         self.told: list[tuple[float, str, str, Any]] = []
         self.raised: list[tuple[Gateway, str, str, str]] = []
         self.timers = Timers()
-        self.status = Status(self._environment(LinkSettings(wide_strings=wide_strings)), gateway)
+        self.status = StatusEvents(self._environment(LinkSettings(wide_strings=wide_strings)), gateway)
 
     def _environment(self, settings: LinkSettings) -> LinkEnvironment:
         def raise_status(gateway: Gateway, status: str, reason: str, detail: str) -> None:

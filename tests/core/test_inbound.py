@@ -31,14 +31,14 @@ async def test_create_without_an_id_is_an_answer_and_no_session() -> None:
 async def test_session_that_timed_out_while_it_was_destroyed_is_over_once() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
-        further = (await bed.ask({"janus": "create"}))["data"]["id"]
+        client_session = (await bed.ask({"janus": "create"}))["data"]["id"]
         assert len(link.book) == 2
 
         def destroy(request: Message) -> list[Reply]:
-            return [{"janus": "timeout", "session_id": further}, reply(request, "success")]
+            return [{"janus": "timeout", "session_id": client_session}, reply(request, "success")]
 
         fake.script["destroy"] = destroy
-        assert (await bed.ask({"janus": "destroy", "session_id": further}))["janus"] == "success"
+        assert (await bed.ask({"janus": "destroy", "session_id": client_session}))["janus"] == "success"
         assert bed.names() == ["connected", "session_lost"]
         assert len(link.book) == 1
         assert phase(link) is Phase.READY

@@ -36,7 +36,7 @@ def interval(configured: float, info: dict[str, object]) -> float:
     return configured
 
 
-class Heart:
+class Keepalive:
     """Beats until its connection ended or may not be written to, or ``silent`` was called.
 
     The keepalives of many sessions are spread over half of an interval, so that no turn of the loop has them all.

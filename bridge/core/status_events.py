@@ -25,7 +25,7 @@ QUIET = 10.0  # seconds after which one more may be told
 HANDLES_IN_EVENT = 400  # about as many as fit: a datagram carries 65,457 bytes, and each takes some 100 of them
 
 
-class Status:
+class StatusEvents:
     """What subscribers were last told of one gateway, and what is true now."""
 
     def __init__(self, environment: LinkEnvironment, gateway: Gateway) -> None:
@@ -76,7 +76,7 @@ class Status:
         log.warning(
             "%s: %s session %s is lost with %d handles: %s",
             self.gateway.janus_id,
-            "managed" if session.managed else "further",
+            "managed" if session.managed else "client",
             shorten(session.session_id),
             len(session.handles),
             reason,

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from bridge.core.environment import LinkSettings
-from bridge.core.heart import PART, interval
+from bridge.core.keepalive import PART, interval
 from tests.support.linkbed import LinkBed, running
 from tests.support.ticking_janus import FRAME, TickingJanus, ticking_bed
 

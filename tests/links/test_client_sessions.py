@@ -17,7 +17,7 @@ def asked(fake: FakeJanus, verb: str) -> set[int]:
     return {request["session_id"] for request in fake.received if request["janus"] == verb}
 
 
-async def test_further_sessions_are_kept_alive_and_claimed_until_they_are_destroyed() -> None:
+async def test_client_sessions_are_kept_alive_and_claimed_until_they_are_destroyed() -> None:
     async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": fake.url}) as bed:
         link = await bed.ready()
         managed = link.book.managed.session_id

@@ -36,7 +36,7 @@ from bridge.protocol.session import JanusSession
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import decode
 
-Heard: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent
+WellFormed: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent
 
 log = logging.getLogger("bridge.link")
 
@@ -47,7 +47,7 @@ MAX_REASON = 200  # characters of a text of Janus that is remembered
 LOG_EVERY = 1.0  # seconds between lines about messages that were dropped
 
 
-class Hearing:
+class InboundRouter:
     """``session_over(session)`` is told when Janus ended a session, ``session_closed(session, transaction)`` when its
     caller did, ``trouble(reason)`` when Janus refused a keepalive; ``raise_event(body, members)`` gets the text of an
     event, and what it is the text of.
@@ -88,7 +88,7 @@ class Hearing:
         except MalformedMessage as exc:
             self._unread(exc, text)
         else:
-            self._hear(connection, text, message, None)
+            self._route(connection, text, message, None)
 
     async def long_text(self, connection: JanusConnection, text: str) -> None:
         """The same for a long one: what takes time is done in a thread, one of all gateways at a time. Its reader waits
@@ -101,13 +101,13 @@ class Hearing:
         except MalformedMessage as exc:
             self._unread(exc, text)
             return
-        self._hear(connection, text, message, shown)
+        self._route(connection, text, message, shown)
 
     def _unread(self, error: MalformedMessage, text: str) -> None:
         too_large = isinstance(error, TooManyElements)
         self.refused(f"{error}" if too_large else f"is not JSON: {error}", text[:HEAD], too_large=too_large)
 
-    def _hear(self, connection: JanusConnection, text: str, message: Any, shown: JsonObject | None) -> None:
+    def _route(self, connection: JanusConnection, text: str, message: Any, shown: JsonObject | None) -> None:
         """``shown``: the message as callers and subscribers get it, where that was made already."""
         incoming = classify(message)
         if isinstance(incoming, Malformed):
@@ -141,7 +141,7 @@ class Hearing:
     def _answer(
         self,
         pending: PendingRequest,
-        incoming: Heard,
+        incoming: WellFormed,
         message: JsonObject,
         shown: JsonObject | None,
         connection: JanusConnection,
@@ -149,7 +149,7 @@ class Hearing:
         if isinstance(incoming, Ack) and not pending.command.verb.ack_is_final:
             self._requests.acknowledge(pending)
             return
-        if pending.kind == "own":
+        if pending.kind == "internal":
             self._requests.settle(pending, message)
             return
         connection.served = True
@@ -163,7 +163,7 @@ class Hearing:
             if not is_event:
                 self._stats.add("notifications_done")
         else:
-            is_event = pending.forsaken and not isinstance(incoming, Ack)
+            is_event = pending.abandoned and not isinstance(incoming, Ack)
         shown = self._show(message, shown)
         self._requests.settle(pending, shown)
         if is_event:
@@ -171,21 +171,21 @@ class Hearing:
         self._end_if_unknown(incoming, pending.session_id, connection)
 
     def _unasked(
-        self, incoming: Heard, message: JsonObject, shown: JsonObject | None, connection: JanusConnection
+        self, incoming: WellFormed, message: JsonObject, shown: JsonObject | None, connection: JanusConnection
     ) -> None:
-        wire = decode(incoming.transaction) if incoming.transaction is not None else None
-        if wire is not None and wire.kind == "own":
-            if wire.start == self._start:
-                self._keepalive_answered(wire.caller, incoming, wire.number, connection)
+        transaction = decode(incoming.transaction) if incoming.transaction is not None else None
+        if transaction is not None and transaction.kind == "internal":
+            if transaction.start == self._start:
+                self._keepalive_answered(transaction.caller, incoming, transaction.number, connection)
             return
         if isinstance(incoming, Ack):
             return
         asked: Asked | None = None
-        if wire is not None:
+        if transaction is not None:
             # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
             # what nobody asked for must not fill the book.
-            asked = self._requests.late(wire)
-            self._restore(message, wire.caller)
+            asked = self._requests.late(transaction)
+            self._restore(message, transaction.caller)
             if asked is not None:
                 self._note(asked, incoming, message, connection)
         session_id = member_id(message.get("session_id"))
@@ -210,13 +210,13 @@ class Hearing:
         else:
             self._book.handles.detached(self._book.find(session_id), handle_id, BY_CALLER, asked.caller)
 
-    def _end_if_unknown(self, incoming: Heard, session_id: int | None, connection: JanusConnection) -> None:
+    def _end_if_unknown(self, incoming: WellFormed, session_id: int | None, connection: JanusConnection) -> None:
         """Last of all, because it may end what the request was in."""
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
             self._gone(session_id, connection)
 
     def _keepalive_answered(
-        self, session: str | None, incoming: Heard, number: int, connection: JanusConnection
+        self, session: str | None, incoming: WellFormed, number: int, connection: JanusConnection
     ) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
         session_id = read_decimal(session or "", INT64_MAX)
@@ -229,7 +229,7 @@ class Hearing:
         elif isinstance(incoming, Ack):
             connection.keepalive_answered(number)
 
-    def _note(self, asked: Asked, incoming: Heard, message: JsonObject, connection: JanusConnection) -> None:
+    def _note(self, asked: Asked, incoming: WellFormed, message: JsonObject, connection: JanusConnection) -> None:
         """What the answer to a command says about sessions and handles."""
         transaction, session, handles = (
             message.get("transaction"),
@@ -280,7 +280,7 @@ class Hearing:
         return shown
 
     def _event(self, message: JsonObject, shown: JsonObject | None) -> None:
-        self._requests.tally.event()
+        self._requests.counters.event()
         if self._wanted():
             if shown is not None:
                 message = self._show(message, shown)

@@ -31,7 +31,7 @@ _FAILURES: tuple[tuple[type[BridgeError], str], ...] = (
 )
 
 
-class Tally:
+class GatewayCounters:
     """Counts since the gateway came into the table. ``command_rate`` and ``event_rate`` are as of the last ``sample``,
     a second.
     """
