@@ -28,7 +28,7 @@ from bridge.transport.http_stream import open_listeners
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.mi_pairs import core_registry
 
 NUMBERS = [
@@ -117,7 +117,7 @@ async def test_an_id_or_a_parameter_never_ends_the_process(number: str) -> None:
         f'{{"jsonrpc":"2.0","id":1,"method":"get_statistics","params":[[{text}]]}}',
     ):
         try:
-            answer = await registry.dispatch(body.encode(), OPERATOR)
+            answer = await ask(registry, body.encode(), OPERATOR)
         except BridgeError:  # no JSON: each transport answers that in its way
             continue
         assert answer is None or b"Server error" not in answer

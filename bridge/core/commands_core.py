@@ -61,7 +61,7 @@ class _Core:
     registry: Registry
     process: Process
 
-    async def which(self, call: MiRequest) -> list[Any]:
+    def which(self, call: MiRequest) -> list[Any]:
         if not call.arguments:
             return list(self.registry.which())
         name: str = call.arguments["command"]
@@ -72,32 +72,32 @@ class _Core:
             return group
         return [[parameter.name for parameter in recipe] for recipe in self._find(name).recipes]
 
-    async def help(self, call: MiRequest) -> Any:
+    def help(self, call: MiRequest) -> Any:
         if not call.arguments:
             return "Usage: help mi_cmd - returns information about 'mi_cmd'"
         command = self._find(call.arguments["mi_cmd"])
         return {"Help": command.help or "not available for this command", "Exported by": command.exported_by}
 
-    async def version(self, _call: MiRequest) -> dict[str, str]:
+    def version(self, _call: MiRequest) -> dict[str, str]:
         return {"Server": f"janus-bridge ({self.process.version})"}
 
-    async def uptime(self, _call: MiRequest) -> dict[str, str]:
+    def uptime(self, _call: MiRequest) -> dict[str, str]:
         return {
             "Now": time.ctime(self.process.now()),
             "Up since": time.ctime(self.process.started),
             "Up time": f"{self.process.uptime} [sec]",
         }
 
-    async def pwd(self, _call: MiRequest) -> dict[str, str]:
+    def pwd(self, _call: MiRequest) -> dict[str, str]:
         return {"WD": self.process.cwd}
 
-    async def arg(self, _call: MiRequest) -> list[str]:
+    def arg(self, _call: MiRequest) -> list[str]:
         return public_arguments(self.process.argv)
 
-    async def ps(self, _call: MiRequest) -> dict[str, Any]:
+    def ps(self, _call: MiRequest) -> dict[str, Any]:
         return {"Processes": [{"ID": 0, "PID": self.process.pid, "Type": PROCESS_TYPE}]}
 
-    async def log_level(self, call: MiRequest) -> dict[str, Any]:
+    def log_level(self, call: MiRequest) -> dict[str, Any]:
         if not call.arguments:
             level = log_level.from_python(_logger.getEffectiveLevel())
             return {"Processes": [{"PID": self.process.pid, "Log level": level, "Type": PROCESS_TYPE}]}

@@ -50,10 +50,10 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
             raise RpcError(400, "Bad parameter value") from None
         return "OK"
 
-    async def events_list(call: MiRequest) -> Any:
+    def events_list(call: MiRequest) -> Any:
         return {"Events": [{"name": name, "id": id} for id, name in enumerate(evi.events())]}
 
-    async def subscribers_list(call: MiRequest) -> Any:
+    def subscribers_list(call: MiRequest) -> Any:
         event, text = call.arguments.get("event"), call.arguments.get("socket")
         if event is None:
             listed = [_listed(evi, name) for name in evi.events()]
@@ -67,7 +67,7 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
                 return {"Event": {**_head(evi, event), "Subscriber": _subscriber(subscription, ttl)}}
         raise RpcError(404, "Subscriber does not exist")
 
-    async def raise_event(call: MiRequest) -> Any:
+    def raise_event(call: MiRequest) -> Any:
         event = call.arguments["event"]
         if event not in evi.events():
             raise RpcError(404, "Event not registered")

@@ -87,7 +87,7 @@ class _JanusMethods:
     cmd_timeout: float
     types_of: Callable[[str], PluginTypes]
 
-    async def send_request(self, call: MiRequest) -> Any:
+    def send_request(self, call: MiRequest) -> Any:
         arguments = call.arguments
         timeout = self.cmd_timeout
         if "timeout" in arguments:
@@ -100,7 +100,7 @@ class _JanusMethods:
             if call.notification:
                 link.post(command, timeout, call.holding)
                 return None
-            return await link.request(command, timeout)
+            return link.request(command, timeout, call)
         except InvalidCommand as exc:
             name = link.gateway.janus_id
             log.warning("%s: refused a command from %s: %d: %s", name, call.caller.name, exc.code, exc.data)

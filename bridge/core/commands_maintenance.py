@@ -73,7 +73,7 @@ class _MaintenanceMethods:
             "in_flight": link.requests.in_flight,
         }
 
-    async def history(self, call: MiRequest) -> Any:
+    def history(self, call: MiRequest) -> Any:
         link = self.registry.find(call.arguments["janus_id"])
         return {"janus_id": link.gateway.janus_id, "History": _history(link, call.arguments.get("handle_id"))}
 

@@ -36,7 +36,7 @@ class _Figures:
     stats: Stats
     uptime: Callable[[], int]
 
-    async def get(self, call: MiRequest) -> dict[str, int]:
+    def get(self, call: MiRequest) -> dict[str, int]:
         values: dict[str, int] = {}
         for selector in call.arguments["statistics"]:
             for group, name in self._select(selector, everything=True):
@@ -45,7 +45,7 @@ class _Figures:
             raise _not_found()
         return values
 
-    async def list(self, call: MiRequest) -> dict[str, str]:
+    def list(self, call: MiRequest) -> dict[str, str]:
         if not call.arguments:
             return {f"{group}:{name}": self._type(name) for group, name in self._all()}
         types: dict[str, str] = {}
@@ -56,7 +56,7 @@ class _Figures:
             raise _not_found()
         return types
 
-    async def reset(self, call: MiRequest) -> str:
+    def reset(self, call: MiRequest) -> str:
         # By bare names only. What cannot be reset stays as it is, and counts as found.
         known = {name for _, name in self._all()}
         found = [name for name in call.arguments["statistics"] if name in known]

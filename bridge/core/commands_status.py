@@ -14,7 +14,7 @@ from bridge.protocol.snapshot import Snapshot
 def status_commands(figures: Callable[[], Snapshot]) -> tuple[Command, ...]:
     """``figures()`` is a moment's view."""
 
-    async def status(_call: MiRequest) -> Any:
+    def status(_call: MiRequest) -> Any:
         now = figures()
         return {
             "Table": {

@@ -151,6 +151,7 @@ class InboundRouter:
             return
         if pending.kind == "internal":
             self._requests.settle(pending, message)
+            pending.succeed(message)
             return
         connection.served = True
         self._restore(message, pending.caller)
@@ -158,17 +159,20 @@ class InboundRouter:
             self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
         if pending.kind != "message" or isinstance(incoming, Failure):  # what a plugin says tells nothing of sessions
             self._note(pending.asked, incoming, message, connection)
-        if pending.notification:
+        if pending.abandoned:
+            is_event = not isinstance(incoming, Ack)
+        elif pending.asker is None:  # a notification
             is_event = isinstance(incoming, PluginEvent | Failure)
             if not is_event:
                 self._stats.add("notifications_done")
         else:
-            is_event = pending.abandoned and not isinstance(incoming, Ack)
+            is_event = False
         shown = self._show(message, shown)
         self._requests.settle(pending, shown)
         if is_event:
             self._event(message, shown)
         self._end_if_unknown(incoming, pending.session_id, connection)
+        pending.succeed(shown)
 
     def _unasked(
         self, incoming: WellFormed, message: JsonObject, shown: JsonObject | None, connection: JanusConnection

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import trio
 
 from bridge.core.connection import JanusConnection
-from bridge.core.pending import PendingRequest
+from bridge.core.pending import AwaitedAnswer
 from bridge.core.requests import Requests
 from bridge.errors import BridgeError
 from bridge.protocol.codec import JsonObject
@@ -122,7 +122,7 @@ class Joining:
         finally:
             book.not_created()
 
-    async def _hear_claims(self, claims: list[tuple[JanusSession, PendingRequest]]) -> None:
+    async def _hear_claims(self, claims: list[tuple[JanusSession, AwaitedAnswer]]) -> None:
         book, number, asked_at = self._book, self._number, trio.current_time()
         refusal: str | None = None
         unable: str | None = None
@@ -148,7 +148,7 @@ class Joining:
         if refusal is not None:
             raise JoinRefused(refusal)
 
-    async def _claim_answer(self, session: JanusSession, request: PendingRequest, asked_at: float) -> Incoming | None:
+    async def _claim_answer(self, session: JanusSession, request: AwaitedAnswer, asked_at: float) -> Incoming | None:
         """None: it came, and could not be read; or nothing came for longer than it matters. Raises JoinFailed."""
         try:
             return classify(await self._answer(request, asked_at))
@@ -164,16 +164,16 @@ class Joining:
         patience = max([PATIENCE, *self._connection.times])
         return session.adrift_since is not None and trio.current_time() - session.adrift_since > patience
 
-    def _ask(self, request: JsonObject) -> PendingRequest:
+    def _ask(self, request: JsonObject) -> AwaitedAnswer:
         return self._requests.ask(self._connection, request)
 
-    async def _answer(self, request: PendingRequest, asked_at: float) -> JsonObject:
+    async def _answer(self, request: AwaitedAnswer, asked_at: float) -> JsonObject:
         while not request.finished:
             spoke = asked_at if self._connection.info is None else max(asked_at, self._connection.last_received)
             deadline = min(spoke + ANSWER_DEADLINE, asked_at + LONGEST_WAIT)
             if trio.current_time() >= deadline:
                 waited = trio.current_time() - asked_at
-                raise JoinFailed(f"no answer to {request.command.name} within {waited:.0f} s")
+                raise JoinFailed(f"no answer to {request.name} within {waited:.0f} s")
             with trio.move_on_at(deadline):
                 await request.wait()
         try:

@@ -10,37 +10,109 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import trio
+
 from bridge.core.stats import Stats
 from bridge.errors import BridgeError, MalformedMessage, OverBudget
 from bridge.protocol import jsonrpc
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller, Role
-from bridge.protocol.jsonrpc import InvalidRequest, RpcError
+from bridge.protocol.jsonrpc import Abandon, InvalidRequest, RpcError, RpcRequest, TakeAnswer
 from bridge.protocol.recipe import Recipe, bind
 from bridge.protocol.redaction import unchanged
 
 log = logging.getLogger("bridge.mi")
 
 MAX_NAME = 64  # characters of an unknown method's name that are logged
-OVERHEAD = 2048  # bytes that a request takes beside its own: its task, its call, its place in tables
+OVERHEAD = 2048  # bytes that a request takes beside its own: its objects, its place in tables
 
 
-@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What a method waits for without a task of its own. It has the request told its outcome, once, from wherever that
+    comes: ``request.succeed(result)`` or ``request.fail(error)``.
+    """
+
+    __slots__ = ()
+
+    def abandon(self) -> None:
+        """Whoever asked has gone. Does nothing once there is an outcome."""
+        raise NotImplementedError
+
+
 class MiRequest:
     """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
 
-    ``holding`` is what the request holds of the budget until its handler ends. Whatever holds the request for longer
+    ``holding`` is what the request holds of the budget until it is answered. Whatever holds the request for longer
     takes it over (``handed_on``).
     """
 
-    arguments: dict[str, Any]
-    notification: bool
-    caller: Caller
-    holding: Holding
+    __slots__ = ("_answer", "_id", "_leave", "_registry", "arguments", "caller", "holding", "method", "notification")
+
+    def __init__(
+        self, registry: "Registry", request: RpcRequest, caller: Caller, holding: Holding, answer: TakeAnswer
+    ) -> None:
+        self._registry = registry
+        self._id = request.id
+        self._answer: TakeAnswer | None = answer  # None: it was given, or whoever asked has gone
+        self._leave: Abandon | None = None
+        self.method = request.method
+        self.notification = request.notification
+        self.caller = caller
+        self.holding = holding
+        self.arguments: dict[str, Any] = {}
+
+    def succeed(self, result: Any) -> None:
+        """It has a result. Raises TypeError, and has none, where that is no JSON."""
+        if self._answer is not None:
+            self._end(None if self.notification else jsonrpc.render_result(result, self._id))
+
+    def fail(self, error: BridgeError, *, refused: bool = False) -> None:
+        """It has an error instead. ``refused``: no method has seen the request."""
+        if self._answer is None:
+            return
+        registry = self._registry
+        registry.stats.add("mi_errors")
+        words = f"{error.code} {error.message}: {error.data or 'no details'}"
+        if refused:
+            registry.refused(self.caller.name, f"method {self.method[:MAX_NAME]!r}: {words}")
+        elif self.notification:
+            log.warning("%s, sent as a notification: %s", self.method, words)
+        if error.data is not None:
+            error.data = registry.hide(error.data)
+        self._end(None if self.notification else jsonrpc.render_error(error, self._id))
+
+    def waits(self, leave: Abandon) -> Abandon:
+        """It has no outcome yet; ``leave`` ends what it waits for. Returns its end by whoever asked."""
+        self._leave = leave
+        return self._abandon
+
+    def _abandon(self) -> None:
+        if self._answer is not None:
+            self._answer = None
+            self.holding.release()
+            if self._leave is not None:
+                self._leave()
+
+    def _end(self, data: bytes | None) -> None:
+        answer, self._answer = self._answer, None
+        self.holding.release()
+        if answer is not None:
+            give(answer, data, self.caller)
 
 
-# Returns the result, a JSON value. A BridgeError becomes the MI error with its code, message and data.
-MethodHandler: TypeAlias = Callable[[MiRequest], Awaitable[Any]]
+def give(answer: TakeAnswer, data: bytes | None, caller: Caller) -> None:
+    """Hand an answer over. Its way to the caller is the transport's, whose faults are no one else's: not the method's,
+    and not those of the reader of a Janus, from whose turn most answers come.
+    """
+    try:
+        answer(data)
+    except Exception:
+        log.exception("an answer to %s is lost", caller.name)
+
+
+# Returns the result, a JSON value, at once; an awaitable of it where that takes time; or what it waits for. A
+# BridgeError becomes the MI error with its code, message and data.
+MethodHandler: TypeAlias = Callable[[MiRequest], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +150,13 @@ class Registry:
         """``stats`` counts ``mi_requests`` and ``mi_errors``; ``pending`` is the budget of requests, unset: 64 MiB;
         ``hide`` takes secrets out of what errors say.
         """
-        self._hide = hide
-        self._stats = stats if stats is not None else Stats()
+        self.hide = hide
+        self.stats = stats if stats is not None else Stats()
         self._pending = pending if pending is not None else Budget(64 * 2**20)
         self._commands: list[Command] = []
         self._by_name: dict[str, Command] = {}
         self._by_local: dict[str, list[Command]] = {}
+        self._nursery: trio.Nursery | None = None
 
     def add(self, *commands: Command) -> None:
         """Add methods. Raises ValueError for a spelling that is taken."""
@@ -114,56 +187,70 @@ class Registry:
 
     def refused(self, who: str, reason: str) -> None:
         """Count and log a request that is refused before any method has seen it, here or by its transport."""
-        self._stats.add("mi_refused")
+        self.stats.add("mi_refused")
         log.warning("refused a request from %s: %s", who, reason)
 
-    async def dispatch(self, body: bytes, caller: Caller) -> bytes | None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Host the methods that take time, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def dispatch(self, body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
-        self._stats.add("mi_requests")
+        self.stats.add("mi_requests")
         try:
-            request = jsonrpc.parse(body)
-        except InvalidRequest as exc:
-            self._stats.add("mi_errors")
-            self.refused(caller.name, f"{exc.code} {exc.message}: {exc.data}")
-            return jsonrpc.render_error(exc, exc.id)
-        except MalformedMessage as exc:
-            self._stats.add("mi_errors")
-            self.refused(caller.name, f"{exc.code} {exc.message}: {exc.data}")
-            raise
-        holding = Holding(self._pending, caller.name)
-        size = len(body) + OVERHEAD
-        # What the handler does not keep is not kept here while it waits: neither the bytes nor the values they were.
-        del body
-        started = False
-        try:
-            command = self.find(request.method)
-            require(caller, command.role, command.name)
-            arguments = bind(command.recipes, request.params)
-            if not holding.resize(size):
-                raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
-            started = True
-            running = command.handler(MiRequest(arguments, request.notification, caller, holding))
-            request.params = None
-            del arguments
-            result = await running
-            if request.notification:
-                return None
-            return jsonrpc.render_result(result, request.id)
-        except BridgeError as exc:
-            error = exc
-        except Exception:
-            log.exception("MI method %s failed", request.method)
-            error = RpcError(jsonrpc.SERVER_ERROR, "Server error")
-        finally:
-            holding.resize(0)
-        self._stats.add("mi_errors")
-        words = f"{error.code} {error.message}: {error.data or 'no details'}"
-        if not started:
-            self.refused(caller.name, f"method {request.method[:MAX_NAME]!r}: {words}")
-        if request.notification:
-            if started:
-                log.warning("%s, sent as a notification: %s", request.method, words)
+            rpc = jsonrpc.parse(body)
+        except InvalidRequest as invalid:
+            self._not_understood(caller, invalid)
+            give(answer, jsonrpc.render_error(invalid, invalid.id), caller)
             return None
-        if error.data is not None:
-            error.data = self._hide(error.data)
-        return jsonrpc.render_error(error, request.id)
+        except MalformedMessage as malformed:
+            self._not_understood(caller, malformed)
+            raise
+        request = MiRequest(self, rpc, caller, Holding(self._pending, caller.name), answer)
+        refused = True
+        try:
+            command = self.find(rpc.method)
+            require(caller, command.role, command.name)
+            request.arguments = bind(command.recipes, rpc.params)
+            size = len(body) + OVERHEAD
+            if not request.holding.resize(size):
+                raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
+            refused = False
+            outcome = command.handler(request)
+            if isinstance(outcome, Outstanding):
+                return request.waits(outcome.abandon)
+            if isinstance(outcome, Awaitable):
+                return request.waits(self._await(request, outcome))
+            request.succeed(outcome)
+        except BridgeError as error:
+            request.fail(error, refused=refused)
+        except Exception:
+            log.exception("MI method %s failed", rpc.method)
+            request.fail(_fault_of_ours(), refused=refused)
+        return None
+
+    def _not_understood(self, caller: Caller, error: BridgeError) -> None:
+        self.stats.add("mi_errors")
+        self.refused(caller.name, f"{error.code} {error.message}: {error.data}")
+
+    def _await(self, request: MiRequest, outcome: Awaitable[Any]) -> Abandon:
+        assert self._nursery is not None, "run() hosts the methods that take time"
+        scope = trio.CancelScope()
+        self._nursery.start_soon(self._finish, request, outcome, scope)
+        return scope.cancel
+
+    async def _finish(self, request: MiRequest, outcome: Awaitable[Any], scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                request.succeed(await outcome)
+            except BridgeError as error:
+                request.fail(error)
+            except Exception:
+                log.exception("MI method %s failed", request.method)
+                request.fail(_fault_of_ours())
+
+
+def _fault_of_ours() -> RpcError:
+    return RpcError(jsonrpc.SERVER_ERROR, "Server error")

@@ -1,13 +1,14 @@
-"""A pending request: one request to Janus and whoever waits for its answer.
+"""A pending request: one request to Janus, and who is told what became of it.
 
 Owns its progress and its outcome (contract 5.5). Must not know how it is sent. The bridge's own requests are some, too.
 """
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
+from bridge.core.mi import Outstanding
 from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
@@ -39,44 +40,100 @@ class CallerLeft(LinkDown):
     """Nobody waits for it any more, and it was not sent yet."""
 
 
-class PendingRequest:
-    """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock."""
+class Asker(Protocol):
+    """Who is told the outcome of a request: one of the two, once. Neither raises."""
+
+    def succeed(self, result: JsonObject) -> None: ...
+
+    def fail(self, error: BridgeError) -> None: ...
+
+
+class Keeper(Protocol):
+    """Who keeps a request while it waits."""
+
+    def abandon(self, pending: "PendingRequest") -> None: ...
+
+    def expire(self, pending: "PendingRequest") -> None: ...
+
+
+class AwaitedAnswer:
+    """An asker that a task waits for. ``name`` is what was asked."""
+
+    __slots__ = ("_answer", "_error", "_over", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._answer: JsonObject | None = None
+        self._error: BridgeError | None = None
+        self._over = trio.Event()
+
+    @property
+    def finished(self) -> bool:
+        return self._over.is_set()
+
+    def succeed(self, result: JsonObject) -> None:
+        """Janus answered."""
+        self._answer = result
+        self._over.set()
+
+    def fail(self, error: BridgeError) -> None:
+        """It will not be answered."""
+        self._error = error
+        self._over.set()
+
+    async def wait(self) -> None:
+        """Until it is finished."""
+        await self._over.wait()
+
+    def result(self) -> JsonObject:
+        """The answer; raises the error that it ended in."""
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer
+
+
+class PendingRequest(Outstanding):
+    """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock. Nobody is told of one
+    without an ``asker``: a notification, or one whose caller left.
+    """
 
     __slots__ = (
         "abandoned",
-        "answer",
+        "asker",
         "began",
         "caller",
         "closes_session",
         "command",
         "connection",
         "deadline",
-        "error",
+        "finished",
         "handle_id",
         "holding",
+        "keeper",
         "kind",
-        "notification",
         "progress",
         "session_id",
         "timer",
         "transaction",
-        "waiter",
     )
 
     def __init__(
         self,
         command: JanusCommand,
+        keeper: Keeper,
+        asker: Asker | None,
         deadline: float,
         *,
         began: float = 0.0,
         kind: Kind | None = None,
-        notification: bool = False,
     ) -> None:
         self.command = command
+        self.keeper = keeper
+        self.asker = asker
         self.began = began
         self.kind: Kind = command.verb.kind if kind is None else kind
         self.deadline = deadline
-        self.notification = notification
         self.session_id = command.session_id
         self.handle_id = command.handle_id
         self.caller = command.caller
@@ -84,54 +141,29 @@ class PendingRequest:
         self.progress = Progress.WAITING
         self.transaction: str | None = None  # its text, once it was sent
         self.connection: int | None = None  # the number of the one that its answer is to come on
+        self.finished = False
         self.abandoned = False  # its caller left
         self.holding: Holding | None = None  # of a notification: what its request holds of a budget
         self.timer: Timer | None = None  # its time limit
-        self.answer: JsonObject | None = None
-        self.error: BridgeError | None = None
-        self.waiter: trio.lowlevel.Task | None = None
 
     @property
     def asked(self) -> Asked:
         return Asked(self.kind, self.session_id, self.handle_id, self.command.plugin)
 
-    @property
-    def finished(self) -> bool:
-        return self.answer is not None or self.error is not None
+    def abandon(self) -> None:
+        """Its caller left."""
+        self.keeper.abandon(self)
 
-    def settle(self, answer: JsonObject) -> None:
-        """Janus answered."""
-        self.answer = answer
-        self._wake()
+    def expire(self) -> None:
+        """Its time is over."""
+        self.keeper.expire(self)
+
+    def succeed(self, answer: JsonObject) -> None:
+        """Tell its asker. May lead back to whoever answers: the last thing to be done."""
+        if self.asker is not None:
+            self.asker.succeed(answer)
 
     def fail(self, error: BridgeError) -> None:
-        """It will not be answered."""
-        self.error = error
-        self._wake()
-
-    async def wait(self) -> None:
-        """Until it is finished. For one task at a time: a trio.Event and a scope for the time limit would be a fifth
-        of what a command costs.
-        """
-        if self.finished:
-            await trio.lowlevel.checkpoint()
-            return
-        assert self.waiter is None, "one task waits for it already"
-        self.waiter = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._leave)
-
-    def _leave(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self.waiter = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def _wake(self) -> None:
-        if self.waiter is not None:
-            trio.lowlevel.reschedule(self.waiter)
-            self.waiter = None
-
-    def result(self) -> JsonObject:
-        """The answer; raises the error that it ended in."""
-        if self.error is not None:
-            raise self.error
-        assert self.answer is not None
-        return self.answer
+        """The same."""
+        if self.asker is not None:
+            self.asker.fail(error)

@@ -6,7 +6,6 @@ Must not know how connections are kept, nor what messages mean: ``core/inbound.p
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import trio
 
@@ -15,7 +14,7 @@ from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.gateway_counters import GatewayCounters
 from bridge.core.lanes import Lanes
-from bridge.core.pending import Asked, CallerLeft, PendingRequest, Progress
+from bridge.core.pending import Asked, Asker, AwaitedAnswer, CallerLeft, PendingRequest, Progress
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
 from bridge.protocol import codec
 from bridge.protocol.budget import Holding
@@ -67,30 +66,14 @@ class Requests:
 
     # For callers
 
-    async def request(self, command: JanusCommand, timeout: float) -> JsonObject:
-        """Send a command and wait for Janus's answer, at most ``timeout`` seconds.
+    def request(self, command: JanusCommand, timeout: float, asker: Asker | None) -> PendingRequest:
+        """Send a command, now or when it may go; ``asker`` is told Janus's answer, or within ``timeout`` seconds why
+        there is none: TransactionLost, TransactionTimeout, LinkDown.
 
-        Raises InvalidCommand, LinkDown, TooManyInFlight (nothing was sent), TransactionLost or TransactionTimeout.
+        Raises InvalidCommand, LinkDown, TooManyInFlight where it is not accepted; nothing was sent then.
         """
-        pending = self._begin(command, timeout, notification=False)
-        try:
-            await pending.wait()
-        finally:
-            self._abandon(pending)
-        return pending.result()
-
-    def post(self, command: JanusCommand, timeout: float, holding: Holding | None = None) -> None:
-        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted.
-
-        What its request holds is handed on to it, until it is over.
-        """
-        pending = self._begin(command, timeout, notification=True)
-        if holding is not None and not pending.finished:
-            pending.holding = holding.handed_on()
-
-    def _begin(self, command: JanusCommand, timeout: float, *, notification: bool) -> PendingRequest:
         began = trio.current_time()
-        pending = PendingRequest(command, began + timeout, began=began, notification=notification)
+        pending = PendingRequest(command, self, asker, began + timeout, began=began)
         try:
             connection = self._admit(pending)
         except BridgeError as exc:
@@ -98,10 +81,19 @@ class Requests:
             raise
         self._env.stats.add("commands")
         self._of_callers.add(pending)
-        pending.timer = self._env.timers.call_at(pending.deadline, partial(self._expire, pending))
+        pending.timer = self._env.timers.call_at(pending.deadline, pending.expire)
         if self._lanes.enter(pending):
             self._transmit(pending, connection)
         return pending
+
+    def post(self, command: JanusCommand, timeout: float, holding: Holding | None = None) -> None:
+        """Send a command for which nobody waits. Raises as ``request`` where it is not accepted.
+
+        What its request holds is handed on to it, until it is over.
+        """
+        pending = self.request(command, timeout, None)
+        if holding is not None and not pending.finished:
+            pending.holding = holding.handed_on()
 
     def _admit(self, pending: PendingRequest) -> JanusConnection:
         """The connection that it would go out on now."""
@@ -189,14 +181,13 @@ class Requests:
             members["session_id"] = pending.session_id
         self._send(connection, pending, members, text)
 
-    def ask(self, connection: JanusConnection, request: JsonObject) -> PendingRequest:
+    def ask(self, connection: JanusConnection, request: JsonObject) -> AwaitedAnswer:
         """Send a request of the bridge's own; its answer is nobody's event."""
         name = request["janus"]
-        pending = PendingRequest(
-            JanusCommand(b"", name, verb_of(name), request.get("session_id")), float("inf"), kind="internal"
-        )
-        self._send(connection, pending, request)
-        return pending
+        reply = AwaitedAnswer(name)
+        command = JanusCommand(b"", name, verb_of(name), request.get("session_id"))
+        self._send(connection, PendingRequest(command, self, reply, float("inf"), kind="internal"), request)
+        return reply
 
     def _send(
         self, connection: JanusConnection, pending: PendingRequest, members: JsonObject, text: bytes = b""
@@ -240,20 +231,25 @@ class Requests:
         self._go(self._lanes.leave(pending))
 
     def settle(self, pending: PendingRequest, answer: JsonObject) -> None:
-        """Janus answered it."""
+        """Janus answered it. Whoever reads Janus tells its asker, when all that the answer means is done."""
         self._over(pending)
         if pending.kind != "internal":
             seconds = trio.current_time() - pending.began
             self.counters.answered(seconds, error=answer.get("janus") == "error")
             if command_log.ON():
                 command_log.answered(self._janus_id, pending, answer, seconds)
-        pending.settle(answer)
 
     def fail(self, pending: PendingRequest, error: BridgeError) -> None:
-        """It ended without an answer."""
+        """It ended without an answer. A caller is told in the next turn of the event loop: it may ask again at once,
+        and what fails here is not over yet.
+        """
         if pending.finished:
             return
-        pending.fail(error)
+        pending.finished = True
+        if pending.kind == "internal":
+            pending.fail(error)
+        elif pending.asker is not None:
+            trio.lowlevel.current_trio_token().run_sync_soon(pending.fail, error)
         if pending.transaction is not None and pending.kind != "internal":
             self._late[number_of(pending.transaction)] = pending.asked
             if len(self._late) > MAX_LATE:
@@ -267,8 +263,9 @@ class Requests:
         if command_log.ON():
             command_log.failed(self._janus_id, pending, error, trio.current_time() - pending.began)
 
-    def _abandon(self, pending: PendingRequest) -> None:
+    def abandon(self, pending: PendingRequest) -> None:
         """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""
+        pending.asker = None
         if pending.finished:
             return
         if pending.progress is Progress.WAITING:
@@ -276,11 +273,12 @@ class Requests:
         else:
             pending.abandoned = True
 
-    def _expire(self, pending: PendingRequest) -> None:
+    def expire(self, pending: PendingRequest) -> None:
         """Its time is over."""
         self.fail(pending, TransactionTimeout(pending.progress.value))
 
     def _over(self, pending: PendingRequest) -> None:
+        pending.finished = True
         if pending.timer is not None:
             pending.timer.cancel()
         if pending.holding is not None:

@@ -90,6 +90,7 @@ class Service:
             outer.start_soon(supervise, parts.timers.run, "the timers", log)
             outer.start_soon(parts.metrics.run)
             outer.start_soon(supervise, parts.journal.run, "the session journal", log)
+            await outer.start(parts.mi.run)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)
             parts.evi.configure(self._config.events.subscribers)

@@ -16,7 +16,7 @@ OpenSIPS the first has no printable answer and the second kills the process.
 
 import json
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -25,9 +25,14 @@ from bridge.protocol import codec
 from bridge.protocol.caller import Caller
 from bridge.protocol.offence import not_json, not_utf8
 
-# Bytes of one request and who asks in, bytes of its answer out, None where there is none to give (a notification).
-# Raises MalformedMessage for bytes that are no JSON: each transport has its own words for that.
-Dispatch: TypeAlias = Callable[[bytes, Caller], Awaitable[bytes | None]]
+# Takes the bytes of an answer, None where there is none to give (a notification).
+TakeAnswer: TypeAlias = Callable[[bytes | None], None]
+# Says that whoever asked has gone. From then on no answer is given. Too late is as good as never.
+Abandon: TypeAlias = Callable[[], None]
+# dispatch(body, caller, answer): the bytes of one request, and who asks. ``answer`` is called once: before dispatch
+# returns, which is None then, or later, from wherever the answer comes. Raises MalformedMessage for bytes that are no
+# JSON, for which each transport has its own words; ``answer`` is not called then.
+Dispatch: TypeAlias = Callable[[bytes, Caller, TakeAnswer], Abandon | None]
 # Told of each request that no method sees: who asked, and why not.
 Refused: TypeAlias = Callable[[str, str], None]
 Id: TypeAlias = str | int | None

@@ -19,6 +19,7 @@ from bridge.protocol.caller import Caller
 from bridge.protocol.framing import DATAGRAM_CEILING
 from bridge.protocol.jsonrpc import Dispatch, Refused, render_error, too_large
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
+from bridge.transport.mi_ask import ask
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.port_holder import bind_fault
 from bridge.transport.unix_path import OwnedPath, bind_datagram
@@ -204,7 +205,7 @@ async def _reply(dispatch: Dispatch, body: bytes, caller: Caller, refused: Refus
         refused(caller.name, reason)
         return render_error(MalformedMessage(reason), None)
     try:
-        return await dispatch(body, caller)
+        return await ask(dispatch, body, caller)
     except MalformedMessage as exc:
         return render_error(exc, None)
 

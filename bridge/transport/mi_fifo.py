@@ -19,6 +19,7 @@ from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.framing import reply_name_fault, split_fifo
 from bridge.protocol.jsonrpc import Dispatch, Refused, render_error
+from bridge.transport.mi_ask import ask
 from bridge.transport.peer_roles import PeerRoles
 from bridge.transport.unix_path import OwnedPath, make_fifo
 
@@ -111,8 +112,8 @@ async def serve_mi_fifo(
     roles = roles or PeerRoles()
     pending = pending or Budget(sys.maxsize)
 
-    async def ask(body: bytes) -> bytes | None:
-        return await dispatch(body, roles.of_fifo())
+    async def asked(body: bytes) -> bytes | None:
+        return await ask(dispatch, body, roles.of_fifo())
 
     def refuse(reason: str) -> None:
         refused(roles.of_fifo().name, reason)
@@ -125,7 +126,7 @@ async def serve_mi_fifo(
                     for name, bodies in (await _by_reply(await fifo.read(), refuse)).items():
                         await slots.acquire()
                         held = Holding(pending, roles.of_fifo().name)
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, ask, held, slots, lost, refuse)
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, asked, held, slots, lost, refuse)
     finally:
         fifo.close()
 
@@ -152,7 +153,7 @@ async def _answer(
     reply_dir: str,
     name: str,
     bodies: list[bytes],
-    ask: _Ask,
+    asked: _Ask,
     held: Holding,
     slots: trio.Semaphore,
     lost: Callable[[], None],
@@ -161,7 +162,7 @@ async def _answer(
     try:
         if not name:
             for body in bodies:
-                await _reply(ask, body)
+                await _reply(asked, body)
                 await trio.lowlevel.checkpoint()
             return
         try:
@@ -172,7 +173,7 @@ async def _answer(
             return
         async with trio.lowlevel.FdStream(fd) as stream:
             for body in bodies:
-                answer = await _reply(ask, body)
+                answer = await _reply(asked, body)
                 if not held.resize(len(answer or b"")):
                     log.warning("MI FIFO: no room for the answer to %s%s; dropped it", reply_dir, name)
                     lost()
@@ -190,9 +191,9 @@ async def _answer(
         slots.release()
 
 
-async def _reply(ask: _Ask, body: bytes) -> bytes | None:
+async def _reply(asked: _Ask, body: bytes) -> bytes | None:
     try:
-        return await ask(body)
+        return await asked(body)
     except MalformedMessage as exc:
         return render_error(exc, None)
 

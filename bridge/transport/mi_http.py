@@ -19,6 +19,7 @@ from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_messages import JSON, HttpRequest, Reply, refuse
 from bridge.transport.http_server import HttpServer
 from bridge.transport.http_stream import Listener
+from bridge.transport.mi_ask import ask
 
 # What is shown at a path, now. It must not raise.
 Page: TypeAlias = Callable[[], Reply | Awaitable[Reply]]
@@ -105,7 +106,7 @@ class MiHttp:
             self.refused(request, _NO_BODY)
             return _NO_BODY
         try:
-            answering = self._dispatch(request.body, request.caller)
+            answering = ask(self._dispatch, request.body, request.caller)
             request.body = b""  # it is the other side's to keep, or not
             answer = await answering
         except MalformedMessage as exc:

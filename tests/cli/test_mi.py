@@ -11,6 +11,7 @@ from bridge.cli import mi
 from bridge.core.mi import Command, MiRequest
 from bridge.errors import ConfigError
 from bridge.protocol.caller import Role
+from bridge.protocol.jsonrpc import Abandon, TakeAnswer
 from bridge.protocol.recipe import Parameter
 from bridge.transport.mi_datagram import open_udp, open_unix, serve_mi_datagram
 from tests.cli.conftest import Cli, Http
@@ -20,13 +21,13 @@ from tests.support.mi_pairs import core_registry
 USAGE = "Usage: help mi_cmd - returns information about 'mi_cmd'\n"
 
 
-async def dispatch(body: bytes, _caller: object) -> bytes | None:
+def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> Abandon | None:
     """The core's methods; ``say``, whose result is what it is given; ``long``, whose result is as long as told."""
 
-    async def say(call: MiRequest) -> Any:
+    def say(call: MiRequest) -> Any:
         return call.arguments["what"]
 
-    async def long(call: MiRequest) -> str:
+    def long(call: MiRequest) -> str:
         return "x" * int(call.arguments["length"])
 
     registry = core_registry()
@@ -34,7 +35,7 @@ async def dispatch(body: bytes, _caller: object) -> bytes | None:
         Command("say", "test:say", ((Parameter("what", "any"),),), say, "says", "test", Role.READ_ONLY),
         Command("long", "test:long", ((Parameter("length", "int"),),), long, "says much", "test", Role.READ_ONLY),
     )
-    return await registry.dispatch(body, OPERATOR)
+    return registry.dispatch(body, OPERATOR, answer)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from bridge.core.mi import Registry
 from bridge.core.stats import Stats
 from bridge.protocol.statistics import COUNTERS
 from bridge.resources import schema
+from tests.support import callers
 from tests.support.callers import OPERATOR
 
 START = 1_700_000_000.0
@@ -42,8 +43,8 @@ def log_level() -> Iterator[logging.Logger]:
 async def ask(registry: Registry, method: str, params: Any = None) -> Any:
     """The result (checked against its schema), or the error object."""
     request = {"jsonrpc": "2.0", "id": "1", "method": method}
-    answer = await registry.dispatch(
-        json.dumps(request if params is None else request | {"params": params}).encode(), OPERATOR
+    answer = await callers.ask(
+        registry, json.dumps(request if params is None else request | {"params": params}).encode(), OPERATOR
     )
     assert answer is not None
     decoded = json.loads(answer)

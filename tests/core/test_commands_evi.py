@@ -15,7 +15,7 @@ from bridge.protocol.event_delivery import NotSent, Parcel
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.resources import schema
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 
 OK = {"result": "OK"}
 BAD_VALUE = {"error": {"code": 400, "message": "Bad parameter value"}}
@@ -57,7 +57,7 @@ class Mi:
 
     async def call(self, method: str, params: Any = None) -> Any:
         request = {"jsonrpc": "2.0", "id": "1", "method": method, "params": params if params is not None else {}}
-        answer = await self._registry.dispatch(json.dumps(request).encode(), OPERATOR)
+        answer = await ask(self._registry, json.dumps(request).encode(), OPERATOR)
         assert answer is not None
         message = json.loads(answer)
         assert (message.pop("jsonrpc"), message.pop("id")) == ("2.0", "1")

@@ -9,7 +9,7 @@ from bridge.core.commands_janus import MAX_TIMEOUT, janus_commands
 from bridge.core.mi import Registry
 from bridge.core.registry import TableChanges
 from bridge.protocol.plugin_types import UNKNOWN
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
 
@@ -26,7 +26,7 @@ async def refusal(method: str, params: dict[str, Any]) -> Any:
     registry = Registry(bed.stats)
     registry.add(*janus_commands(bed.registry, reload, 5.0, lambda _janus_id: UNKNOWN))
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    error = json.loads(await registry.dispatch(json.dumps(request).encode(), OPERATOR) or b"")["error"]
+    error = json.loads(await ask(registry, json.dumps(request).encode(), OPERATOR) or b"")["error"]
     return {member: error[member] for member in ("code", "message", "data") if member in error}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from bridge.config import load
-from bridge.core.mi import OVERHEAD, Command, MethodHandler, MiRequest, Registry
+from bridge.core.mi import OVERHEAD, Command, MethodHandler, MiRequest, Outstanding, Registry
 from bridge.core.stats import Stats
 from bridge.daemon.parts import build
 from bridge.errors import LinkDown, MalformedMessage
@@ -18,7 +18,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import render_error
 from bridge.protocol.recipe import Parameter, Recipe
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.mi_pairs import PAIRS, Pair, as_opensips, call, core_registry, error, result
 
 
@@ -41,7 +41,7 @@ async def ok(_call: MiRequest) -> str:
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 async def test_pairs_of_opensips(pair: Pair) -> None:
     try:
-        answer = await core_registry().dispatch(pair.request, OPERATOR)
+        answer = await ask(core_registry(), pair.request, OPERATOR)
     except MalformedMessage as exc:
         answer = render_error(exc, None)
     assert as_opensips(answer) == pair.answer
@@ -58,7 +58,7 @@ async def test_pairs_of_opensips(pair: Pair) -> None:
 def test_any_bytes_get_a_well_formed_answer_or_none(body: bytes) -> None:
     level = logging.getLogger("bridge").level
     try:
-        answer = trio.run(core_registry().dispatch, body, OPERATOR)
+        answer = trio.run(ask, core_registry(), body, OPERATOR)
     except MalformedMessage:
         return
     finally:
@@ -76,8 +76,8 @@ async def test_a_handler_gets_arguments_and_whether_anybody_listens() -> None:
 
     made = Registry()
     made.add(command(handler, recipes=((), (Parameter("x", "int"),))))
-    assert await made.dispatch(call("m", '["5"]'), OPERATOR) == result("null")
-    assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
+    assert await ask(made, call("m", '["5"]'), OPERATOR) == result("null")
+    assert await ask(made, b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
     seen = [(call.arguments, call.notification, call.caller) for call in calls]
     assert seen == [({"x": 5}, False, OPERATOR), ({}, True, OPERATOR)]
 
@@ -86,7 +86,7 @@ async def test_an_error_of_the_bridge_is_the_answer() -> None:
     async def handler(_call: MiRequest) -> None:
         raise LinkDown("backing off")
 
-    assert await registry(handler).dispatch(call("m"), OPERATOR) == error(503, "Janus not connected", "backing off")
+    assert await ask(registry(handler), call("m"), OPERATOR) == error(503, "Janus not connected", "backing off")
 
 
 @pytest.mark.parametrize("unprintable", [object(), {1: {2}}])
@@ -94,7 +94,7 @@ async def test_a_result_that_is_no_json_is_a_server_error(unprintable: Any, capl
     async def handler(_call: MiRequest) -> Any:
         return unprintable
 
-    assert await registry(handler).dispatch(call("m"), OPERATOR) == error(-32000, "Server error")
+    assert await ask(registry(handler), call("m"), OPERATOR) == error(-32000, "Server error")
     assert "MI method m failed" in caplog.text
 
 
@@ -103,29 +103,95 @@ async def test_a_bug_is_a_server_error_and_a_traceback_in_the_log(caplog: pytest
         raise ZeroDivisionError
 
     made = registry(handler)
-    assert await made.dispatch(call("m"), OPERATOR) == error(-32000, "Server error")
-    assert await made.dispatch(b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
+    assert await ask(made, call("m"), OPERATOR) == error(-32000, "Server error")
+    assert await ask(made, b'{"jsonrpc":"2.0","method":"m"}', OPERATOR) is None
     assert [record.exc_info is not None for record in caplog.records] == [True, True, False]
     # Nobody is told of a notification that failed, so the log is.
     assert caplog.messages[2] == "m, sent as a notification: -32000 Server error: no details"
 
 
-async def test_cancellation_passes_through() -> None:
-    async def handler(_call: MiRequest) -> None:
-        await trio.sleep_forever()
+class Later(Outstanding):
+    """What a method waits for until the test says so."""
 
-    with trio.move_on_after(0) as scope:
-        await registry(handler).dispatch(call("m"), OPERATOR)
-    assert scope.cancelled_caught
+    def __init__(self) -> None:
+        self.requests: list[MiRequest] = []
+        self.left = 0
+
+    def begin(self, request: MiRequest) -> "Later":
+        self.requests.append(request)
+        return self
+
+    def abandon(self) -> None:
+        self.left += 1
+
+
+async def test_an_answer_may_come_later_from_anywhere_and_comes_once() -> None:
+    later, answers = Later(), list[bytes | None]()
+    abandon = registry(later.begin).dispatch(call("m"), OPERATOR, answers.append)
+    assert answers == []
+    later.requests[0].succeed(1)
+    later.requests[0].fail(LinkDown("too late"))
+    later.requests[0].succeed(2)
+    assert abandon is not None
+    abandon()
+    assert (answers, later.left) == ([result("1")], 0)
+
+
+async def test_who_has_gone_gets_no_answer() -> None:
+    later, answers = Later(), list[bytes | None]()
+    stats = Stats()
+    abandon = registry(later.begin, stats).dispatch(call("m"), OPERATOR, answers.append)
+    assert abandon is not None
+    abandon()
+    abandon()
+    assert later.left == 1
+    later.requests[0].succeed(1)
+    later.requests[0].fail(LinkDown("unheard"))
+    assert (answers, stats.get("mi_errors")) == ([], 0)
+
+
+async def test_a_method_that_takes_time_ends_with_who_asked(nursery: trio.Nursery) -> None:
+    ended = trio.Event()
+
+    async def handler(_call: MiRequest) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    made = registry(handler)
+    await nursery.start(made.run)
+    answers: list[bytes | None] = []
+    abandon = made.dispatch(call("m"), OPERATOR, answers.append)
+    await wait_all_tasks_blocked()
+    assert abandon is not None
+    abandon()
+    await ended.wait()
+    assert answers == []
+
+
+async def test_an_answer_that_its_transport_cannot_give_harms_no_one_else(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_answer: bytes | None) -> None:
+        raise ZeroDivisionError
+
+    later, stats, pending = Later(), Stats(), Budget(2**20)
+    made = Registry(stats, pending)
+    made.add(command(later.begin), command(lambda _: "OK", "now", "group:now"))
+    assert made.dispatch(call("now"), OPERATOR, broken) is None
+    assert made.dispatch(b"{}", OPERATOR, broken) is None
+    made.dispatch(call("m"), OPERATOR, broken)
+    later.requests[0].succeed(1)  # as the reader of a Janus does
+    assert [record.exc_info is not None for record in caplog.records if "is lost" in record.message] == [True] * 3
+    assert (stats.get("mi_errors"), pending.used) == (1, 0)
 
 
 async def test_requests_and_errors_are_counted() -> None:
     stats = Stats()
     made = registry(ok, stats)
     for body in (call("m"), call("no_such"), b"{}", b'{"jsonrpc":"2.0","method":"no_such"}'):
-        await made.dispatch(body, OPERATOR)
+        await ask(made, body, OPERATOR)
     with pytest.raises(MalformedMessage):
-        await made.dispatch(b"no json", OPERATOR)
+        await ask(made, b"no json", OPERATOR)
     assert (stats.get("mi_requests"), stats.get("mi_errors")) == (5, 4)
 
 
@@ -143,11 +209,11 @@ def two_lists() -> Registry:
 
 @pytest.mark.parametrize("name", ["event_subscribe", "evi:subscribe", "subscribe"])
 async def test_three_ways_to_call_a_method(name: str) -> None:
-    assert await two_lists().dispatch(call(name), OPERATOR) == result('"OK"')
+    assert await ask(two_lists(), call(name), OPERATOR) == result('"OK"')
 
 
 async def test_a_local_name_of_two_methods_is_ambiguous() -> None:
-    answer = await two_lists().dispatch(call("list", "[1,2,3]"), OPERATOR)
+    answer = await ask(two_lists(), call("list", "[1,2,3]"), OPERATOR)
     assert answer == error(-32001, "Method ambiguous", "supported names: statistics:list, evi:list")
 
 
@@ -190,15 +256,15 @@ async def test_a_role_below_is_refused(role: Role, needs: Role) -> None:
     made.add(Command("m", "group:m", ((),), ok, "helps", "group", needs))
     refusal = error(403, "Forbidden", f"m needs the role {needs} ([mi] roles); who has {role}")
     for name in ("m", "group:m"):
-        answer = await made.dispatch(call(name), Caller(role, "who"))
+        answer = await ask(made, call(name), Caller(role, "who"))
         assert answer == (result('"OK"') if role >= needs else refusal)
 
 
 async def test_log_level_is_read_by_all_and_set_by_few() -> None:
     reader = Caller(Role.COMMANDS, "who")
-    assert b"Processes" in (await core_registry().dispatch(call("log_level"), reader) or b"")
+    assert b"Processes" in (await ask(core_registry(), call("log_level"), reader) or b"")
     refused = error(403, "Forbidden", "setting log_level needs the role everything ([mi] roles); who has commands")
-    assert await core_registry().dispatch(call("log_level", "[4]"), reader) == refused
+    assert await ask(core_registry(), call("log_level", "[4]"), reader) == refused
 
 
 async def test_requests_that_wait_have_a_budget(nursery: trio.Nursery) -> None:
@@ -215,18 +281,16 @@ async def test_requests_that_wait_have_a_budget(nursery: trio.Nursery) -> None:
     large = call("m", f'["{"x" * 100_000}"]')
     answers: list[bytes | None] = []
 
-    async def ask(body: bytes) -> None:
-        answers.append(await made.dispatch(body, OPERATOR))
-
+    await nursery.start(made.run)
     for _ in range(5):
-        nursery.start_soon(ask, large)
+        made.dispatch(large, OPERATOR, answers.append)
     await wait_all_tasks_blocked()
     assert 3 * len(large) < pending.used < 3 * (len(large) + OVERHEAD) + 1
     assert len(answers) == 2
     assert answers[0] is not None
     assert json.loads(answers[0])["error"]["message"] == "Too many bytes pending"
     assert json.loads(answers[0])["error"]["code"] == 503
-    nursery.start_soon(ask, call("m"))
+    made.dispatch(call("m"), OPERATOR, answers.append)
     await wait_all_tasks_blocked()
     assert len(answers) == 2
     go.set()
@@ -244,10 +308,10 @@ async def test_what_fails_or_is_left_gives_back_what_it_held(nursery: trio.Nurse
     pending = Budget(2**20)
     made = Registry(pending=pending)
     made.add(command(handler, recipes=((), (Parameter("x", "any"),))))
-    await made.dispatch(call("m", "[1]"), OPERATOR)
+    await ask(made, call("m", "[1]"), OPERATOR)
     assert pending.used == 0
     with trio.CancelScope() as scope:
         nursery.start_soon(trio.sleep, 0)
         scope.cancel()
-        await made.dispatch(call("m"), OPERATOR)
+        await ask(made, call("m"), OPERATOR)
     assert pending.used == 0

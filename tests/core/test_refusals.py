@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.command import read_command
 from bridge.protocol.plugin_types import UNKNOWN
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.linkbed import running
 from tests.support.mi_pairs import call, core_registry
 from tests.support.ticking_janus import TickingJanus, ticking_bed
@@ -52,7 +52,7 @@ REFUSED = [
 
 async def data_of(registry: Registry, body: bytes, caller: Caller = OPERATOR) -> str:
     try:
-        answer = await registry.dispatch(body, caller)
+        answer = await ask(registry, body, caller)
     except MalformedMessage as exc:
         return exc.data or ""
     assert answer is not None
@@ -83,7 +83,7 @@ async def test_a_role_that_is_too_low_is_logged(caplog: pytest.LogCaptureFixture
 
 
 async def test_a_notification_that_is_refused_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    assert await core_registry().dispatch(b'{"jsonrpc":"2.0","method":"nope","params":[]}', OPERATOR) is None
+    assert await ask(core_registry(), b'{"jsonrpc":"2.0","method":"nope","params":[]}', OPERATOR) is None
     assert len(caplog.records) == 1
 
 

@@ -15,10 +15,11 @@ from bridge.daemon.listeners import Listeners
 from bridge.errors import ConfigError
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller
+from bridge.protocol.jsonrpc import TakeAnswer
 
 
-async def echo(body: bytes, caller: Caller) -> bytes | None:
-    return body
+def echo(body: bytes, _caller: Caller, answer: TakeAnswer) -> None:
+    answer(body)
 
 
 def listeners() -> Listeners:

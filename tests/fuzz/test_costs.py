@@ -65,10 +65,7 @@ def in_fragments(data: bytes) -> None:
 
 
 def dispatch(data: bytes) -> None:
-    """A request without a waiting handler takes no turn of a loop."""
-    running = Registry().dispatch(data, OPERATOR)
-    with suppress(StopIteration):
-        running.send(None)
+    Registry().dispatch(data, OPERATOR, lambda answer: None)
 
 
 def every_text(data: bytes) -> None:

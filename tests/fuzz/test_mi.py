@@ -31,7 +31,7 @@ from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import serve_mi_http
 from tests.fuzz.targets import fuzz
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.json_values import values
 
@@ -80,7 +80,7 @@ def test_dispatch_answers_in_json_rpc(body: bytes, tmp_path_factory: pytest.Temp
 
     async def dispatch() -> bytes | None:
         with trio.fail_after(SECONDS):
-            return await mi.dispatch(body, OPERATOR)
+            return await ask(mi, body, OPERATOR)
 
     try:
         answer = trio.run(dispatch)
@@ -184,6 +184,7 @@ def test_any_bytes_leave_the_door_open(transport: str) -> None:
 async def _besiege(transport: str, folder: Path) -> None:
     mi = registry(folder / "state")
     async with trio.open_nursery() as nursery:
+        await nursery.start(mi.run)
         if transport == "udp":
             udp = open_datagram("udp:127.0.0.1:0")
             await nursery.start(serve_mi_datagram, udp, mi.dispatch)

@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import trio
+import trio.testing
 
+from bridge.core.link import JanusLink
+from bridge.core.pending import AwaitedAnswer
+from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.command import read_command
 from tests.links.test_outcomes import message
 from tests.support.fake_janus import SILENCE, Message, Reply, open_fake_janus
@@ -62,6 +66,63 @@ async def test_lane_of_a_caller_who_left_is_free_at_its_time_limit() -> None:
         await leave(bed, message(7, "first"), 0.2)
         answer = await bed.ask(message(7, "second"), 2)
         assert answer["plugindata"]["data"]["echo"] == "second"
+
+
+class AsksAgain:
+    """A caller who asks again from within the answer, as one whose requests are pipelined."""
+
+    def __init__(self, link: JanusLink) -> None:
+        self.link = link
+        self.again = AwaitedAnswer("again")
+        self.in_flight: list[int] = []
+        self.refusals: list[BridgeError] = []
+
+    def succeed(self, result: dict[str, Any]) -> None:
+        self._ask_again()
+
+    def fail(self, error: BridgeError) -> None:
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        self.in_flight.append(self.link.requests.in_flight)
+        try:
+            self.link.request(read_command({"janus": "ping"}), LATER, self.again)
+        except BridgeError as refusal:
+            self.refusals.append(refusal)
+
+
+async def test_who_asks_again_from_within_an_answer_is_served(janus: Janus) -> None:
+    async with running(LinkBed(), {"gw": janus.url}) as bed:
+        caller = AsksAgain(await bed.ready())
+        caller.link.request(read_command({"janus": "ping"}), LATER, caller)
+        await caller.again.wait()
+        assert caller.again.result()["janus"] == "pong"
+        assert (caller.in_flight, caller.link.requests.in_flight) == ([0], 0)
+
+
+async def test_who_asks_again_from_within_a_failure_finds_all_of_it_done() -> None:
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
+        callers = [AsksAgain(await bed.ready()) for _ in range(2)]
+        fake.script["message"] = lambda _: SILENCE
+        for caller in callers:
+            caller.link.request(read_command(message(7, {})), LATER, caller)
+        await fake.wait_request("message")
+        await fake.peer.drop()
+        await bed.until(lambda: all(caller.in_flight for caller in callers))
+        assert [caller.in_flight for caller in callers] == [[0], [0]]
+        assert [[type(refusal) for refusal in caller.refusals] for caller in callers] == [[LinkDown], [LinkDown]]
+
+
+async def test_who_leaves_after_a_failure_is_not_told() -> None:
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
+        link = await bed.ready()
+        fake.script["message"] = lambda _: SILENCE
+        reply = AwaitedAnswer("message")
+        pending = link.request(read_command(message(7, {})), LATER, reply)
+        bed.timers.time_out()
+        pending.abandon()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not reply.finished
 
 
 # Notifications (contract 6.3)

@@ -16,7 +16,7 @@ from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.session import SavedSession
 from bridge.transport.pages import pages
 from tests.links.test_metrics import Office
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.linkbed import LinkBed, running
 
 OURS = bridge.__path__[0]
@@ -66,7 +66,7 @@ async def ask_everything(bed: LinkBed, office: Office) -> int:
             reply = pages(office.metrics.figures)[page]()
             if not isinstance(reply, tuple):
                 await reply
-        await registry.dispatch(b'{"jsonrpc":"2.0","id":1,"method":"janus_list"}', OPERATOR)
+        await ask(registry, b'{"jsonrpc":"2.0","id":1,"method":"janus_list"}', OPERATOR)
     return turns.most
 
 

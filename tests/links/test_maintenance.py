@@ -13,7 +13,7 @@ from bridge.errors import BridgeError, Draining
 from bridge.protocol.log_level import NOTICE, to_python
 from bridge.resources import schema
 from tests.faults.links import error_of
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.janus import GEN, Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
@@ -35,7 +35,7 @@ class Desk:
     async def ask(self, method: str, *params: str) -> Any:
         """The result, or the error, of a method."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = json.loads(await self._registry.dispatch(json.dumps(request).encode(), OPERATOR) or b"")
+        answer = json.loads(await ask(self._registry, json.dumps(request).encode(), OPERATOR) or b"")
         if "result" in answer:
             validate(answer["result"], schema(f"result-{method}"))
         return answer.get("result", answer.get("error"))
@@ -97,7 +97,7 @@ async def test_drain_that_cannot_be_kept_is_said(janus: Janus) -> None:
         registry = Registry(bed.stats)
         registry.add(*maintenance_commands(bed.registry, save))
         request = b'{"jsonrpc":"2.0","id":1,"method":"janus_drain","params":["gw","on"]}'
-        error = json.loads(await registry.dispatch(request, OPERATOR) or b"")["error"]
+        error = json.loads(await ask(registry, request, OPERATOR) or b"")["error"]
         assert error["code"] == 500
         assert "No space left" in error["data"]
         assert bed.registry.find("gw").book.draining

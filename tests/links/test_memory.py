@@ -10,6 +10,7 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
 from bridge.protocol.budget import Budget
 from bridge.protocol.plugin_types import UNKNOWN
+from bridge.transport.mi_ask import ask
 from tests.support.callers import OPERATOR
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.linkbed import LinkBed, running
@@ -29,19 +30,19 @@ async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None
         registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: UNKNOWN))
         link = await bed.ready()
 
-        async def ask(elements: int) -> None:
+        async def send(elements: int) -> None:
             in_flight = link.requests.in_flight
             command = {"janus": "message", "handle_id": 7, "body": {"x": [[]] * elements}}
             request = {"jsonrpc": "2.0", "id": 1, "method": "janus_send_request", "params": ["gw", command]}
-            nursery.start_soon(registry.dispatch, json.dumps(request, separators=(",", ":")).encode(), OPERATOR)
+            nursery.start_soon(ask, registry.dispatch, json.dumps(request, separators=(",", ":")).encode(), OPERATOR)
             del command, request
             await bed.until(lambda: link.requests.in_flight > in_flight)
 
-        await ask(1)  # it is sent and never answered: the others wait behind it
+        await send(1)  # it is sent and never answered: the others wait behind it
         gc.collect()
         before = len(gc.get_objects())
         for _ in range(COMMANDS):
-            await ask(ELEMENTS)
+            await send(ELEMENTS)
         gc.collect()
         assert len(gc.get_objects()) - before < COMMANDS * ELEMENTS / 10
         nursery.cancel_scope.cancel()
@@ -63,8 +64,8 @@ async def test_a_notification_is_counted_until_it_is_over() -> None:
         request = {"jsonrpc": "2.0", "method": "janus_send_request", "params": ["gw", command]}
         body = json.dumps(request).encode()
         for number in range(1, 4):
-            assert await registry.dispatch(body, OPERATOR) is None
+            assert await ask(registry.dispatch, body, OPERATOR) is None
             assert number * len(body) < budget.used < number * (len(body) + 4096)
         bed.reconcile({})
-        assert await registry.dispatch(body, OPERATOR) is None  # refused: there is no such gateway any more
+        assert await ask(registry.dispatch, body, OPERATOR) is None  # refused: there is no such gateway any more
         await bed.until(lambda: budget.used == 0)

@@ -15,7 +15,7 @@ from bridge.protocol.command import read_command
 from bridge.protocol.plugin_types import INTEGER_MEMBERS, UNKNOWN, PluginTypes
 from tests.support.fake_janus import open_fake_janus
 from tests.support.janus import Janus
-from tests.support.linkbed import LinkBed, running
+from tests.support.linkbed import LinkBed, caller, running
 
 WIDE = "4930901820"
 AUDIOBRIDGE, VIDEOROOM = "janus.plugin.audiobridge", "janus.plugin.videoroom"
@@ -92,7 +92,7 @@ async def complaint(bed: LinkBed, plugin: str, body: dict[str, Any], *, as_it_is
         if as_it_is
         else read_command(command, UNKNOWN, link.book.plugin_of)
     )
-    answer = await link.requests.request(read, 5)
+    answer = await caller(link, read, 5)
     await bed.ask({"janus": "detach", "handle_id": handle})
     return str(answer["plugindata"]["data"].get("error", ""))
 

@@ -12,7 +12,7 @@ from bridge.core.registry import TableChanges
 from bridge.protocol.gateway import TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.resources import schema
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
@@ -34,7 +34,7 @@ class Mi:
     async def ask(self, method: str, *params: Any) -> Any:
         """The result, which has to be as its schema says."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = json.loads(await self.registry.dispatch(json.dumps(request).encode(), OPERATOR) or b"")
+        answer = json.loads(await ask(self.registry, json.dumps(request).encode(), OPERATOR) or b"")
         checker = jsonschema.FormatChecker()
         jsonschema.validate(
             answer["result"], schema(f"result-{method}"), jsonschema.Draft202012Validator, format_checker=checker

@@ -13,7 +13,7 @@ from bridge.errors import ReconnectRefused
 from bridge.protocol import codec
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.plugin_types import UNKNOWN
-from tests.support.callers import OPERATOR
+from tests.support.callers import OPERATOR, ask
 from tests.support.deadlines import in_time
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, Script, error, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
@@ -53,7 +53,7 @@ async def ask_mi(bed: LinkBed, method: str, **params: Any) -> Any:
     registry = Registry(bed.stats)
     registry.add(*janus_commands(bed.registry, None, 5.0, lambda _: UNKNOWN))  # type: ignore[arg-type]
     request = codec.render({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-    answer = await registry.dispatch(request.encode(), OPERATOR)
+    answer = await ask(registry, request.encode(), OPERATOR)
     assert answer is not None
     return codec.parse(answer.decode())
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import trio
 
 from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import Dispatch, Refused
+from bridge.protocol.jsonrpc import Abandon, Dispatch, Refused, TakeAnswer
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_server import HttpServer
@@ -126,23 +126,31 @@ class Slow:
     def __init__(self) -> None:
         self.asked: list[bytes] = []
         self.left: list[bytes] = []
-        self._go = trio.Event()
+        self._waiting: list[Callable[[], None]] | None = []  # None: nothing waits any more
         self._news = trio.Event()
 
-    async def dispatch(self, body: bytes, _caller: object) -> bytes | None:
+    def dispatch(self, body: bytes, _caller: object, answer: TakeAnswer) -> Abandon | None:
+        """As ``jsonrpc.Dispatch``."""
         self.asked.append(body)
         self._tell()
-        try:
-            await self._go.wait()
-        except trio.Cancelled:
+        go = partial(answer, b"late " + body)
+        if self._waiting is None:
+            go()
+            return None
+        self._waiting.append(go)
+        return partial(self._leave, body, go)
+
+    def _leave(self, body: bytes, go: Callable[[], None]) -> None:
+        if self._waiting is not None and go in self._waiting:
+            self._waiting.remove(go)
             self.left.append(body)
             self._tell()
-            raise
-        return b"late " + body
 
     def go(self) -> None:
         """Answer what was asked, and everything from now on at once."""
-        self._go.set()
+        waiting, self._waiting = self._waiting or [], None
+        for go in waiting:
+            go()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something true of ``asked`` or ``left``."""
@@ -155,9 +163,9 @@ class Slow:
         self._news = trio.Event()
 
 
-async def echo(body: bytes, _caller: object) -> bytes | None:
+def echo(body: bytes, _caller: object, answer: TakeAnswer) -> None:
     """A dispatch that answers at once; a body "notify" is a notification."""
-    return None if body == b"notify" else b"<" + body + b">"
+    answer(None if body == b"notify" else b"<" + body + b">")
 
 
 class Served:

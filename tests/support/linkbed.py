@@ -12,12 +12,13 @@ import trio
 from bridge.core.connection import Connect, Reports, WebSocket
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.link import JanusLink
+from bridge.core.pending import AwaitedAnswer
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.timers import Timer, Timers
 from bridge.errors import BridgeError
 from bridge.protocol import codec
-from bridge.protocol.command import read_command
+from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
@@ -52,6 +53,17 @@ class ReachableTimers(Timers):
                 callback = timer.callback
                 timer.cancel()
                 callback()
+
+
+async def caller(link: JanusLink, command: JanusCommand, timeout: float) -> dict[str, Any]:
+    """Janus's answer to a command. Raises the error that it ends in. Its cancellation is a caller who leaves."""
+    reply = AwaitedAnswer(command.name)
+    pending = link.request(command, timeout, reply)
+    try:
+        await reply.wait()
+    finally:
+        pending.abandon()
+    return reply.result()
 
 
 @dataclass
@@ -143,7 +155,7 @@ class LinkBed:
     ) -> dict[str, Any]:
         """Send a command as a caller does."""
         link = self.registry.find(janus_id)
-        return await link.requests.request(read_command(dict(command), self.types, link.book.plugin_of), timeout)
+        return await caller(link, read_command(dict(command), self.types, link.book.plugin_of), timeout)
 
     async def attach(self, plugin: str = GEN, **members: Any) -> str:
         """A new handle, of the managed session unless ``session_id`` names another one."""

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.protocol.budget import Budget
+from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.http_connection import HttpLimits
 from bridge.transport.http_parser import RequestParser
 from tests.support.http_peer import SECONDS, Client, Served, Slow, echo, post, serve
@@ -74,8 +75,8 @@ async def test_an_answer_that_is_not_taken_is_counted_and_gives_way(nursery: tri
     budget = Budget(64 * KIB * KIB)
     body = b"y" * (8 * KIB * KIB)
 
-    async def much(_body: bytes, _caller: object) -> bytes:
-        return body
+    def much(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(body)
 
     served = await serve(nursery, much, pending=budget)
     client = await served.connect()
@@ -91,8 +92,8 @@ async def test_an_answer_that_is_not_taken_is_counted_and_gives_way(nursery: tri
 async def test_an_answer_that_finds_no_room_ends_its_connection_alone(nursery: trio.Nursery) -> None:
     budget = Budget(BUDGET)
 
-    async def much(body: bytes, _caller: object) -> bytes:
-        return b"y" * (16 * KIB * KIB) if body == b"much" else body
+    def much(body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(b"y" * (16 * KIB * KIB) if body == b"much" else body)
 
     served = await serve(nursery, much, pending=budget)
     client = await served.connect()

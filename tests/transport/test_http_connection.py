@@ -6,6 +6,8 @@ import pytest
 import trio
 import trio.testing
 
+from bridge.protocol.caller import Caller
+from bridge.protocol.jsonrpc import Abandon, TakeAnswer
 from bridge.transport.http_connection import HttpLimits
 from tests.support.deadlines import in_time
 from tests.support.http_peer import Slow, post, serve, split_answers
@@ -50,8 +52,11 @@ async def test_pipelined_requests_are_answered_in_order(nursery: trio.Nursery) -
 async def test_an_answer_does_not_wait_for_the_next_of_its_pipeline(nursery: trio.Nursery) -> None:
     slow = Slow()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes | None:
-        return b"quick" if body == b"1" else await slow.dispatch(body, _caller)
+    def dispatch(body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
+        if body != b"1":
+            return slow.dispatch(body, caller, answer)
+        answer(b"quick")
+        return None
 
     client = await (await serve(nursery, dispatch)).connect()
     await client.send(post(b"1") + post(b"2") + post(b"3"))
@@ -64,9 +69,9 @@ async def test_an_answer_does_not_wait_for_the_next_of_its_pipeline(nursery: tri
 async def test_who_pipelines_takes_turns_with_others(nursery: trio.Nursery) -> None:
     asked: list[bytes] = []
 
-    async def dispatch(body: bytes, _caller: object) -> bytes | None:
+    def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
         asked.append(body)
-        return body
+        answer(body)
 
     served = await serve(nursery, dispatch)
     for _ in range(10):  # which of them is read first is trio's choice
@@ -193,8 +198,8 @@ async def test_waiting_for_an_answer_has_no_limit_here(nursery: trio.Nursery) ->
 
 
 async def test_who_does_not_read_is_dropped(nursery: trio.Nursery) -> None:
-    async def large(body: bytes, _caller: object) -> bytes | None:
-        return b"x" * (32 << 20)  # more than the kernel takes
+    def large(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(b"x" * (32 << 20))  # more than the kernel takes
 
     served = await serve(nursery, large, limits=HttpLimits(write=0.2))
     client = await served.connect()

@@ -3,6 +3,8 @@
 import pytest
 import trio
 
+from bridge.protocol.caller import Caller
+from bridge.protocol.jsonrpc import Abandon, TakeAnswer
 from tests.support.http_peer import Slow, post, serve, split_answers
 
 
@@ -32,8 +34,11 @@ async def test_a_client_that_resets_is_waited_for_no_longer(nursery: trio.Nurser
 async def test_who_leaves_at_once_gets_done_what_needs_no_waiting(nursery: trio.Nursery) -> None:
     slow = Slow()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes | None:
-        return await slow.dispatch(body, _caller) if body == b"slow" else b"done " + body
+    def dispatch(body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
+        if body == b"slow":
+            return slow.dispatch(body, caller, answer)
+        answer(b"done " + body)
+        return None
 
     client = await (await serve(nursery, dispatch)).connect()
     await client.send(post(b"1") + post(b"2") + post(b"slow") + post(b"3"))
@@ -48,8 +53,11 @@ async def test_what_somebody_asked_who_is_known_to_be_gone_is_not_waited_for(nur
     """Twenty quick answers are twenty turns of the event loop: time enough to notice that the client shut its side."""
     slow = Slow()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes | None:
-        return await slow.dispatch(body, _caller) if body == b"slow" else b"done"
+    def dispatch(body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
+        if body == b"slow":
+            return slow.dispatch(body, caller, answer)
+        answer(b"done")
+        return None
 
     client = await (await serve(nursery, dispatch)).connect()
     assert isinstance(client.stream, trio.SocketStream)

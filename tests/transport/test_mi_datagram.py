@@ -12,10 +12,11 @@ import trio
 
 from bridge.errors import ConfigError
 from bridge.protocol.framing import DATAGRAM_CEILING
-from bridge.protocol.jsonrpc import Dispatch
+from bridge.protocol.jsonrpc import Dispatch, TakeAnswer
 from bridge.transport import mi_datagram
 from bridge.transport.mi_datagram import MiSocket, open_datagram, open_udp, open_unix, serve_mi_datagram
 from tests.support.mi_pairs import HELP, PAIRS, as_opensips, call, core_registry, error
+from tests.support.tasks import in_tasks
 
 Address = tuple[str, int] | str
 Start = Callable[[str, Dispatch], Awaitable["Client"]]
@@ -102,11 +103,11 @@ async def test_an_empty_datagram_gets_nothing(listen: Start, kind: str) -> None:
 
 
 async def test_answers_up_to_the_ceiling_and_no_longer(listen: Start, kind: str) -> None:
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    def made(body: bytes) -> bytes:
         return b'"' + b"x" * (int(body) - 12) + b'","id":"7"}'
 
-    client = await listen(kind, dispatch)
-    assert await client.ask(b"%d" % DATAGRAM_CEILING) == await dispatch(b"%d" % DATAGRAM_CEILING, None)
+    client = await listen(kind, lambda body, _caller, answer: answer(made(body)))
+    assert await client.ask(b"%d" % DATAGRAM_CEILING) == made(b"%d" % DATAGRAM_CEILING)
     assert await client.ask(b"%d" % (DATAGRAM_CEILING + 1)) == error(
         500,
         "Internal error",
@@ -129,8 +130,8 @@ async def test_requests_up_to_the_ceiling_and_no_longer(listen: Start, kind: str
 async def test_an_answer_the_kernel_has_no_room_for_is_said_and_counted(
     listen: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
 ) -> None:
-    async def dispatch(_body: bytes, _caller: object) -> bytes:
-        return b'{"jsonrpc":"2.0","result":"%b","id":7}' % (b"x" * 60_000)
+    def dispatch(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(b'{"jsonrpc":"2.0","result":"%b","id":7}' % (b"x" * 60_000))
 
     listener, lost = open_unix(str(tmp_path / "small"), 0o600, None), []
     listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
@@ -146,28 +147,30 @@ async def test_an_answer_the_kernel_has_no_room_for_is_said_and_counted(
     assert lost == [1]
 
 
-async def test_a_slow_command_holds_up_nobody(listen: Start, kind: str) -> None:
+async def test_a_slow_command_holds_up_nobody(listen: Start, kind: str, nursery: trio.Nursery) -> None:
     released = trio.Event()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    async def handler(body: bytes) -> bytes:
         if body == b"slow":
             await released.wait()
         return body
 
-    client = await listen(kind, dispatch)
+    client = await listen(kind, in_tasks(nursery, handler))
     await client.send(b"slow")
     assert await client.ask(b"quick") == b"quick"
     released.set()
     assert await client.receive() == b"slow"
 
 
-async def test_requests_over_the_limit_wait_in_the_kernel(listen: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_over_the_limit_wait_in_the_kernel(
+    listen: Start, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
     monkeypatch.setattr(mi_datagram, "MAX_CONCURRENT", 2)
     running = 0
     peak = 0
     released = trio.Event()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    async def handler(body: bytes) -> bytes:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
@@ -175,7 +178,7 @@ async def test_requests_over_the_limit_wait_in_the_kernel(listen: Start, monkeyp
         running -= 1
         return body
 
-    client = await listen("udp", dispatch)
+    client = await listen("udp", in_tasks(nursery, handler))
     for number in range(8):
         await client.send(b"%d" % number)
     await trio.testing.wait_all_tasks_blocked(0.01)
@@ -185,15 +188,17 @@ async def test_requests_over_the_limit_wait_in_the_kernel(listen: Start, monkeyp
     assert peak == 2
 
 
-async def test_a_client_that_is_gone_harms_nobody(listen: Start, kind: str, tmp_path: Path) -> None:
+async def test_a_client_that_is_gone_harms_nobody(
+    listen: Start, kind: str, tmp_path: Path, nursery: trio.Nursery
+) -> None:
     released = trio.Event()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    async def handler(body: bytes) -> bytes:
         if body == b"gone":
             await released.wait()
         return body
 
-    client = await listen(kind, dispatch)
+    client = await listen(kind, in_tasks(nursery, handler))
     gone = socket.socket(client.sock.family, socket.SOCK_DGRAM)
     gone.bind(str(tmp_path / "gone") if kind == "unix" else (client.sock.getsockname()[0], 0))
     with gone:
@@ -208,9 +213,9 @@ async def test_a_client_that_is_gone_harms_nobody(listen: Start, kind: str, tmp_
 async def test_a_request_without_a_return_address_is_executed(listen: Start) -> None:
     seen: list[bytes] = []
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
         seen.append(body)
-        return body
+        answer(body)
 
     client = await listen("unix", dispatch)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nobody:
@@ -228,8 +233,8 @@ async def test_a_connected_unix_client_is_answered(listen: Start, tmp_path: Path
 
 
 async def test_answers_to_a_full_queue_are_offered_again(listen: Start) -> None:
-    async def dispatch(body: bytes, _caller: object) -> bytes:
-        return body
+    def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(body)
 
     client = await listen("unix", dispatch)
     wanted = {b"%d" % number for number in range(QUEUE + 4)}
@@ -245,8 +250,8 @@ async def test_a_client_that_never_reads_is_given_up(
     monkeypatch.setattr(mi_datagram, "_OFFER_AGAIN", (0.001,))
     monkeypatch.setattr(mi_datagram, "MAX_CONCURRENT", 1)
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
-        return body
+    def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(body)
 
     client = await listen("unix", dispatch)
     with unix_client() as deaf:
@@ -259,7 +264,7 @@ async def test_a_client_that_never_reads_is_given_up(
 async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> None:
     started, released = trio.Event(), trio.Event()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    async def handler(body: bytes) -> bytes:
         started.set()
         await released.wait()
         return body
@@ -267,7 +272,7 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
     listener = open_unix(str(tmp_path / "mi"), 0o600, None)
     with unix_client() as client:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_mi_datagram, listener, dispatch)
+            await nursery.start(serve_mi_datagram, listener, in_tasks(nursery, handler))
             await client.sendto(b"in flight", str(tmp_path / "mi"))
             await started.wait()
             listener.stop()

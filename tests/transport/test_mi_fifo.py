@@ -10,10 +10,11 @@ import pytest
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
-from bridge.protocol.jsonrpc import Dispatch, render_error
+from bridge.protocol.jsonrpc import Dispatch, TakeAnswer, render_error
 from bridge.transport import mi_fifo
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from tests.support.mi_pairs import HELP, PAIRS, as_opensips, call, core_registry
+from tests.support.tasks import in_tasks
 
 
 class Client:
@@ -66,8 +67,8 @@ def listen(nursery: trio.Nursery, tmp_path: Path) -> Start:
     return start
 
 
-async def echo(body: bytes, _caller: object) -> bytes:
-    return body
+def echo(body: bytes, _caller: object, answer: TakeAnswer) -> None:
+    answer(body)
 
 
 class Recorder:
@@ -76,9 +77,9 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[bytes] = []
 
-    async def __call__(self, body: bytes, _caller: object) -> bytes:
+    def __call__(self, body: bytes, _caller: object, answer: TakeAnswer) -> None:
         self.seen.append(body)
-        return b"<" + body + b">"
+        answer(b"<" + body + b">")
 
 
 async def test_pairs_of_opensips(listen: Start) -> None:
@@ -111,8 +112,8 @@ async def test_a_request_as_long_as_a_pipe_holds_is_not_cut(listen: Start) -> No
 
 
 async def test_a_long_answer_reaches_a_reader_that_takes_its_time(listen: Start) -> None:
-    async def dispatch(_body: bytes, _caller: object) -> bytes:
-        return b"x" * 1_000_000
+    def dispatch(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(b"x" * 1_000_000)
 
     client = await listen(dispatch)
     assert len(await client.ask(b":reply:{}")) == 1_000_000
@@ -177,8 +178,8 @@ async def test_a_reader_that_stops_reading_is_given_up(
     monkeypatch.setattr(mi_fifo, "_WRITE_SECONDS", 0.01)
     monkeypatch.setattr(mi_fifo, "MAX_CONCURRENT", 1)
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
-        return b"x" * 1_000_000 if body == b"[1]" else body
+    def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(b"x" * 1_000_000 if body == b"[1]" else body)
 
     client = await listen(dispatch)
     async with client.open("deaf"):
@@ -187,15 +188,15 @@ async def test_a_reader_that_stops_reading_is_given_up(
     assert "deaf is not being read" in caplog.text
 
 
-async def test_a_reader_that_leaves_harms_nobody(listen: Start) -> None:
+async def test_a_reader_that_leaves_harms_nobody(listen: Start, nursery: trio.Nursery) -> None:
     left = trio.Event()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    async def handler(body: bytes) -> bytes:
         if body == b"[1]":
             await left.wait()
         return body
 
-    client = await listen(dispatch)
+    client = await listen(in_tasks(nursery, handler))
     async with client.open("leaver"):
         client.write(b":leaver:[1]")
         assert await client.ask(b":reply:{}") == b"{}"
@@ -204,7 +205,7 @@ async def test_a_reader_that_leaves_harms_nobody(listen: Start) -> None:
 
 
 async def test_parse_errors_without_a_reply_name_are_nobodys(listen: Start) -> None:
-    async def dispatch(_body: bytes, _caller: object) -> bytes:
+    def dispatch(_body: bytes, _caller: object, _answer: object) -> None:
         raise MalformedMessage("is odd")
 
     client = await listen(dispatch)
@@ -246,7 +247,7 @@ async def test_what_somebody_else_put_in_its_place_is_left_alone(
 async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> None:
     started, released = trio.Event(), trio.Event()
 
-    async def dispatch(body: bytes, _caller: object) -> bytes:
+    async def handler(body: bytes) -> bytes:
         started.set()
         await released.wait()
         return body
@@ -255,7 +256,7 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
     client = Client(fifo, tmp_path)
     async with client.open("reply") as stream:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_mi_fifo, fifo, dispatch)
+            await nursery.start(serve_mi_fifo, fifo, in_tasks(nursery, handler))
             client.write(b":reply:{}")
             await started.wait()
             fifo.stop()

@@ -155,7 +155,7 @@ async def test_the_root_can_be_another(nursery: trio.Nursery) -> None:
 
 
 async def test_bytes_that_are_no_json_are_answered_with_200(nursery: trio.Nursery) -> None:
-    async def malformed(body: bytes, _caller: object) -> bytes | None:
+    def malformed(_body: bytes, _caller: object, _answer: object) -> None:
         raise MalformedMessage("no JSON")
 
     client = await (await serve(nursery, malformed)).connect()
