@@ -38,6 +38,7 @@ from bridge.protocol.gateway import Gateway, TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.redaction import Redaction
+from bridge.transport.batch import Batch
 from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
 from bridge.transport.drained import DrainedGateways
@@ -54,6 +55,7 @@ _SECRET = re.compile(r"[@?#]")
 class Parts:
     """What the service starts, stops and reloads."""
 
+    batch: Batch
     stats: Stats
     timers: Timers
     journal: SessionJournal
@@ -112,7 +114,7 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped)
     mi.add(*status_commands(metrics.figures))
-    return Parts(stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, metrics)
+    return Parts(Batch(), stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, metrics)
 
 
 def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:

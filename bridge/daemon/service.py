@@ -79,6 +79,7 @@ class Service:
                 await self._live(signals)
         finally:
             self._listeners.close()
+            self._parts.batch.close()
         if self._refusal is not None:
             raise self._refusal
         log.info("stopped")
@@ -87,6 +88,7 @@ class Service:
         """Everything runs in here."""
         parts = self._parts
         async with trio.open_nursery() as outer:
+            outer.start_soon(supervise, parts.batch.run, "the sockets", log)
             outer.start_soon(supervise, parts.timers.run, "the timers", log)
             outer.start_soon(parts.metrics.run)
             outer.start_soon(supervise, parts.journal.run, "the session journal", log)
