@@ -13,15 +13,16 @@ _INDENT = "    "
 
 def script_lines(use: JanusUse) -> Iterator[str]:
     """For comments, in the order in which one works through them."""
-    for place in use.loads:
+    for place in use.loads.get("janus", ()):
         yield f'{place}: remove loadmodule "janus.so" (and its modparams)'
     if use.calls:
-        yield 'Add: loadmodule "json.so", loadmodule "rest_client.so", include_file "janus-bridge.inc"'
+        yield f'Add: {_loads(use, "json", "rest_client")}include_file "janus-bridge.inc"'
         yield "(from opensips-examples/; its head explains the details), and change each call:"
     for call in use.calls:
         yield from _call(call)
     if use.event_routes and "mi_datagram.socket_name" not in use.others:
-        yield 'Add: loadmodule "mi_datagram.so", modparam("mi_datagram", "socket_name", "udp:127.0.0.1:8080"):'
+        load = _loads(use, "mi_datagram")
+        yield f'Add: {load}modparam("mi_datagram", "socket_name", "udp:127.0.0.1:8080"):'
         yield "there the bridge raises the event"
     for place in use.event_routes:
         yield f"{place}: event_route[{EVENT}] stays as it is; wide integers in janus_body are strings now"
@@ -29,6 +30,11 @@ def script_lines(use: JanusUse) -> Iterator[str]:
         expiry = call.arguments is not None and len(call.arguments) > 2
         note = "; its time limit has no counterpart: the bridge's subscription never expires" if expiry else ""
         yield f"{call.place}: remove subscribe_event(): the bridge sends there itself{note}"
+
+
+def _loads(use: JanusUse, *modules: str) -> str:
+    """The loadmodules that the script lacks, each with the comma that follows."""
+    return "".join(f'loadmodule "{module}.so", ' for module in modules if module not in use.loads)
 
 
 def _call(call: FunctionCall) -> Iterator[str]:

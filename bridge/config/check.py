@@ -21,6 +21,7 @@ from bridge.protocol.db_url import redact
 from bridge.protocol.redaction import HIDDEN
 
 _SHOWN = 80  # characters of a value
+_TYPES = {"string": "text in quotes", "array": "a list", "object": "a table", "boolean": "true or false"}
 
 
 @cache
@@ -90,6 +91,8 @@ def _expected(error: ValidationError, setting: Setting, inside: bool) -> str:
             return f"must be from {setting.low:.12g} to {setting.high:.12g}{unit}"
         case "required" | "additionalProperties":
             return f"{error.message}; {setting.key} is {setting.kind.words}"
+        case "type" if inside:
+            return f"must be {_TYPES[cast('str', error.validator_value)]}; {setting.key} is {setting.kind.words}"
         case _:
             return f"must be {setting.kind.words}{'' if inside or not unit else f' ({setting.unit})'}"
 

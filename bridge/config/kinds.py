@@ -141,11 +141,23 @@ def _subscriber(value: dict[str, Any]) -> Subscriber:
 
 
 def _grant(value: dict[str, Any]) -> RoleGrant:
-    token, users, groups = value.get("token"), value.get("users", ()), value.get("groups", ())
+    role, token, users, groups = value["role"], value.get("token"), value.get("users", ()), value.get("groups", ())
     if token is None and not users and not groups:
-        raise ValueError(f"the role {value['role']} has neither token, users nor groups: give it one of them")
-    shown = None if token is None else TOKEN.read(token)
-    return RoleGrant(_ROLES[value["role"]], shown, tuple(map(_text, users)), tuple(map(_text, groups)))
+        raise ValueError(f"the role {role} has neither token, users nor groups: give it one of them")
+    shown = None if token is None else _of_role(role, "token", TOKEN.read, token)
+    users, groups = (
+        tuple(_of_role(role, what, _text, name) for name in names)
+        for what, names in (("user", users), ("group", groups))
+    )
+    return RoleGrant(_ROLES[role], shown, users, groups)
+
+
+def _of_role(role: str, what: str, read: Callable[[str], Any], text: str) -> Any:
+    """``read`` this; a ValueError says whose it is."""
+    try:
+        return read(text)
+    except ValueError as exc:
+        raise ValueError(f"the {what} of role {role} {exc}") from None
 
 
 def _headers(value: Mapping[str, str]) -> Headers:

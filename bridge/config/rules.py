@@ -19,15 +19,18 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("janus", "db_tls_key"), "needs db_tls_cert to be set, too"
     if mi.http_tls_key is not None and mi.http_tls_cert is None:
         yield ("mi", "http_tls_key"), "needs http_tls_cert to be set, too"
-    tokens = [token for token in (mi.token, *(grant.token for grant in mi.roles)) if token is not None]
+    named = [("[mi] token", mi.token), *((f"role {grant.role}", grant.token) for grant in mi.roles)]
+    tokens = [(name, token) for name, token in named if token is not None]
     for address in mi.http:
         if not tokens and not is_loopback(address.rpartition(":")[0]):
             yield (
                 ("mi", "http"),
                 f"{address!r} can be reached from other machines: set [mi] token, or listen on 127.0.0.1",
             )
-    if len(set(tokens)) < len(tokens):
-        yield ("mi", "roles"), "two roles share a token, or one has [mi] token: give each its own"
+    for number, (name, token) in enumerate(tokens):
+        twin = next((other for other, same in tokens[:number] if same == token), None)
+        if twin is not None:
+            yield ("mi", "roles"), f"{twin} and {name} have the same token: give each its own"
     for name, gateway in janus.gateways.items():
         path = ("janus", "gateways", name)
         if gateway.tls_key is not None and gateway.tls_cert is None:

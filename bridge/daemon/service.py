@@ -18,7 +18,7 @@ from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
 from bridge.daemon.listeners import Listeners
-from bridge.daemon.news import news_of
+from bridge.daemon.news import news_of, status_of
 from bridge.daemon.pages import pages_of
 from bridge.daemon.parts import build, database_of, noted, secrets_of_rows
 from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
@@ -140,14 +140,14 @@ class Service:
         self._tell_status("READY=1")
 
     def _status(self) -> str:
-        return f"STATUS=table {self._parts.table.freshness}, {len(self._parts.links)} gateways"
+        return f"STATUS={status_of(self._parts.table.freshness, self._parts.links)}"
 
     def _tell_status(self, *lines: str) -> None:
         self._told = self._status()
         self._notifier.tell(*lines, self._told)
 
     async def _keep_status(self) -> None:
-        """What systemd shows is true within a second, whoever read the table."""
+        """What systemd shows is true within a second, whoever read the table and whichever gateway was lost."""
         while True:
             await trio.sleep(STATUS_EVERY)
             if self._status() != self._told:
@@ -204,8 +204,7 @@ class Service:
             table, _ = await parts.table.reload()
         except TableUnavailable as exc:
             faults.append(f"{exc}; the gateways stay as they are")
-        news = news_of(changes.reloadable, others, table, certificate=certificate)
-        log.info("reload: done%s; %s", " in part" if faults else "", news)
+        log.info("reload: %s", news_of(changes.reloadable, others, table, certificate=certificate, faults=faults))
         return faults
 
     async def _watchdog(self) -> None:

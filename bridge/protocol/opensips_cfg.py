@@ -52,6 +52,7 @@ class JanusUse:
     """All that was found. ``parameters`` has the janus module's by name, of which the last one counts, as in OpenSIPS;
     ``others`` those of mi_datagram and event_stream as "module.name".
 
+    ``loads``: where each module is loaded, by its name.
     ``remainders``: what concerns the module and could not be read. ``foreign``: signs that
     this is not what OpenSIPS reads, and where each is first.
     """
@@ -59,7 +60,7 @@ class JanusUse:
     parameters: dict[str, ModuleParameter] = field(default_factory=dict)
     others: dict[str, ModuleParameter] = field(default_factory=dict)
     globals: dict[str, ModuleParameter] = field(default_factory=dict)
-    loads: list[Place] = field(default_factory=list)
+    loads: dict[str, list[Place]] = field(default_factory=dict)
     calls: list[FunctionCall] = field(default_factory=list)
     event_routes: list[Place] = field(default_factory=list)
     subscriptions: list[FunctionCall] = field(default_factory=list)
@@ -137,8 +138,8 @@ class _Reading:
                 self._modparam(token)
             case "word", "loadmodule":
                 string = self._take_string()
-                if string is not None and re.search(r"(^|/)janus(\.so)?$", _text(string) or ""):
-                    self.use.loads.append(self._script.place(token))
+                module = (_text(string) or "").rpartition("/")[2].removesuffix(".so")
+                self.use.loads.setdefault(module, []).append(self._script.place(token))
             case "word", name if name in GLOBALS and self._depth == 0:
                 self._global(token)
             case "word", name if name in FUNCTIONS:

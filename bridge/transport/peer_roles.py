@@ -44,12 +44,12 @@ class PeerRoles:
         users: dict[int, Role] = {}
         groups: dict[int, Role] = {}
         for grant in grants:
-            for gid, members in map(_group, grant.groups):
+            for gid, members in (_group(name, grant.role) for name in grant.groups):
                 _raise_to(groups, gid, grant.role)
                 for uid in members:
                     _raise_to(users, uid, grant.role)
             for name in grant.users:
-                _raise_to(users, _user(name), grant.role)
+                _raise_to(users, _user(name, grant.role), grant.role)
         named = bool(users or groups)
         users[0] = users[os.geteuid()] = Role.EVERYTHING  # who can read the tokens anyway
         self.udp, self.fifo, self._users, self._groups = udp, fifo, users if named else None, groups
@@ -91,13 +91,13 @@ def _raise_to(roles: dict[int, Role], number: int, role: Role) -> None:
     roles[number] = max(roles.get(number, Role.NONE), role)
 
 
-def _user(name: str) -> int:
-    return _number(name, lambda: pwd.getpwnam(name).pw_uid, "user")
+def _user(name: str, role: Role) -> int:
+    return _number(name, lambda: pwd.getpwnam(name).pw_uid, "user", role)
 
 
-def _group(name: str) -> tuple[int, list[int]]:
+def _group(name: str, role: Role) -> tuple[int, list[int]]:
     """Its number and its members; those whose primary group it is show it themselves."""
-    gid = _number(name, lambda: grp.getgrnam(name).gr_gid, "group")
+    gid = _number(name, lambda: grp.getgrnam(name).gr_gid, "group", role)
     try:
         members = grp.getgrgid(gid).gr_mem
     except KeyError:
@@ -111,10 +111,10 @@ def _group(name: str) -> tuple[int, list[int]]:
     return gid, found
 
 
-def _number(name: str, look_up: Callable[[], int], kind: str) -> int:
+def _number(name: str, look_up: Callable[[], int], kind: str, role: Role) -> int:
     if name.isascii() and name.isdecimal() and len(name) <= 10:
         return int(name)
     try:
         return look_up()
     except (KeyError, ValueError):
-        raise ConfigError(f"there is no {kind} {name!r}") from None
+        raise ConfigError(f"role {role}: there is no {kind} {name!r}") from None

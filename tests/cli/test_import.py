@@ -54,6 +54,20 @@ def test_output_is_a_configuration_with_the_modules_values(imported: Import, cfg
     assert f'{cfg}:1: remove loadmodule "janus.so"' in output
 
 
+@pytest.mark.parametrize(
+    ("loaded", "expected"),
+    [
+        ("", 'Add: loadmodule "json.so", loadmodule "rest_client.so", include_file "janus-bridge.inc"'),
+        ('loadmodule "/usr/lib/opensips/modules/json.so"\n', 'Add: loadmodule "rest_client.so", include_file'),
+        ('loadmodule "json"\nloadmodule "rest_client.so"\n', 'Add: include_file "janus-bridge.inc"'),
+        ('loadmodule "jsonrpc.so"\n# loadmodule "json.so"\n', 'Add: loadmodule "json.so", loadmodule "rest_client'),
+    ],
+)
+def test_only_modules_that_the_script_lacks_are_to_be_loaded(loaded: str, expected: str, imported: Import) -> None:
+    _, output, _ = imported(f'{loaded}{URL}route {{ janus_send_request("a", "b", $var(r)); }}\n')
+    assert f"# {expected}" in output
+
+
 def test_what_cannot_be_carried_over_is_named_with_its_line(imported: Import, cfg: Path) -> None:
     code, output, _ = imported(
         'modparam("janus", "janus_db_url", "postgres://h/d")\n'

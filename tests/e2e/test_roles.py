@@ -21,7 +21,7 @@ async def test_roles_and_their_reload(tmp_path: Path) -> None:
             reader.call("janus_reload")
         MiClient(bridge.mi_url, token="all").call("janus_reload")
         site.write(mi__roles=[READER | {"role": "everything"}, {"role": "commands", "users": ["no-such-user"]}])
-        await site.reload("[mi] roles: there is no user 'no-such-user'")
+        await site.reload("[mi] roles: role commands: there is no user 'no-such-user'")
         with pytest.raises(RpcError, match="needs the role"):
             reader.call("janus_reload")
         site.write(mi__roles=[READER | {"role": "everything"}, {"role": "commands", "users": ["0"]}])

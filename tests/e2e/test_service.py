@@ -65,6 +65,13 @@ def hears(systemd: Receiver) -> list[str]:
     return systemd.take(SECONDS).decode().splitlines()
 
 
+def settled(systemd: Receiver) -> list[str]:
+    """The first notification of which the gateways are as they stay: reached, or not to be reached."""
+    while "not ready: gw1" in (lines := hears(systemd))[-1]:
+        assert lines in (["READY=1", lines[-1]], [lines[-1]])
+    return lines[-1:]
+
+
 def ended(process: ChildProcess, seconds: float = SECONDS) -> int:
     deadline = time.monotonic() + seconds
     while process.exit_code is None:
@@ -78,14 +85,14 @@ def test_ready_with_a_fresh_table_and_stopping(
 ) -> None:
     url = sqlite_table(tmp_path / "t.db", {"gw1": janus.url})
     bridge = Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ).start()
-    assert hears(systemd) == ["READY=1", "STATUS=table fresh, 1 gateways"]
+    assert settled(systemd) == ["STATUS=table fresh, 1 of 1 gateways ready"]
     assert bridge.mi("version")["Server"].startswith("janus-bridge")  # ready means that the doors are open
     before = time.monotonic()
     bridge.reload()
     reloading, began = hears(systemd)
     assert reloading == "RELOADING=1"
     assert before * 1e6 <= int(began.removeprefix("MONOTONIC_USEC=")) <= time.monotonic() * 1e6
-    assert hears(systemd) == ["READY=1", "STATUS=table fresh, 1 gateways"]
+    assert hears(systemd) == ["READY=1", "STATUS=table fresh, 1 of 1 gateways ready"]
     assert bridge.stop() == 0
     assert hears(systemd) == ["STOPPING=1"]
 
@@ -96,15 +103,15 @@ def test_what_systemd_shows_follows_the_table(
     file = tmp_path / "t.db"
     url = sqlite_table(file, {"gw1": janus.url})
     bridge = Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ).start()
-    hears(systemd)
+    assert settled(systemd) == ["STATUS=table fresh, 1 of 1 gateways ready"]
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("INSERT INTO janus (janus_id, janus_url) VALUES ('gw2', 'janusws://127.0.0.1:1')")
     bridge.mi("janus_reload")
-    assert hears(systemd) == ["STATUS=table fresh, 2 gateways"]
+    assert hears(systemd) == ["STATUS=table fresh, 1 of 2 gateways ready; not ready: gw2"]
     file.rename(tmp_path / "away.db")
     with pytest.raises(MiError):
         bridge.mi("janus_reload")
-    assert hears(systemd) == ["STATUS=table stale, 2 gateways"]
+    assert hears(systemd) == ["STATUS=table stale, 1 of 2 gateways ready; not ready: gw2"]
     assert "janus table: 1 added (gw2), 0 changed, 0 removed, 1 unchanged" in bridge.log
     assert bridge.stop() == 0
 
@@ -118,7 +125,7 @@ def test_ready_comes_after_the_first_attempt_at_the_table(
     with pytest.raises(TimeoutError):
         systemd.take(0.05)
     attempt.close()  # the first attempt fails; the gateways of an earlier start there are none
-    assert hears(systemd) == ["READY=1", "STATUS=table none, 0 gateways"]
+    assert hears(systemd) == ["READY=1", "STATUS=table none, 0 of 0 gateways ready"]
     assert process.stop(SECONDS) == 0  # and with it the log, which a thread writes
     assert "no gateways until the database answers" in process.output
 
@@ -129,11 +136,11 @@ def test_ready_with_the_table_of_before(
     database = tmp_path / "t.db"
     url = sqlite_table(database, {"gw1": janus.url})
     with Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ):
-        assert hears(systemd)[0] == "READY=1"
+        settled(systemd)
     assert hears(systemd) == ["STOPPING=1"]
     database.rename(tmp_path / "away.db")
     with Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ) as bridge:
-        assert hears(systemd) == ["READY=1", "STATUS=table stale, 1 gateways"]
+        assert settled(systemd) == ["STATUS=table stale, 1 of 1 gateways ready"]
         assert "using the last good table meanwhile" in bridge.log
 
 

@@ -50,7 +50,7 @@ def test_what_concerns_the_module_is_found_with_its_lines() -> None:
         ModuleParameter(Place("x", 5), "janus_db_table", "webrtc \"a\" 'b'"),
     ]
     assert use.globals == {"db_default_url": ModuleParameter(Place("x", 3), "db_default_url", "mysql://u:p@h/d")}
-    assert lines(use.loads) == [2]
+    assert lines(use.loads["janus"]) == [2]
     assert [call.place.line for call in use.calls] == [11]
     assert lines(use.event_routes) == [14]
     assert (use.remainders, use.foreign) == ([], {})

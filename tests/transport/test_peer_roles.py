@@ -115,7 +115,7 @@ def test_names_are_users_and_groups_with_their_members(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("users", "groups", "words"), [(["nobody-such"], [], "user"), ([], ["nobody-such"], "group")])
 def test_a_name_that_is_not_there_changes_nothing(users: list[str], groups: list[str], words: str) -> None:
     roles = PeerRoles()
-    with pytest.raises(ConfigError, match=f"there is no {words} 'nobody-such'"):
+    with pytest.raises(ConfigError, match=f"^role commands: there is no {words} 'nobody-such'"):
         roles.replace(Role.NONE, Role.NONE, [Grant(Role.COMMANDS, users, groups)])
     assert roles == PeerRoles()
 
