@@ -133,6 +133,8 @@ class JanusProbe:
 
     def on_stalled(self) -> None: ...
 
+    def on_out_of_step(self, reason: str) -> None: ...
+
 
 def judge(info: JsonObject, ping_interval: float) -> Iterator[tuple[Level, str]]:
     """What a Janus's ``server_info`` means for the bridge; ``ping_interval`` in seconds, as configured."""

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class WebSocket(Protocol):
-    """An open WebSocket. None of these waits; what is sent goes out in order."""
+    """An open WebSocket. What is sent goes out in order, and nothing waits for that but ``freeze``."""
+
+    @property
+    def adopted(self) -> bool:
+        """Whether another process opened it."""
 
     @property
     def last_received(self) -> float:
@@ -29,6 +33,11 @@ class WebSocket(Protocol):
 
     def close(self) -> None:
         """Close politely, without waiting for the peer longer than a moment."""
+
+    async def freeze(self) -> str | None:
+        """Read no more, write out what was sent (a second at most), and end without closing: the next process goes on.
+        Returns why it cannot, where it has to claim the sessions on a connection of its own.
+        """
 
 
 class Reports(Protocol):
@@ -48,6 +57,9 @@ class Reports(Protocol):
 
     def on_stalled(self) -> None:
         """A write could not complete in time; nothing more will be written."""
+
+    def on_out_of_step(self, reason: str) -> None:
+        """What comes on an adopted one makes no sense. It is neither read nor written from now on, and stays open."""
 
 
 # connect(gateway, reports, opened): opens a WebSocket, hands it to opened(websocket) and runs it to its end. Returns
@@ -74,7 +86,9 @@ class Owner(Protocol):
 
     def on_frames(self, connection: "JanusConnection") -> None: ...
 
-    def on_stalled(self, connection: "JanusConnection") -> None: ...
+    def on_stalled(self, connection: "JanusConnection", reason: str) -> None: ...
+
+    def on_out_of_step(self, connection: "JanusConnection", reason: str) -> None: ...
 
     def on_ended(self, connection: "JanusConnection", reason: str) -> None: ...
 
@@ -132,7 +146,11 @@ class JanusConnection:
 
     def on_stalled(self) -> None:
         self.usable = False
-        self._owner.on_stalled(self)
+        self._owner.on_stalled(self, "a write to Janus could not complete in janus_send_timeout")
+
+    def on_out_of_step(self, reason: str) -> None:
+        self.usable = False
+        self._owner.on_out_of_step(self, reason)
 
     # Sending
 
@@ -151,6 +169,10 @@ class JanusConnection:
         if self._ws is not None:
             self._ws.close()
 
+    async def freeze(self) -> str | None:
+        """Leave it, open, to the next process; returns why that cannot go on with it."""
+        return None if self._ws is None else await self._ws.freeze()
+
     def keepalive_sent(self, number: int) -> None:
         """The keepalive with that number went out now."""
         self._keepalive_at = (number, trio.current_time())
@@ -165,6 +187,11 @@ class JanusConnection:
     def opened(self) -> bool:
         """Whether its WebSocket is, or was, open."""
         return self._ws is not None
+
+    @property
+    def adopted(self) -> bool:
+        """Whether another process opened it."""
+        return self._ws is not None and self._ws.adopted
 
     @property
     def last_received(self) -> float:

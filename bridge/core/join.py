@@ -27,7 +27,7 @@ _LOST = {
 }
 
 RETIRE = 2.0  # seconds in which the answers of a connection that was left, and those to destroys, may still come
-# Seconds for the first answer on a connection; later ones may stand behind thousands of events, so for them it is
+# Seconds for the first answer on a new connection; later ones may stand behind thousands of events, so for them it is
 # seconds without any frame, though not for ever: a Janus that talks and never answers is none.
 ANSWER_DEADLINE = 5.0
 LONGEST_WAIT = 30.0
@@ -136,7 +136,7 @@ class Joining:
             elif verdict is ClaimAnswer.LATER and not self._too_late(session):
                 book.not_claimed(session, number)
                 refusal = _text("claim", answer)
-            elif not book.is_open(session.carrier):
+            elif not book.is_open(session.carrier) or (verdict is ClaimAnswer.UNKNOWN and session.carrier == number):
                 self._over(session, _LOST[verdict])
             elif verdict is ClaimAnswer.UNKNOWN or not self._serves_beside:
                 book.stays(session, number)
@@ -169,7 +169,8 @@ class Joining:
 
     async def _answer(self, request: AwaitedAnswer, asked_at: float) -> JsonObject:
         while not request.finished:
-            spoke = asked_at if self._connection.info is None else max(asked_at, self._connection.last_received)
+            greeting = self._connection.info is None and not self._connection.adopted
+            spoke = asked_at if greeting else max(asked_at, self._connection.last_received)
             deadline = min(spoke + ANSWER_DEADLINE, asked_at + LONGEST_WAIT)
             if trio.current_time() >= deadline:
                 waited = trio.current_time() - asked_at

@@ -199,6 +199,10 @@ class JanusLink:
         self.status.session_lost(session, reason)
         self._performer.perform(self.failover.session_over(trio.current_time(), managed=managed))
 
+    def events_lost(self, reason: str) -> None:
+        """What Janus said on a connection of the last process cannot be read."""
+        self.status.events_lost(reason)
+
     def _session_closed(self, session: JanusSession, transaction: str | None) -> None:
         """Its caller destroyed it."""
         self.book.ended(session, BY_CALLER, transaction=transaction)

@@ -37,6 +37,9 @@ class Audience(Protocol):
     def session_over(self, session: JanusSession, reason: str) -> None:
         """A claim, or another row, has ended a session."""
 
+    def events_lost(self, reason: str) -> None:
+        """What Janus said on a connection of the last process cannot be read."""
+
 
 class Performer:
     """``reader`` reads what Janus says; it is set before the first connection is opened."""
@@ -190,7 +193,8 @@ class Performer:
     def on_opened(self, connection: JanusConnection) -> None:
         """Its WebSocket is open. One that is not wanted any more is closed."""
         self._scopes.pop(connection.number, None)
-        self.perform(self._failover.opened(connection.number, trio.current_time()))
+        opened = self._failover.adopted if connection.adopted else self._failover.opened
+        self.perform(opened(connection.number, trio.current_time()))
         if connection.number not in self._failover.connections:
             connection.close()
 
@@ -200,10 +204,15 @@ class Performer:
         if record is not None and record.cause is Cause.SILENCE and not (record.heard or record.stalled):
             self.perform(self._failover.spoke(connection.number, trio.current_time()))
 
-    def on_stalled(self, connection: JanusConnection) -> None:
-        """A write did not complete."""
+    def on_stalled(self, connection: JanusConnection, reason: str) -> None:
+        """Nothing more is written to it."""
         self._tell_service(connection)
-        self.perform(self._failover.stalled(connection.number, trio.current_time()))
+        self.perform(self._failover.stalled(connection.number, trio.current_time(), reason))
+
+    def on_out_of_step(self, connection: JanusConnection, reason: str) -> None:
+        """It is neither read nor written any more."""
+        self._audience.events_lost(reason)
+        self.on_stalled(connection, reason)
 
     def on_ended(self, connection: JanusConnection, reason: str) -> None:
         """It is gone."""

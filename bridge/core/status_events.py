@@ -95,6 +95,11 @@ class StatusEvents:
         else:
             self._env.raise_status(gateway, "session_lost", reason, detail)
 
+    def events_lost(self, reason: str) -> None:
+        """Events that Janus sent at a restart of the bridge are lost; how many, is not known."""
+        log.warning("%s: events that Janus sent at the restart are lost: %s", self.gateway.janus_id, reason)
+        self._env.raise_status(self.gateway, "events_lost", "restart", codec.render({"lost": None}))
+
     def stop(self) -> None:
         """The gateway goes: no more timers."""
         if self._timer is not None:

@@ -51,11 +51,18 @@ def decide(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
 
 def join(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Bring the sessions onto it."""
-    if incident.what is Input.OPENED:
+    if connection.state is State.OPENING:
         connection.since = incident.now
         roster.book.opened(connection.number, connection.target.gateway)
     connection.state = State.JOINING
     roster.do(Deed.JOIN, connection.number)
+
+
+def take_over(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
+    """Bring the sessions onto it: all that were saved count as living there. It serves once its Janus has answered."""
+    connection.untested = True
+    join(roster, connection, incident)
+    roster.book.take_over(connection.number)
 
 
 def wait(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -112,9 +119,15 @@ def keep_serving(roster: Roster, connection: ConnectionRecord, incident: Inciden
 
 
 def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Part with it; a predecessor that is as good as before goes on."""
+    """Part with it; a predecessor that is as good as before goes on. Without an answer, one that was another process's
+    is not written to again; that is no failed attempt.
+    """
+    if connection.untested:
+        connection.stalled = True
+        roster.do(Deed.LOG, text=f"opening a new connection beside that of the last process: {incident.reason}")
     roster.part(connection, incident.now, incident.reason)
-    roster.failed(incident.now, incident.reason)
+    if not connection.untested:
+        roster.failed(incident.now, incident.reason)
     _resume(roster, incident)
 
 
@@ -190,7 +203,7 @@ def listen(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
 def mute(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Do not serve what lives there until it speaks."""
     connection.cause, connection.heard, connection.quiet_since = Cause.SILENCE, False, incident.now
-    roster.do(Deed.PING, connection.number)
+    roster.ping(connection)
     roster.suspend(connection, incident.reason)
 
 
@@ -257,6 +270,7 @@ def _follow_wish(roster: Roster, connection: ConnectionRecord, incident: Inciden
 
 TABLE: dict[tuple[State, Input], Transition] = {
     (State.OPENING, Input.OPENED): Transition(join, (State.JOINING,)),
+    (State.OPENING, Input.ADOPTED): Transition(take_over, (State.JOINING,)),
     (State.OPENING, Input.FAILED): Transition(wait, (State.ENDED,)),
     (State.OPENING, Input.UNWANTED): Transition(drop, (State.ENDED,)),
     (State.JOINING, Input.JOINED): Transition(serve, (State.READY, State.LEFT)),

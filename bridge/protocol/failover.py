@@ -101,19 +101,19 @@ class Failover:
         """Its WebSocket is open."""
         return self._happened(number, Incident(Input.OPENED, now))
 
-    def adopted(self, now: float) -> tuple[int, list[Action]]:
-        """A connection that another process opened, for what is wanted, goes on here, mid-life; returns its number."""
-        number = self._roster.new().number
-        return number, self.opened(number, now)
+    def adopted(self, number: int, now: float) -> list[Action]:
+        """Its WebSocket was another process's, and goes on here, mid-life."""
+        return self._happened(number, Incident(Input.ADOPTED, now))
 
     def failed(self, number: int, now: float, reason: str, *, refused: bool = False) -> list[Action]:
         """It could not be opened (``refused``: nothing listens there), or the sessions not brought onto it."""
         return self._happened(number, Incident(Input.FAILED, now, reason, refused))
 
     def greeted(self, number: int, patience: float) -> None:
-        """Its Janus ends a session without a sign of life after so many seconds, if they are more than usual."""
+        """Its Janus answered; it ends a session without a sign of life after so many seconds, if more than usual."""
         if number in self.connections:
             self.connections[number].patience = max(PATIENCE, patience)
+            self.connections[number].untested = False
 
     def served(self, number: int) -> None:
         """Janus answered a command or a keepalive on it."""
@@ -136,13 +136,11 @@ class Failover:
         """Nothing came for too long."""
         return self._happened(number, Incident(Input.SILENT, now, "Janus is silent"))
 
-    def stalled(self, number: int, now: float) -> list[Action]:
-        """A write did not complete: nothing more is written to it."""
+    def stalled(self, number: int, now: float, reason: str) -> list[Action]:
+        """A write did not complete, or what is read makes no sense: nothing more is written to it."""
         if number in self.connections:
             self.connections[number].stalled = True
-        return self._happened(
-            number, Incident(Input.STALLED, now, "a write to Janus could not complete in janus_send_timeout")
-        )
+        return self._happened(number, Incident(Input.STALLED, now, reason))
 
     def spoke(self, number: int, now: float) -> list[Action]:
         """A frame came."""

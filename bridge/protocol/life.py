@@ -27,6 +27,7 @@ class State(Enum):
 
 class Input(Enum):
     OPENED = "the WebSocket is open"
+    ADOPTED = "the WebSocket is another process's, and goes on here, mid-life"
     FAILED = "the attempt failed"
     JOINED = "every session is claimed, lost or created"
     REFUSED = "Janus refused a session for a reason that can pass"

@@ -30,7 +30,8 @@ class ConnectionRecord:
     proven: bool = False  # it was ready, or refused with nothing to go back to: it is more than an attempt
     served: bool = False  # Janus answered a command or a keepalive on it
     unwanted: bool = False  # somebody asked for another one
-    stalled: bool = False  # it cannot be written to
+    stalled: bool = False  # it may not be written to
+    untested: bool = False  # another process opened it, and its Janus has not answered here
     cause: Cause | None = None  # why it was left
     kept: bool = False  # the current one was in service after it was left
     heard: bool = False  # it spoke after it was left
@@ -40,7 +41,7 @@ class ConnectionRecord:
     @property
     def serves(self) -> bool:
         """Whether commands may go out on it."""
-        return not self.stalled and self.cause is not Cause.SILENCE
+        return not (self.stalled or self.untested) and self.cause is not Cause.SILENCE
 
 
 class Roster:
@@ -103,6 +104,11 @@ class Roster:
             self.do(Deed.NOTE, text=reason)
             self.do(Deed.NOT_READY, text=reason)
 
+    def ping(self, connection: ConnectionRecord) -> None:
+        """Ask it for a sign of life, if it may be written to."""
+        if not connection.stalled:
+            self.do(Deed.PING, connection.number)
+
     def close(self, connection: ConnectionRecord) -> None:
         """Give it up, with what lives there."""
         connection.state = State.ENDED
@@ -114,7 +120,7 @@ class Roster:
         connection.state, connection.cause = State.LEFT, cause
         connection.kept = connection.heard = False
         connection.quiet_since = now
-        self.do(Deed.PING, connection.number)
+        self.ping(connection)
         silent = list(self.silent())
         if len(silent) > MOST:
             self.close(silent[0])

@@ -144,6 +144,14 @@ class SessionBook:
         """That connection is open, to this gateway."""
         self._open[number] = gateway
 
+    def take_over(self, number: int) -> None:
+        """The last process had the connection with that number: what none of this one carried counts as living there,
+        until it is claimed or that connection ends.
+        """
+        for session in self:
+            if session.session_id is not None and session.carrier is None:
+                session.carrier = number
+
     def cut(self, number: int) -> None:
         """The connection with that number ended, or was given up."""
         self._open.pop(number, None)

@@ -99,6 +99,13 @@ class JanusWebSocket(WebSocketConnection):
         """Ask for a sign of life."""
         self._append(Ping(payload=b""))
 
+    adopted = False
+
+    async def freeze(self) -> str | None:
+        """It cannot be handed over: it ends with this process."""
+        self.close()
+        return "the connection ends with this process"
+
     def close(self) -> None:
         """Close politely, soon."""
         self._append(CloseConnection(code=1000))

@@ -9,6 +9,7 @@ from bridge.protocol import decisions
 from bridge.protocol.decisions import TABLE, Incident, Transition, decide
 from bridge.protocol.life import Input, State
 from bridge.protocol.roster import MOST, ConnectionRecord, Roster
+from bridge.protocol.session import SavedSession
 from tests.support.playbook import Play, ready
 
 JOINING, LEFT, READY, REFUSED = State.JOINING, State.LEFT, State.READY, State.REFUSED
@@ -236,7 +237,7 @@ def test_silent_connection_that_spoke_while_claims_were_out_is_gone_back_to() ->
 
 def test_stalled_connection_is_read_and_never_good_again() -> None:
     play = ready()
-    assert play.stalled(1) == ["ping 1", "suspend 1", "open 2"]
+    assert play.stalled(1) == ["suspend 1", "open 2"]
     assert play.spoke(1) == []
     assert play.failed(2) == []
     assert play.states() == {1: LEFT}
@@ -267,7 +268,7 @@ def test_stalled_write_while_it_is_refused_is_no_end_either() -> None:
     play.caller_makes_a_session(1)
     play.session_over(play.book.managed)
     play.refused(1)
-    assert play.stalled(1) == ["ping 1", "suspend 1", "open 2"]
+    assert play.stalled(1) == ["suspend 1", "open 2"]
 
 
 def test_refused_connection_that_carries_nothing_is_closed() -> None:
@@ -330,7 +331,7 @@ def test_old_connection_that_stalls_while_claims_are_out_leaves_nothing_to_go_ba
     play = ready()
     play.reconnect()
     play.opened(2)
-    assert play.stalled(1) == ["ping 1", "suspend 1"]
+    assert play.stalled(1) == ["suspend 1"]
     assert play.failover.visible == "connecting"
     assert play.ended(2) == ["cancel 2", "suspend 2"]
     assert play.states() == {1: LEFT}
@@ -437,13 +438,58 @@ def test_session_that_was_made_meanwhile_is_claimed_too() -> None:
 # Other ways to begin and to end
 
 
+SAVED = (SavedSession(77, managed=True), SavedSession(78, managed=False))
+
+
 def test_connection_of_another_process_goes_on_mid_life() -> None:
-    play = Play()
-    number, actions = play.failover.adopted(play.now)
-    assert (number, play.does(actions)) == (1, ["join 1"])
-    play.book.adopt(77, number)
-    assert play.joined(1) == ["ready 1", "watch 1"]
+    play = Play(*SAVED)
+    assert play.due() == ["open 1"]
+    assert play.adopted(1) == ["join 1"]
+    assert [session.carrier for session in play.book] == [1, 1]
+    assert play.failover.route(1) is None  # nobody knows whether it can be written to
+    play.failover.greeted(1, 60.0)
     assert play.failover.route(1) == 1
+    assert play.claim(1).joined(1) == ["ready 1", "watch 1"]
+
+
+def test_connection_of_another_process_that_gives_no_answer_is_kept_until_another_one_has_its_sessions() -> None:
+    """Neither closed nor written to; no failed attempt, and no way back: what it says does not show that it listens."""
+    play = Play(*SAVED)
+    play.due()
+    play.adopted(1)
+    assert play.failed(1) == ["suspend 1", "open 2"]
+    assert play.spoke(1) == []
+    assert play.states() == {1: LEFT, 2: State.OPENING}
+    play.opened(2)
+    assert play.claim(2).joined(2) == ["ready 2", "watch 2", "retire 1"]
+    assert play.retired(1) == ["close 1"]
+
+
+def test_connection_of_another_process_that_makes_no_sense_is_kept_until_another_one_has_its_sessions() -> None:
+    play = Play(*SAVED)
+    play.due()
+    play.adopted(1)
+    assert play.stalled(1) == ["suspend 1"]  # which ends the exchange
+    assert play.failed(1) == ["suspend 1", "open 2"]
+    play.refused_connect(2)
+    assert play.states() == {1: LEFT}
+    assert play.failover.visible == "backoff"
+
+
+def test_connection_of_another_process_without_sessions_is_closed_where_it_gives_no_answer() -> None:
+    play = Play()
+    play.due()
+    play.adopted(1)
+    assert play.failed(1) == ["close 1", "suspend 1", "open 2"]
+
+
+def test_sessions_of_another_process_are_claimed_elsewhere_once_its_connection_has_ended() -> None:
+    play = Play(*SAVED)
+    play.due()
+    play.adopted(1)
+    assert play.ended(1) == ["cancel 1", "suspend 1"]
+    assert not any(play.book.is_open(session.carrier) for session in play.book)
+    assert [session.session_id for session in play.book.unsettled(2)] == [77, 78]
 
 
 def test_nothing_is_decided_once_the_gateway_goes_away() -> None:

@@ -26,7 +26,8 @@ LATENCY = 0.001
 class MemorySocket:
     """One connection, as the bridge holds it."""
 
-    def __init__(self, janus: "MemoryJanus", reports: Reports) -> None:
+    def __init__(self, janus: "MemoryJanus", reports: Reports, *, adopted: bool = False) -> None:
+        self.adopted = adopted
         self.last_received = trio.current_time()
         self.reports = reports
         self.forgotten = False  # the network lost it: nothing gets through, and nobody is told
@@ -46,6 +47,9 @@ class MemorySocket:
 
     def close(self) -> None:
         self.end("the bridge closed it")
+
+    async def freeze(self) -> None:
+        self._over.set()
 
     def end(self, reason: str) -> None:
         self._reason = self._reason or reason
@@ -70,7 +74,10 @@ class MemorySocket:
             await self._over.wait()
         finally:
             self.ended = True
-            self._janus.arrives(self, "closed")
+            if self._janus.store is not None and not self._reason:
+                self._janus.store.append(self)
+            else:
+                self._janus.arrives(self, "closed")
         return self._reason
 
 
@@ -85,6 +92,9 @@ class MemoryJanus:
         self.frozen = False
         self.refusing = False  # connects
         self.unanswered = False  # upgrades
+        self.store: list[MemorySocket] | None = None  # where sockets of processes that end are kept open
+        self.out_of_step = False  # what comes on an adopted connection
+        self.deaf = False  # on adopted connections
         self.closing = False  # connections, right after the upgrade
         self.closing_after = ""  # the verb whose answer is the last on a connection
         self.mute: set[str] = set()  # verbs that get no answer, though they are executed
@@ -99,6 +109,8 @@ class MemoryJanus:
         self._wake = trio.Event()
 
     async def connect(self, _gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+        if self.store:
+            return await self._adopt(self.store.pop(), reports, opened)
         self.connects += 1
         await trio.sleep(LATENCY)
         if self.refusing:
@@ -113,6 +125,17 @@ class MemoryJanus:
         opened(socket)
         if self.closing:
             socket.end("Janus closed the connection")
+        return await socket.run()
+
+    async def _adopt(self, old: MemorySocket, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+        socket = MemorySocket(self, reports, adopted=True)
+        socket.forgotten = self.deaf
+        self.sockets.append(socket)
+        self.sessions |= {session_id: socket for session_id, owner in self.sessions.items() if owner is old}
+        opened(socket)
+        if self.out_of_step:
+            socket.forgotten = socket.stalled = True
+            reports.on_out_of_step("Reserved bit set")
         return await socket.run()
 
     @property

@@ -11,7 +11,7 @@ from bridge.protocol.failover import Failover
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.life import Action, Deed, State, Target
 from bridge.protocol.managed_ids import ManagedIds
-from bridge.protocol.session import JanusSession
+from bridge.protocol.session import JanusSession, SavedSession
 from bridge.protocol.session_book import SessionBook
 
 QUIET = (Deed.NOTE, Deed.LOG, Deed.COUNT_FAILURE, Deed.NOT_READY, Deed.SETTLED)  # words, not deeds
@@ -20,13 +20,14 @@ QUIET = (Deed.NOTE, Deed.LOG, Deed.COUNT_FAILURE, Deed.NOT_READY, Deed.SETTLED) 
 class Play:
     """A gateway from its birth. ``managed`` is the id that Janus gave last; ``now`` the time, moved by ``at``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *saved: SavedSession) -> None:
+        """``saved`` are the sessions of the last process."""
         self.now = 0.0
         self.said: list[str] = []
         self.settled: list[str] = []  # what whoever asked for another connection was told
         self.ids = iter(range(1001, 2000))
         self.target = Target(Gateway(1, "gw", "ws://one", None), Credentials())
-        self.book = SessionBook(ManagedIds(), lambda *_: None, self.target.gateway)
+        self.book = SessionBook(ManagedIds(), lambda *_: None, self.target.gateway, saved)
         backoff = Backoff(0.5, 15.0, lambda _low, high: high)
         self.failover = Failover(self.book, backoff, self.target, "not connected yet")
 
@@ -52,6 +53,9 @@ class Play:
     def opened(self, number: int) -> list[str]:
         return self.does(self.failover.opened(number, self.now))
 
+    def adopted(self, number: int) -> list[str]:
+        return self.does(self.failover.adopted(number, self.now))
+
     def refused_connect(self, number: int) -> list[str]:
         return self.does(self.failover.failed(number, self.now, "connection refused", refused=True))
 
@@ -71,7 +75,7 @@ class Play:
         return self.does(self.failover.silent(number, self.now))
 
     def stalled(self, number: int) -> list[str]:
-        return self.does(self.failover.stalled(number, self.now))
+        return self.does(self.failover.stalled(number, self.now, "a write did not complete"))
 
     def spoke(self, number: int) -> list[str]:
         return self.does(self.failover.spoke(number, self.now))

@@ -66,6 +66,8 @@ class TickingJanus:
 class TickingSocket:
     """One connection. ``say`` makes Janus say something by itself."""
 
+    adopted = False
+
     def __init__(self, janus: TickingJanus, reports: Reports) -> None:
         self.last_received = trio.current_time()
         self.closed = False
@@ -88,6 +90,9 @@ class TickingSocket:
     def close(self) -> None:
         self.closed = True
         self._changed.set()
+
+    async def freeze(self) -> None:
+        self.close()
 
     def say(self, text: str) -> None:
         """It arrives after the latency."""
