@@ -22,9 +22,9 @@ from bridge.protocol.numbers import read_decimal, read_port
 from bridge.protocol.recipe import Parameter, bind
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.http_access import Access
+from bridge.transport.http_listener import open_listeners
 from bridge.transport.http_messages import HttpRequest
 from bridge.transport.http_parser import RequestParser
-from bridge.transport.http_stream import open_listeners
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier

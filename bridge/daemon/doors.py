@@ -14,9 +14,10 @@ import trio
 from bridge.config import MiSettings
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch, Refused
+from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
-from bridge.transport.http_stream import Listener, bound_address, close_listener, open_listeners
+from bridge.transport.http_listener import Listener, bound_address, close_listener, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
@@ -24,12 +25,13 @@ from bridge.transport.peer_roles import PeerRoles
 
 
 class Hall(NamedTuple):
-    """What all doors lead to. ``pending`` is the budget of requests; ``refused(who, reason)`` is called for each that
-    no method sees, ``lost`` for each answer that does not reach its caller; ``access`` judges HTTP clients, ``roles``
-    the senders of datagrams and lines.
+    """What all doors lead to. ``batch`` serves their hot sockets; ``pending`` is the budget of requests;
+    ``refused(who, reason)`` is called for each that no method sees, ``lost`` for each answer that does not reach its
+    caller; ``access`` judges HTTP clients, ``roles`` the senders of datagrams and lines.
     """
 
     dispatch: Dispatch
+    batch: Batch
     pages: Mapping[str, Page]
     pending: Budget
     refused: Refused
@@ -85,7 +87,7 @@ class HttpDoor:
             pending=hall.pending,
             refused=hall.refused,
         )
-        server = await nursery.start(serve, self._listeners, hall.dispatch, hall.access)
+        server = await nursery.start(serve, self._listeners, hall.dispatch, hall.access, hall.batch)
         self._stop = server.stop
 
     def names(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ from bridge.files import read_file, require_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch, Refused
+from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
 from bridge.transport.mi_http import Page
 from bridge.transport.peer_roles import Grant, PeerRoles
@@ -37,6 +38,7 @@ class Listeners:
     def __init__(
         self,
         dispatch: Dispatch,
+        batch: Batch,
         pages: Mapping[str, Page],
         pending: Budget,
         wrong_token: Callable[[], None],
@@ -49,7 +51,7 @@ class Listeners:
         """
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
-        self._hall = Hall(dispatch, pages, pending, refused, lost, self._access, self._roles)
+        self._hall = Hall(dispatch, batch, pages, pending, refused, lost, self._access, self._roles)
         self._tls: ssl.SSLContext | None = None
         self._certificate = b""  # digest of its files
         self._doors: list[Door] = []

@@ -67,7 +67,7 @@ class Service:
         parts = self._parts
         wrong_token, lost = (partial(parts.stats.add, name) for name in ("token_failures", "mi_answers_lost"))
         self._listeners = Listeners(
-            parts.mi.dispatch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused, lost
+            parts.mi.dispatch, parts.batch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused, lost
         )
 
     async def run(self) -> None:

@@ -18,13 +18,16 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bridge.protocol.caller import Caller, Role, client_of, ip_address
 from bridge.protocol.host_port import Network
 from bridge.protocol.numbers import read_port
 from bridge.transport.failed_tokens import TOO_MANY, FailedTokens
 from bridge.transport.http_messages import HttpRequest, Reply, refuse
+
+if TYPE_CHECKING:
+    from bridge.transport.http_messages import KnownHeads
 
 log = logging.getLogger("bridge.mi")
 
@@ -57,15 +60,24 @@ class Access:
         """``failed`` is told of each wrong token."""
         self._failed = failed
         self._failures = FailedTokens()
+        self._notes: list[KnownHeads] = []
         self.replace(allow, token, roles)
 
     def replace(self, allow: Iterable[Network], token: str | None, roles: Iterable[tuple[str, Role]] = ()) -> None:
         """``allow``: the networks of clients. ``token``: what opens everything; ``roles``: tokens that open less.
         Without any of them, whoever is in ``allow`` may do everything.
         """
+        for known in self._notes:
+            known.clear()
         self._permits = _verdicts(tuple(allow))
         everything = [] if token is None else [(token, Role.EVERYTHING)]
         self._tokens = [(shown.encode(), role) for shown, role in (*everything, *roles)]
+
+    def notes(self) -> "KnownHeads":
+        """For a server to note which heads it let in by these rules: ``replace`` empties it."""
+        known: KnownHeads = {}
+        self._notes.append(known)
+        return known
 
     def admit(self, request: HttpRequest) -> Caller | Reply:
         """Who asks; or why this client may not."""

@@ -1,34 +1,30 @@
-"""One connection of an HTTP client, from its first byte to its last.
+"""One connection of an HTTP client, from its first byte to its last, without a socket and without a task.
 
-Owns the conversation: keep-alive, answers in the order of the requests, ``100 Continue``, who may take how long, and
-the close. Must not know routes, other connections or listeners. Authority: RFC 9112 (9.3 persistence, 9.6 close).
+Owns the conversation: keep-alive, pipelines, answers in the order of the requests, ``100 Continue``, who may take how
+long, what is held of the memory, and the close. Bytes come in by ``receive``, answers go out by the wire. Must not know
+sockets, routes, other connections or listeners. Authority: RFC 9112 (9.3 persistence, 9.6 close).
 
-One task, no nursery and no timer: the server looks at ``deadline`` now and then, which costs a request nothing
-(moving the deadline of a trio cancel scope three times costs it a quarter of its time). One cancel scope for all of it:
-a client that is too slow, or has gone, has nothing more to be told.
+No timer: the owner looks at ``deadline`` now and then, which costs a request nothing.
 """
 
 import math
-from contextlib import suppress
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol, TypeAlias
-
-import trio
+from typing import TYPE_CHECKING, Final
 
 from bridge.protocol.budget import Holding
-from bridge.transport.direct_stream import DirectStream
-from bridge.transport.http_hangup import HangupWatch
-from bridge.transport.http_messages import CONTINUE, HttpRequest, Reply, refuse, render
-from bridge.transport.http_parser import READ_SIZE, Phase, RequestParser
-from bridge.transport.ration import Ration
+from bridge.transport.http_ends import HttpHandler, Wire
+from bridge.transport.http_messages import ACCEPTED, CONTINUE, HttpRequest, Reply, refuse, render, render_json
+from bridge.transport.http_parser import HEAD_END, Phase, RequestParser
 
-_SMALL: Final = 4096  # bytes of a read that needs no ration
-Stream: TypeAlias = DirectStream | trio.SSLStream[trio.SocketStream]
-
+if TYPE_CHECKING:
+    from bridge.protocol.jsonrpc import Abandon
 
 _WAITING = 1024  # bytes that a request takes beside its body while it waits behind another one
 _NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-After: 1\r\n")
+_NOTHING: Final = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,135 +41,191 @@ class HttpLimits:
     linger: float = 2.0  # for the client to close after us
 
 
-class HttpHandler(Protocol):
-    """What is behind the connections."""
+class Activity(Enum):
+    """What a connection is doing."""
 
-    def admit(self, request: HttpRequest) -> Reply | None:
-        """Look at a head before the body is read: None to go on, or a refusal."""
-
-    def refused(self, request: HttpRequest, reply: Reply) -> None:
-        """A request gets this without ``respond``: its head or its framing, or ``admit`` said so."""
-
-    async def respond(self, request: HttpRequest) -> Reply:
-        """Answer a whole request. May take its time, and is cancelled when the client has gone; must not raise."""
-
-
-class _Activity(Enum):
     READING = "waiting for the client"
+    QUEUED = "waiting for the next turn, with requests"
     RESPONDING = "waiting for the answer"
     WRITING = "handing over the answer"
+    LINGERING = "waiting for the client to close"
+    OVER = "closed"
+
+
+_READING, _QUEUED, _RESPONDING = Activity.READING, Activity.QUEUED, Activity.RESPONDING
+_WRITING, _LINGERING, _OVER = Activity.WRITING, Activity.LINGERING, Activity.OVER
 
 
 class HttpConnection:
-    """``deadline`` (trio clock) is when the client's time is up, infinite while it waits for us; then its owner calls
-    ``end``. ``run`` may be called once.
+    """``deadline`` (of ``clock``) is when the client's time is up, infinite while it waits for us; then its owner calls
+    ``end``. ``activity`` says what the wire may do: ``receive`` while READING or LINGERING, ``go_on`` while QUEUED,
+    write ``unsent`` while WRITING.
     """
+
+    __slots__ = (
+        "_abandon",
+        "_clock",
+        "_gone",
+        "_handler",
+        "_keep",
+        "_known",
+        "_last",
+        "_limits",
+        "_owed",
+        "_parser",
+        "_peer",
+        "_phase",
+        "_queue",
+        "_refused",
+        "_request",
+        "_wire",
+        "activity",
+        "deadline",
+        "held",
+        "unsent",
+    )
 
     def __init__(
         self,
-        stream: Stream,
+        wire: Wire,
         peer: str,
-        service: HttpHandler,
+        handler: HttpHandler,
         limits: HttpLimits,
-        hangups: HangupWatch,
         held: Holding,
-        ration: Ration,
+        *,
+        secure: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``peer`` is the client's address without a port. The stream stays the caller's to close by force.
+        """``peer`` is the client's address without a port; ``secure``: over TLS.
 
         ``held`` is for what waits here: for the rest of a body, behind another request, or for the client to take it.
-        What is being answered holds for itself. ``ration`` is what all connections share of a turn of the event loop.
+        What is being answered holds for itself.
         """
         self.held = held
-        self.deadline = trio.current_time() + limits.head
-        self._stream = stream
-        self._service = service
+        self.activity = _READING
+        self.deadline = clock() + limits.head
+        self.unsent = _NOTHING
+        self._wire = wire
+        self._peer = peer
+        self._handler = handler
         self._limits = limits
-        self._hangups = hangups
-        self._ration = ration
-        self._patience = {
-            Phase.IDLE: limits.idle,
-            Phase.HEAD: limits.head,
-            Phase.BODY: limits.body,
-        }
-        secure = isinstance(stream, trio.SSLStream)
-        self._parser = RequestParser(service.admit, peer, limits.max_body, secure=secure)
+        self._clock = clock
+        self._known = handler.known
+        self._parser = RequestParser(handler.admit, peer, limits.max_body, secure=secure, known=handler.known)
         self._phase = Phase.IDLE
-        self._state = _Activity.READING
-        self._scope = trio.CancelScope()
+        self._queue: list[HttpRequest] = []  # the next one is last
+        self._request = HttpRequest(peer)  # the one that is being answered
+        self._abandon: Abandon | None = None
+        self._keep = True  # the connection, after what is being written
+        self._owed = 0  # bytes held for what is unsent
         self._gone = False
         self._last = False
         self._refused = False
 
-    async def run(self) -> None:
-        """Serve until one side ends it. Nothing that the client does makes it raise."""
-        try:
-            with self._scope:
-                if isinstance(self._stream, trio.SSLStream):
-                    await self._stream.do_handshake()
-                with self._hangups.watching(_fileno(self._stream), self._on_hangup):
-                    await self._converse()
-                await self._close()
-        except trio.BrokenResourceError:
-            pass  # reset, or no TLS: there is nobody to be told
-        finally:
-            self.held.release()
+    # What comes in. Each returns the work that it was, in bytes.
 
-    def end(self) -> None:
-        """Drop it, whatever it is doing."""
-        self.deadline = math.inf
-        self._scope.cancel()
+    def receive(self, data: bytes) -> int:
+        """At most READ_SIZE bytes of the client; none: it has shut its side, and everything before was received."""
+        if not data:
+            self.end()
+            return 0
+        if self.activity is _LINGERING:
+            self._read_on()
+            return 0
+        parser = self._parser
+        if parser.phase is Phase.IDLE:
+            # What nearly all requests of a client begin with was there before, byte for byte: its meaning, too.
+            end = data.find(HEAD_END) + len(HEAD_END)
+            request = self._known.get((self._peer, data[:end]))
+            if request is not None and request.length == len(data) - end:
+                return self._ask(request, data[end:])
+        parser.feed(data)
+        requests, parser.ready = parser.ready, []
+        if parser.partial or len(requests) > 1 or self.held.size:
+            requests = self._account(requests)
+        if not requests:
+            self._go_on(False)
+            return len(data)
+        requests.reverse()
+        self._queue = requests
+        return len(data) + self.go_on()
 
-    def shed(self) -> None:
-        """Drop it for the bytes that it holds: others need them, and it is slow."""
-        if self._state is _Activity.READING and isinstance(self._stream, DirectStream):
-            with suppress(trio.BrokenResourceError):
-                self._stream.try_send(render(_NO_ROOM, HttpRequest(""), keep_alive=False))
-        self._parser.give_up(_NO_ROOM)
-        self.held.release()
-        self.end()
+    def go_on(self) -> int:
+        """Answer the next request that waits here."""
+        request = self._queue.pop()
+        body, request.body = request.body, b""
+        if request.refusal is None:
+            return self._ask(request, body)
+        self._request = request
+        self._refused = True
+        self._handler.refused(request, request.refusal)
+        self.reply(request.refusal)
+        return 0
 
-    def finish(self) -> None:
-        """Answer what was asked, then close. A request that was not read to its end was not asked."""
-        self._last = True
-        if self._state is _Activity.READING:
-            self._scope.cancel()
+    def taken(self, count: int) -> None:
+        """So many bytes of ``unsent`` were written; -1: there is nobody any more."""
+        if count < 0:
+            self.end()
+            return
+        self.unsent = self.unsent[count:]
+        if not self.unsent:
+            self.held.resize(self.held.size - self._owed)
+            self._go_on(True)
 
-    def _on_hangup(self) -> None:
+    def hung_up(self) -> None:
         """The client has shut down its side: stop waiting for an answer that nobody wants any more.
 
         A client that half-closes and still reads (``nc -N``) cannot be told from one that is gone, as in Go's
         net/http and nginx; it gets those answers that need no waiting.
         """
         self._gone = True
-        if self._state is _Activity.RESPONDING:
-            self._scope.cancel()
+        if self.activity is _RESPONDING:
+            self.end()
 
-    async def _converse(self) -> None:
-        parser = self._parser
-        while not parser.stopped:
-            data = await self._stream.receive_some(READ_SIZE)
-            if not data:
-                return
-            if len(data) > _SMALL:
-                await self._ration.draw(len(data))
-            parser.feed(data)
-            requests, parser.ready = parser.ready, []
-            if parser.partial or len(requests) > 1 or self.held.size:
-                requests = self._account(requests)
-            for request in requests:
-                if not await self._answer(request):
-                    return
-                if request is not requests[-1]:  # who pipelines gets one turn a request, as everybody
-                    await trio.lowlevel.checkpoint()
-            if self.held.size:
-                self.held.resize(parser.partial)
-            if parser.continue_due:
-                parser.continue_due = False
-                await self._stream.send_all(CONTINUE)
-            if requests or parser.phase is not self._phase:
-                self._phase = parser.phase
-                self.deadline = trio.current_time() + self._patience[self._phase]
+    # What ends it.
+
+    def end(self) -> None:
+        """Drop it, whatever it is doing. Twice is the same as once."""
+        if self.activity is _OVER:
+            return
+        self.activity = _OVER
+        self.deadline = math.inf
+        abandon, self._abandon = self._abandon, None
+        if abandon is not None:
+            abandon()
+        self._queue, self.unsent = [], _NOTHING
+        self.held.release()
+        self._wire.close()
+
+    def shed(self) -> None:
+        """Drop what it holds: others need it, and it is slow."""
+        if self.activity is _READING and self._wire.send(render(_NO_ROOM, HttpRequest(""), False)) > 0:
+            self._parser.give_up(_NO_ROOM)
+            self.held.release()
+            self._close()
+        else:
+            self.end()
+
+    def finish(self) -> None:
+        """Answer what was asked, then close. A request that was not read to its end was not asked."""
+        self._last = True
+        if self.activity is _READING or self.activity is _QUEUED:
+            self.end()
+
+    # What is answered.
+
+    def answer(self, body: bytes | None) -> None:
+        """The request that is being answered gets JSON; None: no more than that it was accepted."""
+        request = self._request
+        if body is None or request.old or not request.keep_alive or self._last:
+            self.reply(ACCEPTED if body is None else ACCEPTED._replace(status=200, body=body))
+        else:
+            self._hand_over(render_json(body), True)
+
+    def reply(self, reply: Reply) -> None:
+        """The request that is being answered gets this."""
+        keep = self._request.keep_alive and not reply.close and not self._last
+        self._hand_over(render(reply, self._request, keep), keep)
 
     def _account(self, requests: list[HttpRequest]) -> list[HttpRequest]:
         """Hold what waits here; what finds no room is refused."""
@@ -189,63 +241,79 @@ class HttpConnection:
             requests, self._parser.ready = requests + self._parser.ready, []
         return requests
 
-    async def _answer(self, request: HttpRequest) -> bool:
-        """Answer one request; whether another one may follow."""
-        reply = request.refusal or await self._respond(request)
-        if reply is None:
-            return False
-        request.body = b""  # not to be kept while the connection is idle
-        keep_alive = request.keep_alive and not reply.close and not self._last
-        self._refused = request.refusal is not None
-        if self._refused:
-            self._service.refused(request, reply)
-        self._state = _Activity.WRITING
-        self.deadline = trio.current_time() + self._limits.write
-        # As soon as it is there: an answer never waits for the next one of a pipeline.
-        taken = await self._write(render(reply, request, keep_alive))
-        self._state = _Activity.READING
-        return keep_alive and taken
-
-    async def _write(self, data: bytes) -> bool:
-        """Hand over an answer; what the client does not take at once is held. False where there is no room for that."""
-        if isinstance(self._stream, DirectStream):
-            sent = self._stream.try_send(data)
-            if sent == len(data):
-                return True
-            data = data[sent:]
-        before = self.held.size
-        if not self.held.resize(before + len(data)):
-            return False
-        await self._stream.send_all(data)
-        self.held.resize(before)
-        return True
-
-    async def _respond(self, request: HttpRequest) -> Reply | None:
-        self._state = _Activity.RESPONDING
+    def _ask(self, request: HttpRequest, body: bytes) -> int:
+        self._request = request
+        self.activity = _RESPONDING
         self.deadline = math.inf
-        if len(request.body) > READ_SIZE:
-            await self._ration.draw(len(request.body))
-        if not self._gone:
-            return await self._service.respond(request)
-        with trio.CancelScope() as impatience:
-            impatience.cancel()
-            return await self._service.respond(request)
-        return None
+        size = len(body)
+        abandon = self._handler.respond(request, body, self)
+        if abandon is not None:
+            self._abandon = abandon
+            if self._gone:
+                self.end()
+        return size
 
-    async def _close(self) -> None:
+    def _hand_over(self, data: bytes, keep: bool) -> None:
+        """As soon as it is there: an answer never waits for the next one of a pipeline. What the client does not take
+        at once is held; where there is no room for that, the connection ends.
+        """
+        self._abandon = None
+        self._keep = keep
+        try:
+            sent = self._wire.send(data)
+            if sent == len(data):
+                self._go_on(True)
+            elif sent < 0:
+                self.end()
+            else:
+                self._owe(memoryview(data)[sent:])
+        except Exception:  # noqa: BLE001 - the wire logs it; whoever brings the answer has nothing to do with it
+            self._wire.fault()
+
+    def _owe(self, rest: memoryview) -> None:
+        if self.held.resize(self.held.size + len(rest)):
+            self._owed = len(rest)
+            self.unsent = rest
+            self.activity = _WRITING
+            self.deadline = self._clock() + self._limits.write
+        else:
+            self._close()
+
+    def _go_on(self, answered: bool) -> None:
+        """Nothing is being answered or written: what is next. ``answered``: after an answer."""
+        parser = self._parser
+        if not self._keep:
+            self._close()
+        elif self._queue:  # who pipelines gets one turn a request, as everybody
+            self.activity = _QUEUED
+            self._wire.again()
+        elif parser.continue_due:
+            parser.continue_due = False
+            self._hand_over(CONTINUE, True)
+        else:
+            self.activity = _READING
+            if self.held.size:
+                self.held.resize(parser.partial)
+            phase, limits = parser.phase, self._limits
+            if answered or phase is not self._phase:
+                self._phase = phase
+                patience = limits.idle if phase is Phase.IDLE else limits.head if phase is Phase.HEAD else limits.body
+                self.deadline = self._clock() + patience
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self._wire.unread:
+            self._wire.again()
+
+    def _close(self) -> None:
         """Close so that the client gets all of the last answer: not while bytes of its own are unread, which would
         make the kernel send a reset (RFC 9112 9.6). TLS cannot be half-closed: there, whoever sent a whole request is
         not waited for.
         """
-        self.deadline = trio.current_time() + self._limits.linger
-        linger = self._refused
-        if isinstance(self._stream, DirectStream):
-            await self._stream.send_eof()
-            linger = True
-        while linger and await self._stream.receive_some(READ_SIZE):
-            pass
-        await self._stream.aclose()
-
-
-def _fileno(stream: Stream) -> int:
-    return stream.fileno() if isinstance(stream, DirectStream) else stream.transport_stream.socket.fileno()
+        self._queue = []
+        self.deadline = self._clock() + self._limits.linger
+        if self._wire.send_eof() or self._refused:
+            self.activity = _LINGERING
+            self._read_on()
+        else:
+            self.end()

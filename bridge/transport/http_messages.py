@@ -9,7 +9,7 @@ import functools
 import time
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from bridge.protocol.caller import Caller, Role
 
@@ -35,21 +35,31 @@ class Reply(NamedTuple):
     reason: str = ""  # of a refusal, for the log
 
 
+ACCEPTED: Final = Reply(202, JSON)
+
+
 class HttpRequest:
     """One request of one connection. Filled in by the parser; ``refusal`` is what it gets without being looked at."""
 
-    __slots__ = ("body", "caller", "headers", "keep_alive", "method", "old", "path", "peer", "refusal")
+    __slots__ = ("body", "caller", "headers", "keep_alive", "length", "method", "old", "path", "peer", "refusal")
 
     def __init__(self, peer: str) -> None:
         self.peer = peer  # the address of the client, without a port
         self.method = b""
         self.path = b""  # without the query, as it came: nothing is percent-decoded
         self.headers: dict[bytes, bytes] = {}  # names in lower case, equal ones joined by a comma
+        self.length = -1  # of the body, as the head says it; -1 where it does not, or is not to be remembered
         self.body = b""
         self.keep_alive = False
         self.old = False  # HTTP/1.0
         self.refusal: Reply | None = None
         self.caller = NOBODY  # until it was asked who it is
+
+
+# Heads of requests that were read and admitted, by the address of the client: the same bytes, between two requests and
+# with a whole body behind them, mean the same again. Few are different in more than the length of the body. Found by
+# a hash that nobody outside can predict, so the time that it takes tells nothing of a token in a head.
+KnownHeads: TypeAlias = dict[tuple[str, bytes], HttpRequest]
 
 
 def refuse(status: int, reason: str, *, close: bool = False, headers: bytes = b"") -> Reply:
@@ -73,6 +83,15 @@ def render(reply: Reply, request: HttpRequest, keep_alive: bool) -> bytes:
         len(reply.body),
         reply.headers,
         reply.body if request.method != b"HEAD" else b"",
+    )
+
+
+def render_json(body: bytes) -> bytes:
+    """As ``render`` does it for what nearly all answers are: 200, JSON, to HTTP/1.1, and the connection goes on."""
+    return b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        _date(int(time.time())),
+        len(body),
+        body,
     )
 
 

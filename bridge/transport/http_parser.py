@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import httptools
 
 from bridge.transport.http_head import NO_VERSION, head_fault
-from bridge.transport.http_messages import HttpRequest, Reply, refuse
+from bridge.transport.http_messages import HttpRequest, KnownHeads, Reply, refuse
 
 # What one read may bring, and what a head may have beyond the read that it began in. So a head of this size always
 # passes and one of twice this size never does, without any counting while it is parsed.
@@ -25,6 +25,10 @@ _FRAMING: Final = 6
 _MAX_HEADERS: Final = 128
 # In llhttp's words: what is HTTP, but none of ours. (A PRI is the beginning of HTTP/2.)
 _OTHER_VERSION: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
+
+HEAD_END: Final = b"\r\n\r\n"
+_HEADS: Final = 512  # that are known at once; then all are forgotten, which costs each its parsing once more
+_HEAD_SIZE: Final = 1024
 
 # Called when a head is complete, before the body is read: a refusal, or None to go on. A refusal with ``close`` is
 # sent at once; another one waits until the body has been read (and not kept), so that the connection stays in step.
@@ -55,8 +59,10 @@ class RequestParser:
     understood, or is wanted: the connection has to end. The methods ``on_...`` are httptools's.
     """
 
-    def __init__(self, admit: AdmitRequest, peer: str, max_body: int, *, secure: bool = False) -> None:
-        """``peer`` goes into each request; ``max_body`` is in bytes; ``secure``: over TLS."""
+    def __init__(
+        self, admit: AdmitRequest, peer: str, max_body: int, *, secure: bool = False, known: KnownHeads | None = None
+    ) -> None:
+        """``peer`` goes into each request; ``max_body`` is in bytes; ``secure``: over TLS. ``known`` is added to."""
         self.ready: list[HttpRequest] = []
         self.phase = Phase.IDLE
         self.stopped = False
@@ -65,6 +71,7 @@ class RequestParser:
         self._peer = peer
         self._max_body = max_body
         self._secure = secure
+        self._known = known
         self._fed = 0  # bytes of the reads that the present request is spread over
         self._request = HttpRequest(peer)
         self._target = bytearray()
@@ -74,14 +81,17 @@ class RequestParser:
         self._upgrading = False
         self._parser = httptools.HttpRequestParser(self)
 
-    def feed(self, data: bytes | bytearray) -> None:
+    def feed(self, data: bytes) -> None:
         """Parse what was read (at most READ_SIZE bytes). Not to be called once ``stopped``."""
+        between = self.phase is Phase.IDLE
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
             if not self.stopped:  # else it is our own _Stopped, or what follows the last request
                 self._stop(_refusal(error))
         if self.phase is Phase.IDLE or self.stopped:
+            if between and not self.stopped and len(self.ready) == 1 and self._known is not None:
+                self._remember(self._known, data, self.ready[0])
             return
         self._fed += len(data)
         if self.phase is Phase.HEAD and self._fed >= 2 * READ_SIZE:
@@ -89,7 +99,14 @@ class RequestParser:
         elif self._fed > 4 * READ_SIZE + _FRAMING * self._max_body:
             self._stop(_LONG_BODY)
 
-    def _parse(self, data: bytes | bytearray | memoryview) -> None:
+    def _remember(self, known: KnownHeads, data: bytes, request: HttpRequest) -> None:
+        end = data.find(HEAD_END) + len(HEAD_END)
+        if end <= _HEAD_SIZE and request.length == len(data) - end and request.refusal is None:
+            if len(known) >= _HEADS:
+                known.clear()
+            known[self._peer, data[:end]] = request
+
+    def _parse(self, data: bytes | memoryview) -> None:
         while True:
             try:
                 self._parser.feed_data(data)
@@ -160,8 +177,12 @@ class RequestParser:
             return
         request.keep_alive = self._parser.should_keep_alive()
         refusal = head_fault(request, bytes(self._target), version, secure=self._secure) or self._admit(request)
-        if refusal is None and int(headers.get(b"content-length", b"0")[-20:]) > self._max_body:
-            refusal = _LONG_BODY  # llhttp has seen that it fits in 64 bits, however many zeros it begins with
+        if refusal is None:
+            length = int(headers.get(b"content-length", b"0")[-20:])  # llhttp has seen that it fits in 64 bits
+            if length > self._max_body:
+                refusal = _LONG_BODY
+            elif b"transfer-encoding" not in headers and self._target.startswith(b"/"):  # "http://..." is no TLS's
+                request.length = length
         waits = b"expect" in headers and not request.old and headers[b"expect"].lower() == b"100-continue"
         if refusal is not None and (refusal.close or waits):
             self._stop(refusal)

@@ -7,25 +7,31 @@ import errno
 import logging
 import math
 import os
+import select
+import socket
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import trio
 
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
 from bridge.throttle import Throttle
-from bridge.transport.direct_stream import direct
-from bridge.transport.http_connection import HttpConnection, HttpHandler, HttpLimits, Stream
-from bridge.transport.http_hangup import HangupWatch
-from bridge.transport.http_stream import Listener, bound_address, listening_socket
-from bridge.transport.ration import Ration
+from bridge.transport.batch import PIECE, Batch, Member
+from bridge.transport.http_connection import HttpConnection, HttpLimits
+from bridge.transport.http_ends import HttpHandler
+from bridge.transport.http_listener import Listener, bound_address, close_listener
+from bridge.transport.http_wire import PlainWire, TlsWire
 
 log = logging.getLogger("bridge.mi")
 
-# accept(2) fails with these while descriptors or memory are short; the client stays in the backlog.
-_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_SHORTAGE_PAUSE = 0.1
+# accept(2) fails with these for what happened to the client, or to the network on its way.
+_CLIENT_GONE = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT}
+_CLIENT_GONE |= {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.EOPNOTSUPP}
+_SHORTAGE_PAUSE = 0.1  # seconds, while descriptors or memory are short; clients stay in the backlog
+_AT_ONCE = 16  # connections that a listener accepts in one turn
 _PATROL = 1.0  # seconds between two looks at the deadlines, at most
 
 
@@ -33,19 +39,24 @@ class HttpServer:
     """Serves ``listeners`` once. ``addresses`` are what they are bound to, as ``HOST:PORT``."""
 
     def __init__(
-        self, listeners: Sequence[Listener], service: HttpHandler, limits: HttpLimits, pending: Budget | None = None
+        self,
+        listeners: Sequence[Listener],
+        handler: HttpHandler,
+        limits: HttpLimits,
+        batch: Batch,
+        pending: Budget | None = None,
     ) -> None:
         self.addresses = [bound_address(listener) for listener in listeners]
-        self._listeners = listeners
-        self._service = service
+        self._handler = handler
         self._limits = limits
+        self._batch = batch
         self._pending = pending if pending is not None else Budget(4 * limits.max_connections * limits.max_body)
         self._pending.relief = self._relieve
         self._connections: set[HttpConnection] = set()
         self._clients: Counter[str] = Counter()  # connections by client
-        self._hangups = HangupWatch()
-        self._ration = Ration()
-        self._accepting = trio.CancelScope()
+        self._accepters = [_Accepter(listener, batch, self._accepted, self._cannot_accept) for listener in listeners]
+        self._stopping = False
+        self._over = trio.Event()
         self._shortage = Throttle()
 
     @property
@@ -56,54 +67,67 @@ class HttpServer:
     async def serve(self, task_status: trio.TaskStatus["HttpServer"] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, or until ``stop()`` and the requests in flight are answered. Closes the listeners.
 
-        Reports itself by ``started``. No error of a client leaves here; an OSError of ``accept`` that is neither a
-        client's nor a shortage does.
+        Reports itself by ``started``. No error of a client leaves here.
         """
         try:
-            async with trio.open_nursery() as watchers:
-                watchers.start_soon(self._hangups.run)
-                watchers.start_soon(self._patrol)
-                async with trio.open_nursery() as connections:
-                    task_status.started(self)
-                    with self._accepting:
-                        async with trio.open_nursery() as doors:
-                            for listener in self._listeners:
-                                doors.start_soon(self._accept, listener, connections)
-                watchers.cancel_scope.cancel()
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._patrol)
+                for accepter in self._accepters:
+                    accepter.open()
+                task_status.started(self)
+                await self._over.wait()
+                self._nursery.cancel_scope.cancel()
         finally:
-            self._hangups.close()
+            for accepter in self._accepters:
+                accepter.close()
+            for connection in list(self._connections):
+                connection.end()
 
     def stop(self) -> None:
         """Accept nobody any more, drop who asks nothing, and let ``serve`` return when the others are answered."""
-        self._accepting.cancel()
-        for connection in self._connections:
+        for accepter in self._accepters:
+            accepter.close()
+        self._stopping = True
+        for connection in list(self._connections):
             connection.finish()
+        if not self._connections:
+            self._over.set()
 
-    async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
-        sock = listening_socket(listener)
-        async with listener:
-            while True:
-                await trio.lowlevel.wait_readable(sock)  # without descriptors, accept(2) fails even if nobody knocks
-                try:
-                    accepted = await listener.accept()
-                except OSError as error:
-                    if error.errno not in _SHORTAGE:
-                        raise
-                    self._note_shortage(os.strerror(error.errno))
-                    self._make_room()
-                    await trio.sleep(_SHORTAGE_PAUSE)
-                    continue
-                below = accepted.transport_stream if isinstance(accepted, trio.SSLStream) else accepted
-                try:
-                    peer = below.socket.getpeername()[0]
-                except OSError:  # reset before we looked
-                    below.socket.close()
-                    continue
-                if self._has_room(client_of(peer)):
-                    stream = accepted if isinstance(accepted, trio.SSLStream) else direct(accepted)
-                    self._open(stream, peer, connections)
-                else:
-                    await trio.aclose_forcefully(accepted)
+    def _accepted(self, sock: socket.socket, peer: str, listener: Listener) -> None:
+        client = client_of(peer)
+        if not self._has_room(client):
+            sock.close()
+            return
+        connect = partial(
+            HttpConnection,
+            peer=peer,
+            handler=self._handler,
+            limits=self._limits,
+            held=Holding(self._pending, client),
+            secure=listener.tls is not None,
+        )
+        wire: PlainWire | TlsWire
+        if listener.tls is None:
+            wire = PlainWire(sock, self._batch, connect, self._closed)
+        else:
+            wire = TlsWire(sock, listener.tls, self._batch, connect, self._closed)
+            self._nursery.start_soon(wire.run)
+        self._connections.add(wire.connection)
+        self._clients[client] += 1
+
+    def _closed(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        client = connection.held.owner
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+        if self._stopping and not self._connections:
+            self._over.set()
+
+    def _cannot_accept(self, accepter: "_Accepter", why: str) -> None:
+        self._note_shortage(why)
+        self._make_room()
+        self._nursery.start_soon(accepter.reopen)
 
     def _has_room(self, client: str) -> bool:
         if self._clients[client] >= self._limits.max_of_client and not self._make_room(client):
@@ -114,32 +138,14 @@ class HttpServer:
             return False
         return True
 
-    def _open(self, stream: Stream, peer: str, nursery: trio.Nursery) -> None:
-        held = Holding(self._pending, client_of(peer))
-        connection = HttpConnection(stream, peer, self._service, self._limits, self._hangups, held, self._ration)
-        self._connections.add(connection)
-        self._clients[held.owner] += 1
-        nursery.start_soon(self._serve, connection, stream)
-
-    async def _serve(self, connection: HttpConnection, stream: Stream) -> None:
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
-            client = connection.held.owner
-            self._clients[client] -= 1
-            if not self._clients[client]:
-                del self._clients[client]
-            await trio.aclose_forcefully(stream)
-
     async def _patrol(self) -> None:
         limits = self._limits
         pause = min(_PATROL, min(limits.head, limits.body, limits.idle, limits.write, limits.linger) / 4)
         while True:
             await trio.sleep(pause)
             self._shortage.over()
-            now = trio.current_time()
-            for connection in self._connections:
+            now = time.monotonic()
+            for connection in list(self._connections):
                 if connection.deadline < now:
                     connection.end()
 
@@ -184,3 +190,68 @@ class HttpServer:
     def _note_shortage(self, what: str) -> None:
         if self._shortage.due("no room"):  # once a patrol: it may last
             log.warning("HTTP: no room for more than %d connections: %s", len(self._connections), what)
+
+
+class _Accepter(Member):
+    """A listener in the batch."""
+
+    __slots__ = ("_accepted", "_batch", "_cannot", "_listener")
+
+    def __init__(
+        self,
+        listener: Listener,
+        batch: Batch,
+        accepted: Callable[[socket.socket, str, Listener], None],
+        cannot: Callable[["_Accepter", str], None],
+    ) -> None:
+        """``cannot`` is told why nobody can be accepted now, and has it ``reopen``."""
+        super().__init__()
+        self._listener = listener
+        self._batch = batch
+        self._accepted = accepted
+        self._cannot = cannot
+
+    def __repr__(self) -> str:
+        return f"the HTTP listener on {self._listener}"
+
+    def open(self) -> None:
+        """Accept from now on."""
+        self._batch.add(self, self._listener.sock.fileno())
+
+    async def reopen(self) -> None:
+        """Accept again after a pause, unless it was closed meanwhile."""
+        await trio.sleep(_SHORTAGE_PAUSE)
+        if self._listener.sock.fileno() != -1:
+            self.open()
+
+    def close(self) -> None:
+        """Accept nobody any more. Twice is the same as once."""
+        self._batch.remove(self)
+        close_listener(self._listener)
+
+    def serve(self, events: int) -> int:
+        """Accept who waits, so many at once."""
+        for number in range(_AT_ONCE):
+            try:
+                sock, address = self._listener.sock.accept()
+            except BlockingIOError:
+                return number * PIECE
+            except OSError as error:
+                if error.errno in _CLIENT_GONE:
+                    continue
+                if self._somebody_knocks():  # without descriptors, accept(2) fails even if nobody does
+                    self._batch.remove(self)
+                    self._cannot(self, os.strerror(error.errno or 0))
+                return number * PIECE
+            self._accepted(sock, address[0], self._listener)
+        self._batch.again(self)
+        return _AT_ONCE * PIECE
+
+    def _somebody_knocks(self) -> bool:
+        look = select.poll()
+        look.register(self._listener.sock, select.POLLIN)
+        return bool(look.poll(0))
+
+    def fail(self) -> None:
+        """A fault of ours, which was logged: it must not be the end of the listener."""
+        self._cannot(self, "a fault of this program")

@@ -13,13 +13,14 @@ import trio
 
 from bridge.errors import MalformedMessage
 from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import Dispatch, Refused, render_error
+from bridge.protocol.jsonrpc import Abandon, Dispatch, Refused, render_error
+from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import Answerable
+from bridge.transport.http_listener import Listener
 from bridge.transport.http_messages import JSON, HttpRequest, Reply, refuse
 from bridge.transport.http_server import HttpServer
-from bridge.transport.http_stream import Listener
-from bridge.transport.mi_ask import ask
 
 # What is shown at a path, now. It must not raise.
 Page: TypeAlias = Callable[[], Reply | Awaitable[Reply]]
@@ -31,7 +32,6 @@ _UNKNOWN_PATH = refuse(400, "Unable to parse URL!")
 _WRONG_METHOD = refuse(406, "Unsupported HTTP request!", close=True)
 _NO_GET = Reply(405, JSON, headers=b"Allow: POST\r\n", reason="MI is asked by POST")
 _NO_BODY = Reply(400, JSON, reason="There is no body")
-_ACCEPTED = Reply(202, JSON)
 # Where OpenSIPS closes the connection without a word.
 _WRONG_TYPE = refuse(415, "Content-Type has to be application/json")
 _CODED = refuse(415, "A body with a Content-Encoding is not understood", headers=b"Accept-Encoding: identity\r\n")
@@ -42,6 +42,7 @@ async def serve_mi_http(
     listeners: Sequence[Listener],
     dispatch: Dispatch,
     access: Access,
+    batch: Batch,
     *,
     root: str = "mi",
     limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
@@ -50,28 +51,39 @@ async def serve_mi_http(
     refused: Refused = lambda who, reason: None,
     task_status: trio.TaskStatus[HttpServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve MI at ``/<root>`` and ``pages`` at their paths. Reports an HttpServer by ``started``.
+    """Serve MI at ``/<root>`` and ``pages`` at their paths, in ``batch``. Reports an HttpServer by ``started``.
 
     ``pending`` is the budget of what waits to be read whole or taken, unset: as much as every client may send.
     Returns when cancelled, or after ``HttpServer.stop()`` when all requests in flight are answered. Closes the
     listeners.
     """
-    service = MiHttp(dispatch, access, root, pages or {}, refused)
-    await HttpServer(listeners, service, limits, pending).serve(task_status)
+    async with trio.open_nursery() as nursery:
+        handler = MiHttp(dispatch, access, root, pages or {}, refused, nursery)
+        await HttpServer(listeners, handler, limits, batch, pending).serve(task_status)
+        nursery.cancel_scope.cancel()
 
 
 class MiHttp:
-    """The routes: an ``http_connection.Service``."""
+    """The routes: an ``http_ends.HttpHandler``."""
 
     def __init__(
-        self, dispatch: Dispatch, access: Access, root: str, pages: Mapping[str, Page], refused: Refused
+        self,
+        dispatch: Dispatch,
+        access: Access,
+        root: str,
+        pages: Mapping[str, Page],
+        refused: Refused,
+        nursery: trio.Nursery,
     ) -> None:
+        """``nursery`` is for pages that take their time."""
+        self.known = access.notes()
         self._refused = refused
         self._dispatch = dispatch
         self._access = access
         self._root = b"/" + root.encode()
         self._below_root = self._root + b"/"
         self._pages = {path.encode(): page for path, page in pages.items()}
+        self._nursery = nursery
 
     def admit(self, request: HttpRequest) -> Reply | None:
         """Whether the body of this request should be read, and ``respond`` be called."""
@@ -97,21 +109,35 @@ class MiHttp:
         """Have it counted and logged."""
         self._refused(request.peer, f"HTTP {reply.status}: {reply.reason}")
 
-    async def respond(self, request: HttpRequest) -> Reply:
+    def respond(self, request: HttpRequest, body: bytes, asker: Answerable) -> Abandon | None:
         """The answer to an admitted request."""
         if request.method != b"POST":
-            shown = self._pages[request.path]()
-            return await shown if inspect.isawaitable(shown) else shown
-        if not request.body:
+            return self._show(self._pages[request.path], asker)
+        if not body:
             self.refused(request, _NO_BODY)
-            return _NO_BODY
+            asker.reply(_NO_BODY)
+            return None
         try:
-            answering = ask(self._dispatch, request.body, request.caller)
-            request.body = b""  # it is the other side's to keep, or not
-            answer = await answering
+            return self._dispatch(body, request.caller, asker.answer)
         except MalformedMessage as exc:
-            answer = render_error(exc, None)
-        return _ACCEPTED if answer is None else Reply(200, JSON, answer)
+            asker.answer(render_error(exc, None))
+            return None
+
+    def _show(self, page: Page, asker: Answerable) -> Abandon | None:
+        shown = page()
+        if not inspect.isawaitable(shown):
+            asker.reply(shown)
+            return None
+        scope = trio.CancelScope()
+        self._nursery.start_soon(_finish, shown, scope, asker)
+        return scope.cancel
+
+
+async def _finish(shown: Awaitable[Reply], scope: trio.CancelScope, asker: Answerable) -> None:
+    with scope:
+        reply = await shown
+        if not scope.cancel_called:  # while it took no turn in which that could stop it
+            asker.reply(reply)
 
 
 def _type_fault(request: HttpRequest) -> Reply | None:

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,24 @@ from bridge.errors import ConfigError
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller
 from bridge.protocol.jsonrpc import TakeAnswer
+from bridge.transport.batch import Batch
+from tests.support.batches import running_batch
 
 
 def echo(body: bytes, _caller: Caller, answer: TakeAnswer) -> None:
     answer(body)
 
 
-def listeners() -> Listeners:
-    return Listeners(echo, {}, Budget(2**26), lambda: None, lambda who, reason: None, lambda: None)
+def listeners(batch: Batch) -> Listeners:
+    return Listeners(echo, batch, {}, Budget(2**26), lambda: None, lambda who, reason: None, lambda: None)
+
+
+@pytest.fixture
+def batch() -> Iterator[Batch]:
+    """One that does not run."""
+    batch = Batch()
+    yield batch
+    batch.close()
 
 
 def config(folder: Path, **mi: object) -> Config:
@@ -45,34 +55,35 @@ def test_every_row_is_asked_for_by_a_key_of_its_name() -> None:
 
 async def test_all_are_served_and_end_when_stopped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bridge.mi")
-    made = listeners()
-    await made.bind(config(tmp_path, **everything(tmp_path)))
-    async with trio.open_nursery() as nursery:
-        await made.serve(nursery)
-        said = [message.removeprefix("listening on ") for message in caplog.messages]
-        assert [name.partition(":")[0] for name in said] == ["http", "http", "udp", "unix", f"fifo {tmp_path}/fifo"]
-        http = await trio.open_tcp_stream("127.0.0.1", int(said[0].split(":")[2].partition("/")[0]))
-        await http.aclose()
-        made.stop()
-    made.close()
-    made.close()
+    async with running_batch() as batch:
+        made = listeners(batch)
+        await made.bind(config(tmp_path, **everything(tmp_path)))
+        async with trio.open_nursery() as nursery:
+            await made.serve(nursery)
+            said = [message.removeprefix("listening on ") for message in caplog.messages]
+            assert [name.partition(":")[0] for name in said] == ["http", "http", "udp", "unix", f"fifo {tmp_path}/fifo"]
+            http = await trio.open_tcp_stream("127.0.0.1", int(said[0].split(":")[2].partition("/")[0]))
+            await http.aclose()
+            made.stop()
+        made.close()
+        made.close()
 
 
-async def test_what_cannot_be_bound_is_blamed_on_its_key(tmp_path: Path) -> None:
+async def test_what_cannot_be_bound_is_blamed_on_its_key(tmp_path: Path, batch: Batch) -> None:
     (tmp_path / "fifo").write_text("a file")
-    made = listeners()
+    made = listeners(batch)
     with pytest.raises(ConfigError, match=r"^\[mi\] fifo "):
         await made.bind(config(tmp_path, **everything(tmp_path)))
     made.close()
     assert not (tmp_path / "mi.sock").exists()
 
 
-async def test_a_listener_that_fails_leaves_no_other_open(tmp_path: Path) -> None:
+async def test_a_listener_that_fails_leaves_no_other_open(tmp_path: Path, batch: Batch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         busy = f"127.0.0.1:{taken.getsockname()[1]}"
         with socket.create_server(("127.0.0.1", 0)) as other:
             free = f"127.0.0.1:{other.getsockname()[1]}"
-        made = listeners()
+        made = listeners(batch)
         with pytest.raises(ConfigError, match=rf"^\[mi\] http {busy}: "):
             await made.bind(config(tmp_path, http=[free, busy]))
         made.close()

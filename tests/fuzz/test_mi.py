@@ -26,11 +26,11 @@ from bridge.daemon.parts import build
 from bridge.errors import MalformedMessage
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
-from bridge.transport.http_stream import bound_address, open_listeners
+from bridge.transport.http_listener import bound_address, open_listeners
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
-from bridge.transport.mi_http import serve_mi_http
 from tests.fuzz.targets import fuzz
+from tests.support.batches import serve_http
 from tests.support.callers import OPERATOR, ask
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.json_values import values
@@ -211,4 +211,4 @@ async def _besiege(transport: str, folder: Path) -> None:
 
 
 async def _serve_http(listener: Any, mi: Registry) -> None:
-    await serve_mi_http([listener], mi.dispatch, Access(), root="mi", limits=HttpLimits(), pages={})
+    await serve_http([listener], mi.dispatch, Access(), root="mi", limits=HttpLimits(), pages={})

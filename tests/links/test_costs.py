@@ -19,8 +19,8 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.transport.http_access import Access
-from bridge.transport.http_stream import bound_address, open_listeners
-from bridge.transport.mi_http import serve_mi_http
+from bridge.transport.http_listener import bound_address, open_listeners
+from tests.support.batches import serve_http
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed, running
 
@@ -86,7 +86,7 @@ async def test_a_command_through_http(janus: Janus) -> None:
 
         registry.add(*janus_commands(bed.registry, no_reload, 5.0, lambda _: UNKNOWN))
         listeners = await open_listeners("127.0.0.1:0")
-        await nursery.start(serve_mi_http, listeners, registry.dispatch, Access())
+        await nursery.start(serve_http, listeners, registry.dispatch, Access())
         port = int(bound_address(listeners[0]).rpartition(":")[2])
         handle = await bed.attach("janus.plugin.videoroom")
 

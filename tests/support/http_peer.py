@@ -13,9 +13,10 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Abandon, Dispatch, Refused, TakeAnswer
 from bridge.transport.http_access import Access
 from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_listener import open_listeners
 from bridge.transport.http_server import HttpServer
-from bridge.transport.http_stream import open_listeners
-from bridge.transport.mi_http import Page, serve_mi_http
+from bridge.transport.mi_http import Page
+from tests.support.batches import serve_http
 from tests.support.deadlines import HANG_SECONDS
 
 SECONDS = HANG_SECONDS  # for whatever should happen at once
@@ -219,7 +220,7 @@ async def serve(
 ) -> Served:
     """Serve MI on a free port until the nursery is cancelled."""
     start = partial(
-        serve_mi_http,
+        serve_http,
         await open_listeners(address, tls),
         dispatch,
         access or Access(),

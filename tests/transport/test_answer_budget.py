@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from bridge.protocol.budget import Budget
+from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.mi_datagram import open_unix, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from tests.support.deadlines import HANG_SECONDS
@@ -21,8 +22,8 @@ async def until(budget: Budget, used: int) -> None:
             await trio.sleep(0.001)
 
 
-async def large(_body: bytes, _caller: object) -> bytes:
-    return b"x" * ANSWER
+def large(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+    answer(b"x" * ANSWER)
 
 
 async def test_an_answer_that_a_fifo_does_not_take_is_counted(
@@ -53,10 +54,10 @@ async def test_an_answer_that_a_datagram_client_does_not_take_is_counted(nursery
     budget = Budget(2**20)
     path = str(tmp_path / "mi")
 
-    async def answer(body: bytes, _caller: object) -> bytes:
-        return b"x" * 50_000
+    def dispatch(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(b"x" * 50_000)
 
-    await nursery.start(serve_mi_datagram, open_unix(path, 0o600, None), answer, None, budget)
+    await nursery.start(serve_mi_datagram, open_unix(path, 0o600, None), dispatch, None, budget)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
         for _ in range(40):

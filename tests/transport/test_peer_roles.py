@@ -13,6 +13,7 @@ import trio
 
 from bridge.errors import ConfigError
 from bridge.protocol.caller import Caller, Role
+from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.peer_roles import Grant, PeerRoles
@@ -22,8 +23,8 @@ STRANGER, STRANGE_GROUP = 12345, 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may send in another user's name")
 
 
-async def whoami(_body: bytes, caller: Caller) -> bytes:
-    return f"{caller.role} {caller.name}".encode()
+def whoami(_body: bytes, caller: Caller, answer: TakeAnswer) -> None:
+    answer(f"{caller.role} {caller.name}".encode())
 
 
 @pytest.fixture
@@ -139,8 +140,9 @@ async def test_udp_and_fifo_have_a_role_each(nursery: trio.Nursery, tmp_path: Pa
     seen: list[Caller] = []
     asked = trio.Event()
 
-    async def note(_body: bytes, caller: Caller) -> None:
+    def note(_body: bytes, caller: Caller, answer: TakeAnswer) -> None:
         seen.append(caller)
+        answer(None)
         asked.set()
 
     await nursery.start(serve_mi_fifo, MiFifo(str(tmp_path / "fifo"), 0o600, str(tmp_path)), note, roles)

@@ -1,13 +1,13 @@
 """The sockets that HTTP is listened for on.
 
-Owns ``HOST:PORT`` of a listener. Must not know HTTP.
+Owns ``HOST:PORT`` of a listener, and what every connection has from it. Must not know HTTP.
 """
 
 import errno
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 import trio
 
@@ -15,13 +15,24 @@ from bridge.errors import ConfigError
 from bridge.protocol.host_port import bracketed, read_host_port
 from bridge.transport.port_holder import bind_fault
 
-Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
-
 # A host name may have addresses that this machine has not: "localhost" without IPv6.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+# Accepted sockets inherit both: an answer goes out at once, and one that is not taken waits here, where it is counted,
+# rather than in megabytes of the kernel's.
+_OPTIONS: Final = ((socket.TCP_NODELAY, 1), (socket.TCP_NOTSENT_LOWAT, 16_384))
 
 
-async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None) -> Sequence[Listener]:
+class Listener(NamedTuple):
+    """A listening TCP socket; ``tls`` where it is one of HTTPS. Callers wait in its backlog until it is served."""
+
+    sock: socket.socket
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return bound_address(self)
+
+
+async def open_listeners(address: str, tls: ssl.SSLContext | None = None) -> Sequence[Listener]:
     """Listen on ``HOST:PORT`` (IPv6 in brackets; port 0 takes a free one), on each address of a host name.
 
     Raises ConfigError with one line that names the address.
@@ -30,13 +41,14 @@ async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None
         host, port = read_host_port(address, least=0)
     except ValueError as error:
         raise ConfigError(f"{address}: {error}") from None
-    opened: list[trio.SocketListener] = []
+    opened: list[Listener] = []
     failed: OSError | None = None
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for numeric in dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found):
             try:
-                opened += await trio.open_tcp_listeners(port, host=numeric)
+                for listener in await trio.open_tcp_listeners(port, host=numeric):
+                    opened.append(listening(socket.socket(fileno=listener.socket.detach()), tls))
             except OSError as error:
                 if error.errno not in _NO_SUCH_ADDRESS:
                     raise
@@ -44,27 +56,26 @@ async def open_listeners(address: str, ssl_context: ssl.SSLContext | None = None
         if failed is not None and not opened:
             raise failed
     except (OSError, UnicodeError) as error:  # the latter for a host name that IDNA refuses
-        for listener in opened:
-            listener.socket.close()
+        for one in opened:
+            close_listener(one)
         raise ConfigError(f"{address}: {bind_fault(error, 'tcp', port)}") from None
-    if ssl_context is None:
-        return opened
-    return [trio.SSLListener(listener, ssl_context, https_compatible=True) for listener in opened]
+    return opened
+
+
+def listening(sock: socket.socket, tls: ssl.SSLContext | None = None) -> Listener:
+    """A listener of a socket that listens already."""
+    sock.setblocking(False)
+    for option, value in _OPTIONS:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    return Listener(sock, tls)
 
 
 def bound_address(listener: Listener) -> str:
     """``HOST:PORT`` as it is bound, with the port that it really got."""
-    host, port = listening_socket(listener).getsockname()[:2]
+    host, port = listener.sock.getsockname()[:2]
     return f"{bracketed(host)}:{port}"
 
 
 def close_listener(listener: Listener) -> None:
     """Close it, whether it is served or not; twice is the same as once."""
-    listening_socket(listener).close()
-
-
-def listening_socket(listener: Listener) -> trio.socket.SocketType:
-    """The socket under a listener."""
-    inner = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
-    assert isinstance(inner, trio.SocketListener)
-    return inner.socket
+    listener.sock.close()

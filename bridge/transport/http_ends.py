@@ -1,0 +1,62 @@
+"""The two ends of an HTTP connection: the wire below it, the handler above it, as the connection sees them.
+
+Owns these two interfaces. Must not know what implements them.
+"""
+
+from typing import Protocol
+
+from bridge.protocol.jsonrpc import Abandon
+from bridge.transport.http_messages import HttpRequest, KnownHeads, Reply
+
+
+class Wire(Protocol):
+    """A socket. None of these raises."""
+
+    unread: bool
+    """Whether bytes of the client are known to wait there."""
+
+    def send(self, data: bytes) -> int:
+        """Hand over what is taken at once: how many bytes that were, -1 where there is nobody any more. For the rest,
+        the wire writes ``unsent`` of its connection and says so by ``taken``.
+        """
+
+    def send_eof(self) -> bool:
+        """Say that nothing more will come; False where that cannot be said."""
+
+    def again(self) -> None:
+        """Come back soon, after others had their turn: to ``receive``, or to ``go_on``."""
+
+    def close(self) -> None:
+        """Close the socket."""
+
+    def fault(self) -> None:
+        """To be called in an ``except Exception``: log it, and end the connection."""
+
+
+class Answerable(Protocol):
+    """Whoever has asked. One of these is called, once."""
+
+    def answer(self, body: bytes | None) -> None:
+        """The answer is JSON; None: there is none, the request was accepted."""
+
+    def reply(self, reply: Reply) -> None:
+        """The answer is this."""
+
+
+class HttpHandler(Protocol):
+    """What is behind all connections of a server."""
+
+    @property
+    def known(self) -> KnownHeads:
+        """Heads that ``admit`` let in; emptied by whatever changes its mind."""
+
+    def admit(self, request: HttpRequest) -> Reply | None:
+        """Look at a head before the body is read: None to go on, or a refusal."""
+
+    def refused(self, request: HttpRequest, reply: Reply) -> None:
+        """A request gets this without ``respond``: its head or its framing, or ``admit`` said so."""
+
+    def respond(self, request: HttpRequest, body: bytes, asker: Answerable) -> Abandon | None:
+        """Answer a whole request. Either now, and return None; or later, and return what is to be called when the
+        client has gone: then ``asker`` is not called any more.
+        """
