@@ -49,7 +49,7 @@ PARTS = (
     ("Process", r"logs|daemon/|cli/run|core/supervise|transport/(batch|state_dir|reload_verdict|systemd|port_holder)"),
     ("Configuration and command line", r"config/|cli/|transport/mi_client|files|protocol/.*url"),
     ("Table and database", r"core/table|transport/(db|saved_table)"),
-    ("Events", r"(core|transport|protocol)/ev|core/commands_evi|protocol/subscriptions"),
+    ("Events", r"(core|transport|protocol)/ev|core/commands_evi|protocol/subscriptions|transport/epoch"),
     ("Gateways", r"core/(?!mi|metrics|figures)|transport/(janus|upgrade|tls|session_journal|drained)|protocol/"),
     ("MI", r"core/(mi|metrics|figures)|transport/"),
 )

@@ -60,6 +60,10 @@ def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).replace("'", '"')
+
+
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
@@ -74,7 +78,7 @@ def _explained(names: Iterable[str], meanings: Mapping[str, str]) -> list[tuple[
 
 def _settings() -> Iterator[Sequence[str]]:
     for row in SETTINGS:
-        default = row.computed or ("" if row.default is None else str(row.default).replace("'", '"'))
+        default = row.computed or ("" if row.default is None else _toml(row.default))
         yield f"{row.section}.{row.key}", row.unit, _code(default), "yes" if row.reloadable else "", row.help
 
 

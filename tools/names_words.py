@@ -100,7 +100,10 @@ GAUGES = {
 
 TIMESTAMP = ("core:timestamp", "non-incremental", "seconds since the start, as in OpenSIPS")
 
-JANUS_SEQ = "`mi:` sockets only: START-N, the same for every copy of one event, N from 1 for each gateway"
+JANUS_SEQ = (
+    "`mi:` sockets, and others where `events.numbered`: EPOCH-N, the same for every copy of one event; EPOCH is one "
+    "life of the bridge, N counts the events of the gateway from 1; of `events_lost`, EPOCH-N.lost: the last one lost"
+)
 
 STATUSES = {
     "connected": "commands are sent from now on",

@@ -197,6 +197,7 @@ _SERVER_NAME = "a host name or an IP address in quotes"
 _MODE_PATTERN = r"0?[0-7]{3}"
 _MODE = 'octal permissions in quotes like "0660"'
 
+BOOLEAN = ValueKind("true or false", "boolean", bool)
 INTEGER = ValueKind("an integer", "integer", int)
 NUMBER = ValueKind("a number", "number", _finite)
 TEXT = ValueKind("text in quotes", "string", _text, bare=True)

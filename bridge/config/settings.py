@@ -233,6 +233,9 @@ class EventsSettings:
     allow_unix: tuple[str, ...] = _row(
         kinds.PATHS, "unix sockets that event_subscribe by MI may name; * stands for any name in a folder", ["/tmp/*"]
     )
+    numbered: bool = _row(
+        kinds.BOOLEAN, "udp:, unix: and tcp: sockets get janus_seq as well, which mi: sockets get in any case", False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

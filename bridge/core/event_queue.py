@@ -18,12 +18,25 @@ from bridge.protocol.event_payload import Event
 
 
 class Gap(Counter[tuple[str, str, str]]):
-    """Lost events of gateways: (janus_id, janus_url, reason) -> how many. Others have nobody to be told."""
+    """Lost events of gateways: (janus_id, janus_url, reason) -> how many, and in ``last`` the newest one's ``seq``.
+    Others have nobody to be told.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[tuple[str, str, str], str | None] = {}
 
     def lose(self, event: Event, reason: str) -> None:
         """Count one."""
         if event.origin is not None:
-            self[event.origin, event.janus_url, reason] += 1
+            key = event.origin, event.janus_url, reason
+            self[key] += 1
+            self.last[key] = event.seq
+
+    def absorb(self, later: "Gap") -> None:
+        """What is lost behind it belongs to it, too."""
+        self.update(later)
+        self.last.update(later.last)
 
 
 class EventQueue:
@@ -119,9 +132,9 @@ class EventQueue:
         gap = Gap()
         self._drop_first(parcel, reason, gap, now)
         if self._line and isinstance(behind := self._line[0], Gap):
-            behind.update(gap)
-        else:
-            self._line.appendleft(gap)
+            gap.absorb(behind)
+            self._line.popleft()
+        self._line.appendleft(gap)
 
     def forget_notices(self) -> None:
         """Nobody listens to them any more; they alone would wait for ever."""
@@ -154,5 +167,5 @@ class EventQueue:
 
 
 def _merged(gap: Gap, other: Gap) -> Gap:
-    gap.update(other)
+    gap.absorb(other)
     return gap

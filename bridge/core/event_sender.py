@@ -20,7 +20,7 @@ from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel, Sender
-from bridge.protocol.event_payload import Event, TooLarge, encoding_of
+from bridge.protocol.event_payload import Encoding, Event, TooLarge, encoding_of
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.throttle import Throttle
 
@@ -59,14 +59,15 @@ class Delivery:
         stats: Stats,
         limits: QueueLimits,
         pool: Pool | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
-        """``pool`` is what its queue shares with others; unset, nothing."""
+        """``pool`` is what its queue shares with others; unset, nothing. ``encoding``: unset, that of the socket."""
         self.socket = socket
         self._name = str(socket)
         self._sender = sender
         self._announce = announce
         self._max_age = limits.max_age
-        self._encoding = encoding_of(socket)
+        self._encoding = encoding or encoding_of(socket)
         self._unbounded = self._encoding.form in ("stream", "reliable")
         self._drops = Drops(self._name, stats)
         self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops, pool or Pool(sys.maxsize))

@@ -24,7 +24,15 @@ from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.event_delivery import Sender
-from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, Event, Params, janus_event, janus_status
+from bridge.protocol.event_payload import (
+    E_JANUS_EVENT,
+    E_JANUS_STATUS,
+    Event,
+    Params,
+    encoding_of,
+    janus_event,
+    janus_status,
+)
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, Subscription, SubscriptionTable
 
@@ -48,7 +56,10 @@ class EventInterface:
         limits: QueueLimits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.time,
         pending_bytes: int = 256 * 2**20,
+        epoch: int = 1,
+        numbered: bool = False,
     ) -> None:
+        """``epoch`` is of this life alone; ``numbered``: every kind of socket gets its numbers, not ``mi:`` alone."""
         self._open_sender = open_sender
         self._stats = stats
         self._clock = clock
@@ -58,7 +69,8 @@ class EventInterface:
         self._table = SubscriptionTable()
         self._deliveries: dict[ReplySocket, Delivery] = {}
         self._nursery: trio.Nursery | None = None
-        self._start = int(clock())
+        self._epoch = epoch
+        self._numbered = numbered
         # Ids of raises are not to be guessed: whoever could, would answer for an OpenSIPS on an abstract unix socket.
         self._id_prefix = secrets.token_hex(8)
         self._number = 0
@@ -94,7 +106,8 @@ class EventInterface:
         subscriptions = self._active(name)
         if not subscriptions:
             return
-        event = self._event(name, params, origin)
+        seq = None if origin is None else f"{self._epoch}-{self._numbers[origin]}"
+        event = self._event(name, params, origin, seq)
         event.members = members
         now = trio.current_time()
         for subscription in subscriptions:
@@ -170,21 +183,22 @@ class EventInterface:
     def _active(self, name: str) -> Sequence[Subscription]:
         return self._table.active(name, self._now())
 
-    def _event(self, name: str, params: Params, origin: str | None) -> Event:
+    def _event(self, name: str, params: Params, origin: str | None, seq: str | None) -> Event:
         self._number += 1
-        seq = None if origin is None else f"{self._start}-{self._numbers[origin]}"
         return Event(name, params, f"{self._id_prefix}-{self._number}", self._number, origin, seq)
 
     def _announce(self, socket: ReplySocket, gap: Gap) -> list[Event]:
-        """The events_lost of a gap, for a socket that listens to them."""
+        """The events_lost of a gap, for a socket that listens to them. They have no numbers of their own, which would
+        be gaps to all others: their ``seq`` says up to where events are lost.
+        """
         if not any(subscription.socket == socket for subscription in self._active(E_JANUS_STATUS)):
             return []
         events: list[Event] = []
-        for (janus_id, janus_url, reason), lost in gap.items():
+        for key, lost in gap.items():
+            janus_id, janus_url, reason = key
             self._stats.add("status_events")
-            self._numbers[janus_id] += 1
             params = janus_status(janus_id, janus_url, "events_lost", reason, f'{{"lost":{lost}}}')
-            events.append(self._event(E_JANUS_STATUS, params, janus_id))
+            events.append(self._event(E_JANUS_STATUS, params, janus_id, f"{gap.last[key]}.lost"))
         return events
 
     def _reconcile(self) -> None:
@@ -194,7 +208,10 @@ class EventInterface:
         for socket in wanted:
             if socket not in self._deliveries:
                 sender = self._open_sender(socket)
-                delivery = Delivery(socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed)
+                encoding = encoding_of(socket, numbered=self._numbered)
+                delivery = Delivery(
+                    socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed, encoding
+                )
                 self._deliveries[socket] = delivery
                 self._start_delivery(delivery)
         configured = self._table.configured()

@@ -42,6 +42,7 @@ from bridge.transport.batch import Batch
 from bridge.transport.cgroup import room
 from bridge.transport.db import JanusTable, Tls
 from bridge.transport.drained import DrainedGateways
+from bridge.transport.epoch import take_epoch
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
 from bridge.transport.event_unix import UnixPaths
@@ -70,9 +71,9 @@ class Parts:
 
 
 def build(config: Config, redaction: Redaction | None = None) -> Parts:
-    """All parts, not running yet. Reads nothing but what the state directory has of sessions and
-    of drained gateways. ``redaction`` learns the secrets of the
-    configuration and of the table, and takes them out of whatever is shown.
+    """All parts, not running yet. Reads nothing but what the state directory has of sessions, of drained gateways and
+    of the last epoch. ``redaction`` learns the secrets of the configuration and of the table, and takes them out of
+    whatever is shown.
     """
     hide = redaction = redaction or Redaction()
     redaction.know("configuration", secrets_of(config))
@@ -139,7 +140,14 @@ def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
     events = config.events
     limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
     pending = events.pending_bytes
-    evi = EventInterface(lambda socket: open_sender(socket, addresses), stats, limits, pending_bytes=pending)
+    evi = EventInterface(
+        lambda socket: open_sender(socket, addresses),
+        stats,
+        limits,
+        pending_bytes=pending,
+        epoch=take_epoch(config.state.dir / "epoch"),
+        numbered=events.numbered,
+    )
     doors = [parse_datagram_address(address) for address in config.mi.datagram]
     ports = [address.port for address in doors if isinstance(address, UdpAddress)]
     unix = UnixPaths(events.allow_unix, _own_sockets(config))

@@ -34,16 +34,17 @@ class TooLarge(ValueError):
 
 
 class Encoding(NamedTuple):
-    """How an event is put into bytes. Sockets with the same encoding share them."""
+    """How an event is put into bytes; ``numbered``: with its ``janus_seq``. Sockets with the same one share them."""
 
     form: Literal["datagram", "stream", "reliable", "mi"]
     method: str = ""
+    numbered: bool = False
 
 
-def encoding_of(socket: ReplySocket) -> Encoding:
-    """The encoding that a socket wants."""
+def encoding_of(socket: ReplySocket, *, numbered: bool = False) -> Encoding:
+    """The encoding that a socket wants. One for an MI is numbered in any case: its events may come twice."""
     envelope = KINDS[socket.kind].envelope
-    return Encoding("reliable" if socket.reliable else envelope, socket.method)
+    return Encoding("reliable" if socket.reliable else envelope, socket.method, numbered or envelope == "mi")
 
 
 def janus_event(janus_id: str, janus_url: str, body: str) -> Params:
@@ -66,7 +67,7 @@ def status_fits(janus_id: str, janus_url: str, status: str, reason: str, detail:
     """Whether a status event fits every kind of socket as it is; its caller splits one that does not."""
     params = janus_status(janus_id, janus_url, status, reason, detail)
     longest = Event(E_JANUS_STATUS, params, "x" * 64, _MAX_RELIABLE_ID, janus_id, "x" * 64)
-    return len(_envelope(longest, Encoding("mi"), params)) <= MAX_DATAGRAM
+    return len(_envelope(longest, Encoding("mi", numbered=True), params)) <= MAX_DATAGRAM
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +76,8 @@ class Event:
 
     ``id`` is its JSON-RPC id towards an MI and ``number``, from 1, makes that of event_stream's reliable mode: an id
     never serves two events. ``origin`` is the janus_id of the gateway it comes from, None for what MI raised; ``seq``
-    is its ``janus_seq``, which goes to an MI only. ``members``: what its body is the text of, where that is known.
+    is its ``janus_seq``, which goes where the encoding is numbered. ``members``: what its body is the text of, where
+    that is known.
     """
 
     name: str
@@ -86,7 +88,9 @@ class Event:
     seq: str | None = None
     members: codec.JsonObject | None = None
     _encoded: dict[Encoding, bytes] = field(default_factory=dict)
-    _streamed: bytes | None = None  # params, the same for all streams: each method makes an encoding of its own
+    _streamed: tuple[bool, bytes] | None = (
+        None  # params as streams have them, numbered or not: the same for each method
+    )
     _url: str | None = None
 
     @property
@@ -126,9 +130,11 @@ class Event:
 
 def _encode(event: Event, encoding: Encoding) -> bytes:
     if encoding.form in ("stream", "reliable"):
-        if event._streamed is None:
-            event._streamed = _tail(event.params)
-        return _head(event, encoding) + event._streamed
+        streamed = event._streamed
+        if streamed is None or streamed[0] is not encoding.numbered:
+            streamed = encoding.numbered, _tail(_parameters(event, encoding, event.params))
+            event._streamed = streamed
+        return _head(event, encoding) + streamed[1]
     body = next((value for name, value in event.params if name == BODY), None)
     # A body that cannot fit is not encoded first to find that out: Janus may send megabytes.
     if not isinstance(body, str) or len(body) <= MAX_DATAGRAM:
@@ -149,12 +155,17 @@ def _encode(event: Event, encoding: Encoding) -> bytes:
     )
 
 
+def _parameters(event: Event, encoding: Encoding, params: Params) -> Params:
+    if event.seq is None or not encoding.numbered:
+        return params
+    return [*params, ("janus_seq", event.seq)]
+
+
 def _envelope(event: Event, encoding: Encoding, params: Params) -> bytes:
+    params = _parameters(event, encoding, params)
     if encoding.form == "mi":
         # Every value a string: OpenSIPS clips wide integers here, and anything else is read from freed memory.
         texts = [(name, str(value)) for name, value in params]
-        if event.seq is not None:
-            texts.append(("janus_seq", event.seq))
         raised = f"{_render(event.name)},{_render(_object(texts))}"
         text = f'{{"jsonrpc":"2.0","id":{_render(event.id)},"method":"raise_event","params":[{raised}]}}'
         return text.encode("utf-8", "replace")

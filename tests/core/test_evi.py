@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.reply_socket import ReplySocket
-from tests.support.evi_bed import START, URL, EviBed, running
+from tests.support.evi_bed import EPOCH, URL, EviBed, running
 
 A, B = (ReplySocket.parse(f"udp:h:{port}") for port in (1, 2))
 MI = ReplySocket.parse("mi:udp:h:4")
@@ -95,15 +95,52 @@ async def test_janus_seq_counts_both_events_of_a_gateway_for_mi_alone(
     bed.janus(4, janus_id="g2")
     await bed.settled()
     assert [item["janus_seq"] for item in bed[MI].params()] == [
-        f"{START}-2",
-        f"{START}-3",
-        f"{START}-4",
-        f"{START}-1",
+        f"{EPOCH}-2",
+        f"{EPOCH}-3",
+        f"{EPOCH}-4",
+        f"{EPOCH}-1",
     ]
     assert all("janus_seq" not in item for item in bed[A].params())
     ids = [json.loads(payload)["id"] for payload in bed[MI].payloads]
     assert len(set(ids)) == 4
     assert all(isinstance(id, str) for id in ids)
+
+
+async def test_numbered_every_kind_of_socket_gets_janus_seq(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    bed = await running(nursery, numbered=True)
+    sockets = [ReplySocket.parse(text) for text in ("udp:h:1", "unix:/s", "tcp:h:2", "tcp:h:3/m", "mi:udp:h:4")]
+    bed.evi.configure([(E_JANUS_EVENT, socket) for socket in sockets])
+    bed.janus(1)
+    bed.evi.raise_event(E_JANUS_EVENT, [("janus_body", "{}")])  # of no gateway: no number
+    await bed.settled()
+    for socket in sockets:
+        last = list(bed[socket].params()[0].items())[-1]
+        assert last == ("janus_seq", f"{EPOCH}-1")
+        assert bed[socket].params()[1:] == ([] if socket.is_mi else [{"janus_body": "{}"}])
+
+
+async def test_what_one_socket_lost_leaves_no_gap_in_the_numbers_of_another(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bed = await running(nursery, queue_events=2, numbered=True)
+    both = [(event, socket) for event in (E_JANUS_EVENT, E_JANUS_STATUS) for socket in (A, MI)]
+    bed.evi.configure(both)
+    bed[MI].up = False
+    for number in (1, 2, 3, 4):
+        bed.janus(number)
+        await trio.testing.wait_all_tasks_blocked()
+    bed[MI].up = True
+    await bed.settled()
+    bed.janus(5)
+    await bed.settled()
+    assert [item["janus_seq"] for item in bed[A].params()] == [f"{EPOCH}-{n}" for n in (1, 2, 3, 4, 5)]
+    told = [(item["janus_seq"], item.get("detail")) for item in bed[MI].params()]
+    assert told == [
+        (f"{EPOCH}-1", None),
+        (f"{EPOCH}-2", None),
+        (f"{EPOCH}-4.lost", '{"lost":2}'),
+        (f"{EPOCH}-5", None),
+    ]
 
 
 async def test_two_starts_share_no_id(autojump_clock: MockClock) -> None:

@@ -236,7 +236,7 @@ async def test_many_handles_are_split_so_that_each_event_fits_every_socket(plugi
     for _, status, reason, detail in bed.raised:
         params = janus_status(gateway.janus_id, gateway.janus_url, status, reason, detail)
         event = Event(E_JANUS_STATUS, params, "x" * 32, 1, gateway.janus_id, "1700000000-1")
-        for encoding in (Encoding("datagram"), Encoding("mi")):
+        for encoding in (Encoding("datagram"), Encoding("mi", numbered=True)):
             event.encoded(encoding)  # raises TooLarge
     if plugin is None:
         assert len(bed.raised) <= count // 300 + 1

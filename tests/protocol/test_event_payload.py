@@ -26,7 +26,12 @@ from bridge.protocol.reply_socket import ReplySocket
 from bridge.resources import schema
 from tests.support.work import counting
 
-DATAGRAM, STREAM, RELIABLE, MI = Encoding("datagram"), Encoding("stream"), Encoding("reliable"), Encoding("mi")
+DATAGRAM, STREAM, RELIABLE, MI = (
+    Encoding("datagram"),
+    Encoding("stream"),
+    Encoding("reliable"),
+    Encoding("mi", "", True),
+)
 URL = "janusws://h:8188/janus"
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)

@@ -12,6 +12,7 @@ from bridge.protocol.event_delivery import NotSent, Parcel
 from bridge.protocol.reply_socket import ReplySocket
 
 START = 1_800_000_000
+EPOCH = 7
 URL = "janusws://h:8188/janus"
 
 
@@ -48,10 +49,12 @@ class MemorySender:
 class EviBed:
     """An EventInterface whose sockets are in memory and whose wall clock is the loop's."""
 
-    def __init__(self, pending_bytes: int = 2**28, **limits: Any) -> None:
+    def __init__(self, pending_bytes: int = 2**28, *, numbered: bool = False, **limits: Any) -> None:
         self.senders: dict[ReplySocket, list[MemorySender]] = {}
         self.stats = Stats()
-        self.evi = EventInterface(self.open, self.stats, QueueLimits(**limits), self.now, pending_bytes)
+        self.evi = EventInterface(
+            self.open, self.stats, QueueLimits(**limits), self.now, pending_bytes, EPOCH, numbered
+        )
 
     def now(self) -> float:
         try:

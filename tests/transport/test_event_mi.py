@@ -25,7 +25,7 @@ SHORT, LONG = 0.02, 5.0  # patience, seconds
 
 def parcel(number: int = 1, body: str = '{"janus":"hangup"}') -> Parcel:
     event = Event(E_JANUS_EVENT, janus_event("g1", "janusws://h", body), f"p-{number}", number, "g1", f"1-{number}")
-    return Parcel(event, event.encoded(Encoding("mi")), float("inf"))
+    return Parcel(event, event.encoded(Encoding("mi", numbered=True)), float("inf"))
 
 
 def has_ipv6() -> bool:

@@ -1,0 +1,66 @@
+"""The number of this life of the bridge, from which those of its events are made: ``janus_seq`` is "EPOCH-N".
+
+Owns the file ``epoch`` in the state directory and the one decision that counts: an epoch is never used twice, so that a
+number never names two events, whatever of them reached a disk. Must not know events. Authority: contract 7.3.
+
+The file holds the epoch of the last start; this one's is one more, and is on the disk before it is used. Where there is
+no file (the first start, a directory that does not last) or none that can be read, the epoch is the clock's, in unix
+milliseconds: beyond whatever came before, because nothing starts a thousand times a second.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge.files import read_file
+from bridge.protocol.numbers import read_decimal
+from bridge.transport.private_file import replace_file
+
+log = logging.getLogger("bridge.state")
+
+_FILE_MAX = 64  # bytes
+LARGEST = 2**53 - 1  # what every reader of JSON holds exactly
+
+
+def take_epoch(path: Path, clock: Callable[[], float] = time.time) -> int:
+    """The epoch of this start, kept. ``clock`` gives unix seconds. Nothing fails: what is wrong is logged.
+
+    Where it cannot be kept the clock decides as well: one more than the last would be used again by the next start.
+    """
+    last = _read(path)
+    now = max(int(clock() * 1000), 1)
+    epoch = now if last is None else last + 1
+    try:
+        _write(path, epoch)
+    except OSError as exc:
+        epoch = max(now, epoch)
+        log.error("%s cannot be written: %s; the epoch of this start is the clock's, %d", path, exc.strerror, epoch)
+    return epoch
+
+
+def _read(path: Path) -> int | None:
+    try:
+        epoch = read_decimal(read_file(path, _FILE_MAX).decode("ascii").strip(), LARGEST - 1, 1)
+        if epoch is not None:
+            return epoch
+        fault = "the file is damaged"
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        fault = exc.strerror or str(exc)
+    except ValueError:
+        fault = "the file is damaged"
+    log.warning("%s: %s; events are numbered from the clock on", path, fault)
+    return None
+
+
+def _write(path: Path, epoch: int) -> None:
+    """On the disk once this returns, its name as well. Raises OSError."""
+    replace_file(path, b"%d\n" % epoch)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

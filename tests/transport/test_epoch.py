@@ -1,0 +1,66 @@
+"""Epochs: one more at each start, never one twice."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bridge.transport.epoch import LARGEST, take_epoch
+from bridge.transport.private_file import replace_file
+
+NOW = 1_800_000_000.5  # unix seconds
+
+
+def test_the_first_is_the_clock_s_and_each_start_adds_one(tmp_path: Path) -> None:
+    file = tmp_path / "epoch"
+    assert [take_epoch(file, lambda: NOW) for _ in range(3)] == [1_800_000_000_500 + n for n in range(3)]
+    assert file.read_bytes() == b"1800000000502\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_on_the_disk_with_its_name_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    take_epoch(tmp_path / "epoch")
+    assert [Path(name).parent for name in synced] == [tmp_path, tmp_path.parent]  # the new file, then its folder
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"-1", b"0", b"1.5", b"\xff", b"1\x00", b"9" * 64, str(LARGEST).encode()]
+)
+def test_a_damaged_file_is_told_and_its_epochs_are_left_behind(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "epoch"
+    file.write_bytes(content)
+    assert take_epoch(file, lambda: NOW) == 1_800_000_000_500
+    assert caplog.messages == [f"{file}: the file is damaged; events are numbered from the clock on"]
+    assert take_epoch(file, lambda: NOW) == 1_800_000_000_501
+
+
+def test_a_lost_file_is_beyond_all_that_were_used(tmp_path: Path) -> None:
+    file = tmp_path / "epoch"
+    used = [take_epoch(file, lambda: NOW) for _ in range(900)]
+    file.unlink()
+    assert take_epoch(file, lambda: NOW + 1) > max(used)
+
+
+def test_what_cannot_be_kept_is_not_used_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One more than the last would be, by the next start."""
+    file = tmp_path / "gone" / "epoch"
+    assert take_epoch(file, lambda: NOW) == 1_800_000_000_500
+    assert "cannot be written: No such file or directory; the epoch of this start is the clock's" in caplog.messages[0]
+    file.parent.mkdir()
+    replace_file(file, b"7\n")
+    assert take_epoch(file, lambda: NOW) == 8
+
+
+def test_a_folder_in_its_place_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "epoch"
+    file.mkdir()
+    assert take_epoch(file, lambda: NOW) == 1_800_000_000_500
+    assert [message.split(": ")[1].split(";")[0] for message in caplog.messages] == ["Is a directory"] * 2
