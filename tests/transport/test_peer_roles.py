@@ -144,6 +144,7 @@ async def test_udp_and_fifo_have_a_role_each(nursery: trio.Nursery, tmp_path: Pa
         seen.append(caller)
         answer(None)
         asked.set()
+        answer(None)
 
     await nursery.start(serve_mi_fifo, MiFifo(str(tmp_path / "fifo"), 0o600, str(tmp_path)), note, roles)
     (tmp_path / "fifo").write_bytes(b"::{}")
