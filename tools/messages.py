@@ -36,8 +36,8 @@ SPEAKERS = {
     "InvalidCommand", "JoinFailed", "JoinRefused", "JoinUnable", "LinkDown", "NoSuchTable", "NotSent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
     "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
-    "Incident", "_note_shortage", "_refuse", "_say", "_trouble", "lose", "on_stalled", "refuse", "refused", "reset",
-    "session_over",
+    "Incident", "_note_shortage", "_refuse", "_say", "_trouble", "happened", "lose", "refuse", "refused", "reset",
+    "_stalled", "session_over",
 }  # fmt: skip
 # Functions and tables that make such a text.
 MAKERS = {

@@ -150,7 +150,7 @@ async def describe(link: JanusLink) -> codec.JsonObject:
         "since": datetime.fromtimestamp(link.since, UTC).isoformat(timespec="seconds"),
         "sessions": await _sessions(link),
         "in_flight": link.requests.in_flight,
-        "connection": link.failover.serving,
+        "connection": link.roster.serving,
         "rtt_ms": None if link.rtt is None else round(link.rtt * 1000, 3),
         "reconnects": link.reconnects,
         "last_error": link.last_error,

@@ -5,12 +5,15 @@ Must not know sockets; ``connect`` is passed in.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.life import Target
+from bridge.protocol.life import Cause, Input
+from bridge.protocol.roster import ConnectionRecord
 
 if TYPE_CHECKING:
     from bridge.protocol.codec import JsonObject
@@ -84,73 +87,60 @@ class Owner(Protocol):
 
     def on_opened(self, connection: "JanusConnection") -> None: ...
 
-    def on_frames(self, connection: "JanusConnection") -> None: ...
+    def happened(self, connection: "JanusConnection", what: Input, reason: str = "") -> None: ...
 
-    def on_stalled(self, connection: "JanusConnection", reason: str) -> None: ...
-
-    def on_out_of_step(self, connection: "JanusConnection", reason: str) -> None: ...
-
-    def on_ended(self, connection: "JanusConnection", reason: str) -> None: ...
+    def events_lost(self, reason: str) -> None: ...
 
 
 class JanusConnection:
-    """A WebSocket with its number. ``usable``: it may be written to. ``served``: Janus answered a command on it."""
+    """A WebSocket with its record. It is its WebSocket's Reports."""
 
-    def __init__(self, number: int, target: Target, reader: Reader, owner: Owner) -> None:
-        self.number = number
-        self.gateway = target.gateway  # what it was opened for; the row may have changed since
-        self.credentials = target.credentials
-        self.usable = True
-        self.served = False
-        self.watched = False  # a heart beats for it
+    def __init__(self, record: ConnectionRecord, reader: Reader, owner: Owner) -> None:
+        self.record = record
+        self.number = record.number
+        self.watched = False  # its keepalive runs
         self.info: JsonObject | None = None  # what Janus said of itself, once it answered
         self.misplaced: list[int] = []  # sessions that are to be destroyed on it: the row points elsewhere
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()
         self.end_reason: str | None = None
-        self._reader = reader
+        self.on_text = partial(reader.text, self)  # bound once: there may be fifty thousand a second
+        self.on_long_text = partial(reader.long_text, self)
+        self.on_refused = reader.refused
         self._owner = owner
         self._ws: WebSocket | None = None
         self._keepalive_at: tuple[int, float] = (0, 0.0)
 
-    async def run(self, connect: Connect) -> None:
-        """Open and run to its end. Raises ConnectFailed where it could not be opened."""
-
-        def opened(ws: WebSocket) -> None:
-            self._ws = ws
-            self._owner.on_opened(self)
-
-        reason: str | None = None
+    async def run(self, connect: Connect) -> str:
+        """Open and run to its end; returns why it ended. Raises ConnectFailed where it could not be opened."""
         try:
-            reason = await connect(self.gateway, self, opened)
+            self.end_reason = await connect(self.record.target.gateway, self, self._on_open)
+            return self.end_reason
         finally:
-            self.usable = False
-            if self._ws is not None:
-                self.end_reason = reason or "the bridge closed it"
-                self.ended.set()
-                self._owner.on_ended(self, self.end_reason)
+            self.ended.set()
 
     # Reports
 
-    def on_text(self, text: str) -> None:
-        self._reader.text(self, text)
-
-    async def on_long_text(self, text: str) -> None:
-        await self._reader.long_text(self, text)
+    def _on_open(self, ws: WebSocket) -> None:
+        self._ws = ws
+        self._owner.on_opened(self)
 
     def on_frames(self) -> None:
-        self._owner.on_frames(self)
-
-    def on_refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        self._reader.refused(reason, head, too_large=too_large)
+        """Of consequence where it was silent, once."""
+        record = self.record
+        if record.cause is Cause.SILENCE and not (record.heard or record.stalled):
+            self._owner.happened(self, Input.SPOKE)
 
     def on_stalled(self) -> None:
-        self.usable = False
-        self._owner.on_stalled(self, "a write to Janus could not complete in janus_send_timeout")
+        self._stalled("a write to Janus could not complete in janus_send_timeout")
 
     def on_out_of_step(self, reason: str) -> None:
-        self.usable = False
-        self._owner.on_out_of_step(self, reason)
+        self._owner.events_lost(reason)
+        self._stalled(reason)
+
+    def _stalled(self, reason: str) -> None:
+        self.record.stalled = True
+        self._owner.happened(self, Input.STALLED, reason)
 
     # Sending
 
@@ -179,9 +169,19 @@ class JanusConnection:
 
     def keepalive_answered(self, number: int) -> None:
         """Janus answered the keepalive with that number."""
-        self.served = True
+        self.record.served = True
         if number == self._keepalive_at[0]:
             self.rtt = trio.current_time() - self._keepalive_at[1]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be written to."""
+        return not (self.record.stalled or self.ended.is_set())
+
+    @property
+    def credentials(self) -> Credentials:
+        """The secrets that go with each request."""
+        return self.record.target.credentials
 
     @property
     def opened(self) -> bool:

@@ -153,7 +153,7 @@ class InboundRouter:
             self._requests.settle(pending, message)
             pending.succeed(message)
             return
-        connection.served = True
+        connection.record.served = True
         self._restore(message, pending.caller)
         if pending.command.strange:
             self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
@@ -260,10 +260,8 @@ class InboundRouter:
 
     def _gone(self, session_id: int | None, connection: JanusConnection) -> None:
         """The session is over, if the connection may know: it carries it, or was asked to; or the carrier is gone."""
-        session, number = self._book.find(session_id), connection.number
-        if session is not None and (
-            session.carrier == number or number in session.asked_on or not self._book.is_open(session.carrier)
-        ):
+        session = self._book.find(session_id)
+        if session is not None and self._book.may_end(session, connection.number):
             self._session_over(session)
 
     def _restore(self, message: JsonObject, caller: str | None) -> None:

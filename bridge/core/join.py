@@ -6,6 +6,7 @@ another connection ends it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 import trio
 
@@ -15,6 +16,7 @@ from bridge.core.requests import Requests
 from bridge.errors import BridgeError
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.janus import MAX_PLUGIN, ClaimAnswer, Failure, Incoming, Success, classify, judge_claim, member_id
+from bridge.protocol.life import Input
 from bridge.protocol.roster import PATIENCE
 from bridge.protocol.session import JanusSession, SessionState
 from bridge.protocol.session_book import SessionBook
@@ -35,16 +37,28 @@ TIMEOUTS = ("session-timeout", "reclaim-session-timeout")  # seconds, in Janus's
 MAX_PLUGINS = 256  # that a signed token names
 
 
-class JoinFailed(Exception):
+class JoinStopped(Exception):
+    """Not every session was brought onto the connection. ``what`` that means for it."""
+
+    what: ClassVar[Input]
+
+
+class JoinFailed(JoinStopped):
     """Nothing more is to be had from this connection."""
 
+    what = Input.FAILED
 
-class JoinUnable(Exception):
+
+class JoinUnable(JoinStopped):
     """This server never hands over a session, and an older connection serves: it goes on serving."""
 
+    what = Input.UNABLE
 
-class JoinRefused(Exception):
+
+class JoinRefused(JoinStopped):
     """Janus answered, but will not give or hand over a session (403, 472 ...). To be asked again."""
+
+    what = Input.REFUSED
 
 
 class Joining:
@@ -69,11 +83,18 @@ class Joining:
         self._over = over
         self._serves_beside = serves_beside
 
-    async def greet(self) -> None:
-        """Hear the first answer: Janus's time-outs, and the plugins that a signed token may name.
+    async def run(self) -> None:
+        """Bring the sessions onto it. Raises a JoinStopped; what was claimed stays claimed then."""
+        if self._connection.info is None:
+            await self._greet()
+        # Again and again: a caller's create may make another one meanwhile.
+        while unsettled := self._book.unsettled(self._number):
+            await self._claim(unsettled)
+        if not (self._book.managed.carried_by(self._number) or self._book.promote(self._number)):
+            await self._create()
 
-        Nothing has moved if that fails. Raises JoinFailed.
-        """
+    async def _greet(self) -> None:
+        """Hear the first answer: Janus's time-outs, and the plugins that a signed token may name."""
         connection = self._connection
         request = self._ask({"janus": "info"})
         info: JsonObject = {}
@@ -87,49 +108,30 @@ class Joining:
         if isinstance(plugins, dict):
             connection.credentials.grant(sorted(name[:MAX_PLUGIN] for name in plugins))
         connection.info = info
+        connection.record.greeted(max(connection.times, default=0))
 
-    async def claim(self) -> None:
-        """Claim until every session that has an id lives here, or on an open connection with another Janus.
+    async def _create(self) -> None:
+        message = await self._answer(self._ask({"janus": "create"}), trio.current_time())
+        answer = classify(message)
+        data = message.get("data")
+        session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
+        if session_id is None:
+            raise JoinRefused(_text("create", answer))
+        self._book.managed_created(session_id, self._number)
 
-        Raises JoinRefused or JoinFailed; sessions that were claimed stay claimed then. Raises JoinUnable where the
-        connection that serves should go on serving.
-        """
-        book = self._book
-        try:
-            while unsettled := book.unsettled(self._number):  # again: a caller's create may make another one meanwhile
-                claims = []
-                for session in unsettled:
-                    book.claiming(session, self._number, trio.current_time())
-                    claims.append((session, self._ask({"janus": "claim", "session_id": session.session_id})))
-                await self._hear_claims(claims)
-        finally:
-            book.unclaimed()
-
-    async def create(self) -> None:
-        """Create the managed session, if none lives here. Raises JoinRefused or JoinFailed."""
-        book = self._book
-        if book.managed.carried_by(self._number) or book.promote(self._number):
-            return
-        book.creating()
-        try:
-            message = await self._answer(self._ask({"janus": "create"}), trio.current_time())
-            answer = classify(message)
-            data = message.get("data")
-            session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
-            if session_id is None:
-                raise JoinRefused(_text("create", answer))
-            book.managed_created(session_id, self._number)
-        finally:
-            book.not_created()
-
-    async def _hear_claims(self, claims: list[tuple[JanusSession, AwaitedAnswer]]) -> None:
+    async def _claim(self, unsettled: Iterable[JanusSession]) -> None:
+        """Claim these. Raises JoinUnable where the connection that serves should go on serving."""
         book, number, asked_at = self._book, self._number, trio.current_time()
+        claims = []
+        for session in unsettled:
+            book.claiming(session, number, asked_at)
+            claims.append((session, self._ask({"janus": "claim", "session_id": session.session_id})))
         refusal: str | None = None
         unable: str | None = None
         for session, request in claims:
             answer = await self._claim_answer(session, request, asked_at)
-            if session.state is not SessionState.CLAIMING:
-                continue  # a `timeout` event was faster than the answer
+            if session.state is not SessionState.ADRIFT:
+                continue  # a `timeout` event, or a caller's claim, was faster than the answer
             verdict = judge_claim(answer)
             if verdict is ClaimAnswer.GRANTED:
                 book.claimed(session, number)

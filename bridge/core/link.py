@@ -23,6 +23,7 @@ from bridge.protocol.gateway import Gateway
 from bridge.protocol.history import BY_CALLER, Happening, History
 from bridge.protocol.life import Action, Deed, Target
 from bridge.protocol.log_level import NOTICE, to_python
+from bridge.protocol.roster import Roster
 from bridge.protocol.session import JanusSession, SavedSession, shorten
 from bridge.protocol.session_book import SessionBook
 
@@ -51,7 +52,8 @@ class JanusLink:
         settings = environment.settings
         backoff = Backoff(settings.reconnect_min, settings.reconnect_max, environment.uniform)
         target = Target(gateway, credentials)
-        self.failover = Failover(self.book, backoff, target, gateway.fault or "not connected yet")
+        self.roster = Roster(self.book, backoff, target, gateway.fault or "not connected yet")
+        self.failover = Failover(self.roster)
         self._performer = Performer(gateway.janus_id, environment, self.failover, self.book, self)
         self.connections = self._performer.connections
         self.requests = self._performer.requests
@@ -78,7 +80,7 @@ class JanusLink:
         self.since = environment.wall()
 
     def __repr__(self) -> str:
-        connections = ", ".join(f"{c.number} {c.state.name}" for c in self.failover.connections.values())
+        connections = ", ".join(f"{c.number} {c.state.name}" for c in self.roster.connections.values())
         return (
             f"<link {self.gateway.janus_id} {self.shown_state} sessions={len(self.book)} connections=[{connections}]>"
         )
@@ -88,18 +90,18 @@ class JanusLink:
     @property
     def shown_state(self) -> str:
         """What ``janus_list`` calls the state."""
-        return "disabled" if self.gateway.fault is not None else self.failover.visible
+        return "disabled" if self.gateway.fault is not None else self.roster.visible
 
     @property
     def serving(self) -> Gateway | None:
         """As the row was when the connection in service was opened, while the row has another URL by now."""
-        record = self.failover.connections.get(self.failover.serving or 0)
+        record = self.roster.connections.get(self.roster.serving or 0)
         return None if record is None or record.target.fits_url(self.gateway) else record.target.gateway
 
     @property
     def rtt(self) -> float | None:
         """Seconds that the last keepalive took, on the connection in service."""
-        connection = self.connections.get(self.failover.serving or 0)
+        connection = self.connections.get(self.roster.serving or 0)
         return None if connection is None else connection.rtt
 
     @property
@@ -132,7 +134,7 @@ class JanusLink:
         ``credentials``: None for those it has. The same secrets in another object stand for other TLS files.
         """
         self.gateway = self.status.gateway = gateway
-        target = Target(gateway, credentials or self.failover.wanted.credentials)
+        target = Target(gateway, credentials or self.roster.wanted.credentials)
         self._performer.perform(self.failover.want(target, trio.current_time()))
 
     async def run(self) -> None:
@@ -153,9 +155,11 @@ class JanusLink:
         match action.deed:
             case Deed.NOTE:
                 self._note(action.text)
-            case Deed.COUNT_FAILURE:
+            case Deed.FAILED:
+                self._note(action.text)
                 self._env.stats.add("connect_failures")
             case Deed.NOT_READY:
+                self._note(action.text)
                 self.status.disconnected(action.text)
                 self._happened(Happening("disconnected", reason=action.text))
             case Deed.READY:

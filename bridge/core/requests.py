@@ -20,8 +20,8 @@ from bridge.protocol import codec
 from bridge.protocol.budget import Holding
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
-from bridge.protocol.failover import Failover
 from bridge.protocol.janus import verb_of
+from bridge.protocol.roster import Roster
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import BridgeTransaction, TransactionTable, number_of
 
@@ -29,20 +29,20 @@ MAX_LATE = 1024  # requests without an outcome whose late answers are still unde
 
 
 class Requests:
-    """``connections``: those that are open, by number; ``failover`` says which of them a command goes out on."""
+    """``connections``: those that are open, by number; ``roster`` says which of them a command goes out on."""
 
     def __init__(
         self,
         janus_id: str,
         environment: LinkEnvironment,
         book: SessionBook,
-        failover: Failover,
+        roster: Roster,
         connections: Mapping[int, JanusConnection],
     ) -> None:
         self.counters = GatewayCounters(environment.stats, trio.current_time())
         self._janus_id = janus_id
         self._book = book
-        self._failover = failover
+        self._roster = roster
         self._connections = connections
         self._env = environment
         self._table: TransactionTable[PendingRequest] = TransactionTable(environment.start)
@@ -98,14 +98,14 @@ class Requests:
     def _admit(self, pending: PendingRequest) -> JanusConnection:
         """The connection that it would go out on now."""
         if not self._connections:
-            raise LinkDown(self._failover.down_because)
+            raise LinkDown(self._roster.down_because)
         if len(self._of_callers) >= self._env.settings.max_in_flight:
             raise TooManyInFlight(f"{len(self._of_callers)} commands are in flight, as many as max_in_flight allows")
         self._book.check(pending.command)
         try:
             pending.session_id = self._book.address(pending.command)
         except LinkDown as exc:
-            raise LinkDown(self._failover.down_because if self._failover.serving is None else exc.data) from None
+            raise LinkDown(self._roster.down_because if self._roster.serving is None else exc.data) from None
         connection = self._route(pending.session_id)
         if connection is None:
             raise self._down()
@@ -114,13 +114,13 @@ class Requests:
     def _route(self, session_id: int | None) -> JanusConnection | None:
         """The connection that a command for this session goes out on; None: none that can be written to."""
         session = self._book.find(session_id)
-        number = self._failover.route(None if session is None else session.carrier)
+        number = self._roster.route(None if session is None else session.carrier)
         return None if number is None else self._connections.get(number)
 
     def _down(self) -> LinkDown:
         """Why there is no route."""
         silent = "the connection that carries this session is silent"
-        return LinkDown(self._failover.down_because if self._failover.serving is None else silent)
+        return LinkDown(self._roster.down_because if self._roster.serving is None else silent)
 
     # What becomes of connections
 

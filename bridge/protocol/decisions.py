@@ -37,23 +37,22 @@ class Transition(NamedTuple):
     to: tuple[State, ...]
 
 
-def decide(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Take the decision of the table; a connection that has ended is forgotten."""
+def decide(roster: Roster, connection: ConnectionRecord, incident: Incident) -> bool:
+    """Take the decision of the table; whether there was one."""
     row = TABLE.get((connection.state, incident.what))
     if row is None:
-        return
+        return False
     row.decision(roster, connection, incident)
     if connection.state not in row.to:
         raise ValueError(f"{row.decision.__name__} may not lead to {connection.state.name}")
-    if connection.state is State.ENDED:
-        roster.connections.pop(connection.number, None)
+    return True
 
 
 def join(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Bring the sessions onto it."""
     if connection.state is State.OPENING:
         connection.since = incident.now
-        roster.book.opened(connection.number, connection.target.gateway)
+        roster.book.opened(connection.number, connection.target.gateway, adopted=connection.untested)
     connection.state = State.JOINING
     roster.do(Deed.JOIN, connection.number)
 
@@ -62,18 +61,17 @@ def take_over(roster: Roster, connection: ConnectionRecord, incident: Incident) 
     """Bring the sessions onto it: all that were saved count as living there. It serves once its Janus has answered."""
     connection.untested = True
     join(roster, connection, incident)
-    roster.book.take_over(connection.number)
 
 
 def wait(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Try again after a pause; what was left goes on."""
-    connection.state = State.ENDED
+    roster.end(connection)
     roster.failed(incident.now, incident.reason, refused=incident.refused)
 
 
 def drop(roster: Roster, connection: ConnectionRecord, _incident: Incident) -> None:
     """Stop opening it."""
-    connection.state = State.ENDED
+    roster.end(connection)
     roster.do(Deed.CANCEL, connection.number)
 
 
@@ -94,7 +92,7 @@ def ask_again(roster: Roster, connection: ConnectionRecord, incident: Incident) 
     roster.retry_at = incident.now + roster.backoff.failed(incident.now, refused=False)
     serves = roster.serves_beside(connection.number) and roster.book.managed.session_id is not None
     waits = any(not c.kept for c in roster.left())
-    if waits and (serves or not roster.book.has_all(connection.number)):
+    if waits and (serves or roster.book.unsettled(connection.number)):
         roster.do(Deed.NOTE, text=incident.reason)
         roster.part(connection, incident.now, incident.reason)
         _resume(roster, incident)
@@ -112,7 +110,6 @@ def keep_serving(roster: Roster, connection: ConnectionRecord, incident: Inciden
     """Let the predecessor serve on, for what is wanted now, and give the wish up."""
     serving = roster.connections[roster.serving or 0]
     serving.unwanted, serving.target = False, roster.wanted
-    roster.do(Deed.RETARGET, serving.number)
     roster.do(Deed.SETTLED, text=incident.reason)
     roster.part(connection, incident.now, incident.reason)
     _resume(roster, incident)
@@ -144,10 +141,11 @@ def starve(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
     roster.suspend(connection, incident.reason)
 
 
-def lose_attempt(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Stop joining it; a predecessor that is as good as before goes on."""
-    connection.state = State.ENDED
-    roster.do(Deed.CANCEL, connection.number)
+def lose(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
+    """Open another one, unless a predecessor is as good as before."""
+    if connection.state is State.JOINING:
+        roster.do(Deed.CANCEL, connection.number)
+    roster.end(connection)
     roster.suspend(connection, incident.reason)
     if connection.proven:
         roster.do(Deed.NOTE, text=incident.reason)
@@ -178,14 +176,6 @@ def renew(roster: Roster, connection: ConnectionRecord, incident: Incident) -> N
         join(roster, connection, incident)
     else:
         _pause(roster, connection, incident)
-
-
-def lose(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Open another one."""
-    connection.state = State.ENDED
-    roster.suspend(connection, incident.reason)
-    roster.do(Deed.NOTE, text=incident.reason)
-    roster.over(connection.since, incident.now, served=connection.served)
 
 
 def listen(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -243,14 +233,13 @@ def close_unless_used(roster: Roster, connection: ConnectionRecord, incident: In
 
 def forget(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Claim what lived there on the current one."""
-    connection.state = State.ENDED
+    roster.end(connection)
     roster.suspend(connection, incident.reason)
 
 
 def _pause(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     connection.state = State.REFUSED
     roster.down_because = incident.reason
-    roster.do(Deed.NOTE, text=incident.reason)
     roster.do(Deed.NOT_READY, text=incident.reason)
 
 
@@ -279,7 +268,7 @@ TABLE: dict[tuple[State, Input], Transition] = {
     (State.JOINING, Input.FAILED): Transition(abandon, (State.LEFT, State.ENDED)),
     (State.JOINING, Input.UNWANTED): Transition(break_off, (State.JOINING, State.LEFT, State.ENDED)),
     (State.JOINING, Input.STALLED): Transition(starve, (State.JOINING,)),
-    (State.JOINING, Input.ENDED): Transition(lose_attempt, (State.ENDED,)),
+    (State.JOINING, Input.ENDED): Transition(lose, (State.ENDED,)),
     (State.REFUSED, Input.DUE): Transition(join, (State.JOINING,)),
     (State.REFUSED, Input.SILENT): Transition(leave, (State.LEFT, State.ENDED)),
     (State.REFUSED, Input.STALLED): Transition(leave, (State.LEFT, State.ENDED)),

@@ -1,15 +1,15 @@
 """All connections of one gateway, by number, and the clock of the next attempt.
 
-Owns what is known of each, which one is in service, what is wanted (row, secrets, another one), and the list of what is
-to be done about it. Must not know what follows from what happens: ``decisions.py`` does. Which connection carries a
-session is the SessionBook's.
+Owns what is known of each, which one is in service, what is wanted (row, secrets, another one), what that makes the
+gateway to the outside, and the list of what is to be done. Must not know what follows from what happens:
+``decisions.py`` does. Which connection carries a session is the SessionBook's.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.protocol.backoff import Backoff
-from bridge.protocol.life import Action, Cause, Deed, State, Target
+from bridge.protocol.life import Action, Cause, Deed, State, Target, Visible
 from bridge.protocol.session_book import SessionBook
 
 TRUSTED_AFTER = 10.0  # seconds that something has to last so that its end is no failed attempt, without real service
@@ -21,7 +21,10 @@ CURRENT = (State.OPENING, State.JOINING, State.REFUSED, State.READY)
 
 @dataclass(slots=True, eq=False)
 class ConnectionRecord:
-    """What is known of one connection. Times are the caller's clock."""
+    """What is known of one connection. Times are the caller's clock.
+
+    Whoever holds the connection notes that it ``served``, ``stalled`` or was ``greeted``; all else is decided.
+    """
 
     number: int
     target: Target
@@ -43,6 +46,10 @@ class ConnectionRecord:
         """Whether commands may go out on it."""
         return not (self.stalled or self.untested) and self.cause is not Cause.SILENCE
 
+    def greeted(self, patience: float) -> None:
+        """Its Janus answered; it ends a session without a sign of life after so many seconds, if more than usual."""
+        self.patience, self.untested = max(PATIENCE, patience), False
+
 
 class Roster:
     """``serving``: the connection on which commands without a session go out, and new ones are made."""
@@ -62,6 +69,32 @@ class Roster:
     def current(self) -> ConnectionRecord | None:
         """The one that is ready, or on its way to be."""
         return next((c for c in reversed(self.connections.values()) if c.state in CURRENT), None)
+
+    @property
+    def visible(self) -> Visible:
+        """What ``janus_list`` calls the state of the gateway."""
+        if self.serving is not None and self.book.managed.session_id is not None:
+            return "ready"
+        current = self.current
+        waits = self.backoff.failures if current is None else current.state is State.REFUSED
+        return "backoff" if waits else "connecting"
+
+    @property
+    def wake_at(self) -> float | None:
+        """When something may be due."""
+        current = self.current
+        if current is None or current.state is State.REFUSED:
+            return self.retry_at
+        if current.state is State.READY:
+            return min((c.quiet_since + c.patience for c in self.silent() if c.kept), default=None)
+        return None
+
+    def route(self, carrier: int | None) -> int | None:
+        """The connection on which a command goes out whose session lives on ``carrier``; None: it cannot be sent."""
+        connection = self.connections.get(carrier or 0)
+        if connection is None:
+            return self.serving
+        return carrier if connection.serves else None
 
     def left(self) -> list[ConnectionRecord]:
         """Those that were left, the oldest first."""
@@ -101,7 +134,6 @@ class Roster:
         self.do(Deed.SUSPEND, connection.number, reason)
         if self.serving == connection.number:
             self.serving, self.down_because = None, reason
-            self.do(Deed.NOTE, text=reason)
             self.do(Deed.NOT_READY, text=reason)
 
     def ping(self, connection: ConnectionRecord) -> None:
@@ -109,10 +141,15 @@ class Roster:
         if not connection.stalled:
             self.do(Deed.PING, connection.number)
 
+    def end(self, connection: ConnectionRecord) -> None:
+        """It is gone, or never came to be."""
+        connection.state = State.ENDED
+        self.connections.pop(connection.number, None)
+        self.book.cut(connection.number)
+
     def close(self, connection: ConnectionRecord) -> None:
         """Give it up, with what lives there."""
-        connection.state = State.ENDED
-        self.book.cut(connection.number)
+        self.end(connection)
         self.do(Deed.CLOSE, connection.number)
 
     def leave(self, connection: ConnectionRecord, cause: Cause, now: float) -> None:
@@ -124,7 +161,6 @@ class Roster:
         silent = list(self.silent())
         if len(silent) > MOST:
             self.close(silent[0])
-            del self.connections[silent[0].number]
 
     def part(self, connection: ConnectionRecord, now: float, reason: str) -> None:
         """An attempt is over. Where a claim has no answer it may have sessions: it is left like one that has."""
@@ -143,8 +179,7 @@ class Roster:
 
     def failed(self, now: float, reason: str, *, refused: bool = False) -> None:
         """An attempt failed: the next one waits."""
-        self.do(Deed.NOTE, text=reason)
-        self.do(Deed.COUNT_FAILURE)
+        self.do(Deed.FAILED, text=reason)
         self.retry_at = now + self.backoff.failed(now, refused=refused)
         if self.serving is None:
             self.down_because = reason

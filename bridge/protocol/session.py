@@ -13,38 +13,25 @@ from bridge.protocol.gateway import Gateway
 
 class SessionState(Enum):
     WANTED = "has no id yet"
-    CREATING = "create was sent"
     LIVE = "a connection of ours carries it"
-    ADRIFT = "has an id, but nothing that carries it: to be claimed"
-    CLAIMING = "claim was sent"
-    ENDED = "Janus does not know it any more"
+    ADRIFT = "has an id, and is to be claimed: nothing carries it, or a claim is out"
+    ENDED = "Janus does not know it"
 
 
 class SessionStep(Enum):
-    ASK = "create or claim goes out"
-    GRANT = "Janus said success"
-    REFUSE = "Janus refused, or did not answer: nothing is known"
-    STAY = "another Janus does not know it; the connection that carries it is open"
-    CUT = "the connection that carried it ended"
-    KEEP = "a caller's own create or claim of it succeeded"
+    GRANT = "Janus said success to a create or claim, or only the connection that carries it knows it"
+    DOUBT = "the connection that carried it ended, or a claim goes out on another one"
     GONE = "458, timeout or destroy: it is over"
 
 
 SESSION_TABLE: dict[tuple[SessionState, SessionStep], SessionState] = {
-    (SessionState.WANTED, SessionStep.ASK): SessionState.CREATING,
-    (SessionState.CREATING, SessionStep.GRANT): SessionState.LIVE,
-    (SessionState.CREATING, SessionStep.REFUSE): SessionState.WANTED,
-    (SessionState.LIVE, SessionStep.ASK): SessionState.CLAIMING,
-    (SessionState.LIVE, SessionStep.CUT): SessionState.ADRIFT,
+    (SessionState.WANTED, SessionStep.GRANT): SessionState.LIVE,
+    (SessionState.LIVE, SessionStep.GRANT): SessionState.LIVE,
+    (SessionState.LIVE, SessionStep.DOUBT): SessionState.ADRIFT,
     (SessionState.LIVE, SessionStep.GONE): SessionState.ENDED,
-    (SessionState.ADRIFT, SessionStep.ASK): SessionState.CLAIMING,
-    (SessionState.ADRIFT, SessionStep.KEEP): SessionState.LIVE,
+    (SessionState.ADRIFT, SessionStep.DOUBT): SessionState.ADRIFT,
+    (SessionState.ADRIFT, SessionStep.GRANT): SessionState.LIVE,
     (SessionState.ADRIFT, SessionStep.GONE): SessionState.ENDED,
-    (SessionState.CLAIMING, SessionStep.GRANT): SessionState.LIVE,
-    (SessionState.CLAIMING, SessionStep.REFUSE): SessionState.ADRIFT,
-    (SessionState.CLAIMING, SessionStep.STAY): SessionState.LIVE,
-    (SessionState.CLAIMING, SessionStep.KEEP): SessionState.LIVE,
-    (SessionState.CLAIMING, SessionStep.GONE): SessionState.ENDED,
 }
 
 
@@ -64,10 +51,9 @@ class SavedSession(NamedTuple):
 class JanusSession:
     """One session. ``handles`` maps a handle_id to its plugin, None where only the id is known.
 
-    ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge.
-    ``unknown_to`` is the last one whose Janus did not know it; ``asked_on`` those on which a claim has no answer, so
-    that they may have it. ``adrift_since`` is when it was first asked for after its carrier had ended.
-    ``home`` is the gateway under which it is saved.
+    ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge;
+    ``unknown_to`` the last one whose Janus did not know it. ``adrift_since`` is when it was first asked for after its
+    carrier had ended. ``home`` is the gateway under which it is saved.
     """
 
     managed: bool
@@ -75,7 +61,6 @@ class JanusSession:
     state: SessionState = SessionState.WANTED
     carrier: int | None = None
     unknown_to: int | None = None
-    asked_on: set[int] = field(default_factory=set)
     adrift_since: float | None = None
     home: Gateway | None = None
     handles: dict[int, str | None] = field(default_factory=dict)

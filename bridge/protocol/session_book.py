@@ -7,7 +7,7 @@ connection is, or the clock. A managed session that lives on with another Janus,
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.errors import Draining, InvalidCommand, LinkDown
 from bridge.protocol.command import JanusCommand
@@ -15,10 +15,17 @@ from bridge.protocol.gateway import Gateway
 from bridge.protocol.handles import Handles, Save
 from bridge.protocol.history import BY_CALLER, Happening, Note
 from bridge.protocol.managed_ids import ManagedIds
-from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
+from bridge.protocol.session import JanusSession, SavedSession, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
 MAX_CLIENT_SESSIONS = 65_536  # a Janus gone mad could grant a new session in each message
+
+
+class _Place(NamedTuple):
+    """An open connection: where it leads, and what may live there: it was the last to have it, or a claim is out."""
+
+    gateway: Gateway
+    sessions: set[JanusSession]
 
 
 class SessionBook:
@@ -40,7 +47,7 @@ class SessionBook:
         self._managed_ids = managed_ids
         self._save = save
         self._gateway = gateway
-        self._open: dict[int, Gateway] = {}  # the connections that are open
+        self._open: dict[int, _Place] = {}  # the connections that are open
         self._former: dict[int, JanusSession] = {}
         self._client_sessions: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
@@ -48,7 +55,6 @@ class SessionBook:
         self.draining = False
         self._note = note
         self.managed = JanusSession(managed=True)
-        self._coming: JanusSession | None = None  # the managed session that a create was sent for
         for record in saved:
             self._restore(record)
 
@@ -140,25 +146,26 @@ class SessionBook:
 
     # Which connection has them
 
-    def opened(self, number: int, gateway: Gateway) -> None:
-        """That connection is open, to this gateway."""
-        self._open[number] = gateway
-
-    def take_over(self, number: int) -> None:
-        """The last process had the connection with that number: what none of this one carried counts as living there,
-        until it is claimed or that connection ends.
+    def opened(self, number: int, gateway: Gateway, *, adopted: bool = False) -> None:
+        """That connection is open, to this gateway. ``adopted``: the last process had it, so that what no connection
+        has carried since counts as living there, until it is claimed or that connection ends.
         """
-        for session in self:
+        self._open[number] = _Place(gateway, set())
+        for session in self if adopted else ():
             if session.session_id is not None and session.carrier is None:
                 session.carrier = number
+                self._on(number).add(session)
 
     def cut(self, number: int) -> None:
         """The connection with that number ended, or was given up."""
-        self._open.pop(number, None)
-        for session in self:
-            session.asked_on.discard(number)
+        for session in self._on(number):
             if session.carried_by(number):
-                session.step(SessionStep.CUT)
+                session.step(SessionStep.DOUBT)
+        self._open.pop(number, None)
+
+    def _on(self, number: int) -> set[JanusSession]:
+        """What may live on that connection. Of one that is not open, nothing is kept."""
+        return self._open[number].sessions if number in self._open else set()
 
     def is_open(self, number: int | None) -> bool:
         """Whether the connection with this number is open."""
@@ -166,40 +173,27 @@ class SessionBook:
 
     def carries(self, number: int) -> bool:
         """Whether some session may live on that connection: it was the last to have it, or a claim has no answer."""
-        return any(s.session_id is not None and (s.carrier == number or number in s.asked_on) for s in self)
+        return bool(self._on(number))
+
+    def may_end(self, session: JanusSession, number: int) -> bool:
+        """Whether that connection's word that a session is over counts: it may live there, or its carrier is gone."""
+        return session in self._on(number) or not self.is_open(session.carrier)
 
     def unsettled(self, number: int) -> list[JanusSession]:
         """The sessions with an id that do not live on that connection, nor with another Janus as far as it knows."""
         return [s for s in self if s.session_id is not None and not (s.live and number in (s.carrier, s.unknown_to))]
 
-    def has_all(self, number: int) -> bool:
-        """Whether none is unsettled."""
-        return not self.unsettled(number)
-
     def misplaced(self, gateway: Gateway) -> list[JanusSession]:
         """The sessions that live behind another URL than this gateway's."""
-        others = {number for number, other in self._open.items() if other.janus_url != gateway.janus_url}
+        others = {number for number, place in self._open.items() if place.gateway.janus_url != gateway.janus_url}
         return [session for session in self if session.live and session.carrier in others]
-
-    def creating(self) -> None:
-        """A create for the managed session goes out: the first one, or one to take the place of the present one."""
-        self._coming = JanusSession(managed=True) if self.managed.session_id is not None else self.managed
-        self._coming.step(SessionStep.ASK)
-
-    def not_created(self) -> None:
-        """Janus refused the create, or did not answer."""
-        if self._coming is not None:
-            self._coming.step(SessionStep.REFUSE)
-            self._coming = None
 
     def managed_created(self, session_id: int, carrier: int) -> None:
         """Janus answered our create on the connection with that number. The present managed session lives on."""
-        created, self._coming = self._coming, None
-        assert created is not None, "creating() comes first"
+        created = JanusSession(True, session_id) if self.managed.session_id is not None else self.managed
         created.session_id = session_id
-        created.step(SessionStep.GRANT)
         self._managed_ids.add(session_id)
-        self._carry(created, carrier)
+        self.claimed(created, carrier)
         self._note(Happening("session_created", session_id, reason="managed"))
         self._follow(created)
 
@@ -218,38 +212,19 @@ class SessionBook:
             self._former[before.session_id] = before
 
     def claiming(self, session: JanusSession, number: int, now: float) -> None:
-        """A claim goes out on the connection with that number."""
+        """A claim goes out on the connection with that number: from now on, it may live there."""
         if session.adrift_since is None and not self.is_open(session.carrier):
             session.adrift_since = now
-        session.step(SessionStep.ASK)
-        session.asked_on.add(number)
+        session.step(SessionStep.DOUBT)
+        self._on(number).add(session)
 
     def claimed(self, session: JanusSession, number: int) -> None:
-        """Janus gave it to the connection with that number."""
+        """It lives on that connection: save it under that gateway, and its end where it lived."""
         session.step(SessionStep.GRANT)
-        self._carry(session, number)
-
-    def stays(self, session: JanusSession, number: int) -> None:
-        """The Janus of that connection does not know it; the one that carries it is open, and has it still."""
-        session.step(SessionStep.STAY)
-        session.asked_on.discard(number)
-        session.unknown_to = number
-
-    def not_claimed(self, session: JanusSession, number: int) -> None:
-        """The claim on that connection was refused for now."""
-        session.step(SessionStep.REFUSE)
-        session.asked_on.discard(number)
-
-    def unclaimed(self) -> None:
-        """No answer to a claim is waited for any more; it may have been granted."""
-        for session in (one for one in self if one.state is SessionState.CLAIMING):
-            session.step(SessionStep.REFUSE)
-
-    def _carry(self, session: JanusSession, number: int) -> None:
-        """It lives on that connection: save it there, and its end where it lived."""
         session.carrier, session.unknown_to, session.adrift_since = number, None, None
-        session.asked_on.clear()
-        home, gateway = session.home, self._open.get(number, self._gateway)
+        self._lives_nowhere(session)
+        self._on(number).add(session)
+        home, gateway = session.home, self._open[number].gateway if number in self._open else self._gateway
         if session.session_id is None or (home is not None and home.janus_url == gateway.janus_url):
             return
         record = SavedSession(session.session_id, session.managed)
@@ -258,6 +233,21 @@ class SessionBook:
         session.home = gateway
         known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
         self._save(gateway, record._replace(handles=known))
+
+    def stays(self, session: JanusSession, number: int) -> None:
+        """The Janus of that connection does not know it; the one that carries it is open, and has it still."""
+        session.step(SessionStep.GRANT)
+        session.unknown_to = number
+        self.not_claimed(session, number)
+
+    def not_claimed(self, session: JanusSession, number: int) -> None:
+        """The claim on that connection was refused."""
+        if session.carrier != number:
+            self._on(number).discard(session)
+
+    def _lives_nowhere(self, session: JanusSession) -> None:
+        for place in self._open.values():
+            place.sessions.discard(session)
 
     def adopt(self, session_id: int, carrier: int, *, claimed: bool = False, transaction: str | None = None) -> None:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
@@ -269,12 +259,9 @@ class SessionBook:
                 return
             self._ended.pop(session_id, None)
             session = self._client_sessions[session_id] = JanusSession.adrift(session_id, managed=False)
-            session.step(SessionStep.KEEP)
             what = "session_claimed" if claimed else "session_created"
             self._note(Happening(what, session_id, reason=BY_CALLER, transaction=transaction))
-        elif not session.live:
-            session.step(SessionStep.KEEP)
-        self._carry(session, carrier)
+        self.claimed(session, carrier)
 
     def ended(
         self, session: JanusSession, reason: str = BY_CALLER, *, lost: bool = False, transaction: str | None = None
@@ -285,6 +272,7 @@ class SessionBook:
         what = "session_lost" if lost else "session_ended"
         self._note(Happening(what, session.session_id, None, None, reason, transaction, session.handles.keys()))
         session.step(SessionStep.GONE)
+        self._lives_nowhere(session)
         self.handles.ended(session)
         self._save(session.home or self._gateway, SavedSession(session.session_id, session.managed, ended=True))
         if session is self.managed:

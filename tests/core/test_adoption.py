@@ -59,7 +59,7 @@ async def test_a_command_waits_for_nothing_but_the_first_answer(autojump_clock: 
         link = bed.registry.find("gw")
         await bed.until(lambda: 1 in link.connections and link.connections[1].opened)
         session = link.book.managed
-        assert (session.carrier, link.failover.route(1)) == (1, None)
+        assert (session.carrier, link.roster.route(1)) == (1, None)
         janus.mute.clear()
 
 

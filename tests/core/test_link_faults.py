@@ -156,7 +156,7 @@ class Trial:
         (socket,) = janus.open_sockets
         assert {janus.sessions[session_id] for session_id in mine} == {socket}
         assert all(session.live for session in link.book)
-        assert len(link.connections) == len(link.failover.connections) == 1
+        assert len(link.connections) == len(link.roster.connections) == 1
         assert link.requests.in_flight == 0
         self.check_outcomes()
 

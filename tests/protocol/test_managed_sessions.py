@@ -99,21 +99,20 @@ class TwoRows(RuleBasedStateMachine):
         book = self.books[row]
         for session in book:
             if session.session_id is not None and not session.live:
-                session.step(SessionStep.ASK)
+                session.step(SessionStep.DOUBT)
                 if session.session_id in self.janus.owners:
                     self.janus.owners[session.session_id] = row
                     session.step(SessionStep.GRANT)
                 else:
                     book.ended(session)
         if book.managed.state is SessionState.WANTED:
-            book.creating()
             book.managed_created(self.janus.create(row), 1)
 
     @rule(row=ROWS)
     def lose_the_connection(self, row: int) -> None:
         for session in self.books[row]:
             if session.live:
-                session.step(SessionStep.CUT)
+                session.step(SessionStep.DOUBT)
 
     @rule()
     def restart_the_bridge(self) -> None:

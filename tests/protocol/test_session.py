@@ -7,8 +7,7 @@ import pytest
 from bridge.protocol.session import SESSION_TABLE, JanusSession, SessionState, SessionStep, shorten
 
 OUTSIDE = [pair for pair in product(SessionState, SessionStep) if pair not in SESSION_TABLE]
-ASK, GRANT, REFUSE = SessionStep.ASK, SessionStep.GRANT, SessionStep.REFUSE
-CUT, KEEP, GONE = SessionStep.CUT, SessionStep.KEEP, SessionStep.GONE
+DOUBT, GRANT, GONE = SessionStep.DOUBT, SessionStep.GRANT, SessionStep.GONE
 
 
 @pytest.mark.parametrize(("state", "step"), OUTSIDE, ids=[f"{state.name}-{step.name}" for state, step in OUTSIDE])
@@ -34,7 +33,6 @@ def test_only_what_has_an_id_can_end() -> None:
     assert {before for before, step in SESSION_TABLE if step is GONE} == {
         SessionState.LIVE,
         SessionState.ADRIFT,
-        SessionState.CLAIMING,
     }
 
 
@@ -42,14 +40,11 @@ def test_only_what_has_an_id_can_end() -> None:
     ("steps", "state"),
     [
         ((), SessionState.WANTED),
-        ((ASK,), SessionState.CREATING),
-        ((ASK, REFUSE), SessionState.WANTED),
-        ((ASK, REFUSE, ASK, GRANT), SessionState.LIVE),
-        ((ASK, GRANT, CUT), SessionState.ADRIFT),
-        ((ASK, GRANT, CUT, ASK), SessionState.CLAIMING),
-        ((ASK, GRANT, CUT, ASK, GRANT), SessionState.LIVE),
-        ((ASK, GRANT, ASK), SessionState.CLAIMING),  # on a new connection, while the old one is still there
-        ((ASK, GRANT, CUT, ASK, GONE), SessionState.ENDED),  # 458: the only answer that means lost
+        ((GRANT,), SessionState.LIVE),
+        ((GRANT, DOUBT), SessionState.ADRIFT),
+        ((GRANT, DOUBT, DOUBT), SessionState.ADRIFT),  # its connection ended, and a claim goes out
+        ((GRANT, DOUBT, GRANT), SessionState.LIVE),
+        ((GRANT, DOUBT, GONE), SessionState.ENDED),  # 458: the only answer that means lost
     ],
 )
 def test_life_of_a_managed_session(steps: tuple[SessionStep, ...], state: SessionState) -> None:
@@ -60,24 +55,11 @@ def test_life_of_a_managed_session(steps: tuple[SessionStep, ...], state: Sessio
     assert session.live is (state is SessionState.LIVE)
 
 
-def test_refused_claim_leaves_the_session_to_be_claimed_again() -> None:
-    session = JanusSession.adrift(7, managed=True)
-    session.step(ASK)
-    session.step(REFUSE)
-    assert (session.state, session.session_id) == (SessionState.ADRIFT, 7)
-
-
-def test_claim_by_a_caller_brings_it_back() -> None:
-    for session in (JanusSession.adrift(7, managed=False), JanusSession(False, 7, SessionState.CLAIMING)):
-        session.step(KEEP)
-        assert session.live
-
-
 def test_session_is_carried_by_the_connection_that_has_it_alone() -> None:
     session = JanusSession.adrift(7, managed=False)
     session.carrier = 3
     assert not session.carried_by(3)
-    session.step(KEEP)
+    session.step(GRANT)
     assert session.carried_by(3)
     assert not session.carried_by(4)
 

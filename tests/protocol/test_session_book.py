@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import LinkDown
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.managed_ids import ManagedIds
-from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
+from bridge.protocol.session import JanusSession, SavedSession, SessionState
 from bridge.protocol.session_book import MAX_CLIENT_SESSIONS, REMEMBERED, SessionBook
 from tests.support.session_bed import CLIENT, GATEWAY, MANAGED, STRANGE, Bed
 
@@ -142,7 +142,6 @@ def test_former_managed_session_lives_on(bed: Bed) -> None:
     book.opened(1, GATEWAY)
     book.claiming(former, 2, 0.0)
     book.stays(former, 2)
-    book.creating()
     book.managed_created(STRANGE, 2)
     assert bed.sent_as(janus="attach", plugin="p") == STRANGE
     assert bed.sent_as(janus="message", handle_id=7) == MANAGED
@@ -157,7 +156,6 @@ def test_former_managed_session_lives_on(bed: Bed) -> None:
 
 
 def test_former_managed_session_that_ends_leaves_the_managed_one_alone(bed: Bed) -> None:
-    bed.book.creating()
     bed.book.managed_created(STRANGE, 2)
     bed.end(MANAGED)
     assert [one.session_id for one in bed.book] == [STRANGE]
@@ -225,8 +223,7 @@ def test_claim_by_a_caller_while_the_bridge_claims_it_too(bed: Bed) -> None:
     bed.book.adopt(CLIENT, 1)
     session = bed.book.find(CLIENT)
     assert isinstance(session, JanusSession)
-    session.step(SessionStep.CUT)
-    session.step(SessionStep.ASK)
+    bed.book.claiming(session, 3, 0.0)
     bed.book.adopt(CLIENT, 2)
     assert session.carried_by(2)
 

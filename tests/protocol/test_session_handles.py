@@ -118,7 +118,6 @@ def test_the_plugin_of_a_handle_is_looked_for_where_the_command_goes(bed: Bed) -
     book.opened(1, GATEWAY)
     book.claiming(former, 2, 0.0)
     book.stays(former, 2)
-    book.creating()
     book.managed_created(STRANGE, 2)
     book.adopt(CLIENT, 2)
     attached(bed, 2, "janus.plugin.videoroom", STRANGE)

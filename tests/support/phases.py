@@ -23,9 +23,9 @@ ALONE = {None: Phase.DOWN, State.OPENING: Phase.OPENING, State.JOINING: Phase.JO
 
 def phase(link: JanusLink) -> Phase:
     """Of this link, now."""
-    current = link.failover.current
+    current = link.roster.current
     state = None if current is None else current.state
     if state in (State.REFUSED, State.READY):
         return Phase[state.name]
-    left = any(c.state is State.LEFT and not c.kept for c in link.failover.connections.values())
+    left = any(c.state is State.LEFT and not c.kept for c in link.roster.connections.values())
     return (BESIDE if left else ALONE)[state]

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.credentials import Credentials
+from bridge.protocol.decisions import Incident
 from bridge.protocol.failover import Failover
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.life import Action, Deed, State, Target
+from bridge.protocol.life import Action, Deed, Input, State, Target
 from bridge.protocol.managed_ids import ManagedIds
+from bridge.protocol.roster import Roster
 from bridge.protocol.session import JanusSession, SavedSession
 from bridge.protocol.session_book import SessionBook
 
-QUIET = (Deed.NOTE, Deed.LOG, Deed.COUNT_FAILURE, Deed.NOT_READY, Deed.SETTLED)  # words, not deeds
+QUIET = (Deed.NOTE, Deed.LOG, Deed.FAILED, Deed.NOT_READY, Deed.SETTLED)  # words, not deeds
 
 
 class Play:
@@ -29,7 +31,8 @@ class Play:
         self.target = Target(Gateway(1, "gw", "ws://one", None), Credentials())
         self.book = SessionBook(ManagedIds(), lambda *_: None, self.target.gateway, saved)
         backoff = Backoff(0.5, 15.0, lambda _low, high: high)
-        self.failover = Failover(self.book, backoff, self.target, "not connected yet")
+        self.roster = Roster(self.book, backoff, self.target, "not connected yet")
+        self.failover = Failover(self.roster)
 
     def at(self, now: float) -> "Play":
         """It is so late."""
@@ -38,50 +41,55 @@ class Play:
 
     def does(self, actions: Sequence[Action]) -> list[str]:
         """What is done, as "deed number"; words are kept in ``said``."""
-        self.said += [action.text for action in actions if action.deed is Deed.NOTE]
+        self.said += [action.text for action in actions if action.deed in (Deed.NOTE, Deed.FAILED, Deed.NOT_READY)]
         self.settled += [action.text for action in actions if action.deed is Deed.SETTLED]
         return [f"{action.deed.name.lower()} {action.number}" for action in actions if action.deed not in QUIET]
 
     def states(self) -> dict[int, State]:
-        return {number: record.state for number, record in self.failover.connections.items()}
+        return {number: record.state for number, record in self.roster.connections.items()}
 
     # What happens
 
     def due(self) -> list[str]:
         return self.does(self.failover.due(self.now))
 
+    def happened(self, number: int, what: Input, reason: str = "", *, refused: bool = False) -> list[str]:
+        return self.does(self.failover.happened(number, Incident(what, self.now, reason, refused)))
+
     def opened(self, number: int) -> list[str]:
-        return self.does(self.failover.opened(number, self.now))
+        return self.happened(number, Input.OPENED)
 
     def adopted(self, number: int) -> list[str]:
-        return self.does(self.failover.adopted(number, self.now))
+        return self.happened(number, Input.ADOPTED)
 
     def refused_connect(self, number: int) -> list[str]:
-        return self.does(self.failover.failed(number, self.now, "connection refused", refused=True))
+        return self.happened(number, Input.FAILED, "connection refused", refused=True)
 
     def failed(self, number: int, reason: str = "no answer") -> list[str]:
-        return self.does(self.failover.failed(number, self.now, reason))
+        return self.happened(number, Input.FAILED, reason)
 
     def refused(self, number: int) -> list[str]:
-        return self.does(self.failover.refused(number, self.now, "403 Unauthorized"))
+        return self.happened(number, Input.REFUSED, "403 Unauthorized")
 
     def unable(self, number: int) -> list[str]:
-        return self.does(self.failover.unable(number, self.now, "457 Unhandled"))
+        return self.happened(number, Input.UNABLE, "457 Unhandled")
 
     def ended(self, number: int) -> list[str]:
-        return self.does(self.failover.ended(number, self.now, "reset"))
+        return self.happened(number, Input.ENDED, "reset")
 
     def silent(self, number: int) -> list[str]:
-        return self.does(self.failover.silent(number, self.now))
+        return self.happened(number, Input.SILENT, "Janus is silent")
 
     def stalled(self, number: int) -> list[str]:
-        return self.does(self.failover.stalled(number, self.now, "a write did not complete"))
+        if number in self.roster.connections:
+            self.roster.connections[number].stalled = True
+        return self.happened(number, Input.STALLED, "a write did not complete")
 
     def spoke(self, number: int) -> list[str]:
-        return self.does(self.failover.spoke(number, self.now))
+        return self.happened(number, Input.SPOKE)
 
     def retired(self, number: int) -> list[str]:
-        return self.does(self.failover.retired(number, self.now))
+        return self.happened(number, Input.RETIRED)
 
     def reconnect(self) -> list[str]:
         return self.does(self.failover.reconnect(self.now))
@@ -103,15 +111,13 @@ class Play:
                 self.book.stays(session, number)
             elif answers == "unknown":
                 self.book.ended(session)
-        self.book.unclaimed()
         return self
 
     def joined(self, number: int) -> list[str]:
         """The managed session is there, or is made."""
         if not (self.book.managed.carried_by(number) or self.book.promote(number)):
-            self.book.creating()
             self.book.managed_created(next(self.ids), number)
-        return self.does(self.failover.joined(number, self.now))
+        return self.happened(number, Input.JOINED)
 
     def caller_makes_a_session(self, number: int) -> JanusSession:
         session_id = next(self.ids)

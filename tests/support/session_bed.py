@@ -24,7 +24,6 @@ class Bed:
         self.managed_ids = ManagedIds()
         self.book = SessionBook(self.managed_ids, lambda _, session: self.saves.append(session), GATEWAY, saved)
         if live:
-            self.book.creating()
             self.book.managed_created(MANAGED, 1)
 
     def sent_as(self, **members: Any) -> int | None:
