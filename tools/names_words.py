@@ -20,6 +20,11 @@ ENVIRONMENT = {
     "STATE_DIRECTORY": "the state directory, from systemd; unless `state.dir` is set",
     "HOME": "where `~/.local/state/janus-bridge` is, without `STATE_DIRECTORY`",
     "NOTIFY_SOCKET": "where systemd hears that the bridge is ready, reloads and stops",
+    "FDSTORE": "how many sockets systemd keeps over a restart, from systemd 254 on",
+    "FDSTORE_MAX": "the same from the unit, for an older one",
+    "LISTEN_PID": "for which process those are that were kept",
+    "LISTEN_FDS": "how many they are",
+    "LISTEN_FDNAMES": "their names",
     "RUNTIME_DIRECTORY": "where `janus-bridge reload` finds what became of a reload, from systemd",
     "MAINPID": "the service that `janus-bridge reload` reloads, from systemd",
     "WATCHDOG_USEC": "how often systemd wants a sign of life",
@@ -109,7 +114,8 @@ STATUSES = {
     "connected": "commands are sent from now on",
     "disconnected": "they get 503 from now on",
     "session_lost": "Janus no longer knows this session, nor its handles",
-    "events_lost": "this subscriber did not get so many events, at this place; `reason` is one of those above",
+    "events_lost": "this subscriber did not get so many events, at this place; `reason` is one of those above, or "
+    "`restart`: Janus sent something while no process of the bridge read it",
 }
 
 PAGES = {

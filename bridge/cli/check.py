@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "check",
         help="validate configuration and table, and with --connect every Janus",
         description="Validates configuration, table version and every row; with --connect also every Janus: that it "
-        "answers and gives sessions, and whether these can be reclaimed after a failure or a restart of the bridge.",
+        "answers and gives sessions, and whether these can be reclaimed after a failure.",
         epilog=EPILOG,
     )
     add_config_arguments(parser)

@@ -149,13 +149,13 @@ def judge(info: JsonObject, ping_interval: float) -> Iterator[tuple[Level, str]]
     if not isinstance(reclaim, int) or reclaim <= 0:
         yield (
             "warning",
-            "reclaim-session-timeout is 0: a lost connection, and a restart of the bridge, ends every call on it "
-            "(reclaim_session_timeout in its janus.jcfg)",
+            "reclaim-session-timeout is 0: a lost connection ends every call on it, as does the death of the bridge's "
+            "machine, or a restart outside its unit (reclaim_session_timeout in its janus.jcfg)",
         )
         return
     # Janus counts from the session's last request, which is up to one keepalive interval ago.
     interval = min(ping_interval, reclaim / 3)
-    yield "ok", f"sessions survive a lost connection or a restart of the bridge of up to {reclaim - interval:.0f} s"
+    yield "ok", f"sessions survive a lost connection, or an outage of the bridge, of up to {reclaim - interval:.0f} s"
 
 
 def _reason(answer: JsonObject) -> str:

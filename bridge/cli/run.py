@@ -60,9 +60,9 @@ def _on_journal() -> bool:
 
 DESCRIPTION = """
 Runs the bridge in the foreground and logs to stderr. SIGTERM and SIGINT stop it: commands in flight get their answer or
-an error, and sessions are left for the next start to claim where that Janus can reclaim them. SIGHUP reloads table,
-secrets, TLS files, subscribers and log level; what else was changed is named in the log as needing a restart. Without a
-configuration file every default works.
+an error. Under systemd, which keeps the sockets for the next start, sessions live on; else where their Janus can
+reclaim them. SIGHUP reloads table, secrets, TLS files, subscribers and log level; what else was changed is named in the
+log as needing a restart. Without a configuration file every default works.
 """
 EPILOG = """
   janus-bridge run

@@ -35,7 +35,7 @@ class LinkEnvironment:
 
     ``raise_event(gateway, body, members)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event
     Interface; ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session
-    for the next bridge process.
+    for the next bridge process; ``ready(gateway)`` is told when all that the last one left of its sessions is settled.
     """
 
     start: str
@@ -48,6 +48,7 @@ class LinkEnvironment:
     save: Callable[[Gateway, SavedSession], None]
     uniform: Callable[[float, float], float]
     wall: Callable[[], float]
+    ready: Callable[[Gateway], None] = lambda gateway: None
     hide: Callable[[str], str] = unchanged  # a text of Janus or of the network, without secrets
     settings: LinkSettings = field(default_factory=LinkSettings)
     parsing: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))  # of long messages

@@ -181,6 +181,7 @@ class JanusLink:
         log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
         self.status.connected("ready", {"sessions": len(self.book)})
         self._happened(Happening("connected"))
+        self._env.ready(self.gateway)
 
     def _note(self, reason: str, *, retrying: bool = True) -> None:
         """Why something is not as it should be; said once until the gateway is ready again."""
@@ -232,13 +233,17 @@ class JanusLink:
 
     # The end
 
-    async def stop(self, error: BridgeError, *, destroy: bool) -> None:
-        """Before the task is cancelled: fail what is in flight, destroy the sessions if told to, close politely."""
+    def part(self, error: BridgeError) -> None:
+        """Before the task is cancelled: fail what is in flight. The connections stay open to Janus."""
         self.failover.stop(str(error))
         self.requests.close(error)
         self.status.disconnected(str(error))
         self.status.stop()
         self._performer.set_alarm()
+
+    async def stop(self, error: BridgeError, *, destroy: bool) -> None:
+        """As ``part``; destroy the sessions if told to, and close politely."""
+        self.part(error)
         connections = [c for c in self.connections.values() if c.opened]
         if destroy:
             await destroy_sessions([c for c in connections if c.usable], self.requests, self.book)

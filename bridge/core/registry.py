@@ -18,7 +18,7 @@ from bridge.core.supervise import supervise
 from bridge.errors import BridgeError, LinkDown, UnknownJanusId
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.session import SavedSession
+from bridge.protocol.session import JanusSession, SavedSession
 
 log = logging.getLogger("bridge.link")
 
@@ -141,22 +141,26 @@ class LinkRegistry:
 
     def _remove(self, janus_id: str, error: BridgeError) -> None:
         assert self._nursery is not None, "run() hosts the links"
-        self._warn_of_handles(self._links[janus_id], str(error))
+        _warn_of_handles(janus_id, self._links[janus_id].book, str(error))
         gc.unfreeze()  # so that what is left of the link can be collected
         self._nursery.start_soon(self._stop, self._links.pop(janus_id), error, True)
 
-    def _warn_of_handles(self, link: JanusLink, why: str) -> None:
-        sessions = [session for session in link.book if session.handles]
-        plugins = Counter(plugin or "unknown" for session in sessions for plugin in session.handles.values())
-        if plugins:
-            log.warning(
-                "%s: its row is gone (%s); %d handles in %d sessions end with it: %s",
-                link.gateway.janus_id,
-                why,
-                plugins.total(),
-                len(sessions),
-                ", ".join(f"{number} {plugin}" for plugin, number in plugins.most_common(MOST_PLUGINS)),
-            )
+    def left_behind(self, gateway: Gateway, saved: Iterable[SavedSession]) -> None:
+        """Since the last process the row of these sessions went, or got another URL: they have ended."""
+        sessions = [JanusSession.restored(record) for record in saved if not record.ended]
+        link = self._links.get(gateway.janus_id)
+        if link is None:
+            _warn_of_handles(gateway.janus_id, sessions, "removed")
+        for session in sessions:
+            if session.session_id is not None:
+                self._env.save(gateway, SavedSession(session.session_id, session.managed, ended=True))
+            if link is not None:
+                link.status.session_lost(session, "the row points to another Janus")
+                self._env.stats.add("sessions_lost")
+
+    def _part(self, link: JanusLink, error: BridgeError) -> None:
+        link.part(error)
+        self._scopes.pop(link).cancel()
 
     async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
         await supervise(lambda: link.stop(error, destroy=destroy), f"the end of gateway {link.gateway.janus_id}", log)
@@ -180,17 +184,36 @@ class LinkRegistry:
             if link is not None and link.gateway.fault is None:
                 link.retarget(link.gateway, self._credentials_of(janus_id))
 
-    async def stop(self) -> None:
-        """Let commands in flight be answered, then disconnect from every Janus.
+    async def stop(self, *, hand_over: bool) -> None:
+        """Let commands in flight be answered, then disconnect from every Janus; or ``hand_over`` the open connections,
+        and with them the sessions, to whoever keeps the sockets.
 
-        Sessions are left for the next process to claim where their Janus keeps them without a connection, else
+        Else sessions are left for the next process to claim where their Janus keeps them without a connection, or
         destroyed (contract 2).
         """
         self._stopping = True
         with trio.move_on_after(DRAIN):
             for link in self:
                 await link.requests.drained()
+        error = LinkDown("the bridge is stopping")
         async with trio.open_nursery() as nursery:
             for link in self:
-                nursery.start_soon(self._stop, link, LinkDown("the bridge is stopping"), not link.reclaims)
+                if hand_over:
+                    self._part(link, error)
+                else:
+                    nursery.start_soon(self._stop, link, error, not link.reclaims)
         self._links.clear()
+
+
+def _warn_of_handles(janus_id: str, sessions: Iterable[JanusSession], why: str) -> None:
+    sessions = [session for session in sessions if session.handles]
+    plugins = Counter(plugin or "unknown" for session in sessions for plugin in session.handles.values())
+    if plugins:
+        log.warning(
+            "%s: its row is gone (%s); %d handles in %d sessions end with it: %s",
+            janus_id,
+            why,
+            plugins.total(),
+            len(sessions),
+            ", ".join(f"{number} {plugin}" for plugin, number in plugins.most_common(MOST_PLUGINS)),
+        )

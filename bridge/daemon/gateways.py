@@ -6,6 +6,7 @@ Owns the way from ``[janus.gateways.ID]`` to credentials and WebSocket options. 
 import hashlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -16,6 +17,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import PluginTypes
+from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.tls import PEM_MAX, client_context
 from bridge.transport.websocket_options import WebSocketOptions
@@ -27,8 +29,10 @@ UNFINISHED = 16  # messages of max_message_size that may wait for their last fra
 class Gateways:
     """The configuration of all gateways, as of the last reload."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, store: FdStore | None = None) -> None:
+        """``store`` keeps the sockets; None: they end with the process."""
         self._config = config
+        self._store = store
         self.unfinished = Budget(UNFINISHED * config.janus.max_message_size)
         self._fingerprints: dict[str, object] = {}
         self._turnstile = trio.Lock()
@@ -90,7 +94,10 @@ class Gateways:
             headers=settings.headers,
             unfinished=self.unfinished,
         )
-        return await open_and_run(gateway.url, options, reports, opened)
+        keep = None
+        if self._store is not None:
+            keep = partial(self._store.keep, base_of(gateway.janus_id, gateway.janus_url))
+        return await open_and_run(gateway.url, options, reports, opened, keep)
 
 
 def _fingerprint(settings: GatewaySettings) -> object:

@@ -30,6 +30,7 @@ from bridge.core.stats import Stats
 from bridge.core.table import ReadRows, Table
 from bridge.core.timers import Timers
 from bridge.daemon.gateways import Gateways
+from bridge.daemon.held import HeldSockets
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget
 from bridge.protocol.db_url import MysqlUrl
@@ -46,8 +47,10 @@ from bridge.transport.epoch import take_epoch
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
 from bridge.transport.event_unix import UnixPaths
+from bridge.transport.fd_store import FdStore
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
+from bridge.transport.systemd import Notifier
 
 _SECRET = re.compile(r"[@?#]")
 
@@ -70,10 +73,10 @@ class Parts:
     metrics: MetricsCollector
 
 
-def build(config: Config, redaction: Redaction | None = None) -> Parts:
+def build(config: Config, redaction: Redaction | None = None, store: FdStore | None = None) -> Parts:
     """All parts, not running yet. Reads nothing but what the state directory has of sessions, of drained gateways and
     of the last epoch. ``redaction`` learns the secrets of the configuration and of the table, and takes them out of
-    whatever is shown.
+    whatever is shown. ``store`` keeps the sockets to Janus; None: they end with the process.
     """
     hide = redaction = redaction or Redaction()
     redaction.know("configuration", secrets_of(config))
@@ -81,7 +84,16 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
     journal = SessionJournal(config.state.dir / "sessions.jsonl")
     journal.load()
     evi, addresses = _events(config, stats)
-    gateways = Gateways(config)
+    store = store or FdStore(Notifier({}), {})
+    gateways = Gateways(config, store)
+
+    def raise_status(gateway: Gateway, status: str, reason: str, detail: str) -> None:
+        evi.gateway_status(gateway.janus_id, gateway.told_url, status, hide(reason), detail)
+
+    def left_behind(gateway: Gateway) -> None:
+        links.left_behind(gateway, journal.saved(gateway))
+
+    held = HeldSockets(store, raise_status, journal.gateways, left_behind)
     environment = LinkEnvironment(
         start=secrets.token_hex(6),
         connect=gateways.connect,
@@ -89,8 +101,9 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
         stats=stats,
         wanted=lambda: evi.wanted(E_JANUS_EVENT),
         raise_event=lambda gateway, *body: evi.gateway_event(gateway.janus_id, gateway.told_url, *body),
-        raise_status=lambda gateway, status, reason, detail: _status(evi, gateway, status, hide(reason), detail),
+        raise_status=raise_status,
         save=journal.save,
+        ready=held.ready,
         uniform=random.uniform,
         wall=time.time,
         hide=hide,
@@ -102,7 +115,12 @@ def build(config: Config, redaction: Redaction | None = None) -> Parts:
     saved_table = SavedTable(config.state.dir / "table.json", database.name)
     retry = Backoff(1.0, 30.0, random.uniform)
     rows = noted(database.rows, redaction)
-    table = Table(links, rows, saved_table.save, retry, time.time, config.janus.db_poll_interval, hide)
+
+    async def keep(rows: list[TableRow]) -> None:
+        held.table(link.gateway for link in links)
+        await saved_table.save(rows)
+
+    table = Table(links, rows, keep, retry, time.time, config.janus.db_poll_interval, hide)
     pending = Budget(config.mi.pending_bytes)
     mi = Registry(stats, pending, hide)
     process = Process(__version__, sys.argv, os.getcwd(), os.getpid(), time.time())
@@ -166,10 +184,6 @@ def _own_sockets(config: Config) -> Iterator[str]:
     url = config.janus.janus_db_url
     if isinstance(url, MysqlUrl) and url.unix_socket is not None:
         yield url.unix_socket
-
-
-def _status(evi: EventInterface, gateway: Gateway, status: str, reason: str, detail: str) -> None:
-    evi.gateway_status(gateway.janus_id, gateway.told_url, status, reason, detail)
 
 
 def link_settings(config: Config) -> LinkSettings:

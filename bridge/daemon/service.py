@@ -25,6 +25,7 @@ from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTable
 from bridge.protocol import log_level
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
+from bridge.transport.fd_store import FdStore
 from bridge.transport.reload_verdict import write_verdict
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
@@ -59,7 +60,8 @@ class Service:
         self._notifier = Notifier(os.environ)
         self._told = ""
         self._redaction = redaction
-        self._parts = build(config, redaction)
+        self._store = FdStore(self._notifier, os.environ)
+        self._parts = build(config, redaction, self._store)
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
         self._reload_asked = AutoResetEvent()
@@ -77,9 +79,11 @@ class Service:
             await self._listeners.bind(self._config)
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 await self._live(signals)
+            await self._notifier.heard()
         finally:
             self._listeners.close()
             self._parts.batch.close()
+            self._notifier.close()
         if self._refusal is not None:
             raise self._refusal
         log.info("stopped")
@@ -91,6 +95,7 @@ class Service:
             outer.start_soon(supervise, parts.batch.run, "the sockets", log)
             outer.start_soon(supervise, parts.timers.run, "the timers", log)
             outer.start_soon(parts.metrics.run)
+            outer.start_soon(self._notifier.run)
             outer.start_soon(supervise, parts.journal.run, "the session journal", log)
             await outer.start(parts.mi.run)
             await outer.start(parts.links.run)
@@ -219,7 +224,7 @@ class Service:
         self._opening.cancel()
         self._reloading.cancel()
         self._listeners.stop()
-        await self._parts.links.stop()
+        await self._parts.links.stop(hand_over=self._store.outlives)
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.
         doors.cancel_scope.deadline = trio.current_time() + 1
         await self._parts.evi.drain(trio.current_time() + DRAIN)

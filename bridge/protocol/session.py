@@ -70,6 +70,13 @@ class JanusSession:
         """A session that another connection, or another process, had."""
         return cls(managed, session_id, SessionState.ADRIFT)
 
+    @classmethod
+    def restored(cls, record: SavedSession) -> "JanusSession":
+        """One that the last process left, with its handles."""
+        session = cls.adrift(record.session_id, managed=record.managed)
+        session.handles.update(record.handles)
+        return session
+
     def carried_by(self, connection: int) -> bool:
         """Whether it lives on that connection, so that nothing has to be asked of Janus."""
         return self.live and self.carrier == connection

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from bridge.errors import ConnectFailed
-from bridge.transport.direct_stream import direct
+from bridge.transport.direct_stream import DirectStream, direct
+from bridge.transport.fd_store import KeptSocket
 from bridge.transport.janus_ws import JanusWebSocket
 from bridge.transport.tls import system_context, tls_text
 from bridge.transport.websocket_options import WebSocketObserver, WebSocketOptions
@@ -29,11 +30,17 @@ CLOSE_DEADLINE = 1.0  # how long a polite close waits for the peer
 
 
 async def open_and_run(
-    url: "JanusUrl", options: WebSocketOptions, reports: WebSocketObserver, opened: Callable[[JanusWebSocket], None]
+    url: "JanusUrl",
+    options: WebSocketOptions,
+    reports: WebSocketObserver,
+    opened: Callable[[JanusWebSocket], None],
+    keep: Callable[[int], KeptSocket] | None = None,
 ) -> str:
     """Open a WebSocket to a Janus, hand it to ``opened``, and run it to its end; returns why it ended.
 
     Raises ConnectFailed before it was open. Every step has its own deadline: 3 s for TCP, 5 s for TLS and upgrade.
+    ``keep``: once it is open, its socket is to outlive whoever runs it. Being cancelled is no end of it then, unless it
+    was to be closed: for Janus it stays open.
     """
     # Verification is no option: a januswss URL is never opened without.
     stream = await _open_stream(url, (options.tls or system_context()) if url.tls else None, options.tls_server_name)
@@ -43,10 +50,22 @@ async def open_and_run(
         with _deadline(UPGRADE_DEADLINE, f"{steps} not answered"):
             await _secure(stream)
             await websocket.handshake()
-        opened(websocket)
-        return await _run(websocket)
+        kept = None if keep is None else keep(_descriptor(stream))
+        ended = False
+        try:
+            opened(websocket)
+            reason = await _run(websocket)
+            ended = True
+            return reason
+        finally:
+            if kept is not None:
+                (kept.end if ended or websocket.closing.is_set() else kept.leave)()
     finally:
         await trio.aclose_forcefully(stream)
+
+
+def _descriptor(stream: DirectStream | trio.SSLStream[trio.SocketStream]) -> int:
+    return stream.fileno() if isinstance(stream, DirectStream) else stream.transport_stream.socket.fileno()
 
 
 async def _run(websocket: JanusWebSocket) -> str:
@@ -65,7 +84,9 @@ async def _run(websocket: JanusWebSocket) -> str:
     return reason
 
 
-async def _open_stream(url: "JanusUrl", tls: ssl.SSLContext | None, tls_name: str | None) -> trio.abc.Stream:
+async def _open_stream(
+    url: "JanusUrl", tls: ssl.SSLContext | None, tls_name: str | None
+) -> DirectStream | trio.SSLStream[trio.SocketStream]:
     with _deadline(TCP_DEADLINE, "no answer to the TCP connect"):
         try:
             stream = await trio.open_tcp_stream(url.host, url.port)

@@ -126,6 +126,10 @@ class SessionJournal:
     def _all(self) -> list[JournalRow]:
         return [(key, session) for key, sessions in self._sessions.items() for session in sessions.whole()]
 
+    def gateways(self) -> list[GatewayKey]:
+        """Those of which sessions are known."""
+        return list(self._sessions)
+
     def saved(self, gateway: Gateway) -> tuple[SavedSession, ...]:
         """What is known of a gateway's sessions, ended ones included."""
         return tuple(self._sessions.get((gateway.janus_id, gateway.janus_url), _Sessions()).whole())

@@ -250,6 +250,6 @@ async def test_an_end_in_the_middle_of_a_reload_adds_nothing_behind_it(autojump_
         nursery.start_soon(table.reload)
         while not len(bed.registry):
             await trio.lowlevel.checkpoint()
-        await bed.registry.stop()
+        await bed.registry.stop(hand_over=False)
         await trio.testing.wait_all_tasks_blocked()
         assert ids(bed) == []

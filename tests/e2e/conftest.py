@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.bridge import Bridge
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.janus import Janus
 from tests.support.receivers import Receiver, udp_receiver
 from tests.support.tables import sqlite_table
@@ -29,14 +30,14 @@ def bridge_factory(tmp_path: Path, events: Receiver) -> Iterator[BridgeFactory]:
     """
     started: list[Bridge] = []
 
-    def start(rows: dict[str, str], **options: Any) -> Bridge:
+    def start(rows: dict[str, str], *, systemd: FakeSystemd | None = None, **options: Any) -> Bridge:
         folder = tmp_path / f"bridge-{len(started) + 1}"
         folder.mkdir()
         subscribers = [{"event": "E_JANUS_EVENT", "socket": events.name}]
         settings = {"events.subscribers": subscribers, **options}
         if "janus.janus_db_url" not in settings:
             settings["janus.janus_db_url"] = sqlite_table(folder / "opensips.db", rows)
-        bridge = Bridge(folder, settings).start()
+        bridge = Bridge(folder, settings, systemd=systemd).start()
         started.append(bridge)
         return bridge
 

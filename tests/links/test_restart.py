@@ -32,7 +32,7 @@ async def test_stop_leaves_sessions_where_janus_keeps_them_and_the_next_one_clai
             ended = (await first.ask({"janus": "create"}))["data"]["id"]
             await first.ask({"janus": "destroy", "session_id": ended})
             other = await first.attach(session_id=client_session)
-            await first.registry.stop()
+            await first.registry.stop(hand_over=False)
         assert set(await admin.list_sessions()) == {managed, int(client_session)}
         async with running(second, {"gw": server.url}):
             link = await second.ready()
@@ -57,7 +57,7 @@ async def test_stop_destroys_sessions_where_janus_would_not_keep_them(janus_fact
         async with running(first, {"gw": server.url}):
             await first.ready()
             await first.ask({"janus": "create"})
-            await first.registry.stop()
+            await first.registry.stop(hand_over=False)
             assert await admin.list_sessions() == []
         assert all(record.ended for record in first.saved["gw", server.url].values())
         async with running(second, {"gw": server.url}):
@@ -93,7 +93,7 @@ async def test_stop_before_janus_said_whether_it_reclaims_leaves_what_the_last_p
         fake.script["info"] = lambda request: SILENCE
         async with running(second, {"gw": fake.url}):
             await fake.wait_request("info", 2)
-            await second.registry.stop()
+            await second.registry.stop(hand_over=False)
         fake.script.clear()
         async with running(third, {"gw": fake.url}):
             link = await third.ready()
@@ -128,7 +128,7 @@ async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them
                 nursery.start_soon(ask, "queued", "fake", mute)
                 await bed.until(lambda: sum(link.requests.in_flight for link in bed.registry) == 3)
                 with in_time(5):
-                    await bed.registry.stop()
+                    await bed.registry.stop(hand_over=False)
             assert outcomes["answered"]["janus"] == "event"
             assert isinstance(outcomes["sent"], TransactionLost)
             assert isinstance(outcomes["queued"], LinkDown)
@@ -164,7 +164,7 @@ async def test_stop_in_every_state_takes_no_longer_than_its_deadlines(janus_fact
             }
             await bed.until(lambda: all(phase(bed.registry.find(name)) is state for name, state in states.items()))
             with in_time(4):
-                await bed.registry.stop()
+                await bed.registry.stop(hand_over=False)
             assert len(bed.registry) == 0
             # The session that was on its way to another connection is destroyed, too.
             assert left.sessions == set()

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from tests.support import mi_client
 from tests.support.deadlines import HANG_SECONDS
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.process import ChildProcess
 
 PROGRAM = Path(sys.executable).with_name("janus-bridge")
@@ -39,15 +40,18 @@ class Bridge:
         *,
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
+        systemd: FakeSystemd | None = None,
     ) -> None:
         """``folder`` gets the log and the state directory; HTTP MI listens on a free port unless ``mi.http`` is given.
 
         ``options``: -o KEY=VALUE, as Python values. ``arguments``: more of the command line, e.g. ``["-c", FILE]``.
+        ``systemd`` hears what it says, and starts it with what it had stored.
         """
         self._folder = folder
         self.options = {"mi.http": ["127.0.0.1:0"], "state.dir": str(folder / "state"), **(options or {})}
         self._arguments = list(arguments)
-        self._environ = environ
+        self._environ = environ if systemd is None else {**systemd.environ, **(environ or {})}
+        self._systemd = systemd
         self._process: ChildProcess | None = None
         self.mi_urls: list[str] = []
 
@@ -80,13 +84,22 @@ class Bridge:
 
     def start(self) -> Self:
         """Return when every HTTP listener is reported. Raises BridgeFailed."""
-        self._process = ChildProcess(self.command, self._folder / "bridge.log", environ=self._environ)
+        command, inherits = self.command, list[int]()
+        if self._systemd is not None:
+            command, inherits = self._systemd.command(command)
+        log = self._folder / "bridge.log"
+        self._process = ChildProcess(command, log, environ=self._environ, inherits=inherits)
         wanted = len(self.options["mi.http"])
         try:
             self._await_listeners(wanted)
         except BaseException:
             self._process.kill()
             raise
+        return self
+
+    def without_systemd(self) -> Self:
+        """Let the next start hear nothing of it, as a program that does not know of its store."""
+        self._systemd = self._environ = None
         return self
 
     def stop(self) -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import trio
@@ -16,6 +17,7 @@ from bridge.core.pending import AwaitedAnswer
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.timers import Timer, Timers
+from bridge.daemon.held import HeldSockets
 from bridge.errors import BridgeError
 from bridge.protocol import codec
 from bridge.protocol.command import JanusCommand, read_command
@@ -23,6 +25,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
 from bridge.protocol.session import SavedSession
+from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import HANG_SECONDS
@@ -81,11 +84,15 @@ class LinkBed:
     connector: Connect | None = None  # in place of the real network
     types: PluginTypes = UNKNOWN
     look_every: float = 0.001  # seconds between looks at what is waited for
+    store: FdStore | None = None  # keeps the sockets
 
     def __post_init__(self) -> None:
         self.stats = Stats()
         self.timers = ReachableTimers()
         self._changed = trio.Event()
+        self.held: HeldSockets | None = None
+        if self.store is not None:
+            self.held = HeldSockets(self.store, self._on_status, lambda: list(self.saved), self._left_behind)
         self.environment = LinkEnvironment(
             start=self.start,
             connect=self._connect,
@@ -95,6 +102,7 @@ class LinkBed:
             raise_event=self._on_event,
             raise_status=self._on_status,
             save=self._save,
+            ready=self._on_ready,
             uniform=random.Random(1).uniform,
             wall=time.time,
             settings=self.settings,
@@ -102,15 +110,28 @@ class LinkBed:
         self.registry = LinkRegistry(
             self.environment,
             lambda janus_id: self.credentials.setdefault(janus_id, Credentials()),
-            lambda gateway: tuple(self.saved.get((gateway.janus_id, gateway.janus_url), {}).values()),
+            self._saved,
         )
+
+    def _saved(self, gateway: Gateway) -> tuple[SavedSession, ...]:
+        return tuple(self.saved.get((gateway.janus_id, gateway.janus_url), {}).values())
+
+    def _left_behind(self, gateway: Gateway) -> None:
+        self.registry.left_behind(gateway, self._saved(gateway))
 
     async def _connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
         self.connects.append(gateway)
         if self.connector is not None:
             return await self.connector(gateway, reports, opened)
         assert gateway.url is not None
-        return await open_and_run(gateway.url, self.options, reports, opened)
+        keep = None
+        if self.store is not None:
+            keep = partial(self.store.keep, base_of(gateway.janus_id, gateway.janus_url))
+        return await open_and_run(gateway.url, self.options, reports, opened, keep)
+
+    def _on_ready(self, gateway: Gateway) -> None:
+        if self.held is not None:
+            self.held.ready(gateway)
 
     def _on_event(self, gateway: Gateway, body: str, members: dict[str, Any]) -> None:
         self.events.append(codec.parse(body))
@@ -142,7 +163,10 @@ class LinkBed:
     def reconcile(self, rows: Mapping[str, str]) -> Any:
         """Make the table say this: janus_id -> URL."""
         gateways, _ = read_rows(TableRow(n, janus_id, url) for n, (janus_id, url) in enumerate(rows.items(), 1))
-        return self.registry.reconcile(gateways)
+        difference = self.registry.reconcile(gateways)
+        if self.held is not None:
+            self.held.table(gateways.values())
+        return difference
 
     async def ready(self, janus_id: str = "gw") -> JanusLink:
         """The link, once it is ready."""
@@ -157,9 +181,9 @@ class LinkBed:
         link = self.registry.find(janus_id)
         return await caller(link, read_command(dict(command), self.types, link.book.plugin_of), timeout)
 
-    async def attach(self, plugin: str = GEN, **members: Any) -> str:
+    async def attach(self, plugin: str = GEN, janus_id: str = "gw", **members: Any) -> str:
         """A new handle, of the managed session unless ``session_id`` names another one."""
-        answer = await self.ask({"janus": "attach", "plugin": plugin, **members})
+        answer = await self.ask({"janus": "attach", "plugin": plugin, **members}, janus_id=janus_id)
         assert answer["janus"] == "success", answer
         return str(answer["data"]["id"])
 

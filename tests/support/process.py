@@ -12,9 +12,18 @@ class ChildProcess:
     """Started when made, from the main thread: Linux kills it when that thread ends (PR_SET_PDEATHSIG)."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        inherits: Sequence[int] = (),
     ) -> None:
-        """Raises FileNotFoundError when the program (or util-linux's ``setpriv``) is not installed."""
+        """``inherits``: descriptors.
+
+        Raises FileNotFoundError when the program (or util-linux's ``setpriv``) is not installed.
+        """
         for program in ("setpriv", command[0]):
             if shutil.which(program) is None:
                 raise FileNotFoundError(f"{program} is not installed")
@@ -28,6 +37,7 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
                 env=environ,
+                pass_fds=inherits,
                 start_new_session=True,  # a Ctrl-C for pytest is not for the child: fixtures stop it in their order
             )
 

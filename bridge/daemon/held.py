@@ -1,0 +1,64 @@
+"""The sockets that an earlier process, or an earlier link, left open to a Janus: whose each is, and when it may go.
+
+Owns the two reasons to let one go: its gateway is ready, so that every session has moved or is told as lost; or no row
+is left that could claim what lives there. Must not know sockets (transport/fd_store.py) nor sessions.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from bridge.protocol.gateway import Gateway
+from bridge.transport.fd_store import FdStore, base_of
+
+log = logging.getLogger("bridge.link")
+
+# raise_status(gateway, status, reason, detail)
+RaiseStatus = Callable[[Gateway, str, str, str], None]
+# (janus_id, janus_url) of all rows that have saved sessions
+SavedRows = Callable[[], Iterable[tuple[str, str]]]
+
+
+class HeldSockets:
+    """``left_behind(gateway)`` is told of each row that is gone, with what lived on its sockets.
+
+    A gateway whose URL changes in this life may be the same Janus under another name: what is held for the old URL goes
+    when the new one is ready.
+    """
+
+    def __init__(
+        self,
+        store: FdStore,
+        raise_status: RaiseStatus,
+        saved_rows: SavedRows,
+        left_behind: Callable[[Gateway], None],
+    ) -> None:
+        self._store = store
+        self._raise_status = raise_status
+        self._saved_rows = saved_rows
+        self._left_behind = left_behind
+        self._bases: dict[str, set[str]] = {}  # of a janus_id, by what its row said since it was last ready
+
+    def table(self, gateways: Iterable[Gateway]) -> None:
+        """These are the rows now, as the database says."""
+        before, self._bases = self._bases, {}
+        for gateway in gateways:
+            base = base_of(gateway.janus_id, gateway.janus_url)
+            self._bases[gateway.janus_id] = before.get(gateway.janus_id, set()) | {base}
+        self._store.expect(len(self._bases))
+        gone = {held.base for held in self._store.held}.difference(*self._bases.values())
+        for base in gone:
+            self._store.end(base)
+        for row in self._saved_rows() if gone else ():
+            if base_of(*row) in gone:
+                self._left_behind(Gateway(0, *row, None))
+
+    def ready(self, gateway: Gateway) -> None:
+        """Its sessions live on a connection of this process, or are lost."""
+        base = base_of(gateway.janus_id, gateway.janus_url)
+        bases = self._bases.get(gateway.janus_id, set()) | {base}
+        if gateway.janus_id in self._bases:
+            self._bases[gateway.janus_id] = {base}
+        unread = sum(map(self._store.end, bases))
+        if unread:
+            log.warning("%s: %d bytes that Janus sent meanwhile were not read", gateway.janus_id, unread)
+            self._raise_status(gateway, "events_lost", "restart", '{"lost":null}')

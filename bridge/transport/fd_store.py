@@ -1,0 +1,176 @@
+"""Sockets that outlive the process: systemd's file descriptor store, and what is handed on where there is none.
+
+Owns what was found at the start, what is in the store and under which name, and what this process holds without using
+it. A socket that is held is open to its peer: Janus ends no session of it. Must not know what is carried, nor when a
+socket may go. Authority: sd_listen_fds(3), sd_pid_notify_with_fds(3), FileDescriptorStoreMax= in systemd.service(5).
+
+As long as anybody has a copy of a socket, ``close`` tells the peer nothing: so what ends is shut down.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import socket
+import struct
+import termios
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from bridge.protocol.numbers import read_decimal
+from bridge.throttle import Throttle
+from bridge.transport.systemd import Notifier
+
+log = logging.getLogger("bridge.state")
+
+FIRST = 3  # the descriptors that were handed on are numbered from here
+_MOST = 1 << 20  # of them
+_NAME = re.compile(r"(j\.[0-9a-f]{16})\.([1-9][0-9]{0,14})")  # what this program calls its own
+
+
+def base_of(janus_id: str, janus_url: str) -> str:
+    """What the names of all sockets of a row begin with: systemd's names are 255 characters without control or colon,
+    and may be seen by every user.
+    """
+    return "j." + hashlib.sha256(f"{janus_id}\0{janus_url}".encode()).hexdigest()[:16]
+
+
+class HeldSocket(NamedTuple):
+    """A descriptor of ours. ``name`` as it is in the store, ``base`` without its number: a stranger's has none."""
+
+    name: str
+    fd: int
+
+    @property
+    def base(self) -> str:
+        found = _NAME.fullmatch(self.name)
+        return self.name if found is None else found[1]
+
+    @property
+    def number(self) -> int:
+        found = _NAME.fullmatch(self.name)
+        return 0 if found is None else int(found[2])
+
+
+class FdStore:
+    """``environ`` is the process's environment; what it says of descriptors is taken out of it.
+
+    ``held`` are the sockets that nobody uses.
+    """
+
+    def __init__(self, notifier: Notifier, environ: MutableMapping[str, str]) -> None:
+        self._notifier = notifier
+        self.held = list(_found(environ))
+        self._last = max((held.number for held in self.held), default=0)
+        room = environ.get("FDSTORE", environ.get("FDSTORE_MAX", ""))  # of systemd from 254 on; of the unit
+        self._room = read_decimal(room, 2**32) or 0
+        self._warned = Throttle()
+
+    @property
+    def outlives(self) -> bool:
+        """Whether anybody keeps the sockets when the process ends. Those without room there end then by themselves."""
+        return self._notifier.present
+
+    def keep(self, base: str, fd: int) -> "KeptSocket":
+        """Put a socket into the store, while its owner goes on using it."""
+        self._last += 1
+        name = f"{base}.{self._last}"
+        self._notifier.tell("FDSTORE=1", f"FDNAME={name}", fd=fd)
+        return KeptSocket(self, name, fd)
+
+    def hold(self, name: str, fd: int) -> None:
+        """Its owner goes, and the socket stays open: by a duplicate of our own."""
+        with suppress(OSError):  # no descriptor is left: the store has one
+            self.held.append(HeldSocket(name, os.dup(fd)))
+
+    def drop(self, name: str) -> None:
+        """It is over: out of the store."""
+        self._notifier.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def take(self, base: str) -> HeldSocket | None:
+        """The newest that is held under this base, for a new owner; it stays in the store."""
+        newest = max((held for held in self.held if held.base == base), key=lambda held: held.number, default=None)
+        if newest is not None:
+            self.held.remove(newest)
+        return newest
+
+    def end(self, base: str) -> int:
+        """Shut down all that is held under this base; how many bytes nobody had read. One that bears no name of ours is
+        given back untouched.
+        """
+        going = [held for held in self.held if held.base == base]
+        self.held = [held for held in self.held if held.base != base]
+        unread = 0
+        for held in going:
+            if held.number:
+                unread += _unread(held.fd)
+                shut_down(held.fd)
+            os.close(held.fd)
+            self.drop(held.name)
+        return unread
+
+    def expect(self, number: int) -> None:
+        """So many sockets are to be kept: say so where that many do not fit."""
+        if not self.outlives or number <= self._room:
+            self._warned.over()
+        elif self._warned.due(str(self._room)):
+            log.warning(
+                "systemd keeps %d of %d sockets over a restart of the bridge; calls on the others end with it where "
+                "Janus does not reclaim; print the unit anew (janus-bridge unit), or raise FileDescriptorStoreMax= and "
+                "FDSTORE_MAX= in it",
+                self._room,
+                number,
+            )
+
+
+class KeptSocket:
+    """A socket in use that is in the store, too. One of ``end`` and ``leave`` is its last."""
+
+    def __init__(self, store: FdStore, name: str, fd: int) -> None:
+        self._store = store
+        self.name = name
+        self._fd = fd
+
+    def end(self) -> None:
+        """The connection is over, for its peer as well."""
+        shut_down(self._fd)
+        self._store.drop(self.name)
+
+    def leave(self) -> None:
+        """Only its owner goes: it is held."""
+        self._store.hold(self.name, self._fd)
+
+
+def shut_down(fd: int) -> None:
+    """Let the peer know that it is over, whoever else has the socket."""
+    with suppress(OSError):
+        sock = socket.socket(fileno=fd)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        finally:
+            sock.detach()
+
+
+def _unread(fd: int) -> int:
+    try:
+        (number,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return 0
+    return int(number)
+
+
+def _found(environ: MutableMapping[str, str]) -> Iterator[HeldSocket]:
+    """What the last process left, as far as it is for us and is there."""
+    pid, number, names = (environ.get("LISTEN_PID"), environ.get("LISTEN_FDS", ""), environ.get("LISTEN_FDNAMES", ""))
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        environ.pop(name, None)
+    if pid != str(os.getpid()):
+        return
+    called = names.split(":")
+    for place in range(read_decimal(number, _MOST) or 0):
+        fd = FIRST + place
+        with suppress(OSError):  # not open
+            os.set_inheritable(fd, False)
+            yield HeldSocket(called[place] if place < len(called) else "unknown", fd)

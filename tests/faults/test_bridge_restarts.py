@@ -1,0 +1,106 @@
+"""The bridge ends and starts again under a systemd that keeps its sockets, beside a Janus that reclaims nothing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import BridgeFactory
+from tests.faults.programs import attach, message, normal, until_logged
+from tests.support.bridge import Bridge
+from tests.support.fake_systemd import FakeSystemd
+from tests.support.janus import GEN, Janus
+from tests.support.receivers import Receiver
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
+    with FakeSystemd(tmp_path) as fake:
+        yield fake
+
+
+async def lives(bridge: Bridge, handle: str, janus_id: str = "gw1") -> bool:
+    answer = await bridge.send(janus_id, message(handle, {"n": 1}))
+    return bool(answer["janus"] == "success")
+
+
+async def status(events: Receiver) -> dict[str, Any]:
+    """The next E_JANUS_STATUS."""
+    while True:
+        said = json.loads(await events.receive())
+        if said["method"] == "E_JANUS_STATUS":
+            return {**said["params"], "detail": json.loads(said["params"]["detail"])}
+
+
+def told(events: Receiver) -> dict[str, Any]:
+    return {
+        "events.subscribers": [{"event": name, "socket": events.name} for name in ("E_JANUS_STATUS", "E_JANUS_EVENT")]
+    }
+
+
+async def test_restarted(
+    bridge_factory: BridgeFactory, janus: Janus, events: Receiver, systemd: FakeSystemd, within: float
+) -> None:
+    """Also by a program that knows nothing of it, in between: a downgrade."""
+    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, **told(events))
+    await normal(bridge)
+    handle = await attach(bridge)
+    assert (await status(events))["status"] == "connected"
+    assert bridge.stop() == 0
+    bridge.start()
+    await normal(bridge, within)
+    assert await lives(bridge, handle)
+    assert [(await status(events))["status"] for _ in range(2)] == ["disconnected", "connected"]
+    bridge.kill()
+    bridge.without_systemd().start()
+    await normal(bridge)
+    assert await lives(bridge, handle)
+
+
+async def test_killed(
+    bridge_factory: BridgeFactory, janus: Janus, events: Receiver, systemd: FakeSystemd, within: float
+) -> None:
+    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, **told(events))
+    await normal(bridge)
+    handle = await attach(bridge)
+    bridge.kill()
+    bridge.start()
+    await normal(bridge, within)
+    assert await lives(bridge, handle)
+    assert [(await status(events))["status"] for _ in range(2)] == ["connected", "connected"]
+
+
+async def test_stopped_and_started(
+    bridge_factory: BridgeFactory, janus: Janus, events: Receiver, systemd: FakeSystemd
+) -> None:
+    """systemd closes what it kept when the unit is stopped: the sessions end, and the next start says so."""
+    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, **told(events))
+    await normal(bridge)
+    handle = await attach(bridge)
+    assert (await status(events))["status"] == "connected"
+    bridge.stop()
+    systemd.lose()
+    said = await status(events)
+    assert (said["status"], said["reason"]) == ("disconnected", "the bridge is stopping")
+    bridge.start()
+    said = await status(events)
+    assert said["status"] == "session_lost"
+    assert said["detail"]["handles"] == [{"handle_id": handle, "plugin": GEN}]
+
+
+async def test_store_too_small(bridge_factory: BridgeFactory, janus: Janus, events: Receiver, tmp_path: Path) -> None:
+    with FakeSystemd(tmp_path, room=1) as systemd:
+        bridge = bridge_factory({"gw1": janus.url, "gw2": janus.url}, systemd=systemd, **told(events))
+        await until_logged(bridge, "systemd keeps 1 of 2 sockets over a restart of the bridge")
+        await normal(bridge)
+        await normal(bridge, janus_id="gw2")
+        kept = systemd.names
+        handles = {janus_id: await attach(bridge, janus_id) for janus_id in ("gw1", "gw2")}
+        bridge.kill()
+        bridge.start()
+        await normal(bridge)
+        await normal(bridge, janus_id="gw2")
+        assert len(kept) == 1
+        assert sorted([await lives(bridge, handle, janus_id) for janus_id, handle in handles.items()]) == [False, True]

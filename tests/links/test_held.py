@@ -1,0 +1,217 @@
+"""A socket that outlives its process keeps the calls at a Janus that reclaims nothing: held until claimed (10)."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from bridge.core import supervise
+from bridge.core.connection import Reports, WebSocket
+from bridge.core.inbound import InboundRouter
+from bridge.errors import ConnectFailed
+from bridge.protocol.command import read_command
+from bridge.protocol.gateway import Gateway
+from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.systemd import Notifier
+from bridge.transport.tls import client_context
+from tests.support.certs import Certificates
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.fake_systemd import FakeSystemd
+from tests.support.janus import Janus
+from tests.support.janus_client import AdminClient
+from tests.support.linkbed import LinkBed, running
+
+Factory = Callable[..., Janus]
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
+    with FakeSystemd(tmp_path) as fake:
+        yield fake
+
+
+@pytest.fixture
+def store(systemd: FakeSystemd) -> Iterator[FdStore]:
+    """One for all processes of a test: what a process leaves, the next one finds."""
+    notifier = Notifier(systemd.environ)
+    yield FdStore(notifier, systemd.environ)
+    notifier.close()
+
+
+def beds(store: FdStore, *starts: str) -> list[LinkBed]:
+    """A bed a process."""
+    made = [LinkBed(start=start, store=store) for start in starts]
+    for bed in made:
+        bed.saved = made[0].saved
+    return made
+
+
+def bases(store: FdStore) -> set[str]:
+    return {held.base for held in store.held}
+
+
+async def test_a_handle_lives_on_in_the_next_process(janus: Janus, systemd: FakeSystemd, store: FdStore) -> None:
+    first, second, third = beds(store, "one", "two", "three")
+    async with running(first, {"gw": janus.url}):
+        await first.ready()
+        handle = await first.attach()
+        further = (await first.ask({"janus": "create"}))["data"]["id"]
+        other = await first.attach(session_id=further)
+        await first.registry.stop(hand_over=True)
+        assert first.names() == ["connected", "disconnected"]
+    for bed in (second, third):  # the second one ends without a farewell
+        [name] = systemd.names
+        async with running(bed, {"gw": janus.url}):
+            await bed.ready()
+            await bed.echo(handle)
+            await bed.echo(other, session_id=further)
+            assert "session_lost" not in bed.names()
+            assert systemd.names != [name]
+            assert len(systemd.names) == 1
+
+
+async def test_over_tls_too(
+    janus_factory: Factory, certificates: Certificates, systemd: FakeSystemd, store: FdStore
+) -> None:
+    server = janus_factory(cert_pem=certificates.cert, cert_key=certificates.key)
+    first, second = beds(store, "one", "two")
+    for bed in (first, second):
+        bed.set_options(tls=client_context(str(certificates.ca), None, None))
+    async with running(first, {"gw": server.url}):
+        await first.ready()
+        handle = await first.attach()
+    async with running(second, {"gw": server.url}):
+        await second.ready()
+        await second.echo(handle)
+        assert len(systemd.names) == 1
+
+
+async def test_what_is_held_stays_until_its_gateway_is_ready(janus: Janus, store: FdStore) -> None:
+    """However often connecting fails; a URL that leads to the same Janus by another name is ready as well."""
+    first, second = beds(store, "one", "two")
+    base = base_of("gw", janus.url)
+    async with running(first, {"gw": janus.url}):
+        await first.ready()
+        handle = await first.attach()
+
+    async def fails(_gateway: Gateway, _reports: Reports, _opened: Callable[[WebSocket], None]) -> str:
+        raise ConnectFailed("not yet", refused=True)
+
+    second.connector = fails
+    async with running(second, {"gw": janus.url}):
+        await second.until(lambda: len(second.connects) > 1)
+        second.reconcile({"gw": janus.url, "other": "no url"})
+        assert bases(store) == {base}
+        second.connector = None
+        second.reconcile({"gw": janus.url.replace("127.0.0.1", "localhost")})
+        assert bases(store) == {base}
+        await second.ready()
+        await second.echo(handle)
+        assert bases(store) == set()
+
+
+async def test_without_a_row_nothing_is_held(
+    janus_factory: Factory, systemd: FakeSystemd, store: FdStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gone, or with another URL: its sessions end at once, as they do where a row goes while the bridge runs."""
+    server = janus_factory()
+    first, second = beds(store, "one", "two")
+    async with AdminClient.open(server) as admin:
+        async with running(first, {"gone": server.url, "moved": server.url}):
+            await first.ready("gone")
+            await first.ready("moved")
+            assert len(await admin.list_sessions()) == 2
+            gone, moved = await first.attach(janus_id="gone"), await first.attach(janus_id="moved")
+        assert len(systemd.names) == 2
+        async with running(second, {"moved": "ws://127.0.0.1:1"}):
+            assert systemd.names == []
+            [(janus_id, what, reason, detail)] = second.statuses
+            assert (janus_id, what, reason) == ("moved", "session_lost", "the row points to another Janus")
+            assert [handle["handle_id"] for handle in detail["handles"]] == [moved]
+            assert (
+                "gone: its row is gone (removed); 1 handles in 1 sessions end with it: 1 janus.plugin.gen"
+                in caplog.text
+            )
+            assert gone != moved
+            assert all(
+                one.ended for one in (first.saved["gone", server.url] | first.saved["moved", server.url]).values()
+            )
+            while await admin.list_sessions():  # noqa: ASYNC110 - it is asked over the network
+                await trio.sleep(0.01)
+
+
+async def test_what_nobody_read_is_told_as_lost(janus: Janus, store: FdStore) -> None:
+    first, second = beds(store, "one", "two")
+    async with running(first, {"gw": janus.url}):
+        await first.ready()
+        handle = await first.attach()
+        await first.message(handle, {"do": "tick", "ms": 1, "n": 100_000})
+        await first.registry.stop(hand_over=True)
+    [held] = [held.fd for held in store.held]
+    await trio.lowlevel.wait_readable(held)
+    async with running(second, {"gw": janus.url}):
+        await second.ready()
+        assert sorted(second.names()) == ["connected", "events_lost"]
+        [(_, _, reason, detail)] = [status for status in second.statuses if status[1] == "events_lost"]
+        assert reason == "restart"
+        assert detail == {"lost": None}  # nobody can say how many
+
+
+async def test_nothing_unread_is_nothing_lost(janus: Janus, store: FdStore) -> None:
+    first, second = beds(store, "one", "two")
+    async with running(first, {"gw": janus.url}):
+        link = await first.ready()
+        await first.until(lambda: link.rtt is not None)  # the keepalive is answered, and nothing else was asked
+        await first.registry.stop(hand_over=True)
+    async with running(second, {"gw": janus.url}):
+        await second.ready()
+        assert second.names() == ["connected"]
+
+
+async def test_every_end_leaves_the_store(janus_factory: Factory, systemd: FakeSystemd, store: FdStore) -> None:
+    """Janus killed, left by choice, the row gone: nobody keeps open what is over."""
+    server = janus_factory()
+    [bed] = beds(store, "one")
+    async with running(bed, {"gw": server.url}):
+        link = await bed.ready()
+        before = systemd.names
+        link.reconnect()
+        await link.reconnected()
+        await bed.until(lambda: len(systemd.names) == 1)
+        assert systemd.names != before
+        server.kill()
+        await bed.until(lambda: systemd.names == [])
+        server.start()
+        await bed.until(lambda: len(systemd.names) == 1)
+        await bed.ready()
+        bed.reconcile({})
+        await bed.until(lambda: systemd.names == [])
+
+
+async def test_a_fault_of_ours_ends_no_call(janus: Janus, store: FdStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task of a link fails and starts anew: its connection is held until the next one has the sessions."""
+    monkeypatch.setattr(supervise, "PAUSE", 0.0)
+    [bed] = beds(store, "one")
+    async with running(bed, {"gw": janus.url}):
+        link = await bed.ready()
+        handle = await bed.attach()
+        real = InboundRouter.text
+
+        def fails(self: InboundRouter, *arguments: Any) -> None:
+            monkeypatch.setattr(InboundRouter, "text", real)
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(InboundRouter, "text", fails)
+        link.post(read_command({"janus": "ping"}), HANG_SECONDS)
+        await bed.until(lambda: len(bed.connects) == 2)
+        await bed.ready()
+        await bed.echo(handle)
+        assert bases(store) == set()
+
+
+def read_ping() -> Any:
+    from bridge.protocol.command import read_command
+
+    return read_command({"janus": "ping"})

@@ -1,0 +1,175 @@
+"""Sockets that outlive the process: what is found at a start, what is kept, held, taken and let go."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bridge.transport import fd_store
+from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.systemd import Notifier
+from tests.support.fake_systemd import FakeSystemd
+
+BASE, OTHER = base_of("gw", "ws://a/janus"), base_of("gw", "ws://b/janus")
+
+
+@pytest.fixture
+def pairs() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def pair(pairs: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Ours, and the peer's."""
+    ours, theirs = socket.socketpair()
+    return pairs.enter_context(ours), pairs.enter_context(theirs)
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
+    with FakeSystemd(tmp_path) as fake:
+        yield fake
+
+
+@pytest.fixture
+def notifier(systemd: FakeSystemd) -> Iterator[Notifier]:
+    made = Notifier(systemd.environ)
+    yield made
+    made.close()
+
+
+def found(monkeypatch: pytest.MonkeyPatch, names: str, *sockets: socket.socket, pid: int | None = None) -> FdStore:
+    """The store of a process that was started with these, numbered from where there is room."""
+    fds = [os.dup(one.fileno()) for one in sockets]
+    first = max(fds, default=0) + 100
+    for number, fd in enumerate(fds, first):
+        os.dup2(fd, number)
+        os.close(fd)
+    monkeypatch.setattr(fd_store, "FIRST", first)
+    environ = {
+        "LISTEN_PID": str(pid or os.getpid()),
+        "LISTEN_FDS": str(len(fds)),
+        "LISTEN_FDNAMES": names,
+        "OTHER": "1",
+    }
+    store = FdStore(Notifier({}), environ)
+    assert environ == {"OTHER": "1"}  # nobody else takes them for his own
+    return store
+
+
+def test_a_name_tells_nothing_and_fits() -> None:
+    assert base_of("gw", "ws://a/janus") == base_of("gw", "ws://a/janus") != base_of("g", "wws://a/janus")
+    name = base_of("ü" * 255, "ws://" + "x" * 4096)
+    assert name.isascii()
+    assert len(name) == 18
+
+
+def test_what_was_found(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
+    """Duplicates and strange names are no reason to fail, and none of it goes to a child."""
+    names = [f"{BASE}.7", f"{BASE}.7", f"{OTHER}.12", f"{BASE}.x", "janus-bridge.socket", ""]
+    store = found(monkeypatch, ":".join(names), *(pair(pairs)[0] for _ in range(7)))
+    assert [held.name for held in store.held] == [*names, "unknown"]
+    assert [held.base for held in store.held] == [BASE, BASE, OTHER, *names[3:], "unknown"]
+    assert not any(os.get_inheritable(held.fd) for held in store.held)
+    ours, _ = pair(pairs)
+    assert store.keep(BASE, ours.fileno()).name == f"{BASE}.13"
+    for base in {held.base for held in store.held}:
+        store.end(base)
+
+
+def test_what_is_for_another_process_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(monkeypatch, "", pid=1).held == []
+
+
+@pytest.mark.parametrize("number", ["2", "x", "-1", "9" * 30])
+def test_what_is_not_there_is_not_found(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    monkeypatch.setattr(fd_store, "FIRST", 5000)
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": number}
+    assert FdStore(Notifier({}), environ).held == []
+
+
+def test_an_end_is_heard_by_the_peer_whoever_has_a_copy(
+    systemd: FakeSystemd, notifier: Notifier, pairs: ExitStack
+) -> None:
+    store = FdStore(notifier, {})
+    ours, theirs = pair(pairs)
+    kept = store.keep(BASE, ours.fileno())
+    assert systemd.names == [f"{BASE}.1"]
+    kept.end()
+    assert theirs.recv(1) == b""
+    assert systemd.names == []
+    assert store.held == []
+
+
+def test_a_socket_that_is_left_is_held_until_it_is_let_go(
+    systemd: FakeSystemd, notifier: Notifier, pairs: ExitStack
+) -> None:
+    store = FdStore(notifier, {})
+    ours, theirs = pair(pairs)
+    stays, still = pair(pairs)
+    store.keep(BASE, ours.fileno()).leave()
+    store.keep(OTHER, stays.fileno()).leave()
+    theirs.send(b"four")
+    ours.close()
+    assert [held.base for held in store.held] == [BASE, OTHER]
+    assert len(systemd.names) == 2
+    assert store.end(BASE) == 4
+    assert systemd.names == [f"{OTHER}.2"]
+    with pytest.raises(ConnectionError):
+        theirs.send(b"more")
+    still.send(b"more")
+    store.end(OTHER)
+
+
+def test_the_newest_is_taken(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
+    (one, first), (other, _) = pair(pairs), pair(pairs)
+    store = found(monkeypatch, f"{BASE}.9:{BASE}.10", one, other)
+    taken = store.take(BASE)
+    assert taken is not None
+    assert taken.name == f"{BASE}.10"
+    os.close(taken.fd)
+    assert store.take(OTHER) is None
+    store.end(BASE)
+    assert first.recv(1) == b""
+
+
+def test_what_is_a_stranger_s_is_given_back_untouched(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
+    ours, theirs = pair(pairs)
+    store = found(monkeypatch, "janus-bridge.socket", ours)
+    store.end("janus-bridge.socket")
+    ours.send(b"alive")
+    assert theirs.recv(9) == b"alive"
+
+
+def test_no_socket_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An administrator may store what he likes under any name."""
+    monkeypatch.setattr(fd_store, "FIRST", number := os.open(tmp_path, os.O_RDONLY))
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": f"{BASE}.1"}
+    assert FdStore(Notifier({}), environ).end(BASE) == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
+@pytest.mark.parametrize("variable", ["FDSTORE", "FDSTORE_MAX"])
+def test_a_store_that_is_too_small_is_told_once(
+    notifier: Notifier, variable: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FdStore(notifier, {variable: "2"})
+    for number in (2, 3, 4, 1):
+        store.expect(number)
+    [line] = caplog.messages
+    assert line.startswith("systemd keeps 2 of 3 sockets over a restart of the bridge; ")
+
+
+def test_a_unit_without_a_store_is_told_and_no_systemd_is_not(
+    notifier: Notifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    FdStore(Notifier({}), {}).expect(1)
+    FdStore(notifier, {}).expect(0)
+    assert caplog.messages == []
+    FdStore(notifier, {}).expect(1)
+    [line] = caplog.messages
+    assert line.startswith("systemd keeps 0 of 1 sockets")
