@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 
 import trio
@@ -12,8 +13,10 @@ from bridge.cli.common import add_config_arguments, load_config
 from bridge.cli.output import settle
 from bridge.config import secrets_of
 from bridge.daemon import serve
+from bridge.daemon.listeners import server_context
 from bridge.errors import ConfigError, TableRefused
 from bridge.protocol.redaction import Redaction
+from bridge.transport.successor import become, command
 
 log = logging.getLogger("bridge")
 
@@ -24,25 +27,33 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "run", help="run the bridge in the foreground", description=DESCRIPTION, epilog=EPILOG
     )
     add_config_arguments(parser)
+    parser.add_argument("--check", action="store_true", help="only say whether it would start with this configuration")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError for what cannot be read."""
     config = load_config(args)
+    if args.check:
+        server_context(config.mi)
+        return 0
+    for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, as long as nobody listens to them
+        signal.signal(number, signal.SIG_IGN)
     redaction = Redaction()
     redaction.know("configuration", secrets_of(config))
     logs.set_up(config.log.level, config.log.format, journal=_on_journal(), hide=redaction)
     for warning in config.warnings:
         log.warning("configuration: %s", warning)
     try:
-        trio.run(serve, config, lambda: load_config(args), redaction)
+        hands_on = trio.run(serve, config, lambda: load_config(args), redaction)
     except (ConfigError, TableRefused) as exc:  # into the log, in its format: nobody may be there to read a terminal
         log.critical("%s; the bridge does not start", exc)
         return 2
     finally:
         logs.close()
         settle()
+    if hands_on is not None:
+        become(command(), os.environ | hands_on.hand_on())
     return 0
 
 
@@ -61,8 +72,9 @@ def _on_journal() -> bool:
 DESCRIPTION = """
 Runs the bridge in the foreground and logs to stderr. SIGTERM and SIGINT stop it: commands in flight get their answer or
 an error. Under systemd, which keeps the sockets for the next start, sessions live on; else where their Janus can
-reclaim them. SIGHUP reloads table, secrets, TLS files, subscribers and log level; what else was changed is named in the
-log as needing a restart. Without a configuration file every default works.
+reclaim them. SIGUSR2 replaces the program in place by what it and its configuration are now: sessions live on, and
+where the new one would not start, nothing happens. SIGHUP reloads table, secrets, TLS files, subscribers and log level;
+what else was changed is named in the log as needing a restart. Without a configuration file every default works.
 """
 EPILOG = """
   janus-bridge run

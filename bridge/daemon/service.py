@@ -21,10 +21,12 @@ from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
 from bridge.daemon.pages import pages_of
 from bridge.daemon.parts import build, database_of, noted, secrets_of_rows
+from bridge.daemon.replacement import Replacement
 from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
+from bridge.transport import successor
 from bridge.transport.fd_store import FdStore
 from bridge.transport.reload_verdict import write_verdict
 from bridge.transport.resolver import Resolver
@@ -33,20 +35,22 @@ from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge")
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
-async def serve(config: Config, load: Callable[[], Config], redaction: Redaction | None = None) -> None:
-    """Run the bridge until SIGTERM or SIGINT. ``load`` reads the configuration again, for SIGHUP; ``redaction`` learns
-    what must not be shown, as the log's does.
+async def serve(config: Config, load: Callable[[], Config], redaction: Redaction | None = None) -> FdStore | None:
+    """Run the bridge until SIGTERM, SIGINT or SIGUSR2. ``load`` reads the configuration again, for SIGHUP;
+    ``redaction`` learns what must not be shown, as the log's does.
 
-    Raises ConfigError, or WrongTableVersion if the first attempt reached the database and found that.
+    Returns what the program is to hand on that replaces this one; None where none does. Raises ConfigError, or
+    WrongTableVersion if the first attempt reached the database and found that.
     """
     state = StateDir(config.state.dir)
     state.take()
     try:
-        await Service(config, load, redaction or Redaction()).run()
+        return await Service(config, load, redaction or Redaction()).run()
     finally:
         state.release()
 
@@ -65,6 +69,7 @@ class Service:
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
         self._reload_asked = AutoResetEvent()
+        self._replacement = Replacement(lambda: successor.fault(successor.command()))
         self._refusal: WrongTableVersion | None = None
         parts = self._parts
         wrong_token, lost = (partial(parts.stats.add, name) for name in ("token_failures", "mi_answers_lost"))
@@ -72,12 +77,12 @@ class Service:
             parts.mi.dispatch, parts.batch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused, lost
         )
 
-    async def run(self) -> None:
-        """Until a signal ends it."""
+    async def run(self) -> FdStore | None:
+        """Until a signal ends it; see ``serve``."""
         trio.socket.set_custom_hostname_resolver(Resolver())
         try:
             await self._listeners.bind(self._config)
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            with trio.open_signal_receiver(*SIGNALS) as signals:
                 await self._live(signals)
             await self._notifier.heard()
         finally:
@@ -87,6 +92,7 @@ class Service:
         if self._refusal is not None:
             raise self._refusal
         log.info("stopped")
+        return self._store if self._replacement.decided else None
 
     async def _live(self, signals: AsyncIterator[int]) -> None:
         """Everything runs in here."""
@@ -104,7 +110,10 @@ class Service:
             async with trio.open_nursery() as doors:
                 doors.start_soon(self._open, outer, doors)
                 doors.start_soon(self._reload_when_asked)
-                await self._obey(signals)
+                with trio.CancelScope() as obeying:
+                    outer.start_soon(self._replacement.run, obeying)
+                    await self._obey(signals)
+                self._replacement.stop()
                 await self._stop(doors)
             outer.cancel_scope.cancel()
 
@@ -160,10 +169,13 @@ class Service:
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
-            if number != signal.SIGHUP:
+            if number == signal.SIGHUP:
+                self._reload_asked.set()
+            elif number == signal.SIGUSR2:
+                self._replacement.ask()
+            else:
                 log.info("%s: stopping", signal.Signals(number).name)
                 return
-            self._reload_asked.set()
 
     async def _reload_when_asked(self) -> None:
         """Beside the signals, as ``_open``. Who asks while a reload is under way gets another one behind it."""
@@ -175,7 +187,7 @@ class Service:
     async def _reload(self) -> None:
         """SIGHUP (contract 3.4), told to systemd while it lasts, and its outcome to who asked for it by the unit."""
         began = time.monotonic()
-        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={began * 1e6:.0f}")
+        self._tell_reloading(began)
         try:
             new = self._load()
             for path, reason in conflicts(reloaded(self._config, new)):  # e.g. no token, but the listeners of before
@@ -188,6 +200,9 @@ class Service:
             log.error("reload: %s", fault)
         self._tell_status("READY=1")
         write_verdict(began, faults)
+
+    def _tell_reloading(self, began: float) -> None:
+        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={began * 1e6:.0f}")
 
     async def _take(self, new: Config) -> list[str]:
         """What may change does, the rest is named. Returns a line for each thing that could not be taken."""
@@ -220,11 +235,15 @@ class Service:
             await trio.sleep(interval)
 
     async def _stop(self, doors: trio.Nursery) -> None:
-        self._notifier.tell("STOPPING=1")
+        if self._replacement.decided:
+            log.info("SIGUSR2: the program replaces itself")
+            self._tell_reloading(time.monotonic())
+        else:
+            self._notifier.tell("STOPPING=1")
         self._opening.cancel()
         self._reloading.cancel()
         self._listeners.stop()
-        await self._parts.links.stop(hand_over=self._store.outlives)
+        await self._parts.links.stop(hand_over=self._store.outlives or self._replacement.decided)
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.
         doors.cancel_scope.deadline = trio.current_time() + 1
         await self._parts.evi.drain(trio.current_time() + DRAIN)

@@ -111,6 +111,17 @@ class FdStore:
             self.drop(held.name)
         return unread
 
+    def hand_on(self) -> dict[str, str]:
+        """Put all that is held where the program looks for it that this process becomes; returns what its environment
+        has to say. The descriptors of the numbers from 3 on are replaced: nothing else is to be done with any.
+        """
+        above = FIRST + len(self.held)
+        aside = [fcntl.fcntl(held.fd, fcntl.F_DUPFD_CLOEXEC, above) for held in self.held]
+        for number, fd in enumerate(aside, FIRST):
+            os.dup2(fd, number, inheritable=True)
+        names = ":".join(held.name for held in self.held)
+        return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(aside)), "LISTEN_FDNAMES": names}
+
     def expect(self, number: int) -> None:
         """So many sockets are to be kept: say so where that many do not fit."""
         if not self.outlives or number <= self._room:

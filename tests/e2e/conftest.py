@@ -1,6 +1,6 @@
 """The installed program beside real servers: a started bridge by option, and a socket that hears its events."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,16 @@ def bridge_factory(tmp_path: Path, events: Receiver) -> Iterator[BridgeFactory]:
     """
     started: list[Bridge] = []
 
-    def start(rows: dict[str, str], *, systemd: FakeSystemd | None = None, **options: Any) -> Bridge:
+    def start(
+        rows: dict[str, str], *, systemd: FakeSystemd | None = None, arguments: Sequence[str] = (), **options: Any
+    ) -> Bridge:
         folder = tmp_path / f"bridge-{len(started) + 1}"
         folder.mkdir()
         subscribers = [{"event": "E_JANUS_EVENT", "socket": events.name}]
         settings = {"events.subscribers": subscribers, **options}
         if "janus.janus_db_url" not in settings:
             settings["janus.janus_db_url"] = sqlite_table(folder / "opensips.db", rows)
-        bridge = Bridge(folder, settings, systemd=systemd).start()
+        bridge = Bridge(folder, settings, systemd=systemd, arguments=arguments).start()
         started.append(bridge)
         return bridge
 

@@ -1,6 +1,7 @@
 """The bridge ends and starts again under a systemd that keeps its sockets, beside a Janus that reclaims nothing."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,43 @@ async def test_store_too_small(bridge_factory: BridgeFactory, janus: Janus, even
         await normal(bridge, janus_id="gw2")
         assert len(kept) == 1
         assert sorted([await lives(bridge, handle, janus_id) for janus_id, handle in handles.items()]) == [False, True]
+
+
+async def test_replaced_in_place(bridge_factory: BridgeFactory, janus: Janus, events: Receiver, within: float) -> None:
+    """SIGUSR2, without a systemd, as in a container: the process stays, and so do calls."""
+    bridge = bridge_factory({"gw1": janus.url}, **told(events))
+    await normal(bridge)
+    handle = await attach(bridge)
+    pid = bridge.process.pid
+    for _ in range(2):
+        bridge.replace()
+        await normal(bridge, within)
+        assert await lives(bridge, handle)
+        assert bridge.process.pid == pid
+        assert bridge.process.exit_code is None
+    assert "session_lost" not in [(await status(events))["status"] for _ in range(5)]
+
+
+async def test_replaced_under_systemd(
+    bridge_factory: BridgeFactory, janus: Janus, systemd: FakeSystemd, tmp_path: Path
+) -> None:
+    """As a reload, not as an end; with a configuration that is no good, not at all."""
+    config = tmp_path / "bridge.toml"
+    config.write_text("")
+    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, arguments=["-c", str(config)])
+    await normal(bridge)
+    handle = await attach(bridge)
+    config.write_text("[mi]\ntoken = 7\n")
+    bridge.process.signal(signal.SIGUSR2)
+    await until_logged(bridge, "SIGUSR2: the new program would not start, this one goes on: janus-bridge: ")
+    assert await lives(bridge, handle)
+    config.write_text("")
+    bridge.replace()
+    await normal(bridge)
+    assert await lives(bridge, handle)
+    said = [systemd.hears()]
+    while said[-1][0] != "RELOADING=1":
+        said.append(systemd.hears())
+    assert ["STOPPING=1"] not in said
+    assert systemd.hears()[0] == "READY=1"
+    assert len(systemd.names) == 1

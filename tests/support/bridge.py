@@ -110,6 +110,13 @@ class Bridge:
         """SIGKILL: no farewell to Janus, no state saved beyond what was."""
         self.process.kill()
 
+    def replace(self) -> None:
+        """SIGUSR2; return when the new program listens."""
+        before = len(_LISTENING.findall(self.log))
+        self.process.signal(signal.SIGUSR2)
+        self._await_listeners(before + len(self.options["mi.http"]))
+        self.mi_urls = self.mi_urls[before:]
+
     def reload(self) -> None:
         """SIGHUP."""
         self.process.signal(signal.SIGHUP)

@@ -1,0 +1,35 @@
+"""The look before the program replaces itself, and how it is started."""
+
+import sys
+
+import pytest
+
+from bridge.transport import successor
+from bridge.transport.successor import command, fault
+
+
+def shell(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
+def test_the_command_is_that_of_this_process() -> None:
+    assert command() == [sys.executable, *sys.orig_argv[1:]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (shell("exit 0"), None),
+        (shell('test "$0" = --check'), None),
+        (shell("echo one >&2; echo two >&2; exit 2"), "two"),
+        (shell("exit 3"), "--check ends with code 3"),
+        (["/nowhere/python"], "/nowhere/python: No such file or directory"),
+    ],
+)
+async def test_what_would_not_start_says_why(words: list[str], said: str | None) -> None:
+    assert await fault(words) == said
+
+
+async def test_what_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(successor, "LOOK", 0.02)
+    assert await fault(shell("exec sleep 1000")) == "--check does not end"
