@@ -1,14 +1,14 @@
-"""The event that trio has not: one that is unset again when its waiter wakes.
+"""The event that trio has not: one that is unset again when a waiter wakes.
 
-Owns that a ``set`` between two waits is never missed. For one waiting task: what it waits for is "there is work", and
-it takes all there is.
+Owns that a ``set`` between two waits is never missed. What is waited for is "there is something to look at": each task
+that waits looks again.
 """
 
 import trio
 
 
 class AutoResetEvent:
-    """``set`` wakes the waiter, or lets its next ``wait`` return at once; twice before that is the same as once."""
+    """``set`` wakes all that wait, or lets the next ``wait`` return at once; twice before that is the same as once."""
 
     __slots__ = ("_event",)
 
@@ -21,5 +21,7 @@ class AutoResetEvent:
 
     async def wait(self) -> None:
         """Wait for a ``set`` since the last wait returned. Cancelled, it leaves the event as it is."""
-        await self._event.wait()
-        self._event = trio.Event()
+        event = self._event
+        await event.wait()
+        if event is self._event:
+            self._event = trio.Event()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.event_drops import LOG_INTERVAL, Drops
 from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
@@ -73,7 +74,7 @@ class Delivery:
         self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops, pool or Pool(sys.maxsize))
         self._sent = 0
         self._retired = False
-        self._work: trio.Event | None = None  # wakes the task; None while it is awake
+        self._work = AutoResetEvent()  # wakes the task
         self._drained = trio.Event()  # set while the task sleeps
         self._failures = 0  # attempts in a row that failed
         self._failure = ""  # the last of them, in words
@@ -135,10 +136,9 @@ class Delivery:
             self._sender.close()
 
     def _wake(self) -> None:
-        if self._work is not None:
-            self._work.set()
-            self._work = None
+        if self._drained.is_set():
             self._drained = trio.Event()
+            self._work.set()
 
     async def _wait(self) -> bool:
         """Wait for work; False when there will be none."""
@@ -146,7 +146,6 @@ class Delivery:
             self._drained.set()
             if self._retired:
                 return False
-            self._work = trio.Event()
             await self._work.wait()
         return True
 

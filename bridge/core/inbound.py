@@ -35,6 +35,7 @@ from bridge.protocol.numbers import read_decimal
 from bridge.protocol.session import JanusSession
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import decode
+from bridge.throttle import Throttle
 
 WellFormed: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent
 
@@ -76,8 +77,7 @@ class InboundRouter:
         self._session_closed = session_closed
         self._trouble = trouble
         self._raise_event = raise_event
-        self._log_again_at = 0.0
-        self._unlogged = 0
+        self._refusals = Throttle(LOG_EVERY, repeat=True)
 
     def text(self, connection: JanusConnection, text: str) -> None:
         """A text message arrived."""
@@ -130,13 +130,10 @@ class InboundRouter:
 
     def _log_refusal(self, reason: str) -> None:
         """Once in a while: there may be fifty thousand a second."""
-        now = trio.current_time()
-        if now < self._log_again_at:
-            self._unlogged += 1
-            return
-        more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
-        log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
-        self._log_again_at, self._unlogged = now + LOG_EVERY, 0
+        number = self._refusals.due(reason, trio.current_time())
+        if number:
+            more = f" ({number - 1} more since the last such line)" if number > 1 else ""
+            log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
 
     def _answer(
         self,

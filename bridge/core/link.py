@@ -26,6 +26,7 @@ from bridge.protocol.log_level import NOTICE, to_python
 from bridge.protocol.roster import Roster
 from bridge.protocol.session import JanusSession, SavedSession, shorten
 from bridge.protocol.session_book import SessionBook
+from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.link")
 
@@ -72,7 +73,7 @@ class JanusLink:
         self.reconnects = 0
         self.last_error: str | None = gateway.fault
         self._env = environment
-        self._said: str | None = None  # the last trouble that was logged since the gateway was ready
+        self._trouble = Throttle()  # why it is not as it should be: once until it is ready
         self._last_ready: int | None = None
         self._refusal: str | None = None  # why the last wish for another connection was given up
         self._settled = trio.Event()  # it is fulfilled, or given up
@@ -177,7 +178,7 @@ class JanusLink:
             self.reconnects += 1
             self._env.stats.add("reconnects")
         self._last_ready = number
-        self._said = None
+        self._trouble.over()
         log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
         self.status.connected("ready", {"sessions": len(self.book)})
         self._happened(Happening("connected"))
@@ -186,7 +187,7 @@ class JanusLink:
     def _note(self, reason: str, *, retrying: bool = True) -> None:
         """Why something is not as it should be; said once until the gateway is ready again."""
         reason = self._env.hide(reason)
-        if reason != self._said:
+        if self._trouble.due(reason):
             serving = self.serving
             if not retrying:
                 log.warning("%s: %s; the old connection serves on", self.gateway.janus_id, reason)
@@ -194,7 +195,7 @@ class JanusLink:
                 log.warning("%s: %s; retrying", self.gateway.janus_id, reason)
             else:
                 log.warning("%s: %s; retrying; %s serves meanwhile", self.gateway.janus_id, reason, serving.shown_url)
-        self._said = self.last_error = reason
+        self.last_error = reason
 
     def session_over(self, session: JanusSession, reason: str = "Janus no longer knows it") -> None:
         """A session is lost. That ends it alone; the managed one is made anew."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.core import command_log
 from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
@@ -49,8 +50,8 @@ class Requests:
         self._lanes: Lanes[PendingRequest] = Lanes()
         self._of_callers: set[PendingRequest] = set()  # waiting and sent
         self._sent: dict[int, set[PendingRequest]] = {}  # by the connection that the answer is to come on
-        self._emptied = trio.Event()
-        self._idle = trio.Event()
+        self._emptied = AutoResetEvent()
+        self._idle = AutoResetEvent()
         self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
 
     @property
@@ -61,7 +62,6 @@ class Requests:
     async def drained(self) -> None:
         """Wait until nothing of callers is in flight."""
         while self._of_callers:
-            self._emptied = trio.Event()
             await self._emptied.wait()
 
     # For callers
@@ -154,7 +154,6 @@ class Requests:
     async def idle(self, number: int) -> None:
         """Wait until nothing is in flight on a connection."""
         while number in self._sent:
-            self._idle = trio.Event()
             await self._idle.wait()
 
     def _on(self, pending: PendingRequest, number: int) -> None:
