@@ -8,6 +8,7 @@ import logging
 
 import trio
 
+from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.inbound import InboundRouter
 from bridge.core.join import destroy_sessions
@@ -234,18 +235,20 @@ class JanusLink:
 
     # The end
 
-    def part(self, error: BridgeError) -> None:
-        """Before the task is cancelled: fail what is in flight. The connections stay open to Janus."""
-        self.failover.stop(str(error))
-        self.requests.close(error)
-        self.status.disconnected(str(error))
-        self.status.stop()
-        self._performer.set_alarm()
+    async def part(self, error: BridgeError) -> None:
+        """Before the task is cancelled: fail what is in flight, and leave the connections to the next process, open."""
+        async with trio.open_nursery() as nursery:
+            for connection in self._end(error):
+                nursery.start_soon(self._leave, connection)
+
+    async def _leave(self, connection: JanusConnection) -> None:
+        why = await connection.freeze()
+        if why is not None:
+            log.info("%s: the next process has to open a new connection: %s", self.gateway.janus_id, why)
 
     async def stop(self, error: BridgeError, *, destroy: bool) -> None:
-        """As ``part``; destroy the sessions if told to, and close politely."""
-        self.part(error)
-        connections = [c for c in self.connections.values() if c.opened]
+        """Before the task is cancelled: fail what is in flight, destroy the sessions if told to, close politely."""
+        connections = self._end(error)
         if destroy:
             await destroy_sessions([c for c in connections if c.usable], self.requests, self.book)
         for connection in connections:
@@ -254,3 +257,12 @@ class JanusLink:
             for connection in connections:
                 await connection.ended.wait()
         self.book.close()
+
+    def _end(self, error: BridgeError) -> list[JanusConnection]:
+        """Fail what is in flight; the connections that are open still."""
+        self.failover.stop(str(error))
+        self.requests.close(error)
+        self.status.disconnected(str(error))
+        self.status.stop()
+        self._performer.set_alarm()
+        return [connection for connection in self.connections.values() if connection.opened]

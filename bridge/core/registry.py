@@ -7,8 +7,9 @@ there, sweep what is not. Must not know where rows come from.
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -143,7 +144,8 @@ class LinkRegistry:
         assert self._nursery is not None, "run() hosts the links"
         _warn_of_handles(janus_id, self._links[janus_id].book, str(error))
         gc.unfreeze()  # so that what is left of the link can be collected
-        self._nursery.start_soon(self._stop, self._links.pop(janus_id), error, True)
+        link = self._links.pop(janus_id)
+        self._nursery.start_soon(self._end, link, partial(link.stop, error, destroy=True))
 
     def left_behind(self, gateway: Gateway, saved: Iterable[SavedSession]) -> None:
         """Since the last process the row of these sessions went, or got another URL: they have ended."""
@@ -158,12 +160,8 @@ class LinkRegistry:
                 link.status.session_lost(session, "the row points to another Janus")
                 self._env.stats.add("sessions_lost")
 
-    def _part(self, link: JanusLink, error: BridgeError) -> None:
-        link.part(error)
-        self._scopes.pop(link).cancel()
-
-    async def _stop(self, link: JanusLink, error: BridgeError, destroy: bool) -> None:
-        await supervise(lambda: link.stop(error, destroy=destroy), f"the end of gateway {link.gateway.janus_id}", log)
+    async def _end(self, link: JanusLink, ending: Callable[[], Awaitable[None]]) -> None:
+        await supervise(ending, f"the end of gateway {link.gateway.janus_id}", log)
         self._scopes.pop(link).cancel()
 
     def drain(self, janus_id: str, switch: bool) -> frozenset[str]:
@@ -198,10 +196,8 @@ class LinkRegistry:
         error = LinkDown("the bridge is stopping")
         async with trio.open_nursery() as nursery:
             for link in self:
-                if hand_over:
-                    self._part(link, error)
-                else:
-                    nursery.start_soon(self._stop, link, error, not link.reclaims)
+                stop = partial(link.stop, error, destroy=not link.reclaims)
+                nursery.start_soon(self._end, link, partial(link.part, error) if hand_over else stop)
         self._links.clear()
 
 

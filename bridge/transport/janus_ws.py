@@ -102,9 +102,8 @@ class JanusWebSocket(WebSocketConnection):
     adopted = False
 
     async def freeze(self) -> str | None:
-        """It cannot be handed over: it ends with this process."""
-        self.close()
-        return "the connection ends with this process"
+        """It ends when its task is cancelled, and is held then."""
+        return "it can be held, but not adopted"
 
     def close(self) -> None:
         """Close politely, soon."""

@@ -8,6 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from bridge.core.connection import JanusConnection
+from bridge.core.registry import DRAIN
+from bridge.errors import TransactionLost
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
 
@@ -130,3 +132,29 @@ async def test_without_a_first_answer_it_is_kept_until_another_one_has_its_sessi
         await bed.ready()
         assert (len(janus.sessions), janus.lost, bed.names()) == (2, [], ["connected"])
         await bed.until(lambda: adopted.ended)
+
+
+async def test_planned_hand_over_ends_no_session(autojump_clock: MockClock, janus: MemoryJanus) -> None:
+    """What is in flight has its two seconds; nothing is destroyed, closed or written after that."""
+    first = bed_after(janus)
+    async with running(first, ROWS):
+        await first.ready()
+        sessions = set(janus.sessions)
+        janus.mute.add("message")
+        async with trio.open_nursery() as callers:
+            callers.start_soon(ask_in_vain, first)
+            await first.until(lambda: bool(janus.executed))
+            began = trio.current_time()
+            await first.registry.stop(hand_over=True)
+            assert trio.current_time() - began == pytest.approx(DRAIN, abs=0.1)
+        assert first.names() == ["connected", "disconnected"]
+    janus.mute.clear()
+    second = bed_after(janus, first)
+    async with running(second, ROWS):
+        await second.ready()
+        assert (set(janus.sessions), janus.lost, janus.connects) == (sessions, [], 1)
+
+
+async def ask_in_vain(bed: LinkBed) -> None:
+    with pytest.raises(TransactionLost, match="the bridge is stopping"):
+        await bed.ask({"janus": "message", "handle_id": 1, "body": {"n": 1}})
