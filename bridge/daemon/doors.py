@@ -16,7 +16,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_listener import Listener, bound_address, close_listener, open_listeners
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo

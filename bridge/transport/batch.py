@@ -109,11 +109,12 @@ class Batch:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        epoll = self._epoll.fileno()
         while True:
             if self._queue or self._later:
                 await trio.lowlevel.checkpoint()
             else:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await trio.lowlevel.wait_readable(epoll)
             self.turn()
 
     def turn(self) -> None:

@@ -10,12 +10,11 @@ No timer: the owner looks at ``deadline`` now and then, which costs a request no
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from bridge.protocol.budget import Holding
-from bridge.transport.http_ends import HttpHandler, Wire
+from bridge.transport.http_ends import HttpHandler, HttpLimits, Wire
 from bridge.transport.http_messages import ACCEPTED, CONTINUE, HttpRequest, Reply, refuse, render, render_json
 from bridge.transport.http_parser import HEAD_END, Phase, RequestParser
 
@@ -25,20 +24,6 @@ if TYPE_CHECKING:
 _WAITING = 1024  # bytes that a request takes beside its body while it waits behind another one
 _NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-After: 1\r\n")
 _NOTHING: Final = memoryview(b"")
-
-
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """What a client may take. Times in seconds, sizes in bytes."""
-
-    max_body: int = 1 << 20
-    max_connections: int = 2048  # of a server, all its listeners together
-    max_of_client: int = 1024  # of these: protocol.caller says who is one client
-    head: float = 10.0  # for a request's head, a TLS handshake, and the first bytes of a new connection
-    body: float = 30.0
-    idle: float = 120.0  # between requests
-    write: float = 10.0  # for the client to take an answer
-    linger: float = 2.0  # for the client to close after us
 
 
 class Activity(Enum):
@@ -52,8 +37,7 @@ class Activity(Enum):
     OVER = "closed"
 
 
-_READING, _QUEUED, _RESPONDING = Activity.READING, Activity.QUEUED, Activity.RESPONDING
-_WRITING, _LINGERING, _OVER = Activity.WRITING, Activity.LINGERING, Activity.OVER
+_READING, _QUEUED, _RESPONDING, _WRITING, _LINGERING, _OVER = Activity
 
 
 class HttpConnection:
@@ -96,10 +80,9 @@ class HttpConnection:
         secure: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``peer`` is the client's address without a port; ``secure``: over TLS.
-
-        ``held`` is for what waits here: for the rest of a body, behind another request, or for the client to take it.
-        What is being answered holds for itself.
+        """``peer`` is the client's address without a port; ``secure``: over TLS. ``held`` is for what waits
+        here: for the rest of a body, behind another request, or for the client to take it. What is being answered holds
+        for itself.
         """
         self.held = held
         self.activity = _READING
@@ -130,7 +113,8 @@ class HttpConnection:
             self.end()
             return 0
         if self.activity is _LINGERING:
-            self._read_on()
+            if self._wire.unread:
+                self._wire.again()
             return 0
         parser = self._parser
         if parser.phase is Phase.IDLE:
@@ -157,7 +141,7 @@ class HttpConnection:
         if request.refusal is None:
             return self._ask(request, body)
         self._request = request
-        self._refused = True
+        self._refused = not request.keep_alive
         self._handler.refused(request, request.refusal)
         self.reply(request.refusal)
         return 0
@@ -227,6 +211,10 @@ class HttpConnection:
         keep = self._request.keep_alive and not reply.close and not self._last
         self._hand_over(render(reply, self._request, keep), keep)
 
+    def fault(self) -> None:
+        """To be called in an ``except Exception``: answering failed, and the connection ends."""
+        self._wire.fault()
+
     def _account(self, requests: list[HttpRequest]) -> list[HttpRequest]:
         """Hold what waits here; what finds no room is refused."""
         size = 0
@@ -268,7 +256,7 @@ class HttpConnection:
             else:
                 self._owe(memoryview(data)[sent:])
         except Exception:  # noqa: BLE001 - the wire logs it; whoever brings the answer has nothing to do with it
-            self._wire.fault()
+            self.fault()
 
     def _owe(self, rest: memoryview) -> None:
         if self.held.resize(self.held.size + len(rest)):
@@ -299,11 +287,8 @@ class HttpConnection:
                 self._phase = phase
                 patience = limits.idle if phase is Phase.IDLE else limits.head if phase is Phase.HEAD else limits.body
                 self.deadline = self._clock() + patience
-            self._read_on()
-
-    def _read_on(self) -> None:
-        if self._wire.unread:
-            self._wire.again()
+            if self._wire.unread:
+                self._wire.again()
 
     def _close(self) -> None:
         """Close so that the client gets all of the last answer: not while bytes of its own are unread, which would
@@ -314,6 +299,7 @@ class HttpConnection:
         self.deadline = self._clock() + self._limits.linger
         if self._wire.send_eof() or self._refused:
             self.activity = _LINGERING
-            self._read_on()
+            if self._wire.unread:
+                self._wire.again()
         else:
             self.end()

@@ -1,12 +1,27 @@
-"""The two ends of an HTTP connection: the wire below it, the handler above it, as the connection sees them.
+"""The two ends of an HTTP connection, the wire below it and the handler above it, and the limits between them.
 
-Owns these two interfaces. Must not know what implements them.
+Owns these interfaces. Must not know what implements them.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.protocol.jsonrpc import Abandon
 from bridge.transport.http_messages import HttpRequest, KnownHeads, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What a client may take. Times in seconds, sizes in bytes."""
+
+    max_body: int = 1 << 20
+    max_connections: int = 2048  # of a server, all its listeners together
+    max_of_client: int = 1024  # of these: protocol.caller says who is one client
+    head: float = 10.0  # for a request's head, a TLS handshake, and the first bytes of a new connection
+    body: float = 30.0
+    idle: float = 120.0  # between requests
+    write: float = 10.0  # for the client to take an answer
+    linger: float = 2.0  # for the client to close after us
 
 
 class Wire(Protocol):
@@ -41,6 +56,9 @@ class Answerable(Protocol):
 
     def reply(self, reply: Reply) -> None:
         """The answer is this."""
+
+    def fault(self) -> None:
+        """To be called in an ``except Exception``: there is no answer; log it, and end the connection."""
 
 
 class HttpHandler(Protocol):

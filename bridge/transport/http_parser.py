@@ -101,7 +101,7 @@ class RequestParser:
 
     def _remember(self, known: KnownHeads, data: bytes, request: HttpRequest) -> None:
         end = data.find(HEAD_END) + len(HEAD_END)
-        if end <= _HEAD_SIZE and request.length == len(data) - end and request.refusal is None:
+        if end <= _HEAD_SIZE and request.length == len(data) - end:  # -1 where it was refused
             if len(known) >= _HEADS:
                 known.clear()
             known[self._peer, data[:end]] = request

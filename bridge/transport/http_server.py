@@ -20,8 +20,8 @@ from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
 from bridge.throttle import Throttle
 from bridge.transport.batch import PIECE, Batch, Member
-from bridge.transport.http_connection import HttpConnection, HttpLimits
-from bridge.transport.http_ends import HttpHandler
+from bridge.transport.http_connection import HttpConnection
+from bridge.transport.http_ends import HttpHandler, HttpLimits
 from bridge.transport.http_listener import Listener, bound_address, close_listener
 from bridge.transport.http_wire import PlainWire, TlsWire
 

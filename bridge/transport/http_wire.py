@@ -19,8 +19,7 @@ from bridge.transport.http_parser import READ_SIZE
 
 # Makes the connection that is served over a wire.
 Connect: TypeAlias = Callable[["PlainWire | TlsWire"], HttpConnection]
-_READING, _QUEUED, _LINGERING, _OVER = Activity.READING, Activity.QUEUED, Activity.LINGERING, Activity.OVER
-_GOODBYE = 1.0  # seconds for the few bytes that end a TLS stream
+_READING, _QUEUED, _LINGERING = Activity.READING, Activity.QUEUED, Activity.LINGERING
 
 
 class PlainWire(Member):
@@ -54,7 +53,7 @@ class PlainWire(Member):
             self.unread = self._hung_up = True  # there is an end to be read
             connection.hung_up()
         if connection.unsent:
-            connection.taken(self._write(connection.unsent))
+            connection.taken(self.send(connection.unsent))
             if connection.unsent:
                 return 0
         activity = connection.activity
@@ -73,11 +72,8 @@ class PlainWire(Member):
         self.unread = self._hung_up or len(data) == READ_SIZE
         return connection.receive(data)
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """As Wire has it."""
-        return self._write(data)
-
-    def _write(self, data: bytes | memoryview) -> int:
         try:
             return self._sock.send(data)
         except BlockingIOError:
@@ -116,7 +112,7 @@ class TlsWire(Member):
     What its task has read or written is handed to the batch, and it goes on when that was served.
     """
 
-    __slots__ = ("_batch", "_busy", "_closed", "_handed", "_scope", "_served", "_stream", "connection", "unread")
+    __slots__ = ("_batch", "_closed", "_handed", "_scope", "_served", "_stream", "connection", "unread")
 
     def __init__(
         self,
@@ -133,7 +129,6 @@ class TlsWire(Member):
         self._stream = trio.SSLStream(below, tls, server_side=True, https_compatible=True)
         self._batch = batch
         self._closed = closed
-        self._busy = False  # reading or writing
         self._scope = trio.CancelScope()
         self._served = AutoResetEvent()
         self._handed: bytes | int | None = None  # what was read, or how much was written
@@ -147,13 +142,10 @@ class TlsWire(Member):
         stream, connection = self._stream, self.connection
         try:
             with self._scope:
-                self._busy = True
                 await stream.do_handshake()
-                self._busy = False
                 self._batch.add(self, stream.transport_stream.socket.fileno(), 0)
-                while connection.activity is not _OVER:
+                while True:
                     await self._move()
-                await stream.aclose()
         except trio.BrokenResourceError:
             pass  # reset, or no TLS: there is nobody to be told
         finally:
@@ -162,18 +154,17 @@ class TlsWire(Member):
             await trio.aclose_forcefully(stream)
 
     async def _move(self) -> None:
-        """Write, read, or wait until there is something to write or a wish to read."""
+        """Write, or read, and have that served; or wait until there is something to do."""
         connection = self.connection
-        self._busy = True
         if unsent := connection.unsent:
             await self._stream.send_all(unsent)
             self._handed = len(unsent)
         elif connection.activity is _READING or connection.activity is _LINGERING:
             self._handed = bytes(await self._stream.receive_some(READ_SIZE))
-        self._busy = False
-        if self._handed is not None:
-            self._batch.again(self)
-        await self._served.wait()
+        else:
+            await self._served.wait()
+            return
+        self._batch.again(self)
         while self._handed is not None:
             await self._served.wait()
 
@@ -206,13 +197,9 @@ class TlsWire(Member):
         self._batch.again(self)
 
     def close(self) -> None:
-        """As Wire has it; its task does so, and says goodbye where it is not in the middle of something."""
+        """As Wire has it; its task does so. As HTTPS has it, without a close_notify: every answer has its length."""
         self._batch.remove(self)
-        if self._busy:
-            self._scope.cancel()
-        else:
-            self._scope.deadline = trio.current_time() + _GOODBYE
-            self._served.set()
+        self._scope.cancel()
         self._closed(self.connection)
 
     def fault(self) -> None:

@@ -16,8 +16,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Abandon, Dispatch, Refused, render_error
 from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import HttpLimits
-from bridge.transport.http_ends import Answerable
+from bridge.transport.http_ends import Answerable, HttpLimits
 from bridge.transport.http_listener import Listener
 from bridge.transport.http_messages import JSON, HttpRequest, Reply, refuse
 from bridge.transport.http_server import HttpServer
@@ -135,8 +134,12 @@ class MiHttp:
 
 async def _finish(shown: Awaitable[Reply], scope: trio.CancelScope, asker: Answerable) -> None:
     with scope:
-        reply = await shown
-        if not scope.cancel_called:  # while it took no turn in which that could stop it
+        try:
+            reply = await shown
+        except Exception:  # noqa: BLE001 - the batch logs it, as that of a page that needs no waiting
+            asker.fault()
+            return
+        if not scope.cancel_called:  # in its last turn, where that cannot stop it
             asker.reply(reply)
 
 

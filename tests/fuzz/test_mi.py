@@ -25,7 +25,7 @@ from bridge.core.mi import Registry
 from bridge.daemon.parts import build
 from bridge.errors import MalformedMessage
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_listener import bound_address, open_listeners
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo

@@ -12,7 +12,7 @@ import trio
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Abandon, Dispatch, Refused, TakeAnswer
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_listener import open_listeners
 from bridge.transport.http_server import HttpServer
 from bridge.transport.mi_http import Page

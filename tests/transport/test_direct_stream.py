@@ -57,3 +57,44 @@ async def test_a_peer_that_left_breaks_it(pair: tuple[socket.socket, socket.sock
     await stream.aclose()
     await stream.aclose()  # twice is the same as once
     assert stream.fileno() == -1
+
+
+async def test_writing_waits_for_a_reader_and_loses_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    data = bytes(range(256)) * 16384
+    received = b""
+    async with DirectStream(ours) as writer, DirectStream(theirs) as reader, trio.open_nursery() as nursery:
+
+        async def write() -> None:
+            await writer.send_all(data)
+            await writer.send_eof()
+
+        nursery.start_soon(write)
+        received = b"".join([chunk async for chunk in reader])
+    assert received == data
+
+
+async def test_an_end_that_is_gone_breaks_it() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    async with DirectStream(ours) as stream:
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.send_all(b"x")
+        assert await stream.receive_some() == b""
+
+
+async def test_closing_wakes_who_waits() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        stream = DirectStream(ours)
+        async with trio.open_nursery() as nursery:
+
+            async def read() -> None:
+                with pytest.raises(trio.ClosedResourceError):
+                    await stream.receive_some()
+
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.aclose()
+        await stream.aclose()
+        assert stream.fileno() == -1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import TakeAnswer
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_parser import RequestParser
 from tests.support.http_peer import SECONDS, Client, Served, Slow, echo, post, serve
 

@@ -1,226 +1,354 @@
-"""One connection: keep-alive, pipelining, chunks, Expect, HTTP/1.0, time limits, leaving, closing. Real sockets."""
+"""One connection without a socket: bytes in, bytes out, and what it wants of its wire."""
 
-import socket
+import itertools
+from collections.abc import Callable
 
 import pytest
-import trio
-import trio.testing
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from bridge.protocol.caller import Caller
-from bridge.protocol.jsonrpc import Abandon, TakeAnswer
-from bridge.transport.http_connection import HttpLimits
-from tests.support.deadlines import in_time
-from tests.support.http_peer import Slow, post, serve, split_answers
+from bridge.protocol.budget import Budget, Holding
+from bridge.protocol.caller import Caller, Role
+from bridge.protocol.jsonrpc import Abandon
+from bridge.transport.http_connection import Activity, HttpConnection
+from bridge.transport.http_ends import Answerable, HttpLimits
+from bridge.transport.http_messages import HttpRequest, KnownHeads, Reply
+from bridge.transport.http_parser import READ_SIZE
+from tests.support.http_peer import post, split_answers
 
-CLOSE = "Connection: close"
-KEEP = "Connection: keep-alive"
-
-
-async def test_one_connection_many_requests(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    for number in range(20):
-        assert (await client.ask(post(b"%d" % number))).body == b"<%d>" % number
+EVERYTHING = 1 << 30
+GET = b"GET /mi HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-async def test_connection_close_is_honoured(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    await client.send(post(b"1", CLOSE) + post(b"2"))
-    [answer] = split_answers(await client.rest())
-    assert (answer.body, answer.header("Connection")) == (b"<1>", "close")
+class Handler:
+    """Answers ``<body>`` at once, but for ``slow`` bodies, which wait for ``go``."""
+
+    def __init__(self) -> None:
+        self.known: KnownHeads = {}
+        self.admitted = 0
+        self.asked: list[bytes] = []
+        self.left: list[bytes] = []
+        self.refusals: list[int] = []
+        self.waiting: list[Callable[[], None]] = []
+
+    def admit(self, request: HttpRequest) -> Reply | None:
+        self.admitted += 1
+        request.caller = Caller(Role.EVERYTHING, request.peer)
+        if b"x-no" in request.headers:
+            return Reply(415, b"text/html")
+        return Reply(403, b"text/html", close=True) if b"origin" in request.headers else None
+
+    def refused(self, _request: HttpRequest, reply: Reply) -> None:
+        self.refusals.append(reply.status)
+
+    def respond(self, request: HttpRequest, body: bytes, asker: Answerable) -> Abandon | None:
+        assert request.caller.name == "192.0.2.1"
+        self.asked.append(body)
+        if body == b"fault":
+            raise RuntimeError("broken")
+        if not body.startswith(b"slow"):
+            asker.answer(b"<%b>" % body)
+            return None
+        self.waiting.append(lambda: asker.answer(b"<%b>" % body))
+        return lambda: self.left.append(body)
+
+    def go(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for answer in waiting:
+            answer()
 
 
-async def test_http_1_0_closes(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    await client.send(post(b"1", version="1.0"))
-    [answer] = split_answers(await client.rest())
-    assert (answer.body, answer.header("Connection")) == (b"<1>", "close")
+class Script:
+    """A wire under a connection, and the clock. ``room``: bytes that it takes; -1: the peer is gone."""
+
+    def __init__(self, room: int = EVERYTHING, *, secure: bool = False, budget: Budget | None = None) -> None:
+        self.now = 0.0
+        self.room = room
+        self.secure = secure
+        self.unread = False
+        self.kernel = b""
+        self.sent = b""
+        self.eof = self.closed = self.again_asked = self.faults = 0
+        self.handler = Handler()
+        self.budget = budget or Budget(1 << 30)
+        held = Holding(self.budget, "a client")
+        self.limits = HttpLimits(max_body=1000)
+        self.connection = HttpConnection(self, "192.0.2.1", self.handler, self.limits, held, clock=lambda: self.now)
+
+    def send(self, data: bytes | memoryview) -> int:
+        if self.room < 0:
+            return -1
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+    def send_eof(self) -> bool:
+        self.eof += 1
+        return not self.secure
+
+    def again(self) -> None:
+        self.again_asked += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def fault(self) -> None:
+        self.faults += 1
+        self.connection.end()
+
+    def feed(self, data: bytes) -> "Script":
+        """As a wire does it: a read, or a request that waits, in each turn; what is not read waits in the kernel."""
+        self.kernel += data
+        while True:
+            if self.connection.activity is Activity.QUEUED:
+                self.connection.go_on()
+            elif self.kernel and self.connection.activity in (Activity.READING, Activity.LINGERING):
+                read, self.kernel = self.kernel[:READ_SIZE], self.kernel[READ_SIZE:]
+                self.unread = bool(self.kernel)
+                self.connection.receive(read)
+            else:
+                return self
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """Of the answers so far."""
+        return [answer.body for answer in split_answers(self.sent)]
+
+    @property
+    def left(self) -> float:
+        """Seconds that the client has now."""
+        return self.connection.deadline - self.now
 
 
-async def test_http_1_0_stays_when_asked_to(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    answer = await client.ask(post(b"1", KEEP, version="1.0"))
-    assert answer.header("Connection") == "Keep-Alive"
-    assert (await client.ask(post(b"2", KEEP, version="1.0"))).body == b"<2>"
+def test_a_request_is_answered_and_the_next_one_is_waited_for() -> None:
+    script = Script().feed(post(b"1"))
+    assert script.bodies == [b"<1>"]
+    assert (script.connection.activity, script.left) == (Activity.READING, script.limits.idle)
 
 
-async def test_pipelined_requests_are_answered_in_order(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    await client.send(b"".join(post(b"%d" % number) for number in range(300)))
-    assert [(await client.answer()).body for _ in range(300)] == [b"<%d>" % number for number in range(300)]
+def test_who_pipelines_asks_for_another_turn_for_each_request() -> None:
+    script = Script()
+    script.connection.receive(post(b"1") + post(b"2") + post(b"3"))
+    for number in (1, 2):
+        assert (len(script.bodies), script.again_asked) == (number, number)
+        assert script.connection.activity is Activity.QUEUED
+        script.connection.go_on()
+    assert script.bodies == [b"<1>", b"<2>", b"<3>"]
+    assert script.connection.activity is Activity.READING
 
 
-async def test_an_answer_does_not_wait_for_the_next_of_its_pipeline(nursery: trio.Nursery) -> None:
-    slow = Slow()
-
-    def dispatch(body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
-        if body != b"1":
-            return slow.dispatch(body, caller, answer)
-        answer(b"quick")
-        return None
-
-    client = await (await serve(nursery, dispatch)).connect()
-    await client.send(post(b"1") + post(b"2") + post(b"3"))
-    assert (await client.answer()).body == b"quick"
-    await slow.until(lambda: slow.asked == [b"2"])
-    slow.go()
-    assert [(await client.answer()).body for _ in range(2)] == [b"late 2", b"late 3"]
+def test_a_slow_answer_has_the_rest_wait_and_bytes_stay_unread() -> None:
+    script = Script()
+    script.feed(post(b"slow") + post(b"2"))
+    assert (script.handler.asked, script.left) == ([b"slow"], float("inf"))
+    script.unread = True  # in the kernel
+    script.handler.go()
+    assert script.connection.activity is Activity.QUEUED
+    script.connection.go_on()
+    assert script.bodies == [b"<slow>", b"<2>"]
+    assert script.again_asked == 2  # for the second request, and to read
 
 
-async def test_who_pipelines_takes_turns_with_others(nursery: trio.Nursery) -> None:
-    asked: list[bytes] = []
-
-    def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
-        asked.append(body)
-        answer(body)
-
-    served = await serve(nursery, dispatch)
-    for _ in range(10):  # which of them is read first is trio's choice
-        asked.clear()
-        clients = []
-        for burst in (post(b"many") * 100, post(b"one")):  # both are there before the server looks
-            sock = socket.create_connection((served.host, served.port))
-            sock.sendall(burst)
-            clients.append(served.keep(trio.SocketStream(trio.socket.from_stdlib_socket(sock))))
-        many, one = clients
-        assert (await one.answer()).body == b"one"
-        for _ in range(100):
-            await many.answer()
-        assert asked.index(b"one") < 10
+def test_who_leaves_while_he_waits_is_forgotten() -> None:
+    script = Script().feed(post(b"slow") + post(b"never asked"))
+    script.connection.hung_up()
+    assert (script.handler.left, script.closed) == ([b"slow"], 1)
+    script.connection.end()
+    assert script.closed == 1
+    assert script.handler.asked == [b"slow"]
 
 
-async def test_a_request_in_single_bytes(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    for byte in post(b"slowly"):
-        await client.send(bytes([byte]))
-    assert (await client.answer()).body == b"<slowly>"
+def test_who_left_gets_what_needs_no_waiting() -> None:
+    script = Script()
+    script.connection.hung_up()
+    script.feed(post(b"1") + post(b"slow") + post(b"3"))
+    assert script.bodies == [b"<1>"]
+    assert (script.handler.left, script.closed) == ([b"slow"], 1)
 
 
-async def test_chunks(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    head = post(b"x").partition(b"Content-Length")[0] + b"Transfer-Encoding: chunked\r\n\r\n"
-    await client.send(head + b"5\r\nhello\r\n")
-    await client.send(b"6;a=b\r\n world\r\n0\r\nTrailer: 1\r\n\r\n" + post(b"next"))
-    assert (await client.answer()).body == b"<hello world>"
-    assert (await client.answer()).body == b"<next>"
+def test_a_part_that_is_not_taken_is_held_and_written_later() -> None:
+    script = Script(room=10)
+    script.feed(post(b"1"))
+    connection = script.connection
+    assert (connection.activity, connection.held.size) == (Activity.WRITING, len(connection.unsent))
+    assert script.left == script.limits.write
+    script.room = 20
+    connection.taken(script.send(connection.unsent))
+    assert connection.activity is Activity.WRITING
+    script.room = EVERYTHING
+    connection.taken(script.send(connection.unsent))
+    assert (script.bodies, connection.activity, connection.held.size) == ([b"<1>"], Activity.READING, 0)
 
 
-async def test_bodies_up_to_the_limit_come_through(nursery: trio.Nursery) -> None:
-    body = bytes(range(256)) * 4096
-    client = await (await serve(nursery, limits=HttpLimits(max_body=len(body)))).connect()
-
-    async with trio.open_nursery() as both:  # neither side's buffers hold it
-        both.start_soon(client.send, post(body))
-        assert (await client.answer()).body == b"<" + body + b">"
-
-
-# Expect: 100-continue
-
-EXPECT = "Expect: 100-continue"
+@pytest.mark.parametrize("when", ["at once", "later", "while it is written"])
+def test_a_peer_that_is_gone_ends_it(when: str) -> None:
+    script = Script(room=-1 if when == "at once" else 5)
+    script.feed(post(b"slow" if when == "later" else b"1"))
+    if when == "later":
+        script.room = -1
+        script.handler.go()
+    elif when == "while it is written":
+        script.connection.taken(-1)
+    assert (script.closed, script.connection.activity, script.budget.used) == (1, Activity.OVER, 0)
 
 
-async def test_expect_gets_its_continue(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    request = post(b"body", EXPECT)
-    assert (await client.ask(request[:-4])).status == 100
-    assert (await client.ask(request[-4:])).body == b"<body>"
+def test_an_answer_without_room_ends_its_connection_in_order() -> None:
+    script = Script(room=5, budget=Budget(50))
+    script.feed(post(b"1"))
+    assert (script.eof, script.closed, script.connection.activity) == (1, 0, Activity.LINGERING)
+    script.connection.receive(b"")
+    assert script.closed == 1
 
 
-async def test_continue_comes_after_the_answers_before_it(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    await client.send(post(b"1") + post(b"2", EXPECT)[:-1])
-    assert [(await client.answer()).status for _ in range(2)] == [200, 100]
-    assert (await client.ask(b"2")).body == b"<2>"
+def test_the_close_waits_for_the_client() -> None:
+    script = Script().feed(post(b"1", "Connection: close") + post(b"never asked"))
+    assert (script.eof, script.closed, script.left) == (1, 0, script.limits.linger)
+    script.feed(b"x" * (READ_SIZE + 1))
+    assert script.again_asked == 1
+    script.connection.receive(b"")
+    assert (script.closed, script.handler.asked) == (1, [b"1"])
 
 
-async def test_continue_comes_once(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    head = post(b"x", EXPECT).partition(b"Content-Length")[0] + b"Transfer-Encoding: chunked\r\n\r\n"
-    assert (await client.ask(head)).status == 100
-    for part in (b"4", b"\r\n", b"body", b"\r\n0\r\n\r\n"):
-        await client.send(part)
-        await trio.testing.wait_all_tasks_blocked(0.001)
-    assert (await client.answer()).body == b"<body>"
+def test_tls_cannot_be_half_closed_and_waits_only_where_bytes_may_come() -> None:
+    script = Script(secure=True).feed(post(b"1", "Connection: close"))
+    assert script.closed == 1
+    script = Script(secure=True).feed(post(b"x" * 2000))
+    assert (script.handler.refusals, script.connection.activity) == ([413], Activity.LINGERING)
 
 
-async def test_expect_gets_a_refusal_before_the_body(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    answer = await client.ask(post(b"body", EXPECT, path="/nowhere")[:-4])
-    assert (answer.status, answer.header("Connection")) == (400, "close")
-    assert await client.closed()
+def test_finish_answers_what_was_asked_and_closes() -> None:
+    script = Script().feed(post(b"slow") + post(b"2"))
+    script.connection.finish()
+    assert script.closed == 0
+    script.handler.go()
+    [answer] = split_answers(script.sent)
+    assert (answer.header("Connection"), script.eof, script.handler.asked) == ("close", 1, [b"slow"])
+    idle = Script().feed(post(b"1"))
+    idle.connection.finish()
+    assert idle.closed == 1
 
 
-async def test_a_body_that_is_sent_anyhow_gets_no_continue(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery)).connect()
-    assert (await client.ask(post(b"body", EXPECT))).status == 200
+def test_continue_is_said_when_the_body_is_waited_for() -> None:
+    script = Script().feed(post(b"1") + post(b"2", "Expect: 100-continue")[:-1])
+    assert [answer.status for answer in split_answers(script.sent)] == [200, 100]
+    assert script.left == script.limits.body
+    assert script.feed(b"2").bodies[2:] == [b"<2>"]
 
 
-# Time
+def test_time_is_counted_from_what_is_waited_for() -> None:
+    script = Script()
+    script.now = 1.0
+    assert script.left == script.limits.head - 1
+    script.feed(GET[:5])
+    assert script.left == script.limits.head
+    script.now = 2.0
+    script.feed(GET[5:9])
+    assert script.left == script.limits.head - 1
+    script.feed(GET[9:] + post(b"12")[:-1])
+    assert script.left == script.limits.body
+
+
+def test_who_is_shed_hears_why_and_holds_nothing() -> None:
+    script = Script().feed(post(b"x" * 900)[:-1])
+    assert script.connection.held.size == 899
+    script.connection.shed()
+    [answer] = split_answers(script.sent)
+    assert (answer.status, answer.header("Retry-After"), script.budget.used) == (503, "1", 0)
+    assert script.connection.activity is Activity.LINGERING
+    deaf = Script(room=3).feed(post(b"1"))
+    deaf.connection.shed()
+    assert (deaf.closed, deaf.budget.used) == (1, 0)
+
+
+def test_a_fault_of_a_later_answer_is_that_connections_alone() -> None:
+    script = Script().feed(post(b"slow"))
+
+    def fault() -> None:
+        raise RuntimeError("broken")
+
+    script.again, script.unread = fault, True  # type: ignore[method-assign]
+    script.handler.go()  # does not raise: whoever brings the answer has nothing to do with it
+    assert (script.faults, script.closed) == (1, 1)
+
+
+def test_the_work_is_what_was_read_and_what_is_answered() -> None:
+    """So that a large request, whose parsing is to come, has a turn for itself."""
+    connection, request = Script().connection, post(b"x" * 900)
+    assert connection.receive(request[:-1]) == len(request) - 1
+    assert connection.receive(request[-1:]) == 1 + 900
+    pipeline = post(b"1") + request
+    assert connection.receive(pipeline) == len(pipeline) + 1
+    assert connection.go_on() == 900
+
+
+# Heads that are known
+
+
+def test_a_head_that_was_let_in_is_not_looked_at_again() -> None:
+    script = Script().feed(post(b"1")).feed(post(b"2")).feed(post(b"3"))
+    assert (script.bodies, script.handler.admitted) == ([b"<1>", b"<2>", b"<3>"], 1)
+    script.handler.known.clear()
+    assert script.feed(post(b"4")).handler.admitted == 2
 
 
 @pytest.mark.parametrize(
-    "part", [b"", b"POST /mi HT", post(b"body")[:-1], b"\r\n", b"POST /mi HTTP/1.1\r\nHost: a\r\nX: y"]
+    "request_",
+    [
+        post(b"1", "Origin: x"),
+        post(b"1", version="1.0"),
+        post(b"1", "Connection: close"),
+        post(b"x" * 900, "X: " + "x" * 1024),
+        post(b"1", path="http://h/mi"),
+        b"POST /mi HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ],
 )
-async def test_who_takes_too_long_is_dropped(nursery: trio.Nursery, part: bytes) -> None:
-    client = await (await serve(nursery, limits=HttpLimits(head=0.2, body=0.2))).connect()
-    await client.send(part)
-    assert await client.closed()
+def test_what_is_not_the_same_again_is_not_remembered(request_: bytes) -> None:
+    assert Script().feed(request_).handler.known == {}
 
 
-async def test_dripping_does_not_prolong_it(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery, limits=HttpLimits(head=0.2))).connect()
-
-    async def drip() -> None:
-        await client.send(b"POST /mi HTTP/1.1\r\n")
-        while True:
-            await client.send(b"X: y\r\n")
-            await trio.sleep(0.02)
-
-    with in_time(5), pytest.raises(trio.BrokenResourceError):
-        await drip()
+def test_heads_are_known_up_to_a_number() -> None:
+    script = Script()
+    for number in range(1500):
+        script.feed(post(b"1", f"X: {number}"))
+        assert len(script.handler.known) <= 512
+    assert len(script.bodies) == 1500
 
 
-async def test_an_idle_connection_is_closed(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery, limits=HttpLimits(idle=0.2))).connect()
-    assert (await client.ask(post())).status == 200
-    assert await client.closed()
+SAME = post(b"a")  # what is known as a rule
+PIECES = [
+    *(SAME, SAME, SAME + b"\r\n", b"\r\n" + SAME, SAME[:-1], SAME[:-1] + b"b", SAME + b"c", SAME * 2),
+    *(post(b""), post(b"slow"), post(b"slow", "X: y"), GET),
+    post(b"b", "Expect: 100-continue"),
+    post(b"b", "Expect: 100-continue")[:-1],
+    post(b"c", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"),
+    post(b"d", "Connection: keep-alive", version="1.0"),
+    post(b"e", "Origin: x"),
+    post(b"e", "X-No: 1"),
+    post(b"f", "Connection: close"),
+    *(b"\r\n", b"\r\n\r\n", b"x"),
+]
 
 
-async def test_waiting_for_an_answer_has_no_limit_here(nursery: trio.Nursery) -> None:
-    slow = Slow()
-    limits = HttpLimits(head=0.4, body=0.1, idle=0.1, write=0.1, linger=0.1)
-    client = await (await serve(nursery, slow.dispatch, limits=limits)).connect()
-    await client.send(post(b"1"))
-    with trio.move_on_after(0.8) as patience:  # longer than any of them
-        await slow.until(lambda: bool(slow.left))
-    assert patience.cancelled_caught
-    slow.go()
-    assert (await client.answer()).body == b"late 1"
+@example([SAME, SAME[:-1], b"b"], set())
+@example([post(b"e", "X-No: 1")] * 2, set())
+@example([b"\r\n\r\n" + SAME, b"\r\n\r\nx"], set())
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.sets(st.integers(0, 700), max_size=3))
+def test_known_heads_change_nothing(pieces: list[bytes], cuts: set[int]) -> None:
+    """Whatever comes, however it is cut: with heads that are known and without, all that happens is the same."""
+    stream = b"".join(pieces)
+    edges = sorted({0, *itertools.accumulate(map(len, pieces)), *(cut for cut in cuts if cut < len(stream))})
 
+    def run(forget: Callable[[Script], None]) -> tuple[object, ...]:
+        script = Script()
+        for start, end in itertools.pairwise(edges):
+            forget(script)
+            script.feed(stream[start:end])
+            script.handler.go()
+            script.feed(b"")
+        answers = [(answer.status, answer.body, answer.header("Connection")) for answer in split_answers(script.sent)]
+        handler = script.handler
+        return answers, handler.asked, handler.refusals, script.connection.activity, script.connection.held.size
 
-async def test_who_does_not_read_is_dropped(nursery: trio.Nursery) -> None:
-    def large(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
-        answer(b"x" * (32 << 20))  # more than the kernel takes
-
-    served = await serve(nursery, large, limits=HttpLimits(write=0.2))
-    client = await served.connect()
-    await client.send(post())
-    await served.until(connections=0)
-
-
-# Closing
-
-
-async def test_a_refusal_is_read_by_a_client_that_goes_on_sending(nursery: trio.Nursery) -> None:
-    client = await (await serve(nursery, limits=HttpLimits(max_body=1000))).connect()
-    request = post(b"x" * (4 << 20))
-    async with trio.open_nursery() as both:
-        both.start_soon(client.send, request)  # fails with a reset if the server just closes
-        assert (await client.answer()).status == 413
-
-
-async def test_who_never_closes_is_not_waited_for_for_ever(nursery: trio.Nursery) -> None:
-    served = await serve(nursery, limits=HttpLimits(linger=0.2))
-    client = await served.connect()
-    assert (await client.ask(post(b"1", CLOSE))).status == 200
-    assert await client.closed()
-    await served.until(connections=0)
+    assert run(lambda script: None) == run(lambda script: script.handler.known.clear())

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import ssl
 from typing import Any
 
 import pytest
@@ -10,11 +9,10 @@ import trio
 import trio.testing
 
 from bridge.errors import ConfigError
-from bridge.transport.direct_stream import DirectStream
-from bridge.transport.http_connection import HttpLimits
-from bridge.transport.http_listener import bound_address, close_listener, open_listeners
-from tests.support.certs import Certificates
-from tests.support.http_peer import Client, Served, Slow, echo, post, serve
+from bridge.transport.http_access import Access
+from bridge.transport.http_listener import bound_address, close_listener, listening, open_listeners
+from tests.support.batches import serve_http
+from tests.support.http_peer import Client, echo, post, serve
 
 
 def has_ipv6() -> bool:
@@ -114,99 +112,13 @@ async def test_a_port_that_is_taken_at_one_address_is_given_up_at_the_other() ->
             pass
 
 
-# DirectStream
-
-
-async def test_writing_waits_for_a_reader_and_loses_nothing() -> None:
-    ours, theirs = socket.socketpair()
-    data = bytes(range(256)) * 16384
-    received = b""
-    async with DirectStream(ours) as writer, DirectStream(theirs) as reader, trio.open_nursery() as nursery:
-
-        async def write() -> None:
-            await writer.send_all(data)
-            await writer.send_eof()
-
-        nursery.start_soon(write)
-        received = b"".join([chunk async for chunk in reader])
-    assert received == data
-
-
-async def test_an_end_that_is_gone_breaks_it() -> None:
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    async with DirectStream(ours) as stream:
-        with pytest.raises(trio.BrokenResourceError):
-            await stream.send_all(b"x")
-        assert await stream.receive_some() == b""
-
-
-async def test_closing_wakes_who_waits() -> None:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        stream = DirectStream(ours)
-        async with trio.open_nursery() as nursery:
-
-            async def read() -> None:
-                with pytest.raises(trio.ClosedResourceError):
-                    await stream.receive_some()
-
-            nursery.start_soon(read)
-            await trio.testing.wait_all_tasks_blocked()
-            await stream.aclose()
-        await stream.aclose()
-        assert stream.fileno() == -1
-
-
-# TLS
-
-
-async def tls_client(served: Served, context: ssl.SSLContext) -> Client:
-    below = await trio.open_tcp_stream(served.host, served.port)
-    stream = trio.SSLStream(below, context, server_hostname="localhost", https_compatible=True)
-    return served.keep(stream)
-
-
-async def test_tls(nursery: trio.Nursery, certificates: Certificates) -> None:
-    served = await serve(nursery, tls=certificates.server_context())
-    client = await tls_client(served, certificates.context())
-    assert (await client.ask(post(b"1") + post(b"2"))).body == b"<1>"
-    assert (await client.answer()).body == b"<2>"
-    await client.send(post(b"3", "Connection: close"))
-    assert (await client.answer()).body == b"<3>"
-    assert await client.closed(1.0)  # by a close_notify, without waiting for ours
-
-
-async def test_tls_large_bodies(nursery: trio.Nursery, certificates: Certificates) -> None:
-    served = await serve(nursery, tls=certificates.server_context())
-    client = await tls_client(served, certificates.context())
-    body = b"x" * (1 << 20)
-    async with trio.open_nursery() as both:
-        both.start_soon(client.send, post(body))
-        assert (await client.answer()).body == b"<" + body + b">"
-
-
-async def test_a_tls_client_that_left_is_waited_for_no_longer(
-    nursery: trio.Nursery, certificates: Certificates
-) -> None:
-    slow = Slow()
-    served = await serve(nursery, slow.dispatch, tls=certificates.server_context())
-    client = await tls_client(served, certificates.context())
-    await client.send(post(b"1"))
-    await slow.until(lambda: slow.asked == [b"1"])
-    await client.stream.aclose()
-    await slow.until(lambda: slow.left == [b"1"])
-
-
-async def test_who_never_shakes_hands_is_dropped(nursery: trio.Nursery, certificates: Certificates) -> None:
-    served = await serve(nursery, echo, tls=certificates.server_context(), limits=HttpLimits(head=0.2))
-    assert await (await served.connect()).closed()
-
-
-async def test_who_speaks_no_tls_is_dropped_alone(nursery: trio.Nursery, certificates: Certificates) -> None:
-    served = await serve(nursery, tls=certificates.server_context())
-    plain = await served.connect()
-    await plain.send(post())
-    assert not (await plain.rest()).startswith(b"HTTP")
-    client = await tls_client(served, certificates.context())
-    assert (await client.ask(post())).status == 200
+async def test_callers_wait_in_the_backlog_until_it_is_served(nursery: trio.Nursery) -> None:
+    """What was bound long before, or by another process, is served from when it is asked for."""
+    [listener] = await open_listeners("127.0.0.1:0")
+    inherited = listening(socket.socket(fileno=listener.sock.detach()))
+    host, _, port = bound_address(inherited).rpartition(":")
+    client = Client(await trio.open_tcp_stream(host, int(port)))
+    await client.send(post(b"early"))
+    async with client.stream:
+        await nursery.start(serve_http, [inherited], echo, Access())
+        assert (await client.answer()).body == b"<early>"

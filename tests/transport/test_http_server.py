@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve
 

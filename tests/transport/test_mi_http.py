@@ -7,7 +7,7 @@ import trio
 
 from bridge.errors import MalformedMessage
 from bridge.protocol.jsonrpc import render_error
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_messages import Reply
 from bridge.transport.mi_http import Page
 from tests.support.http_peer import Answer, Client, echo, post, serve

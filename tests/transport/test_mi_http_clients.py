@@ -8,7 +8,7 @@ import trio
 from opensips.mi import OpenSIPSMI
 
 from bridge.transport.http_access import Access
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from bridge.transport.mi_client import MiClient
 from tests.support.certs import Certificates
 from tests.support.http_peer import SECONDS, Served, serve

@@ -6,7 +6,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.transport.http_connection import HttpLimits
+from bridge.transport.http_ends import HttpLimits
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import post, serve, split_answers
 from tests.transport.test_mi_http import PAGES, STATUSES

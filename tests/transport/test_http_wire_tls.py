@@ -1,0 +1,130 @@
+"""HTTP over TLS: the same conversations, each socket's bytes moved by a task."""
+
+import ssl
+
+import pytest
+import trio
+
+from bridge.protocol.caller import Caller
+from bridge.protocol.jsonrpc import Abandon, TakeAnswer
+from bridge.transport.http_ends import HttpLimits
+from tests.support.certs import Certificates
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.http_peer import Client, Served, Slow, echo, post, serve
+
+
+async def tls_client(served: Served, context: ssl.SSLContext) -> Client:
+    below = await trio.open_tcp_stream(served.host, served.port)
+    stream = trio.SSLStream(below, context, server_hostname="localhost", https_compatible=True)
+    return served.keep(stream)
+
+
+async def test_tls(nursery: trio.Nursery, certificates: Certificates) -> None:
+    served = await serve(nursery, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    assert (await client.ask(post(b"1") + post(b"2"))).body == b"<1>"
+    assert (await client.answer()).body == b"<2>"
+    await client.send(post(b"3", "Connection: close"))
+    assert (await client.answer()).body == b"<3>"
+    assert await client.closed(1.0)  # without waiting for us to close
+
+
+async def test_tls_large_bodies(nursery: trio.Nursery, certificates: Certificates) -> None:
+    served = await serve(nursery, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    body = b"x" * (1 << 20)
+    async with trio.open_nursery() as both:
+        both.start_soon(client.send, post(body))
+        assert (await client.answer()).body == b"<" + body + b">"
+
+
+async def test_a_tls_client_that_left_is_waited_for_no_longer(
+    nursery: trio.Nursery, certificates: Certificates
+) -> None:
+    slow = Slow()
+    served = await serve(nursery, slow.dispatch, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    await client.send(post(b"1"))
+    await slow.until(lambda: slow.asked == [b"1"])
+    await client.stream.aclose()
+    await slow.until(lambda: slow.left == [b"1"])
+
+
+async def test_who_never_shakes_hands_is_dropped(nursery: trio.Nursery, certificates: Certificates) -> None:
+    served = await serve(nursery, echo, tls=certificates.server_context(), limits=HttpLimits(head=0.2))
+    assert await (await served.connect()).closed()
+
+
+async def test_who_speaks_no_tls_is_dropped_alone(nursery: trio.Nursery, certificates: Certificates) -> None:
+    served = await serve(nursery, tls=certificates.server_context())
+    plain = await served.connect()
+    await plain.send(post())
+    assert not (await plain.rest()).startswith(b"HTTP")
+    client = await tls_client(served, certificates.context())
+    assert (await client.ask(post())).status == 200
+
+
+async def test_tls_pipelines_slow_and_quick(nursery: trio.Nursery, certificates: Certificates) -> None:
+    slow = Slow()
+
+    def dispatch(body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
+        if body == b"slow":
+            return slow.dispatch(body, caller, answer)
+        echo(body, caller, answer)
+        return None
+
+    served = await serve(nursery, dispatch, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    for _ in range(2):
+        await client.send(post(b"1") + post(b"slow") + post(b"2") + post(b"3", "Expect: 100-continue")[:-1])
+        assert (await client.answer()).body == b"<1>"
+        await slow.until(lambda: bool(slow.asked))
+        slow.go()
+        assert [(await client.answer()).body for _ in range(3)] == [b"late slow", b"<2>", b""]
+        assert (await client.ask(b"3")).body == b"<3>"
+
+
+async def test_tls_times_out(nursery: trio.Nursery, certificates: Certificates) -> None:
+    served = await serve(
+        nursery, echo, tls=certificates.server_context(), limits=HttpLimits(idle=0.1, head=HANG_SECONDS)
+    )
+    client = await tls_client(served, certificates.context())
+    assert (await client.ask(post())).status == 200
+    assert await client.closed()
+    await served.until(connections=0)
+
+
+async def test_a_refusal_over_tls_is_read_by_a_client_that_goes_on_sending(
+    nursery: trio.Nursery, certificates: Certificates
+) -> None:
+    served = await serve(nursery, echo, tls=certificates.server_context(), limits=HttpLimits(max_body=1000))
+    client = await tls_client(served, certificates.context())
+    async with trio.open_nursery() as both:
+        both.start_soon(client.send, post(b"x" * (1 << 20)))
+        assert (await client.answer()).status == 413
+    await client.stream.aclose()
+    await served.until(connections=0)
+
+
+async def test_a_fault_over_tls_ends_one_connection(
+    nursery: trio.Nursery, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dispatch(_body: bytes, _caller: object, _answer: object) -> None:
+        raise RuntimeError("broken")
+
+    served = await serve(nursery, dispatch, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    await client.send(post())
+    assert await client.closed()
+    await served.until(connections=0)
+    assert "the HTTPS connection of loopback failed" in caplog.text
+
+
+async def test_what_tls_sends_counts_in_the_turn_of_all(nursery: trio.Nursery, certificates: Certificates) -> None:
+    served = await serve(nursery, echo, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    bodies = [b"x" * 100_000, b"y" * 10]
+    for body in bodies * 3:
+        async with trio.open_nursery() as both:
+            both.start_soon(client.send, post(body))
+            assert (await client.answer()).body == b"<%b>" % body
