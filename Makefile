@@ -4,6 +4,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin
+unexport PYTHONDONTWRITEBYTECODE # else each process of the tests, and each program that they start, compiles everything anew
 
 # In as many processes as there are processors, each with servers of its own.
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
@@ -21,7 +22,7 @@ test: lint ## everything: linters, types, layers, and all tests on real servers
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not janus and not mysql and not opensips and not browser and not program and not systemd"
+	QUICK=1 $(PYTEST) -m "not (janus or mysql or opensips or browser or program or systemd or slow)"
 
 test-systemd: $(VENV)/.dev ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
 	@tools/systemd-tree .systemd-tree $(VENV)

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from trio.abc import Clock, Instrument
 
 from bridge.cli import service
 from tests.support.certs import Certificates, issue
+from tests.support.examples import FEW, QUICK
 from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import mariadb
 from tests.support.rtpengine import Rtpengine
@@ -31,10 +33,10 @@ settings.register_profile(
     derandomize="CI" in os.environ,
     print_blob=True,
 )
-settings.register_profile("quick", settings.get_profile("full"), max_examples=20)
+settings.register_profile("quick", settings.get_profile("full"), max_examples=FEW)
 # No test acts on a janus-bridge that is installed on this machine.
 service.UNIT_FOLDERS, service.STATE_BASE = (), Path("/nonexistent")
-settings.load_profile("quick" if "QUICK" in os.environ else "full")
+settings.load_profile("quick" if QUICK else "full")
 
 ASYNC_TEST_SECONDS = 300.0  # for hangs; what has to be fast says so itself (tests/support/deadlines.py)
 VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at
@@ -79,14 +81,21 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What a test needs is marked by the fixtures it asks for, or by where it stands.
+# What a test needs is marked by the fixtures it asks for, by where it stands, or by itself.
 NEEDS = {
     "janus": ("janus", "janus_factory", "signing_janus"),
     "mysql": ("mariadb", "own_mariadb"),
     "browser": ("devtools",),
     "program": ("bridge_factory", "rtpengine"),
 }
-PROGRAMS = ("tests/e2e/", "tests/model/test_runs.py", "tests/test_wheel.py", "tests/support/test_janus.py")
+PROGRAMS = (
+    "tests/e2e/",
+    "tests/model/test_runs.py",
+    "tests/model/test_attack.py",
+    "tests/test_wheel.py",
+    "tests/support/test_janus.py",
+)
+STARTING = (*NEEDS, "opensips", "systemd")  # whoever has one of these marks may start programs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,6 +118,17 @@ def program_log() -> Iterator[None]:
     tree.propagate, tree.handlers[:] = before[0], before[1]
     tree.setLevel(before[2])
     logging.raiseExceptions = before[3]
+
+
+@pytest.fixture(autouse=True)
+def programs_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make quick` has no test that starts a program: where one does without saying so, it fails everywhere."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail(f"it starts a program: give it the mark `program` (of {', '.join(STARTING)})", pytrace=False)
+
+    if not any(request.node.get_closest_marker(mark) for mark in STARTING):
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture(scope="session")

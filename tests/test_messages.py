@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools import messages
+from tools.source import program
 
 
 def test_the_file_says_what_the_program_does() -> None:
@@ -24,12 +25,7 @@ def test_every_log_call_is_seen() -> None:
         for file in (messages.ROOT / "bridge").rglob("*.py")
         for line in file.read_text(encoding="utf-8").splitlines()
     )
-    seen = [
-        level
-        for file in (messages.ROOT / "bridge").rglob("*.py")
-        for level, _ in messages.texts(ast.parse(file.read_text(encoding="utf-8")))
-        if level != "reason"
-    ]
+    seen = [level for _, level, _ in messages.told() if level != "reason"]
     assert len(seen) == calls + 1  # logs.py makes one line without a call
 
 
@@ -65,8 +61,8 @@ def test_words_and_texts_without_each_other_are_refused(tmp_path: Path, monkeypa
 def test_whoever_speaks_is_still_called_so() -> None:
     names = {
         name
-        for file in (messages.ROOT / "bridge").rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for _, tree in program()
+        for node in ast.walk(tree)
         for name in (getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None))
     }
     assert names >= messages.SPEAKERS | messages.MAKERS

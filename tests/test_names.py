@@ -17,6 +17,7 @@ from tests.support.ports import free_port
 from tests.support.snapshots import figures
 from tests.support.tables import sqlite_table
 from tools import names, names_words
+from tools.source import program
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,8 +29,8 @@ def test_the_file_says_what_the_program_does() -> None:
 
 def variables() -> Iterator[str]:
     """What is read from the environment, by whatever name that goes."""
-    for file in (ROOT / "bridge").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for file, tree in program():
+        for node in ast.walk(tree) if "environ" in file.read_text(encoding="utf-8") else ():
             text = ast.unparse(node) if isinstance(node, ast.Call | ast.Subscript | ast.Compare) else ""
             found = re.match(r"(?:os\.)?environ(?:\.get\(|\[)([^,)\]]+)", text) or re.match(
                 r"(\S+) (?:not )?in (?:os\.)?environ$", text

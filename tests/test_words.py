@@ -3,16 +3,15 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
-BRIDGE = Path(__file__).parents[1] / "bridge"
+from tools.source import ROOT, program
 
 
 def test_no_two_types_have_one_name() -> None:
     places: defaultdict[str, list[str]] = defaultdict(list)
-    for file in sorted(BRIDGE.rglob("*.py")):
-        for name in _types(ast.parse(file.read_text())):
-            places[name].append(str(file.relative_to(BRIDGE.parent)))
+    for file, tree in program():
+        for name in _types(tree):
+            places[name].append(str(file.relative_to(ROOT)))
     assert len(places) > 200
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 

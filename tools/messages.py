@@ -9,9 +9,12 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tools import source
+
+ROOT = source.ROOT
 FILE = ROOT / "docs" / "messages.md"
 WORDS = Path(__file__).with_suffix(".toml")
 HEAD = """\
@@ -82,12 +85,18 @@ def _part(part: str, found: Mapping[tuple[str, str], str], words: Mapping[tuple[
 def collect() -> dict[tuple[str, str], str]:
     """Level by part and text. A text that is both a line and a reason is a line."""
     found: dict[tuple[str, str], str] = {}
-    for file in sorted((ROOT / "bridge").rglob("*.py")):
-        part = part_of(file.relative_to(ROOT / "bridge").as_posix())
-        for level, text in texts(ast.parse(file.read_text(encoding="utf-8"))):
-            if found.get((part, text), "reason") == "reason":
-                found[part, text] = level
+    for path, level, text in told():
+        if found.get((part_of(path), text), "reason") == "reason":
+            found[part_of(path), text] = level
     return found
+
+
+@cache
+def told() -> list[tuple[str, str, str]]:
+    """File below bridge/, level and text of each."""
+    return [
+        (file.relative_to(ROOT / "bridge").as_posix(), *one) for file, tree in source.program() for one in texts(tree)
+    ]
 
 
 def part_of(path: str) -> str:
@@ -97,7 +106,6 @@ def part_of(path: str) -> str:
 
 def texts(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """Level and text of each, once a place."""
-    inside = {below: node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS) for below in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name in MAKERS:
             yield from (("reason", text) for text in _told(node.body[ast.get_docstring(node) is not None :]))
@@ -107,7 +115,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[str, str]]:
             continue
         name = ast.unparse(node.func)
         if name.startswith("log.") and (level := _level(name, node)):
-            words = _assigned(node.args[level == "log"], inside.get(node))
+            words = _assigned(node.args[level == "log"], tree)
             yield from ((level, _filled(text)) for text in _strings(words))
         elif name == "logging.LogRecord":
             yield from (("warning", text) for text in _told(node.args[4:5]))
@@ -126,10 +134,11 @@ def _level(name: str, node: ast.Call) -> str | None:
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def _assigned(node: ast.expr, function: ast.AST | None) -> ast.expr:
-    """What a local name stands for."""
-    if isinstance(node, ast.Name) and function is not None:
-        for one in ast.walk(function):
+def _assigned(node: ast.expr, tree: ast.AST) -> ast.expr:
+    """What a local name stands for, in the innermost function around it."""
+    if isinstance(node, ast.Name):
+        around = [one for one in ast.walk(tree) if isinstance(one, _FUNCTIONS) and node in ast.walk(one)]
+        for one in ast.walk(around[-1]) if around else ():
             if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == node.id:
                 return one.value
     return node

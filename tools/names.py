@@ -8,7 +8,6 @@ change that nobody makes by accident.
 import ast
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bridge import errors, resources
@@ -20,8 +19,8 @@ from bridge.protocol.snapshot import OUTCOMES, STATES
 from bridge.protocol.statistics import COUNTERS
 from bridge.transport.pages.metrics import PREFIX, ROWS
 from tools import names_words as words
+from tools.source import ROOT, program
 
-ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "names.md"
 
 
@@ -93,8 +92,8 @@ def _methods(parts: Parts) -> Iterator[Sequence[str]]:
 def _errors() -> list[Sequence[str]]:
     """The fixed texts of the tree of errors, and those that are written where they are raised."""
     found = {(kind.code, kind.message) for kind in vars(errors).values() if _answers(kind)}
-    for file in (ROOT / "bridge").rglob("*.py"):
-        found |= set(_raised(ast.parse(file.read_text(encoding="utf-8"))))
+    for _, tree in program():
+        found |= set(_raised(tree))
     rows = _explained([f"{code} {message}" for code, message in sorted(found)], words.ERRORS)
     return [(str(name.split(" ", 1)[0]), _code(name.split(" ", 1)[1]), meaning) for name, meaning in rows]
 

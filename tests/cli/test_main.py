@@ -72,6 +72,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     assert caught.value is group
 
 
+@pytest.mark.program
 @pytest.mark.parametrize(("words", "code", "said"), [(["--version"], 0, "janus-bridge "), ([], 2, "")])
 def test_python_runs_the_package_as_the_program(words: list[str], code: int, said: str) -> None:
     command = [sys.executable, "-m", "bridge", *words]

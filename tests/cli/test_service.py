@@ -18,6 +18,8 @@ from bridge.cli import service
 from tests.cli.conftest import Http
 from tests.support.certs import issue
 
+pytestmark = pytest.mark.program
+
 Ran: TypeAlias = tuple[int, str, str]
 Install: TypeAlias = Callable[..., None]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

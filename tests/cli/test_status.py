@@ -13,6 +13,8 @@ from tests.support.deadlines import HANG_SECONDS
 from tests.support.mi_client import MiError
 from tests.support.tables import sqlite_table
 
+pytestmark = pytest.mark.program
+
 
 def test_an_empty_table_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Bridge(tmp_path) as bridge:

@@ -29,6 +29,7 @@ def printed_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     return unit
 
 
+@pytest.mark.program
 @needs_systemd
 def test_unit_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     unit = printed_unit(tmp_path, capsys, monkeypatch)
@@ -36,6 +37,7 @@ def test_unit_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert [line for line in done.stderr.splitlines() if "janus-bridge" in line] == []
 
 
+@pytest.mark.program
 @needs_systemd
 def test_unit_is_hardened(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     unit = printed_unit(tmp_path, capsys, monkeypatch)
@@ -69,6 +71,7 @@ def test_snippets_are_shipped(option: str, capsys: pytest.CaptureFixture[str]) -
     assert "janus-bridge" in capsys.readouterr().out
 
 
+@pytest.mark.program
 @needs_systemd
 def test_the_user_is_made_as_the_unit_s_head_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """From a pipe: Debian 12 has no /etc/sysusers.d to write to."""

@@ -101,6 +101,7 @@ def printed(
     return run
 
 
+@pytest.mark.program
 def test_the_unit_with_a_table(printed: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     table = sqlite_table(tmp_path / "t.db", {"a": "janusws://192.0.2.1/", "b": "janusws://gone.example.org/"})
     code, out, err = printed("-o", f"janus.janus_db_url={table}")

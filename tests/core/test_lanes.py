@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from bridge.core.lanes import Lanes
+from tests.support.examples import examples
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ class LanesAgainstModel(RuleBasedStateMachine):
 
 
 TestLanes = LanesAgainstModel.TestCase
-TestLanes.settings = settings(max_examples=80, stateful_step_count=50)
+TestLanes.settings = settings(max_examples=examples(80), stateful_step_count=50)
 
 
 def test_deep_lane_is_left_in_the_time_that_its_length_asks_for() -> None:

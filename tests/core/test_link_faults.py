@@ -20,6 +20,7 @@ from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, LinkDown, TransactionTimeout
 from bridge.protocol.command import read_command
+from tests.support.examples import examples
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
 from tests.support.phases import Phase, phase
@@ -186,7 +187,7 @@ def steps(faults: Iterable[str]) -> st.SearchStrategy[Script]:
 def test_promises_hold(reclaim: bool, harmless: bool, caplog: pytest.LogCaptureFixture) -> None:
     trial = Trial(reclaim=reclaim)
 
-    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(EXAMPLES), suppress_health_check=list(HealthCheck))
     @given(steps(trial.faults if harmless else trial.deadly))
     def hold(script: Script) -> None:
         async def main() -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from tests.faults import matrix
 from tests.faults.matrix import ROOT
+from tools.source import tree_of
 
 
 def found_in(file: Path) -> set[str]:
     """The node ids of a file's tests."""
     name = file.relative_to(ROOT).as_posix()
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    body = ast.parse(file.read_text(encoding="utf-8")).body
+    body = tree_of(file).body
     return {f"{name}::{node.name}" for node in body if isinstance(node, functions) and node.name.startswith("test_")}
 
 
@@ -33,7 +34,7 @@ def test_a_time_is_only_promised_where_a_test_measures_it() -> None:
         file, _, name = row.test.partition("::")
         (test,) = (
             node
-            for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+            for node in tree_of(ROOT / file).body
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
         )
         assert (row.within is not None) == ("within" in {argument.arg for argument in test.args.args}), row.test

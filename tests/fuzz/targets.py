@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+from tests.support.examples import examples
+
+EXAMPLES = examples(int(os.environ.get("FUZZ_EXAMPLES", "60")))
 
 fuzz = settings(max_examples=EXAMPLES)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import pytest
 import trio
 
 import bridge
@@ -70,6 +71,7 @@ async def ask_everything(bed: LinkBed, office: Office) -> int:
     return turns.most
 
 
+@pytest.mark.slow
 async def test_two_hundred_and_fifty_six_subscribers() -> None:
     async with running(LinkBed(), {}) as bed, trio.open_nursery() as nursery:
         office = Office(bed)
@@ -80,6 +82,7 @@ async def test_two_hundred_and_fifty_six_subscribers() -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_ten_thousand_sessions_of_one_gateway() -> None:
     url = "http://h/"  # a row that never connects
     bed = LinkBed(saved={("gw", url): {n: SavedSession(n, managed=False) for n in range(1, 10_001)}})
@@ -87,6 +90,7 @@ async def test_ten_thousand_sessions_of_one_gateway() -> None:
         assert await ask_everything(bed, Office(bed)) < LIMIT
 
 
+@pytest.mark.slow
 async def test_a_thousand_gateways() -> None:
     async with running(LinkBed(), {f"gw{n}": "http://h/" for n in range(1000)}) as bed:
         assert await ask_everything(bed, Office(bed)) < LIMIT

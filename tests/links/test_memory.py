@@ -4,6 +4,7 @@ import gc
 import json
 from typing import Any
 
+import pytest
 import trio
 
 from bridge.core.commands_janus import janus_commands
@@ -18,6 +19,7 @@ from tests.support.linkbed import LinkBed, running
 COMMANDS, ELEMENTS = 4, 2_000  # "[],": 6,000 bytes a command, 140,000 as values; more elements are refused
 
 
+@pytest.mark.slow
 async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed, trio.open_nursery() as nursery:
         await bed.ready()

@@ -24,6 +24,7 @@ from bridge.protocol.event_payload import (
 )
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.resources import schema
+from tests.support.examples import examples
 from tests.support.work import counting
 
 DATAGRAM, STREAM, RELIABLE, MI = (
@@ -267,7 +268,7 @@ def test_what_cannot_be_shortened_is_too_large(values: Params) -> None:
         event(values).encoded(DATAGRAM)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     st.dictionaries(st.text(max_size=3), st.text('a"\\\n€', max_size=300) | st.integers() | st.none(), max_size=200),
     st.sampled_from([0, 20_000, 66_000]),

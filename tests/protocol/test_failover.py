@@ -1,7 +1,6 @@
 """What is decided about the connections of a gateway, as playbooks (contract 5.3): a line happens, and is answered."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,7 @@ from bridge.protocol.life import Input, State
 from bridge.protocol.roster import MOST, ConnectionRecord, Roster
 from bridge.protocol.session import SavedSession
 from tests.support.playbook import Play, ready
+from tools.source import program
 
 JOINING, LEFT, READY, REFUSED = State.JOINING, State.LEFT, State.READY, State.REFUSED
 
@@ -544,10 +544,10 @@ def test_every_state_is_reached_and_the_end_is_the_end() -> None:
 
 def test_states_are_set_by_decisions_alone() -> None:
     """And by what they have in common: nothing else in the package changes the state of a connection."""
-    for file in Path(decisions.__file__).parents[1].rglob("*.py"):
+    for file, tree in program():
         changes = [
             node
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            for node in ast.walk(tree)
             if isinstance(node, ast.Assign)
             for target in node.targets
             for part in ast.walk(target)

@@ -18,6 +18,7 @@ from bridge.protocol.gateway import Gateway
 from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import SavedSession, SessionState, SessionStep
 from bridge.protocol.session_book import SessionBook
+from tests.support.examples import examples
 from tests.support.session_bed import GATEWAY
 
 ROWS = st.sampled_from([0, 1])
@@ -227,4 +228,4 @@ class TwoRows(RuleBasedStateMachine):
 
 
 TestNoCommandHarmsAManagedSession = TwoRows.TestCase
-TestNoCommandHarmsAManagedSession.settings = settings(max_examples=80, stateful_step_count=50)
+TestNoCommandHarmsAManagedSession.settings = settings(max_examples=examples(80), stateful_step_count=50)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.protocol.opensips_lex import Token, quoted, tokens
+from tests.support.examples import examples
 
 
 def only(text: str) -> Token:
@@ -83,13 +84,13 @@ def test_where_things_end(text: str, kinds: list[str]) -> None:
 
 
 @given(st.binary(max_size=40).filter(lambda value: b"\0" not in value))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_quoted_value_reads_as_itself(value: bytes) -> None:
     assert only(quoted(value)).value == value
 
 
 @given(st.text(alphabet="ab1\"'\\\n/*#$(){}; x", max_size=60))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_tokens_stand_in_the_text_in_their_order(text: str) -> None:
     end = 0
     for token in tokens(text):

@@ -11,6 +11,7 @@ from bridge.protocol import codec
 from bridge.protocol.codec import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, OWN
 from bridge.protocol.plugin_types import INTEGER_MEMBERS, PLUGINS, STRING_IDS, UNKNOWN, PluginTypes, narrow, widen
 from tests.support import json_values
+from tests.support.examples import examples
 
 WIDE = 4930901820
 # What Janus's own sources keep in 32 bits without a sign, or in 64: the integers that Janus makes, or a caller may
@@ -157,7 +158,7 @@ def guessed(value: Any, members: frozenset[str], name: str | None = None) -> Any
 @example({"room": "4294967296", "headers": {"room": "4294967296"}}, frozenset({"room", "headers"}))
 @example({"room": ["4294967296"]}, frozenset({"room"}))
 @example([{"streams": [{"feed": "4294967296", "mid": "4294967296"}]}], frozenset({"feed"}))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_named_members_alone_wherever_they_stand(body: Any, members: frozenset[str]) -> None:
     before = codec.render(body)
     for plugin in (None, "janus.plugin.gen"):
@@ -167,7 +168,7 @@ def test_the_named_members_alone_wherever_they_stand(body: Any, members: frozens
 
 
 @given(st.dictionaries(st.sampled_from(sorted(INTEGER_MEMBERS)), st.integers(INT64_MIN, INT64_MAX)))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_ids_of_a_body_survive_the_way_through_opensips(body: dict[str, int]) -> None:
     assert sent(None, codec.widen(dict(body))) == body
 
@@ -197,7 +198,7 @@ CASES = [(plugin, False) for plugin in PLUGINS] + [(plugin, True) for plugin in 
 
 @pytest.mark.parametrize(("plugin", "string_ids"), CASES)
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_what_is_read_and_written_back_is_what_it_was(plugin: str, string_ids: bool, data: st.DataObject) -> None:
     types = PluginTypes(string_ids=[plugin] if string_ids else [])
     before = data.draw(said(plugin, string_ids))

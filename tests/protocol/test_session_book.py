@@ -235,6 +235,7 @@ def test_command_is_not_changed_by_being_looked_at(bed: Bed) -> None:
     assert command == read_command({"janus": "attach", "session_id": STRANGE})
 
 
+@pytest.mark.slow
 def test_number_of_sessions_is_bounded(bed: Bed) -> None:
     for n in range(MAX_CLIENT_SESSIONS + 1):
         bed.book.adopt(10**6 + n, 1)

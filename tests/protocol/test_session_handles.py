@@ -88,6 +88,7 @@ def test_success_without_a_handle_teaches_nothing(bed: Bed, data: Any) -> None:
     assert bed.book.managed.handles == {}
 
 
+@pytest.mark.slow
 def test_number_of_handles_is_bounded_over_all_sessions(bed: Bed) -> None:
     bed.book.adopt(CLIENT, 1)
     for n in range(MAX_HANDLES // 2):

@@ -255,6 +255,7 @@ async def test_tls_that_cannot_be_had_is_an_error(url: MysqlUrl, certificates: C
     assert str(error).startswith(f"{url}: db_tls_cert {certificates.client_key}, tls_key ")
 
 
+@pytest.mark.mysql
 async def test_no_tls_where_it_is_asked_for_is_an_error(certificates: Certificates) -> None:
     with MariaDb() as plain:
         url = parse_db_url(plain.create_database())

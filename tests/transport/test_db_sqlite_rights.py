@@ -14,6 +14,8 @@ from tests.support.deadlines import HANG_SECONDS
 from tests.support.environ import bare
 from tests.support.tables import sqlite_table
 
+pytestmark = pytest.mark.program
+
 # Of root too, permissions are asked once its capabilities are gone.
 POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 

@@ -56,6 +56,7 @@ class Listener:
         self._socket.close()
 
 
+@pytest.mark.slow
 async def test_a_burst_with_healthy_slow_dead_and_restarting_subscribers_side_by_side(
     bridge: Bridge, mock_clock: MockClock, nursery: trio.Nursery, tmp_path: Path
 ) -> None:

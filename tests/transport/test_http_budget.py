@@ -9,6 +9,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_parser import RequestParser
+from tests.support.examples import examples
 from tests.support.http_peer import SECONDS, Client, Served, Slow, echo, post, serve
 
 KIB = 1024
@@ -150,7 +151,7 @@ async def test_a_slow_crowd_takes_nothing_from_a_working_client(nursery: trio.Nu
         assert budget.used <= BUDGET // 2
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=30))
 def test_a_body_is_one_buffer_whatever_its_pieces(pieces: list[bytes]) -> None:
     parser = RequestParser(lambda _: None, "192.0.2.1", 1000)

@@ -28,6 +28,7 @@ async def working(client: Client, times: int = 20) -> None:
             assert (await client.ask(post(b"%d" % number))).body == b"<%d>" % number
 
 
+@pytest.mark.slow
 async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nursery) -> None:
     count = crowd()
     served = await serve(nursery, limits=HttpLimits(head=HANG_SECONDS, idle=HANG_SECONDS, max_connections=count + 1))

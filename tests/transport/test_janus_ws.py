@@ -10,6 +10,7 @@ from wsproto.events import AcceptConnection, Request
 
 from bridge.transport.janus_ws import BATCH, JanusWebSocket
 from bridge.transport.websocket_options import WebSocketOptions
+from tests.support.examples import examples
 from tests.support.frames import CONTINUATION, PING, PONG, TEXT, fragments, frame
 from tests.support.ws_pair import URL, Record, Server, opened, settled
 
@@ -58,7 +59,7 @@ MESSAGES = (
 TEXTS = ["one", "zwei € 😀", "3" * 126, "4" * 70_000, "five", "", "seven" * 2000]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(cuts=st.lists(st.integers(1, 90), max_size=60))
 def test_any_cut_of_the_bytes_gives_the_same_messages(cuts: list[int]) -> None:
     async def main() -> None:

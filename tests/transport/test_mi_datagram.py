@@ -314,12 +314,14 @@ def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+@pytest.mark.program
 async def test_opensips_cli_over_udp(udp_port: str, tmp_path: Path) -> None:
     options = ["-o", "communication_type=datagram", "-o", f"datagram_port={udp_port}", "-o", "output_type=lines"]
     ran = await run(program("opensips-cli"), *options, "-x", "mi", "core:which", "which", home=tmp_path)
     assert (ran.returncode, ran.stdout) == (0, b"command\n"), ran.stderr
 
 
+@pytest.mark.program
 async def test_opensips_mi_over_udp(udp_port: str, tmp_path: Path) -> None:
     at = ["-t", "datagram", "-p", udp_port, "-dt", "5"]
     ran = await run(program("opensips-mi"), *at, "help", home=tmp_path)
@@ -330,6 +332,7 @@ async def test_opensips_mi_over_udp(udp_port: str, tmp_path: Path) -> None:
     assert ran.stdout == b"ERROR:  Error executing command: -32601: Method not found (no such method: see which)\n"
 
 
+@pytest.mark.program
 async def test_opensips_mi_completes_over_unix(listen: Start, tmp_path: Path) -> None:
     client = await listen("unix", core_registry().dispatch)
     at = ["-t", "datagram", "-ds", str(client.address), "-dt", "5"]

@@ -284,6 +284,7 @@ async def run(name: str, *args: str, home: Path) -> CompletedProcess[bytes]:
     return await trio.run_process(argv, capture_stdout=True, capture_stderr=True, check=False, env=env)
 
 
+@pytest.mark.program
 async def test_opensips_cli(listen: Start, tmp_path: Path) -> None:
     client = await listen(core_registry().dispatch)
     options = ["-o", f"fifo_file={client.path}", "-o", f"fifo_reply_dir={tmp_path}", "-o", "output_type=lines"]
@@ -293,6 +294,7 @@ async def test_opensips_cli(listen: Start, tmp_path: Path) -> None:
     assert ran.stdout.startswith(b"core:timestamp: "), ran.stderr
 
 
+@pytest.mark.program
 async def test_opensips_mi(listen: Start, tmp_path: Path) -> None:
     client = await listen(core_registry().dispatch)
     at = ["-t", "fifo", "-f", str(client.path), "-fd", str(tmp_path)]

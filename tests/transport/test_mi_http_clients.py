@@ -14,6 +14,8 @@ from tests.support.certs import Certificates
 from tests.support.http_peer import SECONDS, Served, serve
 from tests.support.mi_pairs import call, core_registry, result
 
+pytestmark = pytest.mark.program
+
 CURL = shutil.which("curl")
 needs_curl = pytest.mark.skipif(CURL is None, reason="no curl")
 JSON = "Content-Type: application/json"

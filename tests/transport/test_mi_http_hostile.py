@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.transport.http_ends import HttpLimits
 from tests.support.deadlines import HANG_SECONDS
+from tests.support.examples import examples
 from tests.support.http_peer import post, serve, split_answers
 from tests.transport.test_mi_http import PAGES, STATUSES
 
@@ -56,7 +57,7 @@ async def test_any_bytes_get_answers_or_a_closed_connection(nursery: trio.Nurser
     served = await serve(nursery, limits=HttpLimits(max_body=64), pages=PAGES)
     seen: set[int] = set()
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(CHUNKS)
     def check(chunks: list[bytes]) -> None:
         answers = split_answers(exchange((served.host, served.port), chunks))

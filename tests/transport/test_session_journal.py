@@ -124,32 +124,40 @@ def test_new_file_begins_without_what_is_over(path: Path) -> None:
     assert rows(path) == []
 
 
-def test_last_ten_thousand_ended_are_kept_beside_any_number_of_living_ones(path: Path) -> None:
-    living = [client_session(10**6 + n) for n in range(REMEMBERED + 5)]
-    ended = [client_session(n, ended=True) for n in range(1, REMEMBERED + 3)]
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many ended sessions are kept: fewer than ten thousand here."""
+    assert REMEMBERED == 10_000
+    monkeypatch.setattr(session_journal, "REMEMBERED", 50)
+    return 50
+
+
+def test_the_last_ended_are_kept_beside_any_number_of_living_ones(path: Path, remembered: int) -> None:
+    living = [client_session(10**6 + n) for n in range(remembered + 5)]
+    ended = [client_session(n, ended=True) for n in range(1, remembered + 3)]
     write(loaded(path), *living, *ended)
     assert loaded(path).saved(GATEWAY) == (*ended[2:], *living)
 
 
-def test_last_word_about_an_ended_one_counts(path: Path) -> None:
-    ended = [client_session(n, ended=True) for n in range(1, REMEMBERED + 1)]
+def test_last_word_about_an_ended_one_counts(path: Path, remembered: int) -> None:
+    ended = [client_session(n, ended=True) for n in range(1, remembered + 1)]
     write(loaded(path), *ended, ended[0], client_session(10**6, ended=True))
     saved = loaded(path).saved(GATEWAY)
     assert ended[0] in saved
     assert ended[1] not in saved
-    assert len(saved) == REMEMBERED
+    assert len(saved) == remembered
 
 
 def test_file_does_not_grow_without_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_journal, "REWRITE_AFTER", 100)
+    monkeypatch.setattr(session_journal, "REWRITE_AFTER", 20)
     journal = loaded(path)
     files = []
-    for n in range(1, 400):
+    for n in range(1, 80):
         write(journal, managed(n), managed(n, ended=True))
         files.append(path.stat().st_ino)
     assert sum(before != after for before, after in pairwise(files)) == 7, "it is written anew too often"
     write(journal, client_session(7))
-    assert len(rows(path)) < 102
+    assert len(rows(path)) < 22
     assert loaded(path).saved(GATEWAY) == (client_session(7),)
 
 

@@ -75,6 +75,7 @@ def test_bytes_that_are_no_text(path: Path) -> None:
     assert loaded(path).saved(GATEWAY) == ()
 
 
+@pytest.mark.program
 def test_process_that_is_killed_loses_nothing_that_was_written(path: Path) -> None:
     """And a new one goes on behind it."""
     code = (
