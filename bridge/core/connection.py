@@ -12,7 +12,7 @@ import trio
 
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.life import Cause, Input
+from bridge.protocol.life import Cause, Input, State
 from bridge.protocol.roster import ConnectionRecord
 
 if TYPE_CHECKING:
@@ -85,8 +85,6 @@ class Reader(Protocol):
 class Owner(Protocol):
     """Who hears of what becomes of a connection."""
 
-    def on_opened(self, connection: "JanusConnection") -> None: ...
-
     def happened(self, connection: "JanusConnection", what: Input, reason: str = "") -> None: ...
 
     def events_lost(self, reason: str) -> None: ...
@@ -98,6 +96,7 @@ class JanusConnection:
     def __init__(self, record: ConnectionRecord, reader: Reader, owner: Owner) -> None:
         self.record = record
         self.number = record.number
+        self.task = trio.CancelScope()  # what is under way: it is being opened, or sessions are brought onto it
         self.watched = False  # its keepalive runs
         self.info: JsonObject | None = None  # what Janus said of itself, once it answered
         self.misplaced: list[int] = []  # sessions that are to be destroyed on it: the row points elsewhere
@@ -123,7 +122,9 @@ class JanusConnection:
 
     def _on_open(self, ws: WebSocket) -> None:
         self._ws = ws
-        self._owner.on_opened(self)
+        self._owner.happened(self, Input.ADOPTED if ws.adopted else Input.OPENED)
+        if self.record.state is State.ENDED:  # it is no longer wanted
+            ws.close()
 
     def on_frames(self) -> None:
         """Of consequence where it was silent, once."""

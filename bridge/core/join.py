@@ -6,7 +6,7 @@ another connection ends it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
 
 import trio
 
@@ -38,69 +38,47 @@ MAX_PLUGINS = 256  # that a signed token names
 
 
 class JoinStopped(Exception):
-    """Not every session was brought onto the connection. ``what`` that means for it."""
+    """Not every session was brought onto the connection. ``what`` that is: FAILED where nothing more is to be had from
+    it; REFUSED where Janus answered, but gives or hands over no session for now (403, 472 ...); UNABLE where this
+    server never hands one over, and an older connection serves.
+    """
 
-    what: ClassVar[Input]
-
-
-class JoinFailed(JoinStopped):
-    """Nothing more is to be had from this connection."""
-
-    what = Input.FAILED
-
-
-class JoinUnable(JoinStopped):
-    """This server never hands over a session, and an older connection serves: it goes on serving."""
-
-    what = Input.UNABLE
+    def __init__(self, what: Input, reason: str) -> None:
+        super().__init__(reason)
+        self.what = what
 
 
-class JoinRefused(JoinStopped):
-    """Janus answered, but will not give or hand over a session (403, 472 ...). To be asked again."""
-
-    what = Input.REFUSED
-
-
+@dataclass(slots=True, eq=False)
 class Joining:
     """The exchange on one connection. ``over(session, reason)`` is told of each session that is lost by it.
 
     ``serves_beside``: another connection is in service, which goes on where this server hands over no sessions.
     """
 
-    def __init__(
-        self,
-        connection: JanusConnection,
-        requests: Requests,
-        book: SessionBook,
-        over: SessionOver,
-        *,
-        serves_beside: bool,
-    ) -> None:
-        self._connection = connection
-        self._number = connection.number
-        self._requests = requests
-        self._book = book
-        self._over = over
-        self._serves_beside = serves_beside
+    connection: JanusConnection
+    requests: Requests
+    book: SessionBook
+    over: SessionOver
+    serves_beside: bool
 
     async def run(self) -> None:
         """Bring the sessions onto it. Raises a JoinStopped; what was claimed stays claimed then."""
-        if self._connection.info is None:
+        if self.connection.info is None:
             await self._greet()
         # Again and again: a caller's create may make another one meanwhile.
-        while unsettled := self._book.unsettled(self._number):
+        while unsettled := self.book.unsettled(self.connection.number):
             await self._claim(unsettled)
-        if not (self._book.managed.carried_by(self._number) or self._book.promote(self._number)):
+        if not (self.book.managed.carried_by(self.connection.number) or self.book.promote(self.connection.number)):
             await self._create()
 
     async def _greet(self) -> None:
         """Hear the first answer: Janus's time-outs, and the plugins that a signed token may name."""
-        connection = self._connection
+        connection = self.connection
         request = self._ask({"janus": "info"})
         info: JsonObject = {}
         try:
             info = await self._answer(request, trio.current_time())
-        except JoinFailed:
+        except JoinStopped:
             if not request.finished or not connection.usable:
                 raise
             # It came, but over a limit that is configured small: the bridge can do without.
@@ -116,12 +94,12 @@ class Joining:
         data = message.get("data")
         session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
         if session_id is None:
-            raise JoinRefused(_text("create", answer))
-        self._book.managed_created(session_id, self._number)
+            raise JoinStopped(Input.REFUSED, _text("create", answer))
+        self.book.managed_created(session_id, self.connection.number)
 
     async def _claim(self, unsettled: Iterable[JanusSession]) -> None:
-        """Claim these. Raises JoinUnable where the connection that serves should go on serving."""
-        book, number, asked_at = self._book, self._number, trio.current_time()
+        """Claim these. Stops where the connection that serves should go on serving."""
+        book, number, asked_at = self.book, self.connection.number, trio.current_time()
         claims = []
         for session in unsettled:
             book.claiming(session, number, asked_at)
@@ -139,23 +117,23 @@ class Joining:
                 book.not_claimed(session, number)
                 refusal = _text("claim", answer)
             elif not book.is_open(session.carrier) or (verdict is ClaimAnswer.UNKNOWN and session.carrier == number):
-                self._over(session, _LOST[verdict])
-            elif verdict is ClaimAnswer.UNKNOWN or not self._serves_beside:
+                self.over(session, _LOST[verdict])
+            elif verdict is ClaimAnswer.UNKNOWN or not self.serves_beside:
                 book.stays(session, number)
             else:
                 book.not_claimed(session, number)
                 unable = _text("claim", answer)
         if unable is not None:
-            raise JoinUnable(unable)
+            raise JoinStopped(Input.UNABLE, unable)
         if refusal is not None:
-            raise JoinRefused(refusal)
+            raise JoinStopped(Input.REFUSED, refusal)
 
     async def _claim_answer(self, session: JanusSession, request: AwaitedAnswer, asked_at: float) -> Incoming | None:
-        """None: it came, and could not be read; or nothing came for longer than it matters. Raises JoinFailed."""
+        """None: it came, and could not be read; or nothing came for longer than it matters. Raises JoinStopped."""
         try:
             return classify(await self._answer(request, asked_at))
-        except JoinFailed:
-            if self._connection.usable and (request.finished or self._too_late(session)):
+        except JoinStopped:
+            if self.connection.usable and (request.finished or self._too_late(session)):
                 return None
             raise
 
@@ -163,26 +141,26 @@ class Joining:
         """Whether this Janus would have ended a session that no connection carried for so long: no refusal and no
         silence is worth waiting out then.
         """
-        patience = max([PATIENCE, *self._connection.times])
+        patience = max([PATIENCE, *self.connection.times])
         return session.adrift_since is not None and trio.current_time() - session.adrift_since > patience
 
     def _ask(self, request: JsonObject) -> AwaitedAnswer:
-        return self._requests.ask(self._connection, request)
+        return self.requests.ask(self.connection, request)
 
     async def _answer(self, request: AwaitedAnswer, asked_at: float) -> JsonObject:
         while not request.finished:
-            greeting = self._connection.info is None and not self._connection.adopted
-            spoke = asked_at if greeting else max(asked_at, self._connection.last_received)
+            greeting = self.connection.info is None and not self.connection.adopted
+            spoke = asked_at if greeting else max(asked_at, self.connection.last_received)
             deadline = min(spoke + ANSWER_DEADLINE, asked_at + LONGEST_WAIT)
             if trio.current_time() >= deadline:
                 waited = trio.current_time() - asked_at
-                raise JoinFailed(f"no answer to {request.name} within {waited:.0f} s")
+                raise JoinStopped(Input.FAILED, f"no answer to {request.name} within {waited:.0f} s")
             with trio.move_on_at(deadline):
                 await request.wait()
         try:
             return request.result()
         except BridgeError as exc:
-            raise JoinFailed(str(exc)) from None
+            raise JoinStopped(Input.FAILED, str(exc)) from None
 
 
 def _text(what: str, answer: object) -> str:

@@ -50,6 +50,8 @@ class JanusLink:
     ) -> None:
         self.gateway = gateway
         self.history = History()
+        self.status = StatusEvents(environment, gateway)
+        self.events_lost = self.status.events_lost
         self.book = SessionBook(environment.managed_ids, environment.save, gateway, saved, self._happened)
         settings = environment.settings
         backoff = Backoff(settings.reconnect_min, settings.reconnect_max, environment.uniform)
@@ -70,7 +72,6 @@ class JanusLink:
             self._note,
             self._raise_event,
         )
-        self.status = StatusEvents(environment, gateway)
         self.reconnects = 0
         self.last_error: str | None = gateway.fault
         self._env = environment
@@ -205,10 +206,6 @@ class JanusLink:
         self._env.stats.add("sessions_lost")
         self.status.session_lost(session, reason)
         self._performer.perform(self.failover.session_over(trio.current_time(), managed=managed))
-
-    def events_lost(self, reason: str) -> None:
-        """What Janus said on a connection of the last process cannot be read."""
-        self.status.events_lost(reason)
 
     def _session_closed(self, session: JanusSession, transaction: str | None) -> None:
         """Its caller destroyed it."""

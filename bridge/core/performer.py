@@ -59,7 +59,6 @@ class Performer:
         self._book = book
         self._audience = audience
         self._nursery: trio.Nursery | None = None
-        self._scopes: dict[int, trio.CancelScope] = {}  # of what is under way on a connection: opening or joining it
         self._joining = trio.Lock()
         self._todo: deque[Action] = deque()
         self._performing = False
@@ -100,13 +99,14 @@ class Performer:
         match action.deed:
             case Deed.OPEN if record is not None:
                 connection = self.connections[number] = JanusConnection(record, self.reader, self)
-                nursery.start_soon(self._connect, connection, self._scope(number))
-            case Deed.CANCEL:
-                self._scopes.pop(number, trio.CancelScope()).cancel()
+                nursery.start_soon(self._connect, connection, connection.task)
+            case Deed.CANCEL if connection is not None:
+                connection.task.cancel()
             case Deed.SUSPEND:
                 self.requests.suspend(number, action.text)
             case Deed.JOIN if connection is not None:
-                nursery.start_soon(self._join, connection, self._scope(number))
+                connection.task = trio.CancelScope()
+                nursery.start_soon(self._join, connection, connection.task)
             case Deed.CLOSE if connection is not None:
                 connection.close()
             case Deed.PING if connection is not None:
@@ -119,10 +119,6 @@ class Performer:
                 self._audience.tell(action)
 
     # What is done
-
-    def _scope(self, number: int) -> trio.CancelScope:
-        scope = self._scopes[number] = trio.CancelScope()
-        return scope
 
     def set_alarm(self) -> None:
         """Wake up when the next decision is due."""
@@ -154,9 +150,8 @@ class Performer:
         async with self._joining:  # the exchange before, which was cancelled, is over
             with scope:
                 beside, over = self._roster.serves_beside(connection.number), self._audience.session_over
-                joining = Joining(connection, self.requests, self._book, over, serves_beside=beside)
                 try:
-                    await joining.run()
+                    await Joining(connection, self.requests, self._book, over, beside).run()
                 except JoinStopped as exc:
                     self.happened(connection, exc.what, str(exc))
                 else:
@@ -188,12 +183,6 @@ class Performer:
         """It is decided, and done."""
         incident = Incident(what, trio.current_time(), reason, refused)
         self.perform(self._failover.happened(connection.number, incident))
-
-    def on_opened(self, connection: JanusConnection) -> None:
-        """Its WebSocket is open. One that is no longer wanted is closed."""
-        self.happened(connection, Input.ADOPTED if connection.adopted else Input.OPENED)
-        if connection.number not in self._roster.connections:
-            connection.close()
 
     def _on_silence(self, connection: JanusConnection) -> None:
         connection.watched = False

@@ -94,8 +94,7 @@ def ask_again(roster: Roster, connection: ConnectionRecord, incident: Incident) 
     waits = any(not c.kept for c in roster.left())
     if waits and (serves or roster.book.unsettled(connection.number)):
         roster.do(Deed.NOTE, text=incident.reason)
-        roster.part(connection, incident.now, incident.reason)
-        _resume(roster, incident)
+        _part(roster, connection, incident)
         return
     if roster.serving is not None:
         roster.serving = connection.number
@@ -111,8 +110,7 @@ def keep_serving(roster: Roster, connection: ConnectionRecord, incident: Inciden
     serving = roster.connections[roster.serving or 0]
     serving.unwanted, serving.target = False, roster.wanted
     roster.do(Deed.SETTLED, text=incident.reason)
-    roster.part(connection, incident.now, incident.reason)
-    _resume(roster, incident)
+    _part(roster, connection, incident)
 
 
 def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -122,18 +120,16 @@ def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) ->
     if connection.untested:
         connection.stalled = True
         roster.do(Deed.LOG, text=f"opening a new connection beside that of the last process: {incident.reason}")
-    roster.part(connection, incident.now, incident.reason)
-    if not connection.untested:
+    else:
         roster.failed(incident.now, incident.reason)
-    _resume(roster, incident)
+    _part(roster, connection, incident)
 
 
 def break_off(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Stop joining it, if it is no more than an attempt. Else it is left once it is joined."""
     if not connection.proven:
         roster.do(Deed.CANCEL, connection.number)
-        roster.part(connection, incident.now, incident.reason)
-        _resume(roster, incident)
+        _part(roster, connection, incident)
 
 
 def starve(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -241,6 +237,16 @@ def _pause(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
     connection.state = State.REFUSED
     roster.down_because = incident.reason
     roster.do(Deed.NOT_READY, text=incident.reason)
+
+
+def _part(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
+    """An attempt is over. Where a claim has no answer it may have sessions: it is left like one that has."""
+    if roster.book.carries(connection.number):
+        roster.leave(connection, Cause.SILENCE, incident.now)
+    else:
+        roster.close(connection)
+    roster.suspend(connection, incident.reason)
+    _resume(roster, incident)
 
 
 def _resume(roster: Roster, incident: Incident) -> None:

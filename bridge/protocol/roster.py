@@ -162,14 +162,6 @@ class Roster:
         if len(silent) > MOST:
             self.close(silent[0])
 
-    def part(self, connection: ConnectionRecord, now: float, reason: str) -> None:
-        """An attempt is over. Where a claim has no answer it may have sessions: it is left like one that has."""
-        if self.book.carries(connection.number):
-            self.leave(connection, Cause.SILENCE, now)
-        else:
-            self.close(connection)
-        self.suspend(connection, reason)
-
     # The clock of attempts
 
     def at_once(self) -> None:

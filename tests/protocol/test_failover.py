@@ -10,6 +10,7 @@ from bridge.protocol.life import Input, State
 from bridge.protocol.roster import MOST, ConnectionRecord, Roster
 from bridge.protocol.session import SavedSession
 from tests.support.playbook import Play, ready
+from tests.support.work import counting
 from tools.source import program
 
 JOINING, LEFT, READY, REFUSED = State.JOINING, State.LEFT, State.READY, State.REFUSED
@@ -507,6 +508,32 @@ def test_link_that_is_restarted_begins_anew() -> None:
     assert play.states() == {}
     assert play.due() == ["open 3"]
     assert not play.book.is_open(1)
+
+
+# Many sessions
+
+
+def steps_to_end(sessions: int) -> int:
+    """Lines of Python that run while so many sessions end one by one: half on the old connection, half on the new."""
+    play = ready()
+    old = [play.caller_makes_a_session(1) for _ in range(sessions)]
+    play.reconnect()
+    play.opened(2)
+    for session in play.book.unsettled(2):
+        play.book.claiming(session, 2, play.now)
+        play.book.stays(session, 2)
+    play.joined(2)
+    new = [play.caller_makes_a_session(2) for _ in range(sessions)]
+    with counting() as spent:
+        for pair in zip(old, new, strict=True):
+            for session in pair:
+                play.session_over(session)
+        return spent()
+
+
+def test_sessions_that_end_one_by_one_cost_in_proportion_to_their_number() -> None:
+    """Eight times the sessions, at most ten times the work."""
+    assert steps_to_end(160) <= 10 * steps_to_end(20)
 
 
 # The table

@@ -4,6 +4,7 @@ No clock, no task and no Janus: time is a number, and Janus is what the script s
 """
 
 from collections.abc import Sequence
+from itertools import count
 
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.credentials import Credentials
@@ -27,7 +28,7 @@ class Play:
         self.now = 0.0
         self.said: list[str] = []
         self.settled: list[str] = []  # what whoever asked for another connection was told
-        self.ids = iter(range(1001, 2000))
+        self.ids = count(1001)
         self.target = Target(Gateway(1, "gw", "ws://one", None), Credentials())
         self.book = SessionBook(ManagedIds(), lambda *_: None, self.target.gateway, saved)
         backoff = Backoff(0.5, 15.0, lambda _low, high: high)
