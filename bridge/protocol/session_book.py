@@ -21,7 +21,7 @@ REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so t
 MAX_CLIENT_SESSIONS = 65_536  # a Janus gone mad could grant a new session in each message
 
 
-class _Place(NamedTuple):
+class _Carrier(NamedTuple):
     """An open connection: where it leads, and what may live there: it was the last to have it, or a claim is out."""
 
     gateway: Gateway
@@ -47,7 +47,7 @@ class SessionBook:
         self._managed_ids = managed_ids
         self._save = save
         self._gateway = gateway
-        self._open: dict[int, _Place] = {}  # the connections that are open
+        self._open: dict[int, _Carrier] = {}  # the connections that are open
         self._former: dict[int, JanusSession] = {}
         self._client_sessions: dict[int, JanusSession] = {}
         self._ended: dict[int, None] = {}  # a set that keeps its order
@@ -150,7 +150,7 @@ class SessionBook:
         """That connection is open, to this gateway. ``adopted``: the last process had it, so that what no connection
         has carried since counts as living there, until it is claimed or that connection ends.
         """
-        self._open[number] = _Place(gateway, set())
+        self._open[number] = _Carrier(gateway, set())
         for session in self if adopted else ():
             if session.session_id is not None and session.carrier is None:
                 session.carrier = number
@@ -185,7 +185,7 @@ class SessionBook:
 
     def misplaced(self, gateway: Gateway) -> list[JanusSession]:
         """The sessions that live behind another URL than this gateway's."""
-        others = {number for number, place in self._open.items() if place.gateway.janus_url != gateway.janus_url}
+        others = {number for number, carrier in self._open.items() if carrier.gateway.janus_url != gateway.janus_url}
         return [session for session in self if session.live and session.carrier in others]
 
     def managed_created(self, session_id: int, carrier: int) -> None:
@@ -246,8 +246,8 @@ class SessionBook:
             self._on(number).discard(session)
 
     def _lives_nowhere(self, session: JanusSession) -> None:
-        for place in self._open.values():
-            place.sessions.discard(session)
+        for carrier in self._open.values():
+            carrier.sessions.discard(session)
 
     def adopt(self, session_id: int, carrier: int, *, claimed: bool = False, transaction: str | None = None) -> None:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
