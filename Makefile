@@ -1,13 +1,21 @@
 # Each target works on a fresh Debian 12 and installs what it misses: Debian packages (as root or through sudo), and Python
 # ones into $(VENV). Nothing is installed twice; a changed pyproject.toml is installed again.
+#
+# COMPILED=1 (demo, test, quick, soak): on the compiled package, in an environment of its own.
 
-VENV ?= .venv
+VENV ?= $(if $(COMPILED),.venv-compiled,.venv)
 BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin
 unexport PYTHONDONTWRITEBYTECODE # else each process of the tests, and each program that they start, compiles everything anew
 
+ifdef COMPILED
+PACKAGE := tools/compile.py $(shell find bridge schemas sql opensips-examples -type f -not -name '*.pyc')
+INSTALLED := --import-mode=append
+export PYTHONSAFEPATH := 1 # the package is the one that is installed, not this folder's
+endif
+
 # In as many processes as there are processors, each with servers of its own.
-PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST = $(BIN)/python -m pytest $(INSTALLED) -n auto --maxprocesses 4 --dist worksteal
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon
 
@@ -46,19 +54,20 @@ lint: $(VENV)/.dev ## what needs no server
 	$(BIN)/mypy -p bridge -p tests -p tools -p bench
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## what is measured, beside the thing it is compared with
-	@tools/need janus=janus setpriv=util-linux
-	@if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; else echo "bench: nothing to measure yet"; fi
+bench: $(VENV)/.dev ## what is measured, both builds beside what they are compared with; ONLY=opensips,commands: parts of it
+	@tools/need janus=janus setpriv=util-linux wrk=wrk valgrind=valgrind
+	@$(MAKE) --no-print-directory COMPILED=1 VENV=$(VENV)-compiled $(VENV)-compiled/.dev
+	@COMPILED_PROGRAM=$(VENV)-compiled/bin/janus-bridge $(BIN)/python -m bench
 
 clean: ## what the other targets made in this folder
 	rm -rf --one-file-system .systemd-tree
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
+	rm -rf .venv .venv-compiled $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.run: pyproject.toml
-	@tools/venv $(VENV)
+$(VENV)/.run: pyproject.toml $(PACKAGE)
+	@tools/venv $(VENV) $(if $(COMPILED),dev compiled)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml
-	@tools/venv $(VENV) dev
+$(VENV)/.dev: pyproject.toml $(PACKAGE)
+	@tools/venv $(VENV) dev $(if $(COMPILED),compiled)
 	@touch $@ $(VENV)/.run

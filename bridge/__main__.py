@@ -35,12 +35,12 @@ def _keep_standard_streams() -> None:
 
 def _obey(argv: Sequence[str] | None) -> int:
     # Loaded here, because it takes a while, and Ctrl-C in that while is no reason for a traceback either.
-    from bridge import __version__
     from bridge.cli import check, db, events, import_cfg, mi, reload, run, status, unit
     from bridge.cli.parser import Parser
+    from bridge.cli.version import version
 
     parser = Parser(prog="janus-bridge", description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"janus-bridge {__version__}")
+    parser.add_argument("--version", action="version", version=version())
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for subcommand in (run, check, db, import_cfg, status, mi, events, reload, unit):
         subcommand.add_parser(subparsers)

@@ -104,11 +104,11 @@ def _rewrite(
         request.pop("session_id", None)
     new_id: int | None = None
     if "id" in request:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction
-        number = codec.integer(request["id"]) if verb.kind == "create" else request["id"]
-        if type(number) is not int or number < 0:
+        asked: Any = codec.integer(request["id"]) if verb.kind == "create" else request["id"]
+        if type(asked) is not int or asked < 0:
             raise InvalidCommand("member 'id' is not an integer >= 0")
-        request["id"] = number
-        new_id = number if verb.kind == "create" else None
+        request["id"] = asked
+        new_id = asked if verb.kind == "create" else None
     handle_id = member_id(request.get("handle_id"))
     strange = False
     if "body" in request:
