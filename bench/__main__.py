@@ -1,8 +1,7 @@
-"""``make bench``: measures, prints a table with ratios, keeps the figures with the machine's description.
+"""``make bench``: measures, prints tables with ratios, keeps the figures with the machine's description.
 
-COMPARE=FILE prints the change against an earlier run; ONLY=commands,events,scale leaves parts out, and
-ONLY=instructions (with valgrind) counts what no busy machine can change. The figures of one run belong together: ways
-alternate, so that a busy machine is busy for all of them.
+ONLY=commands,opensips,... measures these parts alone (PARTS); COMPARE=FILE prints the change against an earlier run.
+The figures of one run belong together: ways alternate, so that a busy machine is busy for all of them.
 """
 
 import json
@@ -10,14 +9,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from bench import commands, events, instructions, machine, opensips, scale
+from bench import bed, commands, events, instructions, janus_direct, lag, machine, opensips, scale
 from bench.bed import Janus, running
 from tests.support.ports import free_port
 
@@ -26,21 +25,17 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> int:
     """Measure what ONLY names, or everything."""
-    only = set(os.environ.get("ONLY", "commands,events,scale").split(","))
+    only = os.environ.get("ONLY", ",".join(PARTS)).split(",")
+    if unknown := set(only) - set(PARTS):
+        print(f"ONLY={','.join(unknown)}: the parts are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
     figures: dict[str, Any] = {"machine": machine.describe(), "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     print(json.dumps(figures["machine"], indent=2))
     with tempfile.TemporaryDirectory(prefix="bench-") as name, Janus() as janus:
-        folder = Path(name)
-        if "commands" in only:
-            figures["commands"] = _commands(janus, folder)
-        if "events" in only:
-            figures["events"] = _events(janus, folder)
-        if "instructions" in only:
-            figures["instructions"] = instructions.of_a_command(janus, folder)
-            _print("instructions of one command, in user space", figures["instructions"])
-        if "scale" in only:
-            figures["scale"] = {count: scale.many_gateways(janus, folder, count) for count in (1, 100, 1000)}
-            _print("gateways", figures["scale"])
+        for part in only:
+            folder = Path(name, part)
+            folder.mkdir()
+            figures[part] = PARTS[part](janus, folder)
     figures["machine"]["load_after"] = f"{os.getloadavg()[0]:.2f}"
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
@@ -52,46 +47,79 @@ def main() -> int:
 
 
 def _commands(janus: Janus, folder: Path) -> dict[str, Any]:
-    options = {"mi.datagram": ["udp:127.0.0.1:" + str(free_port()), f"unix:{folder}/mi.sock"]}
-    with running(folder / "commands", {"gw": janus.url}, **options) as bridge:
-        one = commands.one_caller(janus, bridge, folder)
-        base = one["trio-websocket"]["p50_ms"]
-        for row in one.values():
-            row["to_trio_websocket"] = round(row["p50_ms"] / base, 2)
+    with bed.programs(janus, folder) as programs:
+        one = commands.one_caller(janus, programs, folder)
         _print("one caller, videoroom exists", one)
-        added = one["bridge, http"]["p50_ms"] - base
-        print(f"added by the bridge through HTTP, at the median: {added:.3f} ms")
-        many: dict[str, Any] = {}
-        for callers, handles in ((1, 1), (2, 16), (8, 1), (8, 16), (64, 1), (64, 16)):  # 2: about half load
-            many[f"{callers} callers, {handles} handles"] = commands.many_callers(bridge, folder, callers, handles)
-        many["trio-websocket, 64 pipelined"] = {"per_second": round(trio.run(commands.pipelined, janus))}
+        many = commands.many_callers(programs, folder)
+        many["trio-websocket, 64 pipelined"] = {"per_second": round(trio.run(janus_direct.pipelined, janus))}
         _print("many callers over HTTP", many)
-        figures: dict[str, Any] = {"one": one, "many": many, "added_ms": round(added, 4)}
-        if opensips.available():
-            figures["opensips"] = opensips.measure(janus, bridge, folder)
-            _print("out of an OpenSIPS script", figures["opensips"])
-        else:
-            print("\nno OpenSIPS with the module janus: OPENSIPS_BIN and OPENSIPS_MODULES name one")
-        return figures
+    return {"one": one, "many": many}
+
+
+def _opensips(janus: Janus, folder: Path) -> dict[str, Any]:
+    if not opensips.available():
+        print("\nno OpenSIPS with the module janus: OPENSIPS_BIN and OPENSIPS_MODULES name one")
+        return {}
+    with bed.programs(janus, folder) as programs:
+        figures = opensips.measure(janus, programs, folder)
+    _print("out of an OpenSIPS script", figures)
+    return figures
 
 
 def _events(janus: Janus, folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for kind in ("udp", "mi:udp"):
-        with events.subscriber(answers=kind == "mi:udp") as (port, reports):
-            subscribers = [{"event": "E_JANUS_EVENT", "socket": f"{kind}:127.0.0.1:{port}"}]
-            name = kind.replace(":", "-")
-            with running(folder / name, {"gw": janus.url}, **{"events.subscribers": subscribers}) as bridge:
-                figures[f"burst to {kind}"] = events.burst(bridge, reports)
-    for kind in ("udp", "mi:udp"):
-        port = free_port()
-        subscribers = [{"event": "E_JANUS_EVENT", "socket": f"{kind}:127.0.0.1:{port}"}]
-        name = "latency-" + kind.replace(":", "-")
-        with running(folder / name, {"gw": janus.url}, **{"events.subscribers": subscribers}) as bridge:
-            rows = trio.run(partial(events.latency, janus, bridge, port, answers=kind == "mi:udp"))
-        figures |= {f"latency to {kind}, {way}": row for way, row in rows.items()}
+    for build, program in bed.builds().items():
+        for kind in ("udp", "mi:udp"):
+            name = f"{build}-{kind}".replace(":", "-")
+            with events.subscriber(answers=kind == "mi:udp") as (port, reports):
+                options = {"events.subscribers": [{"event": "E_JANUS_EVENT", "socket": f"{kind}:127.0.0.1:{port}"}]}
+                with running(folder / name, {"gw": janus.url}, program, **options) as bridge:
+                    figures[f"{build}: burst to {kind}"] = events.burst(bridge, reports)
+            port = free_port()
+            options = {"events.subscribers": [{"event": "E_JANUS_EVENT", "socket": f"{kind}:127.0.0.1:{port}"}]}
+            with running(folder / f"latency-{name}", {"gw": janus.url}, program, **options) as bridge:
+                rows = trio.run(partial(events.latency, janus, bridge, port, answers=kind == "mi:udp"))
+            figures |= {f"{build}: latency to {kind}, {way}": row for way, row in rows.items()}
     _print("events", figures)
     return figures
+
+
+def _lag(_: Janus, folder: Path) -> dict[str, Any]:
+    figures = lag.cases(folder)
+    _print("a lone caller beside", figures)
+    return figures
+
+
+def _scale(janus: Janus, folder: Path) -> dict[str, Any]:
+    figures = {str(count): scale.many_gateways(janus, folder, count) for count in (1, 100, 1000)}
+    _print("gateways in one process", figures)
+    return figures
+
+
+def _processes(janus: Janus, folder: Path) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for build, program in bed.builds().items():
+        (folder / build).mkdir()
+        figures[build] = scale.many_processes(janus, program, folder / build)
+        _print(f"{build}: {scale.CALLERS} callers on as many processes", figures[build])
+    return figures
+
+
+def _instructions(janus: Janus, folder: Path) -> dict[str, Any]:
+    figures = instructions.of_a_command(janus, folder)
+    _print("instructions of one command, in user space", figures)
+    return figures
+
+
+PARTS: dict[str, Callable[[Janus, Path], dict[str, Any]]] = {
+    "opensips": _opensips,
+    "commands": _commands,
+    "events": _events,
+    "lag": _lag,
+    "scale": _scale,
+    "processes": _processes,
+    "instructions": _instructions,
+}
 
 
 def _print(title: str, rows: dict[Any, dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
-"""Commands: straight to Janus, and through the bridge.
+"""Commands over MI: a lone caller by every way, and many callers over HTTP.
 
-Owns the callers. One caller: the same blocking loop over a socket for every way, so that only the way differs; rounds
-of all ways alternate. Many callers: wrk, on one kept-alive connection a caller, and beside it trio-websocket pipelined.
+Owns the callers. A lone caller is the same blocking loop over a socket for every way, so that only the way differs.
+Many callers: wrk, on one kept-alive connection a caller. Rounds of all ways alternate; ratios are made within a round.
 """
 
 import json
@@ -11,41 +11,59 @@ import socket
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
-import trio_websocket
 
-from bench.bed import EXISTS, Janus, attach, port_of
-from bench.machine import cpu_seconds
-from bridge.protocol.janus import SUBPROTOCOL
+from bench import janus_direct
+from bench.bed import BRIDGE, EXISTS, FLOOR, Janus, Program, attach, running
 from tests.support.bridge import Bridge
+from tests.support.ports import free_port
 
-ROUNDS, CALLS = 10, 300  # of one caller, for each way
-SECONDS = 5  # of many callers, for each number of them
+ROUNDS, CALLS = 10, 300  # of a lone caller, for each way
+MANY = ((1, 1), (2, 16), (8, 1), (8, 16), (64, 1), (64, 16))  # callers and handles; two callers are about half load
+MANY_ROUNDS, SECONDS = 3, 2
+LIBRARY = "trio-websocket"
+
+_WRK = """
+local bodies, n = {%s}, 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+function request() n = n %% #bodies + 1 return wrk.format(nil, nil, nil, bodies[n]) end
+"""
 
 Once = Callable[[], None]
 
 
-def one_caller(janus: Janus, bridge: Bridge, folder: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds of one command, by way: p50 and p99."""
-    [handle] = attach(bridge, 1)
-    taken: dict[str, list[float]] = {}
+def one_caller(janus: Janus, programs: Mapping[str, Program], folder: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds of one command, by way: p50 and p99; and what the median adds to trio-websocket's."""
+    doors = ["udp:127.0.0.1:" + str(free_port()), f"unix:{folder}/mi.sock"]
     with (
-        _raw(janus) as raw,
-        http_caller(bridge, handle) as http,
-        _udp(bridge, handle) as udp,
-        _unix(folder, handle) as unix,
+        running(folder / "datagrams", {"gw": janus.url}, **{"mi.datagram": doors}) as bridge,
+        ExitStack() as stack,
     ):
-        ways: dict[str, Once] = {"raw socket": raw, "bridge, http": http, "bridge, udp": udp, "bridge, unix": unix}
+        enter = stack.enter_context
+        ways: dict[str, Once] = {"bare socket": enter(janus_direct.bare_socket(janus))}
+        for name, program in programs.items():
+            ways[f"{name}, http"] = enter(http_caller(program, request(*attach(program, 1))))
+        ways[f"{BRIDGE}, udp"] = enter(_udp(bridge))
+        ways[f"{BRIDGE}, unix"] = enter(_unix(bridge, folder))
+        rounds = []
         for _ in range(ROUNDS):
-            for name, once in ways.items():
-                taken.setdefault(name, []).extend(_time(once))
-            taken.setdefault("trio-websocket", []).extend(trio.run(_trio_websocket, janus))
-    return {name: percentiles(times) for name, times in taken.items()}
+            taken = {LIBRARY: trio.run(janus_direct.one_after_the_other, janus, CALLS)}
+            rounds.append(taken | {name: _time(once) for name, once in ways.items()})
+    return {name: _row(rounds, name) for name in rounds[0]}
+
+
+def _row(rounds: list[dict[str, list[float]]], name: str) -> dict[str, float]:
+    medians = [(statistics.median(one[name]), statistics.median(one[LIBRARY])) for one in rounds]
+    return percentiles([seconds for one in rounds for seconds in one[name]]) | {
+        "added_ms": round(statistics.median(own - library for own, library in medians) * 1000, 3),
+        "to_library": round(statistics.median(own / library for own, library in medians), 2),
+    }
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
@@ -71,60 +89,14 @@ def request(handle: str) -> bytes:
 
 
 @contextmanager
-def _raw(janus: Janus) -> Iterator[Once]:
-    """A WebSocket without any library: the least that a command can take."""
-    with socket.create_connection(("127.0.0.1", janus.port)) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        headers = (
-            "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
-        )
-        sock.sendall(f"GET /janus HTTP/1.1\r\n{headers}\r\n".encode())
-        assert b" 101 " in sock.recv(4096)
-
-        def ask(message: dict[str, Any]) -> Any:
-            sock.sendall(_frame(json.dumps({**message, "transaction": "t"}).encode()))
-            data = sock.recv(65_536)
-            return json.loads(data[4:] if data[1] == 126 else data[2:])
-
-        session = ask({"janus": "create"})["data"]["id"]
-        attached = ask({"janus": "attach", "session_id": session, "plugin": "janus.plugin.videoroom"})
-        frame = _frame(
-            json.dumps(
-                {
-                    "janus": "message",
-                    "session_id": session,
-                    "handle_id": attached["data"]["id"],
-                    "transaction": "t",
-                    "body": EXISTS,
-                }
-            ).encode()
-        )
-
-        def once() -> None:
-            sock.sendall(frame)
-            sock.recv(65_536)
-
-        yield once
-
-
-def _frame(payload: bytes) -> bytes:
-    """A masked text frame; the mask is zero."""
-    assert len(payload) < 65_536
-    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
-    return b"\x81" + length + bytes(4) + payload
-
-
-@contextmanager
-def http_caller(bridge: Bridge, handle: str) -> Iterator[Once]:
-    """One kept-alive connection."""
-    body = request(handle)
+def http_caller(program: Program, body: bytes) -> Iterator[Once]:
+    """A function that sends this request and waits for its answer, on one kept-alive connection."""
     head = (
         "POST /mi HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     whole = head.encode() + body
-    with socket.create_connection(("127.0.0.1", port_of(bridge))) as sock:
+    with socket.create_connection(("127.0.0.1", program.port)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         def once() -> None:
@@ -135,19 +107,19 @@ def http_caller(bridge: Bridge, handle: str) -> Iterator[Once]:
 
 
 @contextmanager
-def _udp(bridge: Bridge, handle: str) -> Iterator[Once]:
+def _udp(bridge: Bridge) -> Iterator[Once]:
     port = next(int(port) for port in re.findall(r"listening on udp:127\.0\.0\.1:(\d+)", bridge.log))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", port))
-        yield _datagram(sock, request(handle))
+        yield _datagram(sock, request(*attach(bridge, 1)))
 
 
 @contextmanager
-def _unix(folder: Path, handle: str) -> Iterator[Once]:
+def _unix(bridge: Bridge, folder: Path) -> Iterator[Once]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(folder / f"caller-{os.getpid()}.sock"))
         sock.connect(str(folder / "mi.sock"))
-        yield _datagram(sock, request(handle))
+        yield _datagram(sock, request(*attach(bridge, 1)))
 
 
 def _datagram(sock: socket.socket, body: bytes) -> Once:
@@ -160,95 +132,52 @@ def _datagram(sock: socket.socket, body: bytes) -> Once:
     return once
 
 
-async def _trio_websocket(janus: Janus) -> list[float]:
-    """The library's public API, one command after the other."""
-    async with _session(janus) as (socket_, message):
-        times = []
-        for _ in range(CALLS):
-            begun = time.perf_counter()
-            await socket_.send_message(json.dumps(message))
-            json.loads(await socket_.get_message())
-            times.append(time.perf_counter() - begun)
-        return times
+def many_callers(programs: Mapping[str, Program], folder: Path) -> dict[str, dict[str, float]]:
+    """By load and program: commands/s, latency, the program's processor time for a command."""
+    handles = {name: attach(program, max(count for _, count in MANY)) for name, program in programs.items()}
+    figures: dict[str, dict[str, float]] = {}
+    for callers, count in MANY:
+        rounds = [
+            {name: wrk([program], folder, callers, [handles[name][:count]]) for name, program in programs.items()}
+            for _ in range(MANY_ROUNDS)
+        ]
+        for name in programs:
+            medians = {figure: statistics.median(one[name][figure] for one in rounds) for figure in rounds[0][name]}
+            to_floor = statistics.median(one[name]["per_second"] / one[FLOOR]["per_second"] for one in rounds)
+            figures[f"{callers} callers, {count} handles: {name}"] = medians | {"to_floor": round(to_floor, 2)}
+    return figures
 
 
-class _session:
-    """A WebSocket by trio-websocket, with a session and a handle."""
+def wrk(programs: list[Program], folder: Path, callers: int, handles: list[list[str]]) -> dict[str, float]:
+    """A round of wrk on each program, all at once: commands/s of all, the worst latencies, processor time a command.
 
-    def __init__(self, janus: Janus) -> None:
-        url = f"ws://127.0.0.1:{janus.port}/janus"
-        self._opening = trio_websocket.open_websocket_url(url, subprotocols=[SUBPROTOCOL])
-
-    async def __aenter__(self) -> tuple[Any, dict[str, Any]]:
-        socket_ = await self._opening.__aenter__()
-
-        async def ask(message: dict[str, Any]) -> Any:
-            await socket_.send_message(json.dumps({**message, "transaction": "t"}))
-            return json.loads(await socket_.get_message())
-
-        session = (await ask({"janus": "create"}))["data"]["id"]
-        attached = await ask({"janus": "attach", "session_id": session, "plugin": "janus.plugin.videoroom"})
-        message = {"janus": "message", "session_id": session, "handle_id": attached["data"]["id"], "body": EXISTS}
-        return socket_, {**message, "transaction": "t"}
-
-    async def __aexit__(self, *exc: Any) -> None:
-        await self._opening.__aexit__(*exc)
-
-
-def many_callers(bridge: Bridge, folder: Path, callers: int, handles: int) -> dict[str, float]:
-    """wrk for some seconds: commands/s, latency, and the bridge's processor time for each command."""
-    bodies = ",".join(f"[==[{request(handle).decode()}]==]" for handle in attach(bridge, handles))
-    script = folder / "wrk.lua"
-    script.write_text(
-        f'local bodies = {{{bodies}}}\nlocal n = 0\nwrk.method = "POST"\n'
-        'wrk.headers["Content-Type"] = "application/json"\n'
-        "function request() n = n % #bodies + 1 return wrk.format(nil, nil, nil, bodies[n]) end\n"
-    )
-    url = f"http://127.0.0.1:{port_of(bridge)}/mi"
-    before, used = _answered(bridge), cpu_seconds(bridge.process.pid)
-    command = ["wrk", "-t1", f"-c{callers}", f"-d{SECONDS}", "--latency", "-s", str(script), url]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    used, answered = cpu_seconds(bridge.process.pid) - used, _answered(bridge) - before
-    assert "Non-2xx" not in output, output
-    p50, p99 = _latency(output, "50%"), _latency(output, "99%")
+    ``callers``: on each program; ``handles``: by program.
+    """
+    running_, used = [], [program.cpu_seconds() for program in programs]
+    for number, program in enumerate(programs):
+        script = folder / f"wrk-{number}.lua"
+        script.write_text(_WRK % ",".join(f"[==[{request(handle).decode()}]==]" for handle in handles[number]))
+        command = ["wrk", "-t1", f"-c{callers}", f"-d{SECONDS}s", "--latency", "-s", str(script), program.mi_url]
+        running_.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    outputs = [process.communicate()[0] for process in running_]
+    spent = sum(program.cpu_seconds() - before for program, before in zip(programs, used, strict=True))
+    assert not any("Non-2xx" in output or "Socket errors" in output for output in outputs), outputs
+    p50, p99 = (max(_latency(output, percent) for output in outputs) for percent in ("50%", "99%"))
     return {
-        "per_second": round(answered / SECONDS),
+        "per_second": round(sum(float(_found(r"Requests/sec: +([\d.]+)", output)) for output in outputs)),
         "p50_ms": p50,
         "p99_ms": p99,
-        "p99_to_p50": round(p99 / p50, 2),
-        "cpu_us": round(used / answered * 1e6, 1),
+        "cpu_us": round(spent / sum(int(_found(r"(\d+) requests in", output)) for output in outputs) * 1e6, 1),
     }
 
 
-def _answered(bridge: Bridge) -> int:
-    answer = bridge.mi("get_statistics", {"statistics": ["commands_answered"]})
-    return int(answer["janus:commands_answered"])
+def _found(pattern: str, output: str) -> Any:
+    match = re.search(pattern, output)
+    assert match is not None, output
+    return match[1]
 
 
 def _latency(output: str, percent: str) -> float:
     match = re.search(rf"{percent}\s+([0-9.]+)(us|ms|s)\b", output)
     assert match is not None, output
     return round(float(match[1]) * {"us": 0.001, "ms": 1, "s": 1000}[match[2]], 4)
-
-
-async def pipelined(janus: Janus, seconds: float = 3.0, callers: int = 64) -> float:
-    """Commands/s of ``callers`` tasks over trio-websocket's public API, answers read by one task."""
-    answered = 0
-    async with _session(janus) as (socket_, message), trio.open_nursery() as nursery:
-        slots = trio.Semaphore(callers)
-        text = json.dumps(message)
-
-        async def call() -> None:
-            while True:
-                await slots.acquire()
-                await socket_.send_message(text)
-
-        for _ in range(callers):
-            nursery.start_soon(call)
-        end = trio.current_time() + seconds
-        while trio.current_time() < end:
-            json.loads(await socket_.get_message())
-            answered += 1
-            slots.release()
-        nursery.cancel_scope.cancel()
-    return answered / seconds
