@@ -159,6 +159,11 @@ class MiSettings:
     http_tls_key: str | None = _row(
         kinds.TEXT, "PEM file with its key, where http_tls_cert does not hold it", reloadable=True
     )
+    hold_listeners: bool = _row(
+        kinds.BOOLEAN,
+        "callers wait over a restart instead of being refused: listeners go on, for a bridge that knows of it",
+        False,
+    )
     max_body: int = _row(kinds.INTEGER, "the longest HTTP request", 1 << 20, "bytes", low=1024, high=1 << 30)
     pending_bytes: int = _row(
         kinds.INTEGER,

@@ -4,6 +4,7 @@ Owns what each needs of ``[mi]``, how it is bound, and what the log calls it. Mu
 a file in transport/, a door here, and its row in ``DOORS``.
 """
 
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -12,12 +13,19 @@ from typing import Final, NamedTuple, Protocol
 import trio
 
 from bridge.config import MiSettings
+from bridge.daemon.held_doors import HeldDoors
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
 from bridge.transport.http_ends import HttpLimits
-from bridge.transport.http_listener import Listener, bound_address, close_listener, open_listeners
+from bridge.transport.http_listener import (
+    Listener,
+    bound_address,
+    close_listener,
+    found_listeners,
+    open_listeners,
+)
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
@@ -27,7 +35,8 @@ from bridge.transport.peer_roles import PeerRoles
 class Hall(NamedTuple):
     """What all doors lead to. ``batch`` serves their hot sockets; ``pending`` is the budget of requests;
     ``refused(who, reason)`` is called for each that no method sees, ``lost`` for each answer that does not reach its
-    caller; ``access`` judges HTTP clients, ``roles`` the senders of datagrams and lines.
+    caller; ``access`` judges HTTP clients, ``roles`` the senders of datagrams and lines; ``held`` has what another
+    process has bound.
     """
 
     dispatch: Dispatch
@@ -38,6 +47,7 @@ class Hall(NamedTuple):
     lost: Callable[[], None]
     access: Access
     roles: PeerRoles
+    held: HeldDoors
 
 
 class Door(Protocol):
@@ -54,6 +64,9 @@ class Door(Protocol):
 
     def check(self) -> None:
         """A reload: see that what stands in the file system is still there."""
+
+    def leave(self) -> None:
+        """What is bound goes on without this process, and its name with it."""
 
     def stop(self) -> None:
         """Accept nothing new; ``serve``'s tasks end when the requests in flight are answered."""
@@ -73,8 +86,12 @@ class HttpDoor:
         self._stop: Callable[[], None] | None = None
 
     async def bind(self) -> None:
+        held = self._hall.held
         for address in self._mi.http:
-            self._listeners += await open_listeners(address, self._tls)
+            opened = found_listeners(held.take(address), self._tls) or await open_listeners(address, self._tls)
+            for listener in opened:
+                held.keep(address, listener.sock.fileno())
+            self._listeners += opened
 
     async def serve(self, nursery: trio.Nursery) -> None:
         hall = self._hall
@@ -98,6 +115,9 @@ class HttpDoor:
     def check(self) -> None:
         pass
 
+    def leave(self) -> None:
+        pass
+
     def stop(self) -> None:
         if self._stop is not None:
             self._stop()
@@ -117,7 +137,11 @@ class DatagramDoor:
         self._socket: MiSocket | None = None
 
     async def bind(self) -> None:
-        self._socket = open_datagram(self._address, self._mi.unix_mode, self._mi.unix_group)
+        held = self._hall.held
+        fd = held.take_one(self._address)
+        found = None if fd is None else socket.socket(fileno=fd)
+        self._socket = open_datagram(self._address, self._mi.unix_mode, self._mi.unix_group, found)
+        held.keep(self._address, self._socket.fileno())
 
     async def serve(self, nursery: trio.Nursery) -> None:
         hall = self._hall
@@ -130,6 +154,10 @@ class DatagramDoor:
 
     def check(self) -> None:
         pass
+
+    def leave(self) -> None:
+        if self._socket is not None:
+            self._socket.leave()
 
     def stop(self) -> None:
         if self._socket is not None:
@@ -150,8 +178,10 @@ class FifoDoor:
         self._fifo: MiFifo | None = None
 
     async def bind(self) -> None:
-        mi = self._mi
-        self._fifo = MiFifo(self._path, mi.fifo_mode, mi.fifo_reply_dir, mi.unix_group)
+        mi, held = self._mi, self._hall.held
+        found = held.take_one(self._path)
+        self._fifo = MiFifo(self._path, mi.fifo_mode, mi.fifo_reply_dir, mi.unix_group, found)
+        held.keep(self._path, self._fifo.fileno())
 
     async def serve(self, nursery: trio.Nursery) -> None:
         hall = self._hall
@@ -164,6 +194,10 @@ class FifoDoor:
     def check(self) -> None:
         if self._fifo is not None:
             self._fifo.check()
+
+    def leave(self) -> None:
+        if self._fifo is not None:
+            self._fifo.leave()
 
     def stop(self) -> None:
         if self._fifo is not None:

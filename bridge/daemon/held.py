@@ -7,6 +7,8 @@ is left that could claim what lives there. Must not know sockets (transport/fd_s
 import logging
 from collections.abc import Callable, Iterable
 
+import trio
+
 from bridge.protocol.gateway import Gateway
 from bridge.transport.fd_store import FdStore, base_of
 
@@ -37,6 +39,8 @@ class HeldSockets:
         self._saved_rows = saved_rows
         self._left_behind = left_behind
         self._bases: dict[str, set[str]] = {}  # of a janus_id, by what its row said since it was last ready
+        self._awaited = {held.base for held in store.held}
+        self._settled = trio.Event()
 
     def table(self, gateways: Iterable[Gateway]) -> None:
         """These are the rows now, as the database says."""
@@ -45,6 +49,7 @@ class HeldSockets:
             base = base_of(gateway.janus_id, gateway.janus_url)
             self._bases[gateway.janus_id] = before.get(gateway.janus_id, set()) | {base}
         self._store.expect(len(self._bases))
+        self._await(self._awaited & set[str]().union(*self._bases.values()))
         gone = {held.base for held in self._store.held}.difference(*self._bases.values())
         for base in gone:
             self._store.end(base)
@@ -58,7 +63,18 @@ class HeldSockets:
         bases = self._bases.get(gateway.janus_id, set()) | {base}
         if gateway.janus_id in self._bases:
             self._bases[gateway.janus_id] = {base}
+        self._await(self._awaited - bases)
         unread = sum(map(self._store.end, bases))
         if unread:
             log.warning("%s: %d bytes that Janus sent meanwhile were not read", gateway.janus_id, unread)
             self._raise_status(gateway, "events_lost", "restart", '{"lost":null}')
+
+    async def settled(self) -> None:
+        """Wait until no gateway of the last process is still to be ready again."""
+        self._await(self._awaited)
+        await self._settled.wait()
+
+    def _await(self, bases: set[str]) -> None:
+        self._awaited = bases
+        if not bases:
+            self._settled.set()

@@ -14,6 +14,7 @@ import trio
 
 from bridge.config import Config, MiSettings
 from bridge.daemon.doors import DOORS, Door, Hall
+from bridge.daemon.held_doors import HeldDoors
 from bridge.errors import ConfigError
 from bridge.files import read_file, require_file
 from bridge.protocol.budget import Budget
@@ -44,14 +45,16 @@ class Listeners:
         wrong_token: Callable[[], None],
         refused: Refused,
         lost: Callable[[], None],
+        held: HeldDoors,
     ) -> None:
         """``pending`` is the budget of requests: what waits before the dispatch and behind it counts as well.
         ``wrong_token`` is called for each; ``refused(who, reason)`` for each request that no method sees,
-        ``lost`` for each answer that does not reach its caller.
+        ``lost`` for each answer that does not reach its caller; ``held`` has what another process has bound.
         """
+        self._held = held
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
-        self._hall = Hall(dispatch, batch, pages, pending, refused, lost, self._access, self._roles)
+        self._hall = Hall(dispatch, batch, pages, pending, refused, lost, self._access, self._roles, held)
         self._tls: ssl.SSLContext | None = None
         self._certificate = b""  # digest of its files
         self._doors: list[Door] = []
@@ -62,6 +65,8 @@ class Listeners:
         self._tls, self._certificate = server_context(mi), _digest(mi)
         with _blamed("roles:"):
             self._grant(mi)
+        self._held.holds = mi.hold_listeners
+        self._held.only((*mi.http, *mi.datagram, *([] if mi.fifo is None else [mi.fifo])))
         for key, doors in DOORS.items():
             with _blamed(key):
                 for door in doors(mi, self._hall, self._tls):
@@ -110,6 +115,13 @@ class Listeners:
         """Close what was bound and is not served; twice is the same as once."""
         for door in self._doors:
             door.close()
+
+    def leave(self) -> None:
+        """What is held goes on: callers wait there for the next process."""
+        if self._held.holds:
+            self._held.leave()
+            for door in self._doors:
+                door.leave()
 
     def stop(self) -> None:
         """Accept nothing new."""

@@ -65,6 +65,7 @@ class Parts:
     journal: SessionJournal
     evi: EventInterface
     gateways: Gateways
+    held: HeldSockets
     links: LinkRegistry
     table: Table
     saved_table: SavedTable
@@ -133,7 +134,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped)
     mi.add(*status_commands(metrics.figures))
-    return Parts(Batch(), stats, timers, journal, evi, gateways, links, table, saved_table, mi, pending, metrics)
+    return Parts(Batch(), stats, timers, journal, evi, gateways, held, links, table, saved_table, mi, pending, metrics)
 
 
 def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:

@@ -17,6 +17,7 @@ from bridge.auto_reset_event import AutoResetEvent
 from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
+from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
 from bridge.daemon.pages import pages_of
@@ -37,6 +38,7 @@ log = logging.getLogger("bridge")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
+REUNION = 1.0  # seconds for the gateways of the last process to be ready again, before callers are let in
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
@@ -74,7 +76,14 @@ class Service:
         parts = self._parts
         wrong_token, lost = (partial(parts.stats.add, name) for name in ("token_failures", "mi_answers_lost"))
         self._listeners = Listeners(
-            parts.mi.dispatch, parts.batch, pages_of(parts.metrics), parts.pending, wrong_token, parts.mi.refused, lost
+            parts.mi.dispatch,
+            parts.batch,
+            pages_of(parts.metrics),
+            parts.pending,
+            wrong_token,
+            parts.mi.refused,
+            lost,
+            HeldDoors(self._store),
         )
 
     async def run(self) -> FdStore | None:
@@ -126,6 +135,8 @@ class Service:
                 self._refusal = exc
                 outer.cancel_scope.cancel()
                 return
+            with trio.move_on_after(REUNION):  # so that no caller hears 503 only because he was early
+                await self._parts.held.settled()
             await self._listeners.serve(doors)
             outer.start_soon(self._parts.table.run)
             outer.start_soon(self._watchdog)
@@ -242,8 +253,11 @@ class Service:
             self._notifier.tell("STOPPING=1")
         self._opening.cancel()
         self._reloading.cancel()
+        hand_over = self._store.outlives or self._replacement.decided
+        if hand_over:
+            self._listeners.leave()
         self._listeners.stop()
-        await self._parts.links.stop(hand_over=self._store.outlives or self._replacement.decided)
+        await self._parts.links.stop(hand_over=hand_over)
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.
         doors.cancel_scope.deadline = trio.current_time() + 1
         await self._parts.evi.drain(trio.current_time() + DRAIN)

@@ -27,14 +27,15 @@ log = logging.getLogger("bridge.state")
 
 FIRST = 3  # the descriptors that were handed on are numbered from here
 _MOST = 1 << 20  # of them
-_NAME = re.compile(r"(j\.[0-9a-f]{16})\.([1-9][0-9]{0,14})")  # what this program calls its own
+_NAME = re.compile(r"([jl]\.[0-9a-f]{16})\.([1-9][0-9]{0,14})")  # what this program calls its own
 
 
-def base_of(janus_id: str, janus_url: str) -> str:
-    """What the names of all sockets of a row begin with: systemd's names are 255 characters without control or colon,
-    and may be seen by every user.
+def base_of(*texts: str, kind: str = "j") -> str:
+    """What the names of all sockets begin with that belong to this, such as the janus_id and janus_url of a row.
+
+    systemd's names are 255 characters without control or colon, and may be seen by every user.
     """
-    return "j." + hashlib.sha256(f"{janus_id}\0{janus_url}".encode()).hexdigest()[:16]
+    return f"{kind}." + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 class HeldSocket(NamedTuple):

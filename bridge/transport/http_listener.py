@@ -6,7 +6,7 @@ Owns ``HOST:PORT`` of a listener, and what every connection has from it. Must no
 import errno
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -60,6 +60,18 @@ async def open_listeners(address: str, tls: ssl.SSLContext | None = None) -> Seq
             close_listener(one)
         raise ConfigError(f"{address}: {bind_fault(error, 'tcp', port)}") from None
     return opened
+
+
+def found_listeners(fds: Iterable[int], tls: ssl.SSLContext | None = None) -> list[Listener]:
+    """The listeners among sockets of another process, which are taken over."""
+    found = []
+    for fd in fds:
+        sock = socket.socket(fileno=fd)
+        if sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            found.append(listening(sock, tls))
+        else:
+            sock.close()
+    return found
 
 
 def listening(sock: socket.socket, tls: ssl.SSLContext | None = None) -> Listener:

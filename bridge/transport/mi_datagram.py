@@ -22,7 +22,7 @@ from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_a
 from bridge.transport.mi_ask import ask
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.port_holder import bind_fault
-from bridge.transport.unix_path import OwnedPath, bind_datagram
+from bridge.transport.unix_path import OwnedPath, bind_datagram, leads_to
 
 log = logging.getLogger("bridge.mi")
 
@@ -45,6 +45,15 @@ class MiSocket:
         self.listening = trio.CancelScope()
         self._sock = sock
         self._owned = owned
+
+    def fileno(self) -> int:
+        """The descriptor, -1 once it is closed."""
+        return self._sock.fileno()
+
+    def leave(self) -> None:
+        """The socket goes on without this process: its name stays."""
+        if self._owned is not None:
+            self._owned.leave()
 
     def stop(self) -> None:
         """Take no further requests: ``serve_mi_datagram`` returns when those in flight are answered."""
@@ -102,17 +111,21 @@ class MiSocket:
             self._owned.close()
 
 
-def open_datagram(address: str, mode: int = 0o660, group: str | None = None) -> MiSocket:
+def open_datagram(
+    address: str, mode: int = 0o660, group: str | None = None, found: socket.socket | None = None
+) -> MiSocket:
     """Bind ``udp:HOST:PORT`` or ``unix:PATH`` (``[mi].datagram``); ``mode`` and ``group`` are for unix.
+
+    ``found`` is the socket of another process that had this address; it is used or closed.
 
     Raises ConfigError with one line that says why it cannot be had.
     """
     try:
         match parse_datagram_address(address):
             case UdpAddress(host, port):
-                return open_udp(host, port)
+                return _found_udp(host, found) or open_udp(host, port)
             case UnixAddress(path):
-                return open_unix(path, mode, group)
+                return open_unix(path, mode, group, found)
     except ValueError as exc:
         raise ConfigError(str(exc)) from None
 
@@ -133,9 +146,22 @@ def open_udp(host: str, port: int) -> MiSocket:
     return MiSocket(sock, str(UdpAddress(host, sock.getsockname()[1])))
 
 
-def open_unix(path: str, mode: int, group: str | None) -> MiSocket:
-    """Bind a unix datagram socket (unix_path.bind_datagram). Raises ConfigError."""
-    sock, owned = bind_datagram(path, mode, group)
+def _found_udp(host: str, found: socket.socket | None) -> MiSocket | None:
+    if found is None:
+        return None
+    if found.type != socket.SOCK_DGRAM or found.family not in (socket.AF_INET, socket.AF_INET6):
+        found.close()
+        return None
+    found.setblocking(False)
+    return MiSocket(found, str(UdpAddress(host, found.getsockname()[1])))
+
+
+def open_unix(path: str, mode: int, group: str | None, found: socket.socket | None = None) -> MiSocket:
+    """Bind a unix datagram socket (unix_path.bind_datagram), or take over the one that is. Raises ConfigError."""
+    if found is not None and not leads_to(path, found):
+        found.close()
+        found = None
+    sock, owned = bind_datagram(path, mode, group, found)
     return MiSocket(sock, str(UnixAddress(path)), owned)
 
 

@@ -39,8 +39,10 @@ _Refuse: TypeAlias = Callable[[str], None]
 class MiFifo:
     """The FIFO that ``serve_mi_fifo`` reads."""
 
-    def __init__(self, path: str, mode: int, reply_dir: str, group: str | None = None) -> None:
-        """Raises ConfigError. ``reply_dir`` may end with a slash or not."""
+    def __init__(
+        self, path: str, mode: int, reply_dir: str, group: str | None = None, found: int | None = None
+    ) -> None:
+        """Raises ConfigError. ``reply_dir`` may end with a slash or not; ``found`` as for ``make_fifo``."""
         self.path = path
         self.reply_dir = reply_dir if reply_dir.endswith("/") else reply_dir + "/"
         self.listening = trio.CancelScope()
@@ -49,7 +51,7 @@ class MiFifo:
         self._owned = OwnedPath(path)
         self._idle = trio.CancelScope()
         try:
-            self._fd = make_fifo(self._owned, mode, group)
+            self._fd = make_fifo(self._owned, mode, group, found)
         except BaseException:
             self._owned.close()
             raise
@@ -82,8 +84,16 @@ class MiFifo:
             log.warning("the MI FIFO was removed and cannot be recreated: %s", exc)
             return
         log.warning("%s: the MI FIFO was removed by someone else; recreated it", self.path)
-        os.close(self._fd)
-        self._fd = fd
+        os.dup2(fd, self._fd, inheritable=False)  # whoever keeps it over a restart knows its number
+        os.close(fd)
+
+    def fileno(self) -> int:
+        """The descriptor, -1 once it is closed."""
+        return self._fd
+
+    def leave(self) -> None:
+        """The FIFO goes on without this process: its name stays."""
+        self._owned.leave()
 
     def close(self) -> None:
         """Close the FIFO and remove it. Twice is the same as once."""

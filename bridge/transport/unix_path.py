@@ -26,7 +26,16 @@ class OwnedPath:
         """Raises ConfigError if the name is in use by another bridge, or its directory is not ours to write to."""
         self.path = path
         self._identity: tuple[int, int] | None = None
+        self._goes_on = False
         self._lock = _lock(path + ".lock")
+
+    def take_over(self) -> None:
+        """What stands there is ours: another process left it to this one."""
+        self._identity = _identity(self.path)
+
+    def leave(self) -> None:
+        """It goes on without this process: ``close`` does not remove it."""
+        self._goes_on = True
 
     def replace(
         self, is_live: Callable[[str], bool], is_kind: Callable[[int], bool], create: Callable[[], None]
@@ -55,7 +64,7 @@ class OwnedPath:
 
     def close(self) -> None:
         """Remove what is ours, and give the name up."""
-        if self.is_ours():
+        if self.is_ours() and not self._goes_on:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
         self._identity = None
@@ -66,21 +75,27 @@ class OwnedPath:
             self._lock = -1
 
 
-def bind_datagram(path: str, mode: int, group: str | None) -> tuple[socket.socket, OwnedPath]:
+def bind_datagram(
+    path: str, mode: int, group: str | None, found: socket.socket | None = None
+) -> tuple[socket.socket, OwnedPath]:
     """A bound, non-blocking unix datagram socket. Raises ConfigError with one line that says why it cannot be had.
 
     ``mode`` are the file's permissions (0o660), ``group`` the name or number of its group, None for the process's own.
+    ``found`` is one that another process has bound there.
     """
     gid = _gid(group)
     owned = OwnedPath(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock = found or socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         # Linux creates the file with the socket's own permissions less the umask: at no moment more than asked.
         os.fchmod(sock.fileno(), mode)
         # Before there is a name: every datagram says who sent it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        owned.replace(_socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
+        if found is None:
+            owned.replace(_socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
+        else:
+            owned.take_over()
         _give(path, os.lstat(path).st_gid, gid)
         os.chmod(path, mode)
     except BaseException as exc:
@@ -92,16 +107,35 @@ def bind_datagram(path: str, mode: int, group: str | None) -> tuple[socket.socke
     return sock, owned
 
 
-def make_fifo(owned: OwnedPath, mode: int, group: str | None = None) -> int:
+def leads_to(path: str, sock: socket.socket) -> bool:
+    """Whether a unix datagram socket is bound there, and whoever writes to the name is heard by somebody."""
+    bound = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_DGRAM and sock.getsockname() == path
+    return bound and _is_kind(path, stat.S_ISSOCK) and _socket_is_live(path)
+
+
+def _is_fifo_of(path: str, fd: int) -> bool:
+    found = os.fstat(fd)
+    return stat.S_ISFIFO(found.st_mode) and _identity(path) == (found.st_dev, found.st_ino)
+
+
+def make_fifo(owned: OwnedPath, mode: int, group: str | None = None, found: int | None = None) -> int:
     """Create the FIFO and open it for reading: a non-blocking file descriptor that never sees an end of file.
 
-    ``mode`` and ``group`` as for ``bind_datagram``. Raises ConfigError with one line that says why it cannot be had.
+    ``mode`` and ``group`` as for ``bind_datagram``; ``found`` is one that another process has made and opened so.
+    Raises ConfigError with one line that says why it cannot be had.
     """
     gid = _gid(group)
+    if found is not None and not _is_fifo_of(owned.path, found):
+        os.close(found)
+        found = None
     try:
-        owned.replace(_fifo_is_live, stat.S_ISFIFO, lambda: os.mkfifo(owned.path, mode & 0o600))
-        # Opened for writing too: with a writer that never leaves, a read waits instead of reporting the end.
-        fd = os.open(owned.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if found is None:
+            owned.replace(_fifo_is_live, stat.S_ISFIFO, lambda: os.mkfifo(owned.path, mode & 0o600))
+            # Opened for writing too: with a writer that never leaves, a read waits instead of reporting the end.
+            fd = os.open(owned.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        else:
+            owned.take_over()
+            fd = found
         try:
             _give(fd, os.fstat(fd).st_gid, gid)
             os.fchmod(fd, mode)
@@ -164,6 +198,13 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _is_kind(path: str, is_kind: Callable[[int], bool]) -> bool:
+    try:
+        return is_kind(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _socket_is_live(path: str) -> bool:

@@ -11,12 +11,15 @@ import trio
 from bridge.config import Config, load
 from bridge.config.settings import TABLE
 from bridge.daemon.doors import DOORS
+from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.errors import ConfigError
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller
 from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.batch import Batch
+from bridge.transport.fd_store import FdStore
+from bridge.transport.systemd import Notifier
 from tests.support.batches import running_batch
 
 
@@ -24,8 +27,9 @@ def echo(body: bytes, _caller: Caller, answer: TakeAnswer) -> None:
     answer(body)
 
 
-def listeners(batch: Batch) -> Listeners:
-    return Listeners(echo, batch, {}, Budget(2**26), lambda: None, lambda who, reason: None, lambda: None)
+def listeners(batch: Batch, store: FdStore | None = None) -> Listeners:
+    held = HeldDoors(store or FdStore(Notifier({}), {}))
+    return Listeners(echo, batch, {}, Budget(2**26), lambda: None, lambda who, reason: None, lambda: None, held)
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from tests.e2e.conftest import BridgeFactory
-from tests.faults.programs import attach, message, normal, until_logged
+from tests.faults.programs import PING, attach, message, normal, until_logged
+from tests.support import mi_client
 from tests.support.bridge import Bridge
 from tests.support.fake_systemd import FakeSystemd
 from tests.support.janus import GEN, Janus
@@ -44,18 +47,29 @@ def told(events: Receiver) -> dict[str, Any]:
 async def test_restarted(
     bridge_factory: BridgeFactory, janus: Janus, events: Receiver, systemd: FakeSystemd, within: float
 ) -> None:
-    """Also by a program that knows nothing of it, in between: a downgrade."""
-    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, **told(events))
+    """Callers may wait; and a program that knows nothing of it, in between, is no harm: a downgrade."""
+    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, **told(events), **{"mi.hold_listeners": True})
     await normal(bridge)
     handle = await attach(bridge)
     assert (await status(events))["status"] == "connected"
+    url = bridge.mi_url
     assert bridge.stop() == 0
-    bridge.start()
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        answers.append(await mi_client.acall(url, "janus_send_request", ["gw1", json.dumps(PING)]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()  # it has connected, and waits
+        bridge.start()
+    assert answers[0]["janus"] == "pong"
+    assert bridge.mi_url == url
     await normal(bridge, within)
     assert await lives(bridge, handle)
     assert [(await status(events))["status"] for _ in range(2)] == ["disconnected", "connected"]
     bridge.kill()
-    bridge.without_systemd().start()
+    bridge.without_systemd(**{"mi.hold_listeners": False}).start()
     await normal(bridge)
     assert await lives(bridge, handle)
 

@@ -97,9 +97,10 @@ class Bridge:
             raise
         return self
 
-    def without_systemd(self) -> Self:
-        """Let the next start hear nothing of it, as a program that does not know of its store."""
+    def without_systemd(self, **options: Any) -> Self:
+        """Let the next start hear nothing of it, as a program that does not know of its store; with other options."""
         self._systemd = self._environ = None
+        self.options |= options
         return self
 
     def stop(self) -> int:

@@ -25,7 +25,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
 from bridge.protocol.session import SavedSession
-from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.fd_store import FdStore, KeptSocket, base_of
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import HANG_SECONDS
@@ -124,10 +124,11 @@ class LinkBed:
         if self.connector is not None:
             return await self.connector(gateway, reports, opened)
         assert gateway.url is not None
-        keep = None
-        if self.store is not None:
-            keep = partial(self.store.keep, base_of(gateway.janus_id, gateway.janus_url))
-        return await open_and_run(gateway.url, self.options, reports, opened, keep)
+        return await open_and_run(gateway.url, self.options, reports, opened, self.keep(gateway))
+
+    def keep(self, gateway: Gateway) -> Callable[[int], KeptSocket] | None:
+        """As ``open_and_run`` wants it."""
+        return None if self.store is None else partial(self.store.keep, base_of(gateway.janus_id, gateway.janus_url))
 
     def _on_ready(self, gateway: Gateway) -> None:
         if self.held is not None:

@@ -7,6 +7,8 @@ import pytest
 from bridge.transport import successor
 from bridge.transport.successor import command, fault
 
+pytestmark = pytest.mark.program
+
 
 def shell(script: str) -> list[str]:
     return ["/bin/sh", "-c", script]
