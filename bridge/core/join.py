@@ -87,6 +87,7 @@ class Joining:
             connection.credentials.grant(sorted(name[:MAX_PLUGIN] for name in plugins))
         connection.info = info
         connection.record.greeted(max(connection.times, default=0))
+        self.book.confirmed(connection.number)
 
     async def _create(self) -> None:
         message = await self._answer(self._ask({"janus": "create"}), trio.current_time())

@@ -58,7 +58,7 @@ def join(roster: Roster, connection: ConnectionRecord, incident: Incident) -> No
 
 
 def take_over(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Bring the sessions onto it: all that were saved count as living there. It serves once its Janus has answered."""
+    """Bring the sessions onto it: all that were saved may live there. It carries them once its Janus has answered."""
     connection.untested = True
     join(roster, connection, incident)
 

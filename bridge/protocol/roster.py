@@ -44,7 +44,7 @@ class ConnectionRecord:
     @property
     def serves(self) -> bool:
         """Whether commands may go out on it."""
-        return not (self.stalled or self.untested) and self.cause is not Cause.SILENCE
+        return not self.stalled and self.cause is not Cause.SILENCE
 
     def greeted(self, patience: float) -> None:
         """Its Janus answered; it ends a session without a sign of life after so many seconds, if more than usual."""
@@ -138,7 +138,7 @@ class Roster:
 
     def ping(self, connection: ConnectionRecord) -> None:
         """Ask it for a sign of life, if it may be written to."""
-        if not connection.stalled:
+        if not (connection.stalled or connection.untested):
             self.do(Deed.PING, connection.number)
 
     def end(self, connection: ConnectionRecord) -> None:

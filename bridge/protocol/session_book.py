@@ -147,14 +147,18 @@ class SessionBook:
     # Which connection has them
 
     def opened(self, number: int, gateway: Gateway, *, adopted: bool = False) -> None:
-        """That connection is open, to this gateway. ``adopted``: the last process had it, so that what no connection
-        has carried since counts as living there, until it is claimed or that connection ends.
+        """That connection is open, to this gateway. ``adopted``: another process opened it, or another life of this
+        link, so that whatever no open connection carries may live there.
         """
         self._open[number] = _Carrier(gateway, set())
-        for session in self if adopted else ():
-            if session.session_id is not None and session.carrier is None:
+        if adopted:
+            self._on(number).update(s for s in self if s.session_id is not None and not self.is_open(s.carrier))
+
+    def confirmed(self, number: int) -> None:
+        """Its Janus answers on that connection: what may live there, and nowhere else, is carried by it."""
+        for session in self._on(number):
+            if not self.is_open(session.carrier):
                 session.carrier = number
-                self._on(number).add(session)
 
     def cut(self, number: int) -> None:
         """The connection with that number ended, or was given up."""

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from bridge.core.connection import JanusConnection
 from bridge.core.registry import DRAIN
-from bridge.errors import TransactionLost
+from bridge.errors import LinkDown, TransactionLost
 from tests.support.linkbed import LinkBed, running
 from tests.support.memory_janus import MemoryJanus
 
@@ -60,9 +60,11 @@ async def test_a_command_waits_for_nothing_but_the_first_answer(autojump_clock: 
         janus.mute.add("info")
         link = bed.registry.find("gw")
         await bed.until(lambda: 1 in link.connections and link.connections[1].opened)
-        session = link.book.managed
-        assert (session.carrier, link.roster.route(1)) == (1, None)
+        with pytest.raises(LinkDown, match="not connected yet"):
+            await bed.ask({"janus": "message", "handle_id": 1, "body": {}})
         janus.mute.clear()
+        await answer_info(link.connections[1], janus)
+        await bed.ask({"janus": "message", "handle_id": 1, "body": {}})
 
 
 async def test_a_session_that_its_janus_has_ended_is_lost(autojump_clock: MockClock, janus: MemoryJanus) -> None:
@@ -92,12 +94,12 @@ async def test_what_came_meanwhile_may_stand_before_the_first_answer(
             await trio.sleep(3)
             janus.open_sockets[0].hears({"janus": "webrtcup", "session_id": link.book.managed.session_id})
         janus.mute.clear()
-        await janus_answers_info(link.connections[1], janus)
+        await answer_info(link.connections[1], janus)
         await bed.ready()
         assert (janus.connects, len(bed.events)) == (1, 5)
 
 
-async def janus_answers_info(connection: JanusConnection, janus: MemoryJanus) -> None:
+async def answer_info(connection: JanusConnection, janus: MemoryJanus) -> None:
     """The answer that was muted comes now."""
     transaction = "jb.two.1.o."
     janus.open_sockets[0].hears({"janus": "server_info", "transaction": transaction})
@@ -158,3 +160,28 @@ async def test_planned_hand_over_ends_no_session(autojump_clock: MockClock, janu
 async def ask_in_vain(bed: LinkBed) -> None:
     with pytest.raises(TransactionLost, match="the bridge is stopping"):
         await bed.ask({"janus": "message", "handle_id": 1, "body": {"n": 1}})
+
+
+async def test_a_link_that_starts_anew_goes_on_as_well(autojump_clock: MockClock, janus: MemoryJanus) -> None:
+    """A fault of the bridge ends the link's task: its sockets are kept, and out of step they are of the same worth."""
+    bed = bed_after(janus)
+    async with running(bed, ROWS):
+        await bed.ready()
+        sessions = set(janus.sessions)
+        janus.out_of_step = True
+        janus.open_sockets[0].fail()
+        await bed.until(lambda: len(janus.sockets) == 3)
+        await bed.ready()
+        await bed.until(lambda: len(janus.open_sockets) == 1)
+        assert (set(janus.sessions), janus.lost) == (sessions, [])
+
+
+async def test_a_session_that_ended_meanwhile_is_lost_where_nothing_can_be_read(
+    autojump_clock: MockClock, janus: MemoryJanus
+) -> None:
+    """A connection that gives no answer is no carrier: the new one's word counts, at once."""
+    janus.out_of_step = True
+    async with second_process(janus) as bed:
+        janus.sessions.clear()
+        await bed.ready()
+        assert bed.names() == ["events_lost", "session_lost", "session_lost", "connected"]

@@ -446,9 +446,9 @@ def test_connection_of_another_process_goes_on_mid_life() -> None:
     play = Play(*SAVED)
     assert play.due() == ["open 1"]
     assert play.adopted(1) == ["join 1"]
+    assert [session.carrier for session in play.book] == [None, None]  # nobody knows whether it can be written to
+    play.book.confirmed(1)
     assert [session.carrier for session in play.book] == [1, 1]
-    assert play.roster.route(1) is None  # nobody knows whether it can be written to
-    play.roster.connections[1].greeted(60.0)
     assert play.roster.route(1) == 1
     assert play.claim(1).joined(1) == ["ready 1", "watch 1"]
 

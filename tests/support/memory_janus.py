@@ -23,15 +23,21 @@ PATIENCE = 5.0  # seconds that a client waits for an upgrade
 LATENCY = 0.001
 
 
+class FaultOfTheBridge(Exception):
+    """It ends the task of a connection, and with it that of its link."""
+
+
 class MemorySocket:
     """One connection, as the bridge holds it."""
 
-    def __init__(self, janus: "MemoryJanus", reports: Reports, *, adopted: bool = False) -> None:
+    def __init__(self, janus: "MemoryJanus", url: str, reports: Reports, *, adopted: bool = False) -> None:
+        self.url = url
         self.adopted = adopted
         self.last_received = trio.current_time()
         self.reports = reports
         self.forgotten = False  # the network lost it: nothing gets through, and nobody is told
         self.stalled = False
+        self.faulty = False
         self.ended = False
         self._janus = janus
         self._over = trio.Event()
@@ -49,6 +55,11 @@ class MemorySocket:
         self.end("the bridge closed it")
 
     async def freeze(self) -> None:
+        self._over.set()
+
+    def fail(self) -> None:
+        """Its task ends by a fault of the bridge."""
+        self.faulty = True
         self._over.set()
 
     def end(self, reason: str) -> None:
@@ -72,6 +83,8 @@ class MemorySocket:
     async def run(self) -> str:
         try:
             await self._over.wait()
+            if self.faulty:
+                raise FaultOfTheBridge
         finally:
             self.ended = True
             if self._janus.store is not None and not self._reason:
@@ -108,9 +121,11 @@ class MemoryJanus:
         self._queue: deque[tuple[MemorySocket, Arrival]] = deque()
         self._wake = trio.Event()
 
-    async def connect(self, _gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
-        if self.store:
-            return await self._adopt(self.store.pop(), reports, opened)
+    async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+        held = [socket for socket in self.store or () if socket.url == gateway.janus_url]
+        if held:
+            self.store = [socket for socket in self.store or () if socket not in held]
+            return await self._adopt(held[-1], reports, opened)
         self.connects += 1
         await trio.sleep(LATENCY)
         if self.refusing:
@@ -120,7 +135,7 @@ class MemoryJanus:
                 await trio.sleep(0.1)
         if patience.cancelled_caught:
             raise ConnectFailed("the WebSocket upgrade was not answered")
-        socket = MemorySocket(self, reports)
+        socket = MemorySocket(self, gateway.janus_url, reports)
         self.sockets.append(socket)
         opened(socket)
         if self.closing:
@@ -128,7 +143,7 @@ class MemoryJanus:
         return await socket.run()
 
     async def _adopt(self, old: MemorySocket, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
-        socket = MemorySocket(self, reports, adopted=True)
+        socket = MemorySocket(self, old.url, reports, adopted=True)
         socket.forgotten = self.deaf
         self.sockets.append(socket)
         self.sessions |= {session_id: socket for session_id, owner in self.sessions.items() if owner is old}
