@@ -35,17 +35,17 @@ LEAST = 9  # letters of its own, below which a reason only names a thing, before
 LEVELS = {"warning": "warning", "error": "error", "critical": "critical", "exception": "error"}
 # Those whose text is told where they are caught, in a log line or in an answer; and the functions that say a trouble.
 SPEAKERS = {
-    "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "Ended", "EventRefused",
+    "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End", "EventRefused",
     "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NotSent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
     "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
     "Incident", "_note_shortage", "_refuse", "_say", "_trouble", "happened", "lose", "refuse", "refused", "reset",
-    "_stalled", "session_over",
+    "_over", "_stalled", "session_over",
 }  # fmt: skip
 # Functions and tables that make such a text.
 MAKERS = {
-    "refusal", "why_closed", "_why_closed", "tls_text", "path_fault", "bind_fault", "_text", "_connect_failure",
-    "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
+    "refusal", "why_closed", "tls_text", "path_fault", "bind_fault", "_text", "_connect_failure",
+    "CLOSED_BY_JANUS", "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
 }  # fmt: skip
 # Where a text belongs: the first that matches the file, below bridge/.
 PARTS = (

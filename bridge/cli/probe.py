@@ -18,6 +18,7 @@ from bridge.errors import ConnectFailed, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.gateway import Gateway
+from bridge.transport.batch import Batch
 
 Level: TypeAlias = Literal["ok", "warning", "error"]
 
@@ -34,7 +35,8 @@ class JanusProbe:
     """One connection, one question at a time. core.connection.Reports."""
 
     def __init__(self, config: Config, gateway: Gateway) -> None:
-        self._gateways = Gateways(config)
+        self._batch = Batch()
+        self._gateways = Gateways(config, self._batch)
         self._gateway = gateway
         self._interval = config.janus.janus_ping_interval
         self._websocket: WebSocket | None = None
@@ -46,6 +48,7 @@ class JanusProbe:
         """What there is to say. Ends by itself, whatever Janus does."""
         found: list[tuple[Level, str]] = []
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._batch.run)
             nursery.start_soon(self._connect)
             try:
                 async for finding in self._converse():
@@ -53,6 +56,7 @@ class JanusProbe:
             except ConnectFailed as exc:
                 found.append(("error", exc.reason))
             nursery.cancel_scope.cancel()
+        self._batch.close()
         return found
 
     async def _connect(self) -> None:

@@ -17,6 +17,7 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import PluginTypes
+from bridge.transport.batch import Batch
 from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.tls import PEM_MAX, client_context
@@ -27,11 +28,12 @@ UNFINISHED = 16  # messages of max_message_size that may wait for their last fra
 
 
 class Gateways:
-    """The configuration of all gateways, as of the last reload."""
+    """The configuration of all gateways, as of the last reload. ``batch`` serves what is not encrypted."""
 
-    def __init__(self, config: Config, store: FdStore | None = None) -> None:
+    def __init__(self, config: Config, batch: Batch, store: FdStore | None = None) -> None:
         """``store`` keeps the sockets; None: they end with the process."""
         self._config = config
+        self._batch = batch
         self._store = store
         self.unfinished = Budget(UNFINISHED * config.janus.max_message_size)
         self._fingerprints: dict[str, object] = {}
@@ -97,7 +99,7 @@ class Gateways:
         keep = None
         if self._store is not None:
             keep = partial(self._store.keep, base_of(gateway.janus_id, gateway.janus_url))
-        return await open_and_run(gateway.url, options, reports, opened, keep)
+        return await open_and_run(gateway.url, options, reports, opened, self._batch, keep)
 
 
 def _fingerprint(settings: GatewaySettings) -> object:

@@ -86,7 +86,8 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     journal.load()
     evi, addresses = _events(config, stats)
     store = store or FdStore(Notifier({}), {})
-    gateways = Gateways(config, store)
+    batch = Batch()
+    gateways = Gateways(config, batch, store)
 
     def raise_status(gateway: Gateway, status: str, reason: str, detail: str) -> None:
         evi.gateway_status(gateway.janus_id, gateway.told_url, status, hide(reason), detail)
@@ -134,7 +135,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped)
     mi.add(*status_commands(metrics.figures))
-    return Parts(Batch(), stats, timers, journal, evi, gateways, held, links, table, saved_table, mi, pending, metrics)
+    return Parts(batch, stats, timers, journal, evi, gateways, held, links, table, saved_table, mi, pending, metrics)
 
 
 def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:

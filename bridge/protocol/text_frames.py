@@ -1,59 +1,43 @@
 """The WebSocket frames that nearly all traffic of a Janus consists of: whole messages in one text frame.
 
-Owns their recognition and their making, and nothing of the rest of RFC 6455: whatever looks otherwise is left to the
-protocol engine, judgement included. An engine that knows everything spends five times as long on each of these.
-Authority: RFC 6455 sections 5.2 and 5.3; Janus sends unmasked frames of at most 2,800 bytes.
+Owns their recognition and their making, and where a message of any other kind ends. Nothing else of RFC 6455: the rest
+is left to the protocol engine, judgement included. An engine that knows everything spends five times as long on each of
+these. Authority: RFC 6455 sections 5.2 to 5.5; Janus sends unmasked frames of at most 2,800 bytes.
 """
 
-_WHOLE_TEXT = 0x81  # FIN, no reserved bit, opcode text
-_MASKED = 0x80
-_SHORT, _TWO_BYTES, _EIGHT_BYTES = 125, 126, 127
+from typing import Final
+
+_WHOLE_TEXT: Final = 0x81  # FIN, no reserved bit, opcode text
+_FIN: Final = 0x80
+_MASKED: Final = 0x80
+_SHORT: Final = 125
+_TWO_BYTES: Final = 126
+_EIGHT_BYTES: Final = 127
+_BEGINNING: Final = frozenset({0x01, 0x02, 0x81, 0x82})  # of a message: text and binary
+_CONTINUED: Final = frozenset({0x00, 0x80})
+_CONTROL: Final = frozenset({0x88, 0x89, 0x8A})  # close, ping, pong: never in fragments, but between those of a message
+
+ILLEGAL: Final = -1
 
 
-class TextFrames:
-    """The frames of one connection, however its bytes are cut. A read may end anywhere, and the engine, once it had the
-    beginning of a frame, would be needed for all that comes until a read ends with one: three quarters of a burst.
-    """
+def text_frames(data: bytes, at: int, most: int, size: int) -> tuple[list[bytes], int, int]:
+    """The payloads of the text frames that stand whole in ``data`` from ``at`` on, and where the rest begins.
 
-    def __init__(self) -> None:
-        self._beginning = bytearray()  # of a frame
-        self._needed = 0  # bytes that it must have before another look says more: each byte is copied twice at most
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether the last bytes were the beginning of such a frame; the rest of it has to come here."""
-        return self._needed > 0
-
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """The payloads of the frames that are whole now, and the bytes behind them that are for the engine."""
-        if self._needed:
-            self._beginning += data
-            if len(self._beginning) < self._needed:
-                return [], b""
-            data = bytes(self._beginning)
-            self._beginning.clear()
-        payloads, rest, self._needed = text_frames(data)
-        if self._needed:
-            self._beginning += data[rest:]
-            return payloads, b""
-        return payloads, data[rest:]
-
-
-def text_frames(data: bytes) -> tuple[list[bytes], int, int]:
-    """The payloads of the text frames that stand whole at the front of ``data``, and where the rest begins.
-
-    A number above 0: the rest is the beginning of another such frame, and should come again once it has so many bytes.
+    They are ``most`` at most, and the one that makes the position more than ``size`` is the last. A number above 0: the
+    rest is the beginning of another such frame, which has so many bytes, as far as they say.
     """
     payloads: list[bytes] = []
-    at, end = 0, len(data)
+    end = len(data)
     while at < end and data[at] == _WHOLE_TEXT:
         if end - at < 2:
             return payloads, at, 2
-        length, start = data[at + 1], at + 2
+        length = data[at + 1]
+        start = at + 2
         if length == _TWO_BYTES:
             if end - at < 4:
                 return payloads, at, 4
-            length, start = data[at + 2] << 8 | data[at + 3], at + 4
+            length = data[at + 2] << 8 | data[at + 3]
+            start = at + 4
             if length <= _SHORT:
                 break  # not minimal: not for us to judge
         elif length > _SHORT:
@@ -62,7 +46,46 @@ def text_frames(data: bytes) -> tuple[list[bytes], int, int]:
             return payloads, at, start + length - at
         at = start + length
         payloads.append(data[start:at])
+        if len(payloads) == most or at > size:
+            break
     return payloads, at, 0
+
+
+def message_end(data: bytes, at: int, fragmented: bool, most: int) -> tuple[int, bool, int]:
+    """Go from frame to frame through ``data``, from ``at`` on, to the end of a message, of a control frame outside of
+    one, or to where not even a frame's length is known; over ``most`` frames at most.
+
+    ``fragmented``: a message has begun before ``at``. Returns where the next frame begins (beyond ``data``, where the
+    last one is not whole), whether a message has begun before that, and the number of frames. ILLEGAL for the position:
+    what stands there is no frame that a server may send. At a position that moved and is in ``data``, without a message
+    that has begun, one has ended.
+    """
+    end, number = len(data), 0
+    while at < end and number < most:
+        head = data[at]
+        if head not in _CONTROL and head not in (_CONTINUED if fragmented else _BEGINNING):
+            return ILLEGAL, fragmented, number
+        if end - at < 2:
+            break
+        length = data[at + 1]
+        start = at + 2
+        if length > _SHORT:
+            size = {_TWO_BYTES: 2, _EIGHT_BYTES: 8}.get(length)
+            if size is None or head in _CONTROL:
+                return ILLEGAL, fragmented, number
+            if end - start < size:
+                break
+            length = int.from_bytes(data[start : start + size], "big")
+            start += size
+            if length <= (_SHORT if size == 2 else 0xFFFF) or length >> 63:
+                return ILLEGAL, fragmented, number
+        at = start + length
+        number += 1
+        if head not in _CONTROL:
+            fragmented = not head & _FIN
+        if not fragmented:
+            break
+    return at, fragmented, number
 
 
 def text_frame(payload: bytes, key: bytes) -> bytes:
@@ -71,7 +94,7 @@ def text_frame(payload: bytes, key: bytes) -> bytes:
     if size <= _SHORT:
         head = bytes((_WHOLE_TEXT, _MASKED | size))
     elif size <= 0xFFFF:
-        head = bytes((_WHOLE_TEXT, _MASKED | _TWO_BYTES)) + size.to_bytes(2, "big")
+        head = bytes((_WHOLE_TEXT, _MASKED | _TWO_BYTES, size >> 8, size & 0xFF))
     else:
         head = bytes((_WHOLE_TEXT, _MASKED | _EIGHT_BYTES)) + size.to_bytes(8, "big")
     mask = (key * (size // 4 + 1))[:size]

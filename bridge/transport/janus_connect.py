@@ -1,7 +1,6 @@
 """Opening a connection to a Janus: name, TCP, TLS, upgrade, each with its own deadline; and running it to its end.
 
-Owns what each failure is called; the link owns what happens after one. trio-websocket's own connect
-waits without limit for a peer that accepts and stays silent, so every step here has a deadline.
+Owns what each failure is called, and which shell a connection gets; the link owns what happens after one.
 """
 
 import errno
@@ -10,15 +9,18 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
 from bridge.errors import ConnectFailed
-from bridge.transport.direct_stream import DirectStream, direct
+from bridge.transport.batch import Batch
 from bridge.transport.fd_store import KeptSocket
-from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.janus_socket import JanusSocket
+from bridge.transport.janus_stream import JanusStream
+from bridge.transport.janus_ws import READ_SIZE
 from bridge.transport.tls import system_context, tls_text
+from bridge.transport.upgrade_request import Upgrade, upgrade_request
 from bridge.transport.websocket_options import WebSocketObserver, WebSocketOptions
 
 if TYPE_CHECKING:
@@ -26,67 +28,77 @@ if TYPE_CHECKING:
 
 TCP_DEADLINE = 3.0  # seconds, name look-up included
 UPGRADE_DEADLINE = 5.0  # TLS and WebSocket handshake
-CLOSE_DEADLINE = 1.0  # how long a polite close waits for the peer
+
+Opened: TypeAlias = Callable[[JanusSocket | JanusStream], None]
+KeepSocket: TypeAlias = Callable[[int], KeptSocket]
+_Encrypted: TypeAlias = trio.SSLStream[trio.SocketStream]
 
 
 async def open_and_run(
     url: "JanusUrl",
     options: WebSocketOptions,
     reports: WebSocketObserver,
-    opened: Callable[[JanusWebSocket], None],
-    keep: Callable[[int], KeptSocket] | None = None,
+    opened: Opened,
+    batch: Batch,
+    keep: KeepSocket | None = None,
+    *,
+    held: socket.socket | None = None,
 ) -> str:
     """Open a WebSocket to a Janus, hand it to ``opened``, and run it to its end; returns why it ended.
 
+    ``batch`` serves it, where it is not encrypted. ``keep``: once it is open, its socket, whose descriptor is told, is
+    to outlive whoever runs it. Being cancelled or frozen is no end of it then, unless it was to be closed: for Janus it
+    stays open. ``held``: a socket that was left open so; its stream goes on.
+
     Raises ConnectFailed before it was open. Every step has its own deadline: 3 s for TCP, 5 s for TLS and upgrade.
-    ``keep``: once it is open, its socket is to outlive whoever runs it. Being cancelled is no end of it then, unless it
-    was to be closed: for Janus it stays open.
     """
-    # Verification is no option: a januswss URL is never opened without.
-    stream = await _open_stream(url, (options.tls or system_context()) if url.tls else None, options.tls_server_name)
+    upgraded = held or await _open(url, options)
+    if isinstance(upgraded, socket.socket):
+        with upgraded as sock:
+            plain = JanusSocket(sock, batch, options, reports, url.netloc, adopted=held is not None)
+            return await _run(plain, sock.fileno(), opened, keep)
+    stream, unread = upgraded
     try:
-        websocket = JanusWebSocket(stream, url, options, reports)
-        steps = "TLS and the WebSocket upgrade were" if url.tls else "the WebSocket upgrade was"
-        with _deadline(UPGRADE_DEADLINE, f"{steps} not answered"):
-            await _secure(stream)
-            await websocket.handshake()
-        kept = None if keep is None else keep(_descriptor(stream))
-        ended = False
-        try:
-            opened(websocket)
-            reason = await _run(websocket)
-            ended = True
-            return reason
-        finally:
-            if kept is not None:
-                (kept.end if ended or websocket.closing.is_set() else kept.leave)()
+        encrypted = JanusStream(stream, unread, options, reports, url.netloc)
+        return await _run(encrypted, stream.transport_stream.socket.fileno(), opened, keep)
     finally:
         await trio.aclose_forcefully(stream)
 
 
-def _descriptor(stream: DirectStream | trio.SSLStream[trio.SocketStream]) -> int:
-    return stream.fileno() if isinstance(stream, DirectStream) else stream.transport_stream.socket.fileno()
+async def _run(websocket: JanusSocket | JanusStream, fd: int, opened: Opened, keep: KeepSocket | None) -> str:
+    kept = None if keep is None else keep(fd)
+    ended = False
+    try:
+        opened(websocket)
+        reason = await websocket.run()
+        ended = not websocket.handed_over
+        return reason
+    finally:
+        if kept is not None:
+            (kept.end if ended or websocket.closing else kept.leave)()
 
 
-async def _run(websocket: JanusWebSocket) -> str:
-    reason = "the bridge closed it"
-    async with trio.open_nursery() as nursery:
+async def _open(url: "JanusUrl", options: WebSocketOptions) -> socket.socket | tuple[_Encrypted, bytes]:
+    """A WebSocket: its socket, or what is encrypted and what came behind the answer to the upgrade."""
+    # Verification is no option: a januswss URL is never opened without.
+    stream = await _connect(url, (options.tls or system_context()) if url.tls else None, options.tls_server_name)
+    upgraded = False
+    try:
+        steps = "TLS and the WebSocket upgrade were" if url.tls else "the WebSocket upgrade was"
+        with _deadline(UPGRADE_DEADLINE, f"{steps} not answered"):
+            if isinstance(stream, trio.SSLStream):
+                await _secure(stream)
+            unread = await upgrade(stream, url, options)
+        upgraded = True
+    finally:
+        if not upgraded:
+            await trio.aclose_forcefully(stream)
+    if isinstance(stream, trio.SSLStream):
+        return stream, unread
+    return socket.socket(fileno=stream.socket.detach())
 
-        async def close_in_time() -> None:
-            await websocket.closing.wait()
-            await trio.sleep(CLOSE_DEADLINE)
-            nursery.cancel_scope.cancel()
 
-        nursery.start_soon(websocket.flush_forever)
-        nursery.start_soon(close_in_time)
-        reason = await websocket.read_forever()
-        nursery.cancel_scope.cancel()
-    return reason
-
-
-async def _open_stream(
-    url: "JanusUrl", tls: ssl.SSLContext | None, tls_name: str | None
-) -> DirectStream | trio.SSLStream[trio.SocketStream]:
+async def _connect(url: "JanusUrl", tls: ssl.SSLContext | None, tls_name: str | None) -> trio.SocketStream | _Encrypted:
     with _deadline(TCP_DEADLINE, "no answer to the TCP connect"):
         try:
             stream = await trio.open_tcp_stream(url.host, url.port)
@@ -95,18 +107,45 @@ async def _open_stream(
         except UnicodeError as exc:  # IDNA: a label that is empty or too long
             raise ConnectFailed(f"host {url.host!r} is not a valid host name: {exc}") from None
     if tls is None:
-        return direct(stream)
+        return stream
     # https_compatible: a Janus that dies sends no close_notify; that is an end of the connection like any other.
     return trio.SSLStream(stream, tls, server_hostname=tls_name or url.tls_name, https_compatible=True)
 
 
-async def _secure(stream: trio.abc.Stream) -> None:
-    if not isinstance(stream, trio.SSLStream):
-        return
+async def _secure(stream: _Encrypted) -> None:
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as exc:
         raise ConnectFailed(tls_text(exc.__cause__)) from None
+
+
+async def upgrade(stream: trio.abc.Stream, url: "JanusUrl", options: WebSocketOptions) -> bytes:
+    """Upgrade to WebSocket; returns what came behind the answer. A plain socket has it still. Raises ConnectFailed."""
+    request = upgrade_request(url, options.origin, options.headers)
+    handshake = Upgrade(request)
+    data = b""
+    used = 0
+    try:
+        await stream.send_all(handshake.request)
+    except trio.BrokenResourceError:
+        raise ConnectFailed("the peer closed the connection during the upgrade to WebSocket") from None
+    while not handshake.done:
+        try:
+            if isinstance(stream, trio.SocketStream):
+                data = await stream.socket.recv(READ_SIZE, socket.MSG_PEEK)
+            else:
+                data = bytes(await stream.receive_some(READ_SIZE))
+            used = handshake.read(data) if data else 0
+            if isinstance(stream, trio.SocketStream):
+                await stream.socket.recv(used)
+        except (OSError, trio.BrokenResourceError) as exc:
+            # With TLS 1.3 the server judges a client's certificate after the client's handshake is over.
+            if isinstance(exc.__cause__, ssl.SSLError):
+                raise ConnectFailed(tls_text(exc.__cause__)) from None
+            data = b""
+        if not data:
+            raise ConnectFailed(request.why_closed)
+    return data[used:]
 
 
 @contextmanager

@@ -1,16 +1,16 @@
 """What a WebSocket to a Janus is given: whom it tells, and its limits.
 
-Owns these two lists, and the exception that says how one ended. Must not know the WebSocket library.
+Owns these two lists. Must not know the WebSocket library.
 """
 
 import ssl
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from bridge.protocol.budget import Budget
 from bridge.protocol.upgrade import Headers
 
-_NO_END = 2**62
+_NO_END: Final = 2**62
 
 
 class WebSocketObserver(Protocol):
@@ -26,15 +26,19 @@ class WebSocketObserver(Protocol):
 
     def on_stalled(self) -> None: ...
 
+    def on_out_of_step(self, reason: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class WebSocketOptions:
-    """``send_timeout`` in seconds; ``max_message_size`` in characters; ``max_frames`` a message, None: any number;
-    ``headers`` of the upgrade request; ``tls_server_name`` is what the certificate has to name, None: the URL's host;
-    ``unfinished`` is the budget of messages that lack fragments, of all gateways.
+    """``send_timeout`` in seconds, and ``close_timeout``, which is how long a close or a hand-over waits for the peer;
+    ``max_message_size`` in characters; ``max_frames`` a message, None: any number; ``headers`` of the upgrade request;
+    ``tls_server_name`` is what the certificate has to name, None: the URL's host; ``unfinished`` is the budget of
+    messages that lack fragments, of all gateways.
     """
 
     send_timeout: float = 1.0
+    close_timeout: float = 1.0
     max_message_size: int = 4 * 2**20
     max_frames: int | None = None
     tls: ssl.SSLContext | None = None
@@ -42,11 +46,3 @@ class WebSocketOptions:
     origin: str | None = None
     headers: Headers = ()
     unfinished: Budget = field(default_factory=lambda: Budget(_NO_END))
-
-
-class Ended(Exception):
-    """The connection ended; the text says why. ``tls``: the peer said it in TLS."""
-
-    def __init__(self, text: str, *, tls: bool = False) -> None:
-        super().__init__(text)
-        self.tls = tls

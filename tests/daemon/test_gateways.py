@@ -10,6 +10,7 @@ from bridge.config import Config, load
 from bridge.daemon import gateways as module
 from bridge.daemon.gateways import Gateways
 from bridge.protocol.gateway import TableRow, read_rows
+from bridge.transport.batch import Batch
 
 
 async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +22,7 @@ async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyP
         return "ended"
 
     monkeypatch.setattr(module, "open_and_run", attempt)
-    connect: Any = Gateways(load(None, [], {"HOME": "/nowhere"})).connect
+    connect: Any = Gateways(load(None, [], {"HOME": "/nowhere"}), Batch()).connect
     found, _ = read_rows(TableRow(port, f"gw{port}", f"janusws://h:{port}") for port in range(1, 21))
     async with trio.open_nursery() as nursery:
 
@@ -46,7 +47,7 @@ async def test_what_the_upgrade_request_says_is_news_in_a_reload(tmp_path: Path)
     def config(**values: str) -> Config:
         return load(None, [f"janus.gateways.gw.{key}={value}" for key, value in values.items()], {"HOME": "/nowhere"})
 
-    gateways = Gateways(config())
+    gateways = Gateways(config(), Batch())
     for values in (
         {"origin": '"https://a.example"'},
         {"origin": '"https://b.example"'},

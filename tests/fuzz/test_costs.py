@@ -64,6 +64,12 @@ def in_fragments(data: bytes) -> None:
         message.add(data[at : at + 3].decode("latin-1"), frame_over=True, message_over=at + 3 >= len(data))
 
 
+def frames(data: bytes) -> None:
+    text_frames.text_frames(data, 0, len(data), len(data))
+    text_frames.message_end(data, 0, False, len(data))
+    text_frames.message_end(data, 0, True, len(data))
+
+
 def dispatch(data: bytes) -> None:
     Registry().dispatch(data, OPERATOR, lambda answer: None)
 
@@ -96,7 +102,7 @@ TARGETS = {
     "json-rpc": Target(jsonrpc.parse, JSON, (codec, jsonrpc)),
     "dispatch": Target(dispatch, JSON, (codec, jsonrpc)),
     "command": Target(lambda data: command.read_command(data.decode("latin-1")), JSON, (codec, command)),
-    "frames": Target(text_frames.text_frames, FRAMES, (text_frames,)),
+    "frames": Target(frames, FRAMES, (text_frames,)),
     "fragments": Target(in_fragments, JSON, (fragments,)),
     "texts": Target(every_text, TEXT, (janus_url, reply_socket, mi_address, transactions, credentials)),
 }

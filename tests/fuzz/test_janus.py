@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from bridge.errors import BridgeError
 from bridge.protocol.janus_url import JanusUrl
-from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.janus_connect import upgrade
+from bridge.transport.janus_stream import JanusStream
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.fuzz.targets import fuzz
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, accept_key, fragments, frame
@@ -56,18 +57,21 @@ class Reports:
     def on_stalled(self) -> None:
         self.told.append(("stalled", ""))
 
+    def on_out_of_step(self, reason: str) -> None:
+        self.told.append(("out of step", reason))
+
 
 async def heard(stream: bytes, cut: list[int]) -> list[tuple[str, str]]:
     """What comes of these bytes, cut there and then every 41 bytes; the last is how it ended."""
     reports = Reports()
     ours, theirs = trio.testing.memory_stream_pair()
-    websocket = JanusWebSocket(ours, JanusUrl.parse("ws://127.0.0.1"), LIMITS, reports)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_upgrade, theirs)
-        await websocket.handshake()
+        unread = await upgrade(ours, JanusUrl.parse("ws://127.0.0.1"), LIMITS)
+    websocket = JanusStream(ours, unread, LIMITS, reports, "127.0.0.1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_send_in_pieces, theirs, stream, [*cut, *[41] * (len(stream) // 41 + 1)])
-        reason = await websocket.read_forever()
+        reason = await websocket.run()
         nursery.cancel_scope.cancel()
     return [*reports.told, ("end", reason)]
 

@@ -13,6 +13,7 @@ from bridge.config import load
 from bridge.daemon.gateways import Gateways
 from bridge.protocol.command import read_command
 from bridge.protocol.plugin_types import INTEGER_MEMBERS, UNKNOWN, PluginTypes
+from bridge.transport.batch import Batch
 from tests.support.fake_janus import open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, caller, running
@@ -164,7 +165,7 @@ def test_what_is_configured_for_a_gateway_wins_over_what_is_for_all() -> None:
         f"{own}.string_ids=['{AUDIOBRIDGE}']",
         f"{own}.integer_members=['uid']",
     ]
-    gateways = Gateways(load(overrides=names, environ={"HOME": "/"}))
+    gateways = Gateways(load(overrides=names, environ={"HOME": "/"}), Batch())
     mine, others = gateways.types("gw"), gateways.types("another")
     assert "room" in mine.rule(VIDEOROOM).integers
     assert "room" not in mine.rule(AUDIOBRIDGE).integers

@@ -37,7 +37,7 @@ def bed_with(ca: Path | None = None, cert: Path | None = None, key: Path | None 
     async def connect(gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
         assert gateway.url is not None
         tls = client_context(*names) if gateway.url.tls else None
-        return await open_and_run(gateway.url, replace(bed.options, tls=tls), reports, opened)
+        return await open_and_run(gateway.url, replace(bed.options, tls=tls), reports, opened, bed.batch)
 
     bed.connector = connect
     return bed

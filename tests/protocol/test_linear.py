@@ -29,7 +29,8 @@ from bridge.protocol import (
     transactions,
 )
 from bridge.protocol.budget import Budget, Holding
-from bridge.transport import http_access, http_head, http_parser, saved_table, session_journal
+from bridge.transport import http_access, http_head, http_parser, janus_ws, saved_table, session_journal
+from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.work import Bytes, Text, counting
 
 SIZE = 512  # bytes of the smaller input
@@ -121,9 +122,32 @@ def host(data: bytes) -> None:
     http_access._foreign.__wrapped__(data)
 
 
+def whole_text_frames(data: bytes) -> None:
+    text_frames.text_frames(data, 0, len(data), len(data))
+
+
+def whole_messages(data: bytes) -> None:
+    at = fragmented = 0
+    while 0 <= at < len(data):
+        at, fragmented, number = text_frames.message_end(data, at, bool(fragmented), 64)
+        if not number:
+            return
+
+
 def frames_in_pieces(size: int) -> Callable[[bytes], None]:
+    """What is not whole stays where it is, and is looked at again with each piece: that it is there costs no step."""
+
     def parse(data: bytes) -> None:
-        pieces(text_frames.TextFrames().feed, size)(data)
+        websocket = janus_ws.JanusWebSocket(WebSocketOptions(max_message_size=1 << 20), "test")
+        front, every = b"", memoryview(data).tobytes()
+        for at in range(0, len(every), size):
+            front += every[at : at + size]
+            used = more = 1
+            while used and more:
+                heard, used, more = websocket.read(front)
+                front = front[used:]
+                if heard and isinstance(heard[-1], janus_ws.End):
+                    return
 
     return parse
 
@@ -161,13 +185,16 @@ SHAPES = {
         lambda text: list(opensips_lex.tokens(text)), (opensips_lex,), (*JSON, "/*", "#", "a\n", '"a"', "'")
     ),
     "Host": Shape(host, (http_access,), URL),
-    "frames": Shape(text_frames.text_frames, (text_frames,), ("\udc81\x02ab", "\udc81\x00", "\udc81\x7e\x00\x7e", "a")),
+    "frames": Shape(whole_text_frames, (text_frames,), ("\udc81\x02ab", "\udc81\x00", "\udc81\x7e\x00\x7e", "a")),
+    "messages": Shape(
+        whole_messages, (text_frames,), ("\x01\x01a", "\0\x01a", "\udc80\x00", "\udc89\x00", "a"), "\x01\0"
+    ),
     **{
         f"frames in pieces of {cut}": Shape(
-            frames_in_pieces(cut), (text_frames,), ("a", "\udc81\x02ab", "\udc81\x7e\x00\x7e"), head
+            frames_in_pieces(cut), (text_frames,), ("a", "\udc81\x02ab", "\0\x01a", "\0\0", "\udc89\0"), head
         )
         for cut in (1, 2, 7)
-        for head in ("\udc81\x7e\x7f\x7f",)  # a frame that is never whole
+        for head in ("", "\x01\0", "\udc81\x7e\x7f\x7f")  # a message, and a frame, that are never whole
     },
     "journal of sessions": Shape(
         read_from_disk(session_journal, lambda path: session_journal.SessionJournal(path).load()),

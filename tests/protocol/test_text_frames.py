@@ -1,11 +1,12 @@
-"""Whole text frames are recognised, and nothing else, and made: compared with the protocol engine."""
+"""Whole text frames are recognised and made, and messages have their ends: compared with the protocol engine."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.frame_protocol import CloseReason
 
-from bridge.protocol.text_frames import TextFrames, text_frame, text_frames
+from bridge.protocol.text_frames import ILLEGAL, message_end, text_frame, text_frames
 
 
 def engine(data: bytes, side: ConnectionType = ConnectionType.CLIENT) -> list[str]:
@@ -30,7 +31,7 @@ def test_whole_frames_are_what_the_engine_reads(messages: list[str], cut: int) -
     server = Connection(ConnectionType.SERVER)
     wire = b"".join(server.send(TextMessage(data=text)) for text in messages)
     wire = wire[: len(wire) - cut] if cut else wire
-    payloads, rest, unfinished = text_frames(wire)
+    payloads, rest, unfinished = text_frames(wire, 0, 100, 1 << 20)
     taken = [payload.decode() for payload in payloads]
     assert taken == messages[: len(taken)]
     assert bool(unfinished) == (
@@ -45,31 +46,107 @@ def test_a_fragment_a_ping_and_a_masked_frame_are_left_to_the_engine() -> None:
     whole = server.send(TextMessage(data="a"))
     fragment = server.send(TextMessage(data="b", message_finished=False))
     for other in (fragment, server.send(Ping()), client.send(TextMessage(data="c")), b"\x81\x7e\x00\x01d"):
-        assert text_frames(other) == ([], 0, 0)
-        assert text_frames(whole + other) == ([b"a"], len(whole), 0)
+        assert text_frames(other, 0, 10, 1000) == ([], 0, 0)
+        assert text_frames(whole + other, 0, 10, 1000) == ([b"a"], len(whole), 0)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_have_an_answer(data: bytes) -> None:
-    payloads, rest, _ = text_frames(b"\x81" + data)
-    assert rest <= len(data) + 1
+    data = b"\x81" + data
+    payloads, rest, _ = text_frames(data, 0, 10, 1000)
+    assert rest <= len(data)
     assert sum(map(len, payloads)) < rest or not payloads
+    for fragmented in (False, True):
+        at, _, number = message_end(data, 0, fragmented, 10)
+        assert at == ILLEGAL or (at >= 2 * number and number <= 10)
 
 
-@given(texts, st.lists(st.integers(1, 5000), max_size=40))
-def test_any_cut_of_whole_frames_gives_the_same_payloads(messages: list[str], cuts: list[int]) -> None:
+def test_a_portion_ends_with_the_frame_that_fills_it() -> None:
+    wire = Connection(ConnectionType.SERVER).send(TextMessage(data="ab")) * 10
+    assert text_frames(wire, 0, 3, 1000) == ([b"ab"] * 3, 12, 0)
+    assert text_frames(wire, 4, 1000, 12) == ([b"ab"] * 3, 16, 0)
+
+
+def ends(data: bytes) -> list[int]:
+    """Where messages end, and control frames outside of them, up to where something is not whole or not legal."""
+    found: list[int] = []
+    at = 0
+    while at < len(data):
+        at, fragmented, number = message_end(data, at, False, len(data))
+        if at == ILLEGAL or at > len(data) or fragmented or not number:
+            return found
+        found.append(at)
+    return found
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[bytes]:
+    """What a server says: whole messages, in fragments maybe, with control frames between these; and control frames."""
     server = Connection(ConnectionType.SERVER)
-    messages = [text for text in messages if len(text.encode()) <= 0xFFFF]
-    wire = b"".join(server.send(TextMessage(data=text)) for text in messages)
-    heard: list[bytes] = []
-    frames, at = TextFrames(), 0
+    said = []
+    for _ in range(draw(st.integers(0, 6))):
+        kind = draw(st.sampled_from([TextMessage, BytesMessage, Ping, Pong]))
+        if kind in (Ping, Pong):
+            said.append(bytes(server.send(kind(payload=draw(st.binary(max_size=125))))))
+            continue
+        sizes = draw(st.lists(st.sampled_from([0, 1, 125, 126, 300, 65_536]), min_size=1, max_size=4))
+        wire = b""
+        for number, size in enumerate(sizes):
+            data = "x" * size if kind is TextMessage else b"x" * size
+            wire += server.send(kind(data=data, message_finished=number + 1 == len(sizes)))
+            if number + 1 < len(sizes) and draw(st.booleans()):
+                wire += server.send(Ping())
+        said.append(wire)
+    return said
+
+
+@settings(max_examples=30)
+@given(conversations(), st.integers(0, 200))
+def test_a_message_ends_where_it_ends(said: list[bytes], cut: int) -> None:
+    expected, at = [], 0
+    for one in said:
+        at += len(one)
+        expected.append(at)
+    wire = b"".join(said)
+    assert ends(wire) == expected
+    wire = wire[: max(len(wire) - cut, 0)]
+    assert ends(wire) == [end for end in expected if end <= len(wire)]
+
+
+@settings(max_examples=30)
+@given(conversations(), st.lists(st.integers(1, 300), max_size=30))
+def test_a_look_goes_on_where_the_last_one_stopped(said: list[bytes], cuts: list[int]) -> None:
+    wire = b"".join(said)
+    at, fragmented, seen = 0, False, 0
     for cut in [*cuts, len(wire)]:
-        payloads, rest = frames.feed(wire[at : at + cut])
-        heard += payloads
-        at += cut
-        assert rest == b""
-    assert [payload.decode() for payload in heard] == messages
-    assert not frames.unfinished
+        seen = min(seen + cut, len(wire))
+        number = 1
+        while number and at < seen:
+            at, fragmented, number = message_end(wire[:seen], at, fragmented, 2)
+            assert at != ILLEGAL
+    assert (at, fragmented) == (len(wire), False)
+
+
+heads = st.builds(
+    lambda first, second, rest: bytes((first, second)) + rest,
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.sampled_from([b"", b"\x00\x7e", b"\x00\x7d", bytes(5) + b"\x01\x00\x00", bytes(6) + b"\xff\xff", b"\xff" * 8]),
+)
+
+
+@given(heads, st.booleans())
+def test_what_is_not_legal_the_engine_refuses_too(head: bytes, fragmented: bool) -> None:
+    """And what is, it does not."""
+    data = head + bytes(200)
+    at, _, _ = message_end(data, 0, fragmented, 1)
+    reader = Connection(ConnectionType.CLIENT)
+    reader.receive_data(b"\x01\x00" * fragmented + (data if at == ILLEGAL else data[:at]))
+    refused = [event for event in reader.events() if isinstance(event, CloseConnection)]
+    if at == ILLEGAL:
+        assert refused
+    elif head[0] != 0x88:  # a close may be one for its code
+        assert not [event for event in refused if event.code != CloseReason.INVALID_FRAME_PAYLOAD_DATA]
 
 
 @given(texts, st.binary(min_size=4, max_size=4))

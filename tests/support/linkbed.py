@@ -25,6 +25,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
 from bridge.protocol.session import SavedSession
+from bridge.transport.batch import Batch
 from bridge.transport.fd_store import FdStore, KeptSocket, base_of
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.websocket_options import WebSocketOptions
@@ -83,6 +84,7 @@ class LinkBed:
     connects: list[Gateway] = field(default_factory=list)
     connector: Connect | None = None  # in place of the real network
     types: PluginTypes = UNKNOWN
+    batch: Batch = field(init=False)  # while it runs
     look_every: float = 0.001  # seconds between looks at what is waited for
     store: FdStore | None = None  # keeps the sockets
 
@@ -124,7 +126,7 @@ class LinkBed:
         if self.connector is not None:
             return await self.connector(gateway, reports, opened)
         assert gateway.url is not None
-        return await open_and_run(gateway.url, self.options, reports, opened, self.keep(gateway))
+        return await open_and_run(gateway.url, self.options, reports, opened, self.batch, self.keep(gateway))
 
     def keep(self, gateway: Gateway) -> Callable[[int], KeptSocket] | None:
         """As ``open_and_run`` wants it."""
@@ -227,9 +229,14 @@ class LinkBed:
 @asynccontextmanager
 async def running(bed: LinkBed, rows: Mapping[str, str]) -> AsyncIterator[LinkBed]:
     """Run the bed's registry over these rows. At the end links are cancelled as by SIGKILL: Janus is told nothing."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(bed.timers.run)
-        await nursery.start(bed.registry.run)
-        bed.reconcile(rows)
-        yield bed
-        nursery.cancel_scope.cancel()
+    bed.batch = Batch()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bed.timers.run)
+            nursery.start_soon(bed.batch.run)
+            await nursery.start(bed.registry.run)
+            bed.reconcile(rows)
+            yield bed
+            nursery.cancel_scope.cancel()
+    finally:
+        bed.batch.close()

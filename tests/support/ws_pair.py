@@ -1,9 +1,10 @@
-"""A JanusWebSocket and its other end, over memory or a pair of sockets."""
+"""A WebSocket to a Janus and its other end: on a stream in memory, or served by a batch on a pair of sockets."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 import trio.testing
@@ -11,9 +12,11 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, Request, TextMessage
 
 from bridge.protocol.janus_url import JanusUrl
-from bridge.transport.direct_stream import direct
-from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.janus_connect import upgrade
+from bridge.transport.janus_socket import JanusSocket
+from bridge.transport.janus_stream import JanusStream
 from bridge.transport.websocket_options import WebSocketOptions
+from tests.support.batches import running_batch
 from tests.support.deadlines import in_time
 
 URL = JanusUrl.parse("ws://janus.example:1234/janus?key=1")
@@ -27,6 +30,7 @@ class Record:
     refused: list[str] = field(default_factory=list)
     frames: int = 0
     stalls: int = 0
+    lost_step: list[str] = field(default_factory=list)
 
     async def on_long_text(self, text: str) -> None:
         self.on_text(text)
@@ -42,6 +46,9 @@ class Record:
 
     def on_stalled(self) -> None:
         self.stalls += 1
+
+    def on_out_of_step(self, reason: str) -> None:
+        self.lost_step.append(reason)
 
 
 class Server:
@@ -87,37 +94,46 @@ class Server:
                     self.closed = event
 
 
-async def connected_sockets() -> tuple[trio.abc.Stream, trio.SocketStream]:
+def socket_pair() -> tuple[socket.socket, trio.SocketStream]:
+    """Ours, and theirs. Both hold little."""
     left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
     for one in (left, right):
+        one.setblocking(False)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-    return direct(trio.SocketStream(trio.socket.from_stdlib_socket(left))), trio.SocketStream(
-        trio.socket.from_stdlib_socket(right)
-    )
+    return left, trio.SocketStream(trio.socket.from_stdlib_socket(right))
 
 
 @asynccontextmanager
 async def opened(
-    kind: str = "memory", **options: float
-) -> AsyncIterator[tuple[JanusWebSocket, Server, Record, list[str]]]:
+    kind: str = "memory", **options: Any
+) -> AsyncIterator[tuple[JanusSocket | JanusStream, Server, Record, list[str]]]:
     """A WebSocket that runs, its server and what is reported; the list gets the reason when it ends."""
-    ours, theirs = trio.testing.memory_stream_pair() if kind == "memory" else await connected_sockets()
-    record, server, ends = Record(), Server(theirs), list[str]()
-    websocket = JanusWebSocket(ours, URL, WebSocketOptions(**options), record)  # type: ignore[arg-type]
-    async with ours, theirs, trio.open_nursery() as nursery:
-        nursery.start_soon(server.accept)
-        await websocket.handshake()
+    record, ends, given = Record(), list[str](), WebSocketOptions(**options)
+    websocket: JanusSocket | JanusStream
+    async with running_batch() as batch, trio.open_nursery() as nursery:
+        if kind == "memory":
+            ours, theirs = trio.testing.memory_stream_pair()
+            server = Server(theirs)
+            nursery.start_soon(server.accept)
+            websocket = JanusStream(ours, await upgrade(ours, URL, given), given, record, URL.netloc)
+        else:
+            sock, peer = socket_pair()
+            server = Server(peer)
+            nursery.start_soon(server.accept)
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            await upgrade(stream, URL, given)
+            websocket = JanusSocket(sock, batch, given, record, URL.netloc)
         await server.accepted.wait()
 
         async def run() -> None:
-            ends.append(await websocket.read_forever())
+            ends.append(await websocket.run())
 
         nursery.start_soon(run)
-        nursery.start_soon(websocket.flush_forever)
         yield websocket, server, record, ends
         nursery.cancel_scope.cancel()
+    await server.stream.aclose()
+    if kind != "memory":
+        sock.close()
 
 
 async def settled() -> None:

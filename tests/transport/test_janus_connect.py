@@ -1,29 +1,29 @@
 """Peers that leave while a connection to Janus is opened or closed: each has its words, none its own time."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 import trio.testing
 
 from bridge.errors import ConnectFailed
 from bridge.protocol.janus_url import JanusUrl
-from bridge.transport import janus_connect
-from bridge.transport.janus_connect import open_and_run
-from bridge.transport.janus_ws import JanusWebSocket
+from bridge.transport.janus_connect import Opened, open_and_run, upgrade
+from bridge.transport.janus_socket import JanusSocket
+from bridge.transport.janus_stream import JanusStream
 from bridge.transport.websocket_options import WebSocketOptions
+from tests.support.batches import running_batch
 from tests.support.deadlines import in_time
 from tests.support.fake_janus import Greeting, open_fake_janus
 from tests.support.ws_pair import URL, Record, Server
 
 
-def nobody(_websocket: JanusWebSocket) -> None:
+def nobody(_websocket: JanusSocket | JanusStream) -> None:
     raise AssertionError("it was not to be opened")
 
 
-async def failure(url: str, opened: Callable[[JanusWebSocket], None] = nobody) -> str:
-    with pytest.raises(ConnectFailed) as caught:
-        await open_and_run(JanusUrl.parse(url), WebSocketOptions(), Record(), opened)
+async def failure(url: str, opened: Opened = nobody) -> str:
+    async with running_batch() as batch:
+        with pytest.raises(ConnectFailed) as caught:
+            await open_and_run(JanusUrl.parse(url), WebSocketOptions(), Record(), opened, batch)
     return caught.value.reason
 
 
@@ -40,13 +40,10 @@ async def test_a_peer_that_leaves_before_it_is_asked() -> None:
     await theirs.aclose()
     async with ours:
         with pytest.raises(ConnectFailed, match=r"closed the connection during the upgrade to WebSocket$"):
-            await JanusWebSocket(ours, URL, WebSocketOptions(), Record()).handshake()
+            await upgrade(ours, URL, WebSocketOptions())
 
 
-async def test_a_peer_that_does_not_take_leave_is_left_in_time(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(janus_connect, "CLOSE_DEADLINE", 0.05)
+async def test_a_peer_that_does_not_take_leave_is_left_in_time(nursery: trio.Nursery) -> None:
     left = trio.Event()
 
     async def deaf(stream: trio.SocketStream) -> None:
@@ -58,8 +55,10 @@ async def test_a_peer_that_does_not_take_leave_is_left_in_time(
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     nursery.start_soon(trio.serve_listeners, deaf, [listener])
     url = JanusUrl.parse(f"janusws://127.0.0.1:{listener.socket.getsockname()[1]}")
-    with in_time(5):
-        reason = await open_and_run(url, WebSocketOptions(), Record(), lambda websocket: websocket.close())
-        await left.wait()
+    async with running_batch() as batch:
+        with in_time(5):
+            options = WebSocketOptions(close_timeout=0.05)
+            reason = await open_and_run(url, options, Record(), lambda websocket: websocket.close(), batch)
+            await left.wait()
     assert reason == "the bridge closed it"
     nursery.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from bridge.transport.janus_socket import JanusSocket
 from bridge.transport.janus_ws import MAX_UNSENT_PONGS
 from tests.support.frames import PING, TEXT, frame
 from tests.support.ws_pair import opened, settled, until
@@ -33,7 +34,7 @@ async def test_close_is_polite_and_ends_writing(kind: str) -> None:
         assert server.closed is not None
         assert server.closed.code == 1000
         assert (server.texts, server.pings) == (["last"], 0)
-        assert websocket.closing.is_set()
+        assert websocket.closing
         await server.stream.send_all(server.engine.send(server.closed.response()))
         await until(lambda: ends)
         assert ends == ["Janus closed the WebSocket with code 1000"]
@@ -68,4 +69,5 @@ async def test_peer_that_does_not_read_gets_pongs_only_up_to_a_limit() -> None:
         for _ in range(60):
             await server.stream.send_all(frame(PING, b"x" * 125) * 100)
         await settled()
-        assert len(websocket._outbox) < MAX_UNSENT_PONGS + 1000
+        assert isinstance(websocket, JanusSocket)
+        assert len(websocket._outbox.waits) < MAX_UNSENT_PONGS + 1000
