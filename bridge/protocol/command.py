@@ -7,7 +7,6 @@ could not be matched with its caller) is refused here.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.errors import InvalidCommand, MalformedMessage
@@ -27,37 +26,45 @@ MAX_TRANSACTION = 400
 PluginOf = Callable[[int | None, int | None], str | None]
 
 
-@dataclass(slots=True)
 class JanusCommand:
     """A command that Janus can answer.
 
-    ``text`` is what it has of its own, as JSON: ids are integers, and what is known only when it is sent is not in it.
-    Text and not values: a command may wait for long, and as values it takes up to 24 times its bytes.
+    ``members`` is what goes out: ids are integers, and what is known only when it is sent is not among them, but the
+    secrets that the caller shows to Janus are. Of one that waits it is those alone, and ``text`` is the rest, as JSON:
+    as values a command takes up to 24 times its bytes.
     ``session_id`` and ``handle_id`` are what the caller named, None where that is no id; ``caller`` is the caller's
-    own transaction, ``secrets`` what the caller shows to Janus; ``new_id`` is the id that a create asks for, ``plugin``
-    what an attach names; ``strange`` says that the plugin of its handle is not known.
+    own transaction; ``new_id`` is the id that a create asks for, ``plugin`` what an attach names; ``strange`` says that
+    the plugin of its handle is not known.
     """
 
-    text: bytes
-    name: str
-    verb: Verb
-    session_id: int | None = None
-    handle_id: int | None = None
-    caller: str | None = None
-    secrets: JsonObject = field(default_factory=dict, repr=False)
-    new_id: int | None = None
-    plugin: str | None = None
-    strange: bool = False
+    __slots__ = (
+        *("caller", "handle_id", "kind", "members", "name", "new_id", "plugin", "session_id", "strange"),
+        *("text", "verb"),
+    )
 
-    @property
-    def kind(self) -> Kind:
-        return self.verb.kind
+    def __init__(self, name: str, members: JsonObject, caller: str | None = None) -> None:
+        self.name = name
+        self.members = members
+        self.caller = caller
+        self.text = b""
+        self.verb: Verb = verb_of(name)
+        self.kind: Kind = self.verb.kind
+        self.session_id: int | None = None
+        self.handle_id: int | None = None
+        self.new_id: int | None = None
+        self.plugin: str | None = None
+        self.strange = False
 
-    def take(self) -> tuple[bytes, JsonObject]:
-        """``text``, and the members that are to be added to: the secrets. For sending it, once: neither is kept."""
-        taken = self.text, self.secrets
-        self.text, self.secrets = b"", {}
-        return taken
+    def fold(self) -> None:
+        """It has to wait: keep it as text."""
+        secrets = {key: self.members.pop(key) for key in _SECRETS if key in self.members}
+        self.text, self.members = codec.render_bytes(self.members), secrets
+
+    def take(self) -> bytes:
+        """The command as JSON. For sending it, once: what it consists of is not kept."""
+        text, rendered = self.text, codec.render_bytes(self.members)
+        self.text, self.members = b"", {}
+        return b"%b,%b" % (text[:-1], rendered[1:]) if text else rendered
 
 
 def read_command(
@@ -74,73 +81,64 @@ def read_command(
             raise InvalidCommand(f"janus_command cannot be read: {explain(value, exc)}") from None
     if not isinstance(value, dict):
         raise InvalidCommand("janus_command is not a JSON object")
-    fault = find_fault(value)
+    fault = _fault(value, None, MAX_DEPTH)
     if fault is not None:
         raise InvalidCommand(fault)
-    name = value.get("janus")
-    if not isinstance(name, str):
+    members = value.copy()
+    name = members.get("janus")
+    if type(name) is not str:
         raise InvalidCommand("member 'janus' is missing" if name is None else "member 'janus' is not a string")
-    caller = value.get("transaction")
-    if caller is not None and not isinstance(caller, str):
-        raise InvalidCommand("member 'transaction' is not a string")
-    if caller is not None and len(caller) > MAX_TRANSACTION:
-        raise InvalidCommand(f"member 'transaction' is longer than {MAX_TRANSACTION} characters")
-    return _rewrite(dict(value), name, caller, types, plugin_of)
-
-
-def _rewrite(
-    request: JsonObject, name: str, caller: str | None, types: PluginTypes, plugin_of: PluginOf
-) -> JanusCommand:
-    request.pop("transaction", None)
-    verb = verb_of(name)
-    for key in ("session_id", "handle_id"):
-        if isinstance(request.get(key), str):
-            number = codec.integer(request[key])
-            if number is not None:
-                request[key] = number
-    session_id = member_id(request.get("session_id"))
+    caller = members.pop("transaction", None)
+    if caller is not None:
+        if type(caller) is not str:
+            raise InvalidCommand("member 'transaction' is not a string")
+        if len(caller) > MAX_TRANSACTION:
+            raise InvalidCommand(f"member 'transaction' is longer than {MAX_TRANSACTION} characters")
+    command = JanusCommand(name, members, caller)
+    verb, session_id = command.verb, _read_id(members, "session_id")
     # Janus answers 453 or 458 to a server-level verb that carries one; claim alone names one that is not replaced.
-    if session_id is not None or verb.kind != "claim":
-        request.pop("session_id", None)
-    new_id: int | None = None
-    if "id" in request:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction
-        asked: Any = codec.integer(request["id"]) if verb.kind == "create" else request["id"]
-        if type(asked) is not int or asked < 0:
-            raise InvalidCommand("member 'id' is not an integer >= 0")
-        request["id"] = asked
-        new_id = asked if verb.kind == "create" else None
-    handle_id = member_id(request.get("handle_id"))
-    strange = False
-    if "body" in request:
-        of = plugin_of(session_id, handle_id)
-        strange = of is None
-        request["body"] = narrow(request["body"], types.rule(of))
-    plugin = request.get("plugin")
-    secrets = {key: request.pop(key) for key in _SECRETS if isinstance(request.get(key), str)}
-    return JanusCommand(
-        text=codec.render_bytes(request),
-        name=name,
-        verb=verb,
-        session_id=None if verb.server else session_id,
-        handle_id=handle_id,
-        caller=caller,
-        secrets=secrets,
-        new_id=new_id,
-        plugin=plugin[:MAX_PLUGIN] if isinstance(plugin, str) else None,
-        strange=strange,
-    )
+    if "session_id" in members and (session_id is not None or verb.kind != "claim"):
+        del members["session_id"]
+    if not verb.server:
+        command.session_id = session_id
+    if "id" in members:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction
+        _read_new_id(command)
+    command.handle_id = _read_id(members, "handle_id")
+    if "body" in members:
+        plugin = plugin_of(session_id, command.handle_id)
+        command.strange = plugin is None
+        members["body"] = narrow(members["body"], types.rules.get(plugin, types.guessed))
+    if "plugin" in members:
+        named = members["plugin"]
+        command.plugin = named[:MAX_PLUGIN] if isinstance(named, str) else None
+    return command
 
 
-def find_fault(value: Any) -> str | None:
-    """Why Janus (jansson) could not read a value, in words; None if it can.
+def _read_id(members: JsonObject, key: str) -> int | None:
+    """The id that stands there, which is an integer from now on; None where it is none."""
+    value = members.get(key)
+    if type(value) is str and (number := codec.integer(value)) is not None:
+        members[key] = value = number
+    return member_id(value)
 
-    Nesting deeper than 100, integers beyond 64 bits, NaN and Infinity, NUL or lone surrogates in a string or a key.
-    """
-    return _fault(value, None, MAX_DEPTH)
+
+def _read_new_id(command: JanusCommand) -> None:
+    members = command.members
+    number: Any = members["id"]
+    if command.kind == "create":
+        number = codec.integer(number)
+    if type(number) is not int or number < 0:
+        raise InvalidCommand("member 'id' is not an integer >= 0")
+    members["id"] = number
+    command.new_id = number if command.kind == "create" else None
 
 
 def _fault(value: Any, key: str | None, levels: int) -> str | None:
-    """``key`` is the member that has the value, or the array with it, None at the top; ``levels`` it may have."""
+    """Why Janus (jansson) could not read a value, in words; None if it can.
+
+    Nesting deeper than 100, integers beyond 64 bits, NaN and Infinity, NUL or lone surrogates in a string or a key.
+    ``key`` is the member that has the value, or the array with it, None at the top; ``levels`` it may have.
+    """
     what: str | None = None
     if isinstance(value, (dict, list)) and not levels:
         return f"janus_command is nested deeper than {MAX_DEPTH}"

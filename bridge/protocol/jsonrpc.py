@@ -49,6 +49,7 @@ METHOD_AMBIGUOUS = -32001
 MAX_DEPTH = 400
 
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
+_QUOTED: Final = {name: b'"%b"' % name.encode() for name in _MEMBERS}
 _SKIPPED: Final = bytes(range(0x01, 0x21))
 
 
@@ -84,10 +85,13 @@ class RpcRequest:
 
 def parse(body: bytes) -> RpcRequest:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
-    codec.refuse_many(body, codec.REQUEST_ELEMENTS)
+    if len(body) > codec.REQUEST_ELEMENTS:
+        codec.refuse_many(body, codec.REQUEST_ELEMENTS)
     members = _plain_envelope(body) or _envelope(_first_value(body))
     notification = "id" not in members
-    id = None if notification else _id(members["id"])
+    id = members.get("id")
+    if type(id) is not str:
+        id = _id(id)
     method = members.get("method")
     if members.get("jsonrpc") != "2.0":
         raise InvalidRequest("member 'jsonrpc' is not \"2.0\"", id)
@@ -108,7 +112,7 @@ def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: I
 
 def render_result(result: Any, id: Id) -> bytes:
     """The answer to a call. ``result`` is any JSON value; TypeError if it is not."""
-    return b'{"jsonrpc":"2.0","result":%b,"id":%b}' % (codec.render_bytes(result), codec.render_bytes(id))
+    return codec.render_bytes({"jsonrpc": "2.0", "result": result, "id": id})
 
 
 def render_error(error: BridgeError, id: Id) -> bytes:
@@ -129,15 +133,19 @@ def too_large(answer: bytes, limit: int, way_out: str) -> bytes:
 
 def _plain_envelope(body: bytes) -> dict[str, Any] | None:
     """The members of nearly every request; None where a closer look is due."""
-    # A member may be there twice, and then the first wins; its name may be escaped.
-    twice = body.count(b'"id"') > 1 or body.count(b'"method"') > 1 or body.count(b'"params"') > 1
-    if twice or body.count(b'"jsonrpc"') > 1 or b"\\u" in body or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        return None
     try:
-        value = codec.parse_plain(body.lstrip(_SKIPPED))
+        value = codec.parse_plain(body)
     except ValueError:
         return None
-    return value if isinstance(value, dict) and value.keys() <= _MEMBERS else None
+    if type(value) is not dict:
+        return None
+    for name in value:
+        # A member may be there twice, and then the first wins; its name may be escaped.
+        if (quoted := _QUOTED.get(name)) is None or body.count(quoted) > 1:
+            return None
+    if b"\\u" in body or (len(body) > MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH):
+        return None
+    return value
 
 
 class _Repeated(dict[str, Any]):

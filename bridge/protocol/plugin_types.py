@@ -115,17 +115,16 @@ STRING_IDS: Mapping[str, frozenset[str]] = {
 
 
 class PluginTypes:
-    """Of one Janus: ``members`` for plugins that are not known, ``string_ids`` the plugins where that is set."""
+    """Of one Janus: ``members`` for plugins that are not known, ``string_ids`` the plugins where that is set.
+
+    ``rules`` says by plugin how the body of a message for a handle of it is read; ``guessed``, of any other.
+    """
 
     def __init__(self, members: Collection[str] = INTEGER_MEMBERS, string_ids: Collection[str] = ()) -> None:
-        self._guessed = Guessed(members)
-        self._rules = dict(PLUGINS)
+        self.guessed: Final[Rule] = Guessed(members)
+        self.rules: Final[dict[str | None, Rule]] = dict(PLUGINS)
         for plugin in string_ids:
-            self._rules[plugin] = PLUGINS[plugin].without(STRING_IDS[plugin])
-
-    def rule(self, plugin: str | None) -> Rule:
-        """How the body of a message for a handle of this plugin is read; None: it is not known."""
-        return self._guessed if plugin is None else self._rules.get(plugin, self._guessed)
+            self.rules[plugin] = PLUGINS[plugin].without(STRING_IDS[plugin])
 
 
 UNKNOWN = PluginTypes()

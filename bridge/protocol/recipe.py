@@ -5,7 +5,7 @@ Authority: OpenSIPS mi/mi.c (get_cmd_recipe) and mi/item.c (get_mi_*_param), as 
 """
 
 import math
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from bridge.protocol.jsonrpc import INVALID_PARAMS, RpcError
 
@@ -26,6 +26,9 @@ class Parameter(NamedTuple):
 
 Recipe: TypeAlias = tuple[Parameter, ...]
 
+# Kinds that take a value of these types as it is: nearly all that there are.
+_AS_IS: Final[dict[type, frozenset[str]]] = {str: frozenset({"string", "json", "any"}), dict: frozenset({"json", "any"})}
+
 
 def invalid_params(data: str) -> RpcError:
     """-32602 with OpenSIPS's words."""
@@ -43,19 +46,34 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
     Parameters in a list choose a recipe by their number alone, named ones by number and names (exact case).
     """
     count = 0 if params is None else len(params)
-    fitting = [recipe for recipe in recipes if len(recipe) == count]
-    if not fitting:
+    fitting: Recipe | None = None
+    for recipe in recipes:
+        if len(recipe) == count:
+            if fitting is not None:
+                return _bind_one_of(recipes, params)
+            fitting = recipe
+    if fitting is None:
         raise invalid_params("Too few or too many parameters")
-    if params is None:
-        return {}
+    arguments: dict[str, Any] = {}
     if isinstance(params, dict):
-        for recipe in fitting:
-            if all(parameter.name in params for parameter in recipe):
-                return {name: _coerce(name, kind, params[name]) for name, kind in recipe}
-        raise invalid_params("Named parameters do not match")
-    if len(fitting) > 1:
+        for name, kind in fitting:
+            if name not in params:
+                raise invalid_params("Named parameters do not match")
+            arguments[name] = _coerce(name, kind, params[name])
+    elif params is not None:
+        for (name, kind), value in zip(fitting, params, strict=True):
+            arguments[name] = value if kind in _AS_IS.get(type(value), ()) else _coerce(name, kind, value)
+    return arguments
+
+
+def _bind_one_of(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None) -> dict[str, Any]:
+    """Several have as many parameters: only names can choose."""
+    if not isinstance(params, dict):
         raise invalid_params("Ambiguous call, use named parameters instead")
-    return {name: _coerce(name, kind, value) for (name, kind), value in zip(fitting[0], params, strict=True)}
+    for recipe in recipes:
+        if len(recipe) == len(params) and all(parameter.name in params for parameter in recipe):
+            return bind((recipe,), params)
+    raise invalid_params("Named parameters do not match")
 
 
 def _coerce(name: str, kind: ParameterType, value: Any) -> Any:

@@ -167,12 +167,12 @@ def test_what_is_configured_for_a_gateway_wins_over_what_is_for_all() -> None:
     ]
     gateways = Gateways(load(overrides=names, environ={"HOME": "/"}), Batch())
     mine, others = gateways.types("gw"), gateways.types("another")
-    assert "room" in mine.rule(VIDEOROOM).integers
-    assert "room" not in mine.rule(AUDIOBRIDGE).integers
-    assert "room" not in others.rule(VIDEOROOM).integers
-    assert "room" in others.rule(AUDIOBRIDGE).integers
-    assert set(mine.rule(None).integers) == {"uid"}
-    assert set(others.rule("janus.plugin.gen").integers) == set(INTEGER_MEMBERS)
+    assert "room" in mine.rules[VIDEOROOM].integers
+    assert "room" not in mine.rules[AUDIOBRIDGE].integers
+    assert "room" not in others.rules[VIDEOROOM].integers
+    assert "room" in others.rules[AUDIOBRIDGE].integers
+    assert set(mine.guessed.integers) == {"uid"}
+    assert set(others.guessed.integers) == set(INTEGER_MEMBERS)
 
 
 async def test_what_a_user_brought_comes_back_as_it_was() -> None:

@@ -166,7 +166,7 @@ class TwoRows(RuleBasedStateMachine):
             assert not book.managed.live
             return
         self.assert_addressed(row, command, address)
-        self.in_flight.append((row, command, json.loads(command.text), address))
+        self.in_flight.append((row, command, command.members, address))
 
     def to_be_refused(self, row: int, command: JanusCommand) -> bool:
         """Contract 5.7, the sentences about 400."""

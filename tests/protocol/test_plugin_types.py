@@ -42,7 +42,7 @@ TEXTS = {
 
 
 def sent(plugin: str | None, body: Any, types: PluginTypes = UNKNOWN) -> Any:
-    return narrow(body, types.rule(plugin))
+    return narrow(body, types.rules.get(plugin, types.guessed))
 
 
 def paths(table: dict[str, str]) -> list[tuple[str, str]]:
