@@ -94,23 +94,20 @@ class _JanusMethods:
             if not 1 <= arguments["timeout"] <= MAX_TIMEOUT:
                 raise bad_type("timeout")
             timeout = arguments["timeout"] / 1000
-        link = self.registry.find(arguments["janus_id"])
+        janus_id = arguments["janus_id"]
+        link = self.registry.find(janus_id)
+        command: JanusCommand | None = None
         try:
-            command = self._read(link, arguments.pop("janus_command"))
+            value = arguments.pop("janus_command")
+            command = read_command(value, self.types_of(janus_id), link.book.plugin_of)
             if call.notification:
                 link.post(command, timeout, call.holding)
                 return None
-            return link.request(command, timeout, call)
+            return link.request(command, timeout, call).abandon
         except InvalidCommand as exc:
-            name = link.gateway.janus_id
-            log.warning("%s: refused a command from %s: %d: %s", name, call.caller.name, exc.code, exc.data)
-            raise
-
-    def _read(self, link: JanusLink, text: Any) -> JanusCommand:
-        try:
-            return read_command(text, self.types_of(link.gateway.janus_id), link.book.plugin_of)
-        except InvalidCommand as exc:
-            link.requests.counters.failed(exc)
+            if command is None:  # else it is counted already
+                link.requests.counters.failed(exc)
+            log.warning("%s: refused a command from %s: %d: %s", janus_id, call.caller.name, exc.code, exc.data)
             raise
 
     async def list(self, call: MiRequest) -> Any:

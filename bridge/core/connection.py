@@ -145,10 +145,12 @@ class JanusConnection:
 
     # Sending
 
-    def send(self, text: str) -> None:
-        """Send, if that is still possible; a connection that ended reports that by itself."""
-        if self.usable and self._ws is not None:
-            self._ws.send_text(text)
+    def send(self, text: str) -> bool:
+        """Send, if that is still possible; whether it is. A connection that ended reports that by itself."""
+        if self._ws is None or self.record.stalled or self.ended.is_set():
+            return False
+        self._ws.send_text(text)
+        return True
 
     def ping(self) -> None:
         """Ask for a sign of life."""

@@ -5,6 +5,7 @@ command: no look-up by label, no object for a figure.
 """
 
 from bisect import bisect_left
+from typing import Final
 
 from bridge.core.pending import CallerLeft
 from bridge.core.stats import Stats
@@ -31,16 +32,19 @@ _FAILURES: tuple[tuple[type[BridgeError], str], ...] = (
 )
 
 
+_TOTALS: Final = {outcome: f"commands_{outcome}" for outcome in OUTCOMES}
+
+
 class GatewayCounters:
     """Counts since the gateway came into the table. ``command_rate`` and ``event_rate`` are as of the last ``sample``,
     a second.
     """
 
-    __slots__ = ("_sampled", "_stats", "buckets", "command_rate", "event_rate", "events", "outcomes", "seconds")
+    __slots__ = ("_sampled", "_totals", "buckets", "command_rate", "event_rate", "events", "outcomes", "seconds")
 
     def __init__(self, stats: Stats, now: float) -> None:
         """``now`` is the loop's clock."""
-        self._stats = stats
+        self._totals: Final = stats.counts
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
@@ -52,17 +56,21 @@ class GatewayCounters:
         """Janus answered a command so many seconds after it was accepted."""
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
-        self._stats.add("command_us", round(seconds * 1e6))
-        self._over("error" if error else "answered")
+        outcome = "error" if error else "answered"
+        self.outcomes[outcome] += 1
+        self._totals[_TOTALS[outcome]] += 1
+        self._totals["command_us"] += round(seconds * 1e6)
 
     def failed(self, error: BridgeError) -> None:
         """A command was not accepted, or ended without an answer."""
-        self._over(next(outcome for kind, outcome in _FAILURES if isinstance(error, kind)))
+        outcome = next(outcome for kind, outcome in _FAILURES if isinstance(error, kind))
+        self.outcomes[outcome] += 1
+        self._totals[_TOTALS[outcome]] += 1
 
     def event(self) -> None:
         """Janus said something that answers no command."""
         self.events += 1
-        self._stats.add("events")
+        self._totals["events"] += 1
 
     def sample(self, now: float) -> None:
         """Make the rates those of the time since the last call."""
@@ -72,7 +80,3 @@ class GatewayCounters:
             self.command_rate = (commands - commands_before) / seconds
             self.event_rate = (self.events - events_before) / seconds
             self._sampled = (now, commands, self.events)
-
-    def _over(self, outcome: str) -> None:
-        self.outcomes[outcome] += 1
-        self._stats.add(f"commands_{outcome}")

@@ -6,7 +6,7 @@ Owns that decision and its bookkeeping. Must not know how connections are made o
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import trio
 
@@ -20,13 +20,14 @@ from bridge.protocol import codec, plugin_types
 from bridge.protocol.codec import INT64_MAX, JsonObject, TooManyElements
 from bridge.protocol.history import BY_CALLER
 from bridge.protocol.janus import (
+    ACK,
+    ERROR,
+    EVENT,
     HANDLE_NOT_FOUND,
     SESSION_NOT_FOUND,
     Ack,
-    CoreEvent,
     Failure,
     Malformed,
-    PluginEvent,
     Success,
     classify,
     member_id,
@@ -36,8 +37,6 @@ from bridge.protocol.session import JanusSession
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import decode
 from bridge.throttle import Throttle
-
-WellFormed: TypeAlias = Ack | Success | Failure | PluginEvent | CoreEvent
 
 log = logging.getLogger("bridge.link")
 
@@ -109,98 +108,118 @@ class InboundRouter:
 
     def _route(self, connection: JanusConnection, text: str, message: Any, shown: JsonObject | None) -> None:
         """``shown``: the message as callers and subscribers get it, where that was made already."""
-        incoming = classify(message)
-        if isinstance(incoming, Malformed):
-            self.refused(incoming.reason, text[:HEAD], too_large=False)
+        name = message.get("janus") if type(message) is dict else None
+        if type(name) is not str:
+            malformed = classify(message)
+            assert isinstance(malformed, Malformed)
+            self.refused(malformed.reason, text[:HEAD], too_large=False)
             return
-        pending = self._requests.find(incoming.transaction)
+        transaction = message.get("transaction")
+        pending = self._requests.waiting.get(transaction) if type(transaction) is str else None
         if pending is not None:
-            self._answer(pending, incoming, message, shown, connection)
+            self._answer(pending, name, message, shown, connection)
         else:
-            self._unasked(incoming, message, shown, connection)
+            self._unasked(name, message, shown, connection)
 
     def refused(self, reason: str, head: str, *, too_large: bool) -> None:
         """A message that is not kept: counted and logged. If its head names a request, that caller is told."""
         self._stats.add("oversized" if too_large else "malformed")
         self._log_refusal(reason)
         match = _TRANSACTION.search(head)
-        pending = self._requests.find(match[1]) if match is not None else None
+        pending = self._requests.waiting.get(match[1]) if match is not None else None
         if pending is not None:
             self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
 
     def _log_refusal(self, reason: str) -> None:
         """Once in a while: there may be fifty thousand a second."""
-        number = self._refusals.due(reason, trio.current_time())
-        if number:
-            more = f" ({number - 1} more since the last such line)" if number > 1 else ""
+        times = self._refusals.due(reason, trio.current_time())
+        if times:
+            more = f" ({times - 1} more since the last such line)" if times > 1 else ""
             log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
 
     def _answer(
         self,
         pending: PendingRequest,
-        incoming: WellFormed,
+        name: str,
         message: JsonObject,
         shown: JsonObject | None,
         connection: JanusConnection,
     ) -> None:
-        if isinstance(incoming, Ack) and not pending.command.verb.ack_is_final:
-            self._requests.acknowledge(pending)
+        """``name`` says what the message is, ``pending`` what it answers."""
+        requests = self._requests
+        if name == ACK and not pending.command.verb.ack_is_final:
+            requests.acknowledge(pending)
             return
+        failed = name == ERROR
         if pending.kind == "internal":
-            self._requests.settle(pending, message)
-            pending.succeed(message)
+            requests.settle(pending, message, error=failed)
+            if pending.asker is not None:
+                pending.asker.succeed(message)
             return
         connection.record.served = True
-        self._restore(message, pending.caller)
+        if pending.caller is None:
+            del message["transaction"]
+        else:
+            message["transaction"] = pending.caller
         if pending.command.strange:
             self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
-        if pending.kind != "message" or isinstance(incoming, Failure):  # what a plugin says tells nothing of sessions
-            self._note(pending.asked, incoming, message, connection)
+        if failed or pending.kind != "message":  # what a plugin says tells nothing of sessions
+            self._note(pending.asked, message, connection)
+        shown = self._show(message, shown)
+        requests.settle(pending, shown, error=failed)
+        if pending.asker is None:
+            self._unheard(pending, name, message, shown)
+        if failed:
+            self._end_if_unknown(message, pending.session_id, connection)
+        # Last of all: it may lead back to here.
+        if pending.asker is not None:
+            pending.asker.succeed(shown)
+
+    def _unheard(self, pending: PendingRequest, name: str, message: JsonObject, shown: JsonObject) -> None:
+        """Nobody waits for this answer: its caller left, or it is that to a notification."""
         if pending.abandoned:
-            is_event = not isinstance(incoming, Ack)
-        elif pending.asker is None:  # a notification
-            is_event = isinstance(incoming, PluginEvent | Failure)
+            is_event = name != ACK
+        else:
+            is_event = name in (EVENT, ERROR)
             if not is_event:
                 self._stats.add("notifications_done")
-        else:
-            is_event = False
-        shown = self._show(message, shown)
-        self._requests.settle(pending, shown)
         if is_event:
             self._event(message, shown)
-        self._end_if_unknown(incoming, pending.session_id, connection)
-        pending.succeed(shown)
 
-    def _unasked(
-        self, incoming: WellFormed, message: JsonObject, shown: JsonObject | None, connection: JanusConnection
-    ) -> None:
-        transaction = decode(incoming.transaction) if incoming.transaction is not None else None
-        if transaction is not None and transaction.kind == "internal":
-            if transaction.start == self._start:
-                self._keepalive_answered(transaction.caller, incoming, transaction.number, connection)
-            return
-        if isinstance(incoming, Ack):
-            return
+    def _unasked(self, name: str, message: JsonObject, shown: JsonObject | None, connection: JanusConnection) -> None:
         asked: Asked | None = None
+        text = message.get("transaction")
+        transaction = decode(text) if type(text) is str else None
         if transaction is not None:
-            # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
-            # what nobody asked for must not fill the book.
-            asked = self._requests.late(transaction)
-            self._restore(message, transaction.caller)
-            if asked is not None:
-                self._note(asked, incoming, message, connection)
-        session_id = member_id(message.get("session_id"))
-        if isinstance(incoming, PluginEvent):
-            self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
-        elif isinstance(incoming, CoreEvent) and incoming.name == "detached":
-            self._detached(session_id, member_id(message.get("sender")))
-        elif isinstance(incoming, CoreEvent) and incoming.name == "hangup":
-            reason = str(message.get("reason", ""))[:MAX_REASON]
-            self._book.handles.hung_up(self._book.find(session_id), member_id(message.get("sender")), reason)
-        self._event(message, shown)
+            if transaction.kind == "internal":
+                if transaction.start == self._start:
+                    self._keepalive_answered(transaction.caller, message, transaction.number, connection)
+                return
+            if name != ACK:
+                # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
+                # what nobody asked for must not fill the book.
+                asked = self._requests.late(transaction)
+                if transaction.caller is None:
+                    del message["transaction"]
+                else:
+                    message["transaction"] = transaction.caller
+        if name == ACK:
+            return
         if asked is not None:
-            self._end_if_unknown(incoming, asked.session_id, connection)
-        if isinstance(incoming, CoreEvent) and incoming.name == "timeout":
+            self._note(asked, message, connection)
+        session_id = member_id(message.get("session_id"))
+        session = self._book.find(session_id)
+        if name == EVENT:
+            self._book.handles.heard(session, message)
+        elif name == "detached":
+            self._detached(session_id, member_id(message.get("sender")))
+        elif name == "hangup":
+            reason = str(message.get("reason", ""))[:MAX_REASON]
+            self._book.handles.hung_up(session, member_id(message.get("sender")), reason)
+        self._event(message, shown)
+        if asked is not None and name == ERROR:
+            self._end_if_unknown(message, asked.session_id, connection)
+        if name == "timeout":
             self._gone(session_id, connection)
 
     def _detached(self, session_id: int | None, handle_id: int | None) -> None:
@@ -211,18 +230,20 @@ class InboundRouter:
         else:
             self._book.handles.detached(self._book.find(session_id), handle_id, BY_CALLER, asked.caller)
 
-    def _end_if_unknown(self, incoming: WellFormed, session_id: int | None, connection: JanusConnection) -> None:
-        """Last of all, because it may end what the request was in."""
+    def _end_if_unknown(self, failure: JsonObject, session_id: int | None, connection: JanusConnection) -> None:
+        """Late, because it may end what the request was in."""
+        incoming = classify(failure)
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
             self._gone(session_id, connection)
 
     def _keepalive_answered(
-        self, session: str | None, incoming: WellFormed, number: int, connection: JanusConnection
+        self, session: str | None, message: JsonObject, number: int, connection: JanusConnection
     ) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
         session_id = read_decimal(session or "", INT64_MAX)
         if session_id is None:
             return
+        incoming = classify(message)
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
             self._gone(session_id, connection)
         elif isinstance(incoming, Failure):
@@ -230,13 +251,10 @@ class InboundRouter:
         elif isinstance(incoming, Ack):
             connection.keepalive_answered(number)
 
-    def _note(self, asked: Asked, incoming: WellFormed, message: JsonObject, connection: JanusConnection) -> None:
+    def _note(self, asked: Asked, message: JsonObject, connection: JanusConnection) -> None:
         """What the answer to a command says about sessions and handles."""
-        transaction, session, handles = (
-            message.get("transaction"),
-            self._book.find(asked.session_id),
-            self._book.handles,
-        )
+        incoming, transaction = classify(message), message.get("transaction")
+        session, handles = self._book.find(asked.session_id), self._book.handles
         if isinstance(incoming, Failure) and incoming.code == HANDLE_NOT_FOUND:
             handles.detached(session, asked.handle_id, "Janus does not know it (459)", transaction)
         if not isinstance(incoming, Success):
@@ -261,17 +279,12 @@ class InboundRouter:
         if session is not None and self._book.may_end(session, connection.number):
             self._session_over(session)
 
-    def _restore(self, message: JsonObject, caller: str | None) -> None:
-        """Give the caller's own transaction back, or none where the caller sent none."""
-        if caller is None:
-            del message["transaction"]
-        else:
-            message["transaction"] = caller
-
     def _show(self, message: JsonObject, shown: JsonObject | None) -> JsonObject:
         """The message as others get it: with wide integers as strings, and its caller's transaction."""
         if shown is None:
-            return plugin_types.widen(message) if self._wide_strings else message
+            if self._wide_strings:
+                plugin_types.widen(message)
+            return message
         if "transaction" in message:
             shown["transaction"] = message["transaction"]
         else:

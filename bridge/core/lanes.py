@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 
 class Queued(Protocol):
-    """What travels in a lane."""
+    """What waits in a lane."""
 
     @property
     def session_id(self) -> int | None: ...
@@ -22,86 +22,103 @@ class Queued(Protocol):
     def closes_session(self) -> bool: ...
 
 
-P = TypeVar("P", bound=Queued)
+Q = TypeVar("Q", bound=Queued)
 # An ordered set: whoever gives up leaves from any place, and who was acknowledged leaves twice, without a search.
-_Queue: TypeAlias = OrderedDict[P, None]
+_Queue: TypeAlias = OrderedDict[Q, None]
 
 
-class _SessionLanes(Generic[P]):
-    __slots__ = ("behind", "closing", "lanes")
+class _Closing(Generic[Q]):
+    """A session that a ``destroy`` waits for, or in which one goes."""
+
+    __slots__ = ("destroy", "queue")
 
     def __init__(self) -> None:
-        self.lanes: dict[int, _Queue[P]] = {}  # the first of each goes, the others wait
-        self.closing: P | None = None  # the destroy that goes
-        self.behind: _Queue[P] = OrderedDict()  # a destroy that waits for the lanes, and everything after it
+        self.destroy: Q | None = None  # the one that goes
+        self.queue: _Queue[Q] = OrderedDict()  # one that waits for the lanes, and everything after it
 
 
-class Lanes(Generic[P]):
+class Lanes(Generic[Q]):
     """``enter`` says whether a command may go now; ``leave`` returns those that may go next."""
 
     def __init__(self) -> None:
-        self._sessions: dict[int, _SessionLanes[P]] = {}
+        self._going: dict[tuple[int, int | None], Q] = {}  # the one that goes in each lane
+        self._behind: dict[tuple[int, int | None], _Queue[Q]] = {}  # those that wait for it, where there are any
+        self._lanes: dict[int, int] = {}  # how many each session has
+        self._closing: dict[int, _Closing[Q]] = {}  # sessions with a destroy: few, mostly none
 
-    def enter(self, queued: P) -> bool:
+    def enter(self, queued: Q) -> bool:
         """True: it may go. False: it waits, and a later ``leave`` will return it."""
         session_id = queued.session_id
         if session_id is None or (queued.handle_id is None and not queued.closes_session):
             return True
-        lanes = self._sessions.get(session_id)
-        if lanes is None:
-            lanes = self._sessions[session_id] = _SessionLanes()
-        if lanes.behind or lanes.closing is not None or (queued.closes_session and lanes.lanes):
-            lanes.behind[queued] = None
-            return False
-        return self._admit(lanes, queued)
+        closing = self._closing.get(session_id)
+        if closing is None:
+            if not queued.closes_session:
+                return self._enter_lane(session_id, queued)
+            closing = self._closing[session_id] = _Closing()
+            if session_id not in self._lanes:
+                closing.destroy = queued
+                return True
+        closing.queue[queued] = None
+        return False
 
-    def _admit(self, lanes: _SessionLanes[P], queued: P) -> bool:
+    def _enter_lane(self, session_id: int, queued: Q) -> bool:
         """Nothing is in front of it but its own lane."""
-        if queued.closes_session:
-            lanes.closing = queued
+        lane = session_id, queued.handle_id
+        if lane not in self._going:
+            self._going[lane] = queued
+            self._lanes[session_id] = self._lanes.get(session_id, 0) + 1
             return True
-        handle_id = queued.handle_id
-        assert handle_id is not None
-        lane = lanes.lanes.setdefault(handle_id, OrderedDict())
-        lane[queued] = None
-        return len(lane) == 1
+        behind = self._behind.get(lane)
+        if behind is None:
+            behind = self._behind[lane] = OrderedDict()
+        behind[queued] = None
+        return False
 
-    def leave(self, queued: P) -> list[P]:
+    def leave(self, queued: Q) -> list[Q]:
         """It was answered, or given up: in its lane or waiting for it. Returns those that may go now."""
-        lanes = self._sessions.get(queued.session_id) if queued.session_id is not None else None
-        if lanes is None:
+        session_id = queued.session_id
+        if session_id is None:
             return []
-        going: list[P] = []
-        if queued is lanes.closing:
-            lanes.closing = None
-        elif queued in lanes.behind:
-            del lanes.behind[queued]
-        elif queued.handle_id is not None:
-            going = self._leave_lane(lanes, queued.handle_id, queued)
-        going += self._advance(lanes)
-        if not lanes.lanes and not lanes.behind and lanes.closing is None:
-            del self._sessions[queued.session_id]  # type: ignore[arg-type]  # it was found under it
-        return going
+        lane = session_id, queued.handle_id
+        behind = self._behind.get(lane)
+        goes = self._going.get(lane) is queued
+        if goes and behind is None:
+            del self._going[lane]
+            lanes = self._lanes[session_id] = self._lanes[session_id] - 1
+            if not lanes:
+                del self._lanes[session_id]
+        elif behind is not None and (goes or queued in behind):
+            following = [self._next_in(lane, behind)] if goes else []
+            behind.pop(queued, None)
+            if not behind:
+                del self._behind[lane]
+            return following
+        closing = self._closing.get(session_id)
+        return [] if closing is None else self._advance(session_id, closing, queued)
 
-    def _leave_lane(self, lanes: _SessionLanes[P], handle_id: int, queued: P) -> list[P]:
-        lane = lanes.lanes.get(handle_id)
-        if lane is None or queued not in lane:
-            return []
-        first = next(iter(lane)) is queued
-        del lane[queued]
-        if not lane:
-            del lanes.lanes[handle_id]
-            return []
-        return [next(iter(lane))] if first else []
+    def _next_in(self, lane: tuple[int, int | None], behind: _Queue[Q]) -> Q:
+        following, _ = behind.popitem(last=False)
+        self._going[lane] = following
+        return following
 
-    def _advance(self, lanes: _SessionLanes[P]) -> list[P]:
+    def _advance(self, session_id: int, closing: _Closing[Q], left: Q) -> list[Q]:
         """Let those behind a destroy move up, until the next destroy has to wait."""
-        going: list[P] = []
-        while lanes.behind and lanes.closing is None:
-            queued = next(iter(lanes.behind))
-            if queued.closes_session and lanes.lanes:
-                break
-            del lanes.behind[queued]
-            if self._admit(lanes, queued):
+        going: list[Q] = []
+        queue = closing.queue
+        queue.pop(left, None)
+        if closing.destroy is left:
+            closing.destroy = None
+        while queue and closing.destroy is None:
+            queued = next(iter(queue))
+            if queued.closes_session:
+                if session_id in self._lanes:
+                    break
+                closing.destroy = queued
                 going.append(queued)
+            elif self._enter_lane(session_id, queued):
+                going.append(queued)
+            del queue[queued]
+        if not queue and closing.destroy is None:
+            del self._closing[session_id]
         return going

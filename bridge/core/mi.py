@@ -27,18 +27,6 @@ MAX_NAME = 64  # characters of an unknown method's name that are logged
 OVERHEAD = 2048  # bytes that a request takes beside its own: its objects, its place in tables
 
 
-class Outstanding:
-    """What a method waits for without a task of its own. It has the request told its outcome, once, from wherever that
-    comes: ``request.succeed(result)`` or ``request.fail(error)``.
-    """
-
-    __slots__ = ()
-
-    def abandon(self) -> None:
-        """Whoever asked has gone. Does nothing once there is an outcome."""
-        raise NotImplementedError
-
-
 class MiRequest:
     """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
 
@@ -89,13 +77,13 @@ class MiRequest:
     def _abandon(self) -> None:
         if self._answer is not None:
             self._answer = None
-            self.holding.release()
+            self.holding.resize(0)
             if self._leave is not None:
                 self._leave()
 
     def _end(self, data: bytes | None) -> None:
         answer, self._answer = self._answer, None
-        self.holding.release()
+        self.holding.resize(0)
         if answer is not None:
             give(answer, data, self.caller)
 
@@ -110,8 +98,9 @@ def give(answer: TakeAnswer, data: bytes | None, caller: Caller) -> None:
         log.exception("an answer to %s is lost", caller.name)
 
 
-# Returns the result, a JSON value, at once; an awaitable of it where that takes time; or what it waits for. A
-# BridgeError becomes the MI error with its code, message and data.
+# Returns the result, a JSON value; or an awaitable of it, where that takes time; or, where somebody else will have the
+# request ``succeed`` or ``fail``, what is to be called if whoever asked goes before. A BridgeError becomes the MI error
+# with its code, message and data.
 MethodHandler: TypeAlias = Callable[[MiRequest], Any]
 
 
@@ -198,7 +187,7 @@ class Registry:
 
     def dispatch(self, body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
-        self.stats.add("mi_requests")
+        self.stats.counts["mi_requests"] += 1
         try:
             rpc = jsonrpc.parse(body)
         except InvalidRequest as invalid:
@@ -211,16 +200,17 @@ class Registry:
         request = MiRequest(self, rpc, caller, Holding(self._pending, caller.name), answer)
         refused = True
         try:
-            command = self.find(rpc.method)
-            require(caller, command.role, command.name)
+            command = self._by_name.get(rpc.method) or self.find(rpc.method)
+            if caller.role < command.role:
+                require(caller, command.role, command.name)
             request.arguments = bind(command.recipes, rpc.params)
             size = len(body) + OVERHEAD
             if not request.holding.resize(size):
                 raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
             refused = False
             outcome = command.handler(request)
-            if isinstance(outcome, Outstanding):
-                return request.waits(outcome.abandon)
+            if callable(outcome):
+                return request.waits(outcome)
             if isinstance(outcome, Awaitable):
                 return request.waits(self._await(request, outcome))
             request.succeed(outcome)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
-from bridge.core.mi import Outstanding
 from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
@@ -93,51 +92,27 @@ class AwaitedAnswer:
         return self._answer
 
 
-class PendingRequest(Outstanding):
-    """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock. Nobody is told of one
-    without an ``asker``: a notification, or one whose caller left.
+class PendingRequest:
+    """``session_id`` is what it goes out with; ``began`` is trio's clock. Nobody is told of one without an ``asker``: a
+    notification, or one whose caller left.
     """
 
     __slots__ = (
-        "abandoned",
-        "asker",
-        "began",
-        "caller",
-        "closes_session",
-        "command",
-        "connection",
-        "deadline",
-        "finished",
-        "handle_id",
-        "holding",
-        "keeper",
-        "kind",
-        "progress",
-        "session_id",
-        "timer",
-        "transaction",
+        *("abandoned", "asker", "began", "caller", "command", "connection", "finished", "handle_id", "holding"),
+        *("keeper", "kind", "progress", "session_id", "timer", "transaction"),
     )
 
     def __init__(
-        self,
-        command: JanusCommand,
-        keeper: Keeper,
-        asker: Asker | None,
-        deadline: float,
-        *,
-        began: float = 0.0,
-        kind: Kind | None = None,
+        self, command: JanusCommand, kind: Kind, keeper: Keeper, asker: Asker | None, began: float = 0.0
     ) -> None:
         self.command = command
+        self.kind = kind
         self.keeper = keeper
         self.asker = asker
         self.began = began
-        self.kind: Kind = command.verb.kind if kind is None else kind
-        self.deadline = deadline
         self.session_id = command.session_id
         self.handle_id = command.handle_id
         self.caller = command.caller
-        self.closes_session = self.kind == "destroy"
         self.progress = Progress.WAITING
         self.transaction: str | None = None  # its text, once it was sent
         self.connection: int | None = None  # the number of the one that its answer is to come on
@@ -145,6 +120,10 @@ class PendingRequest(Outstanding):
         self.abandoned = False  # its caller left
         self.holding: Holding | None = None  # of a notification: what its request holds of a budget
         self.timer: Timer | None = None  # its time limit
+
+    @property
+    def closes_session(self) -> bool:
+        return self.kind == "destroy"
 
     @property
     def asked(self) -> Asked:
@@ -158,12 +137,7 @@ class PendingRequest(Outstanding):
         """Its time is over."""
         self.keeper.expire(self)
 
-    def succeed(self, answer: JsonObject) -> None:
-        """Tell its asker. May lead back to whoever answers: the last thing to be done."""
-        if self.asker is not None:
-            self.asker.succeed(answer)
-
     def fail(self, error: BridgeError) -> None:
-        """The same."""
+        """Tell its asker."""
         if self.asker is not None:
             self.asker.fail(error)

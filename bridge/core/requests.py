@@ -5,11 +5,11 @@ Must not know how connections are kept, nor what messages mean: ``core/inbound.p
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 import trio
 
-from bridge.auto_reset_event import AutoResetEvent
 from bridge.core import command_log
 from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
@@ -21,7 +21,6 @@ from bridge.protocol import codec
 from bridge.protocol.budget import Holding
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
-from bridge.protocol.janus import verb_of
 from bridge.protocol.roster import Roster
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import BridgeTransaction, TransactionTable, number_of
@@ -45,14 +44,17 @@ class Requests:
         self._book = book
         self._roster = roster
         self._connections = connections
-        self._env = environment
+        self._start = environment.start
+        self._timers = environment.timers
+        self._max_in_flight = environment.settings.max_in_flight
+        self._totals = environment.stats.counts
+        self._now = trio.lowlevel.current_clock().current_time
         self._table: TransactionTable[PendingRequest] = TransactionTable(environment.start)
+        self.waiting: Final = self._table.waiting  # what was sent, by the text of its transaction
         self._lanes: Lanes[PendingRequest] = Lanes()
         self._of_callers: set[PendingRequest] = set()  # waiting and sent
-        self._sent: dict[int, set[PendingRequest]] = {}  # by the connection that the answer is to come on
-        self._emptied = AutoResetEvent()
-        self._idle = AutoResetEvent()
         self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
+        self._next_end: trio.Event | None = None  # of any request, where somebody waits for that
 
     @property
     def in_flight(self) -> int:
@@ -62,7 +64,17 @@ class Requests:
     async def drained(self) -> None:
         """Wait until nothing of callers is in flight."""
         while self._of_callers:
-            await self._emptied.wait()
+            await self._end_of_one()
+
+    async def idle(self, number: int) -> None:
+        """Wait until nothing is in flight on a connection."""
+        while self._sent_on(number):
+            await self._end_of_one()
+
+    async def _end_of_one(self) -> None:
+        if self._next_end is None:
+            self._next_end = trio.Event()
+        await self._next_end.wait()
 
     # For callers
 
@@ -72,18 +84,20 @@ class Requests:
 
         Raises InvalidCommand, LinkDown, TooManyInFlight where it is not accepted; nothing was sent then.
         """
-        began = trio.current_time()
-        pending = PendingRequest(command, self, asker, began + timeout, began=began)
+        began = self._now()
+        pending = PendingRequest(command, command.kind, self, asker, began)
         try:
             connection = self._admit(pending)
-        except BridgeError as exc:
-            self._failed(pending, exc)
+        except BridgeError as refusal:
+            self._failed(pending, refusal)
             raise
-        self._env.stats.add("commands")
+        self._totals["commands"] += 1
         self._of_callers.add(pending)
-        pending.timer = self._env.timers.call_at(pending.deadline, pending.expire)
+        pending.timer = self._timers.call_at(began + timeout, pending.expire)
         if self._lanes.enter(pending):
             self._transmit(pending, connection)
+        else:
+            command.fold()
         return pending
 
     def post(self, command: JanusCommand, timeout: float, holding: Holding | None = None) -> None:
@@ -99,9 +113,10 @@ class Requests:
         """The connection that it would go out on now."""
         if not self._connections:
             raise LinkDown(self._roster.down_because)
-        if len(self._of_callers) >= self._env.settings.max_in_flight:
+        if len(self._of_callers) >= self._max_in_flight:
             raise TooManyInFlight(f"{len(self._of_callers)} commands are in flight, as many as max_in_flight allows")
-        self._book.check(pending.command)
+        if pending.kind not in ("message", "other"):
+            self._book.check(pending.command)
         try:
             pending.session_id = self._book.address(pending.command)
         except LinkDown as exc:
@@ -140,81 +155,51 @@ class Requests:
 
     def move(self, old: int, new: int) -> None:
         """Wait on another connection for the events of what was acknowledged: they follow their session there."""
-        for pending in [pending for pending in self._sent.get(old, ()) if pending.progress is Progress.ACKED]:
+        for pending in self._sent_on(old):
             session = self._book.find(pending.session_id)
-            if session is not None and session.carried_by(new):
-                self._off(pending)
-                self._on(pending, new)
+            if pending.progress is Progress.ACKED and session is not None and session.carried_by(new):
+                pending.connection = new
 
     def lose(self, number: int, reason: str) -> None:
         """A connection ended or was given up: what is in flight on it has no known outcome."""
-        for pending in list(self._sent.get(number, ())):
+        for pending in self._sent_on(number):
             self.fail(pending, TransactionLost(reason))
 
-    async def idle(self, number: int) -> None:
-        """Wait until nothing is in flight on a connection."""
-        while number in self._sent:
-            await self._idle.wait()
-
-    def _on(self, pending: PendingRequest, number: int) -> None:
-        """Its answer is to come on this connection."""
-        pending.connection = number
-        self._sent.setdefault(number, set()).add(pending)
-
-    def _off(self, pending: PendingRequest) -> None:
-        number = pending.connection
-        if number is not None:
-            self._sent[number].discard(pending)
-            if not self._sent[number]:
-                del self._sent[number]
-                self._idle.set()
+    def _sent_on(self, number: int) -> list[PendingRequest]:
+        """What waits for an answer on this connection."""
+        return [pending for pending in self.waiting.values() if pending.connection == number]
 
     # Sending
 
-    def _transmit(self, pending: PendingRequest, connection: JanusConnection | None) -> None:
-        if connection is None:
-            self.fail(pending, self._down())
-            return
-        text, members = pending.command.take()
+    def _transmit(self, pending: PendingRequest, connection: JanusConnection) -> None:
+        """Put into a command what is known only now, and send it."""
+        command = pending.command
+        members = command.members
         if pending.session_id is not None:
             members["session_id"] = pending.session_id
-        self._send(connection, pending, members, text)
+        pending.transaction = members["transaction"] = self._table.open(pending)
+        pending.progress = Progress.SENT
+        pending.connection = connection.number
+        connection.record.target.credentials.apply(members)
+        if not connection.send(command.take().decode()):
+            self.fail(pending, TransactionLost(connection.end_reason or "the connection cannot be written to"))
 
     def ask(self, connection: JanusConnection, request: JsonObject) -> AwaitedAnswer:
         """Send a request of the bridge's own; its answer is nobody's event."""
-        name = request["janus"]
-        reply = AwaitedAnswer(name)
-        command = JanusCommand(b"", name, verb_of(name), request.get("session_id"))
-        self._send(connection, PendingRequest(command, self, reply, float("inf"), kind="internal"), request)
-        return reply
-
-    def _send(
-        self, connection: JanusConnection, pending: PendingRequest, members: JsonObject, text: bytes = b""
-    ) -> None:
-        """``text`` is the rest of the request, as a JSON object without the ``members``."""
-        pending.transaction = members["transaction"] = self._table.open(pending)
-        pending.progress = Progress.SENT
-        self._on(pending, connection.number)
-        connection.credentials.apply(members)
-        if connection.usable:
-            rendered = codec.render_bytes(members)
-            connection.send((b"%b,%b" % (text[:-1], rendered[1:]) if text else rendered).decode())
-        else:
-            self.fail(pending, TransactionLost(connection.end_reason or "the connection cannot be written to"))
+        command = JanusCommand(request["janus"], request)
+        answer = AwaitedAnswer(command.name)
+        self._transmit(PendingRequest(command, "internal", self, answer), connection)
+        return answer
 
     def keepalive(self, connection: JanusConnection, session_id: int) -> None:
         """Keep a session alive. Its transaction names the session, so that nothing has to be remembered."""
         number, transaction = self._table.number("internal", str(session_id))
         request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": transaction}
-        connection.credentials.apply(request)
+        connection.record.target.credentials.apply(request)
         connection.keepalive_sent(number)
         connection.send(codec.render(request))
 
     # Outcomes
-
-    def find(self, transaction: str | None) -> PendingRequest | None:
-        """The request that waits under this transaction."""
-        return self._table.find(transaction)
 
     def detach_of(self, handle_id: int | None) -> PendingRequest | None:
         """A caller's command in flight that detaches this handle."""
@@ -222,19 +207,19 @@ class Requests:
 
     def late(self, transaction: BridgeTransaction) -> Asked | None:
         """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
-        return self._late.pop(transaction.number, None) if transaction.start == self._env.start else None
+        return self._late.pop(transaction.number, None) if transaction.start == self._start else None
 
     def acknowledge(self, pending: PendingRequest) -> None:
         """The plugin has it: the next command of its handle may go."""
         pending.progress = Progress.ACKED
         self._go(self._lanes.leave(pending))
 
-    def settle(self, pending: PendingRequest, answer: JsonObject) -> None:
-        """Janus answered it. Whoever reads Janus tells its asker, when all that the answer means is done."""
+    def settle(self, pending: PendingRequest, answer: JsonObject, *, error: bool) -> None:
+        """Janus answered it, by an ``error`` or not. Whoever reads Janus tells its asker, when all is done."""
         self._over(pending)
         if pending.kind != "internal":
-            seconds = trio.current_time() - pending.began
-            self.counters.answered(seconds, error=answer.get("janus") == "error")
+            seconds = self._now() - pending.began
+            self.counters.answered(seconds, error=error)
             if command_log.ON():
                 command_log.answered(self._janus_id, pending, answer, seconds)
 
@@ -244,7 +229,6 @@ class Requests:
         """
         if pending.finished:
             return
-        pending.finished = True
         if pending.kind == "internal":
             pending.fail(error)
         elif pending.asker is not None:
@@ -260,7 +244,7 @@ class Requests:
     def _failed(self, pending: PendingRequest, error: BridgeError) -> None:
         self.counters.failed(error)
         if command_log.ON():
-            command_log.failed(self._janus_id, pending, error, trio.current_time() - pending.began)
+            command_log.failed(self._janus_id, pending, error, self._now() - pending.began)
 
     def abandon(self, pending: PendingRequest) -> None:
         """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""
@@ -278,20 +262,25 @@ class Requests:
 
     def _over(self, pending: PendingRequest) -> None:
         pending.finished = True
+        if pending.transaction is not None:
+            self.waiting.pop(pending.transaction, None)
         if pending.timer is not None:
             pending.timer.cancel()
         if pending.holding is not None:
             pending.holding.release()
-        if pending.transaction is not None:
-            self._table.close(pending.transaction)
-        self._off(pending)
+        if self._next_end is not None:
+            self._next_end.set()
+            self._next_end = None
         if pending.kind != "internal":
             self._of_callers.discard(pending)
-            if not self._of_callers:
-                self._emptied.set()
-            self._go(self._lanes.leave(pending))
+            if following := self._lanes.leave(pending):
+                self._go(following)
 
-    def _go(self, calls: Iterable[PendingRequest]) -> None:
-        for pending in calls:
+    def _go(self, following: list[PendingRequest]) -> None:
+        for pending in following:
             if not pending.finished:
-                self._transmit(pending, self._route(pending.session_id))
+                connection = self._route(pending.session_id)
+                if connection is None:
+                    self.fail(pending, self._down())
+                else:
+                    self._transmit(pending, connection)

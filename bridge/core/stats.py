@@ -7,6 +7,7 @@ Authority: OpenSIPS statistics are integers reported as ``group:name`` (core/sta
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from bridge.protocol.statistics import COUNTERS
 
@@ -15,13 +16,13 @@ class Stats:
     """Counters (only ever added to) and gauges (read when asked)."""
 
     def __init__(self) -> None:
-        self._counts = dict.fromkeys(COUNTERS, 0)
+        self.counts: Final = dict.fromkeys(COUNTERS, 0)  # since the start; whoever counts for each command adds here
         self._resets: Counter[str] = Counter()  # what a counter had when it was reset
         self._gauges: dict[str, Callable[[], int]] = {}
 
     def add(self, name: str, n: int = 1) -> None:
         """Count. Raises KeyError for a name that is not in COUNTERS, so that a typo is found by any test."""
-        self._counts[name] += n
+        self.counts[name] += n
 
     def gauge(self, name: str, read: Callable[[], int]) -> None:
         """Register a figure that is read when it is asked for."""
@@ -30,7 +31,7 @@ class Stats:
     def get(self, name: str) -> int | None:
         """The value of one statistic, None if there is none of that name."""
         if name in COUNTERS:
-            return self._counts[name] - self._resets[name]
+            return self.counts[name] - self._resets[name]
         gauge = self._gauges.get(name)
         return None if gauge is None else gauge()
 
@@ -41,7 +42,7 @@ class Stats:
     def reset(self, name: str) -> bool:
         """Set a counter back to 0; False if there is no statistic of that name. A gauge stays, as in OpenSIPS."""
         if name in COUNTERS:
-            self._resets[name] = self._counts[name]
+            self._resets[name] = self.counts[name]
             return True
         return name in self._gauges
 
@@ -52,7 +53,7 @@ class Stats:
 
     def totals(self) -> dict[str, int]:
         """All counters since the start, whatever was reset: the metrics never go back."""
-        return {name: self._counts[name] for name in COUNTERS}
+        return {name: self.counts[name] for name in COUNTERS}
 
     def snapshot(self) -> dict[str, int]:
         """All values at this moment."""

@@ -31,7 +31,9 @@ class Timer:
         if self.callback is not None:
             self.callback = None
             if self.in_heap:
-                self._timers.note_cancelled()
+                self._timers.cancelled += 1
+                if self._timers.cancelled > FEW:
+                    self._timers.tidy()
 
 
 class Timers:
@@ -39,7 +41,7 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
-        self._cancelled = 0  # of those in the heap
+        self.cancelled = 0  # of those in the heap; a timer counts itself
         self._due: deque[Timer] = deque()
         self._order = itertools.count()
         self._changed = AutoResetEvent()
@@ -56,13 +58,12 @@ class Timers:
         heapq.heappush(self._heap, (deadline, next(self._order), timer))
         return timer
 
-    def note_cancelled(self) -> None:
-        """For Timer: one in the heap was cancelled. Nearly all are, long before their time: they must not pile up."""
-        self._cancelled += 1
-        if self._cancelled > FEW and 2 * self._cancelled > len(self._heap):
+    def tidy(self) -> None:
+        """Nearly all are cancelled, long before their time: they must not pile up."""
+        if 2 * self.cancelled > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].callback is not None]
             heapq.heapify(self._heap)
-            self._cancelled = 0
+            self.cancelled = 0
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -79,7 +80,7 @@ class Timers:
             timer = heapq.heappop(self._heap)[2]
             timer.in_heap = False
             if timer.callback is None:
-                self._cancelled -= 1
+                self.cancelled -= 1
             else:
                 self._due.append(timer)
         while self._due:

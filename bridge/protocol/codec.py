@@ -66,7 +66,7 @@ def parse(text: str, most: int = MAX_ELEMENTS) -> Any:
     except ValueError:
         value = _parse_carefully(text)
     # Fewer brackets than the limit cannot be nested deeper than it: true of nearly every message, and cheap.
-    if text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
+    if len(text) > MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
     return value
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from bridge.protocol.codec import INT64_MAX, JsonObject
 
+ACK, ERROR, EVENT = "ack", "error", "event"  # of a message's member `janus`, those that are looked at first
 SESSION_NOT_FOUND = 458
 HANDLE_NOT_FOUND = 459
 
@@ -111,13 +112,13 @@ def classify(message: Any) -> Incoming:
     transaction = message.get("transaction")
     if not isinstance(transaction, str):
         transaction = None
-    if name == "event":
+    if name == EVENT:
         return PluginEvent(transaction)
-    if name == "ack":
+    if name == ACK:
         return Ack(transaction)
     if name in ("success", "pong", "server_info"):
         return Success(transaction)
-    if name == "error":
+    if name == ERROR:
         return _failure(transaction, message)
     return CoreEvent(transaction, name)
 

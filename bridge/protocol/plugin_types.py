@@ -122,7 +122,7 @@ class PluginTypes:
 
     def __init__(self, members: Collection[str] = INTEGER_MEMBERS, string_ids: Collection[str] = ()) -> None:
         self.guessed: Final[Rule] = Guessed(members)
-        self.rules: Final[dict[str | None, Rule]] = dict(PLUGINS)
+        self.rules: Final[dict[str | None, Rule]] = {plugin: rule for plugin, rule in PLUGINS.items()}
         for plugin in string_ids:
             self.rules[plugin] = PLUGINS[plugin].without(STRING_IDS[plugin])
 
@@ -133,7 +133,8 @@ UNKNOWN = PluginTypes()
 def widen(message: JsonObject) -> JsonObject:
     """``codec.widen`` for a message of Janus: what a script says stays as it is."""
     plugindata = message.get("plugindata")
-    if type(plugindata) is dict and plugindata.get("plugin") in SCRIPTS:
+    plugin = plugindata.get("plugin") if type(plugindata) is dict else None
+    if type(plugin) is str and plugin in SCRIPTS:
         message["plugindata"] = None
         codec.widen(message)
         message["plugindata"] = plugindata

@@ -11,7 +11,7 @@ this bridge's request 7. KIND is a letter (what the request was, for answers tha
 CALLER is the caller's own transaction percent-encoded behind an ``=``, or nothing if the caller sent none.
 """
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 from bridge.protocol.janus import Kind
@@ -85,28 +85,23 @@ W = TypeVar("W", bound=Waiting)
 
 
 class TransactionTable(Generic[W]):
-    """The transactions that wait for an answer, by their text on the wire."""
+    """``waiting``: the transactions that wait for an answer, by their text on the wire. Whoever opened one takes it out
+    when it is answered, given up or lost.
+    """
 
     def __init__(self, start: str) -> None:
         self._start = start
         self._next = 0
-        self._waiting: dict[str, W] = {}
+        self.waiting: Final[dict[str, W]] = {}
 
     def open(self, waiting: W) -> str:
         """A new transaction; returns its text on the wire."""
-        _, text = self.number(waiting.kind, waiting.caller)
-        self._waiting[text] = waiting
+        self._next += 1
+        text = encode(self._start, self._next, waiting.kind, waiting.caller)
+        self.waiting[text] = waiting
         return text
 
     def number(self, kind: Kind, caller: str | None) -> tuple[int, str]:
         """A new transaction that nobody waits for: its number and its text on the wire."""
         self._next += 1
         return self._next, encode(self._start, self._next, kind, caller)
-
-    def find(self, text: str | None) -> W | None:
-        """Who waits under this text."""
-        return None if text is None else self._waiting.get(text)
-
-    def close(self, text: str) -> W | None:
-        """Answered, given up or lost: nobody waits under this text any more."""
-        return self._waiting.pop(text, None)

@@ -77,7 +77,8 @@ class LanesAgainstModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         while self.present:
             self.leave(0)
-        assert not self.lanes._sessions, "something is kept for sessions that nobody is in"
+        kept = [self.lanes._going, self.lanes._behind, self.lanes._lanes, self.lanes._closing]
+        assert not any(kept), "something is kept for sessions that nobody is in"
 
 
 TestLanes = LanesAgainstModel.TestCase

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from bridge.config import load
-from bridge.core.mi import OVERHEAD, Command, MethodHandler, MiRequest, Outstanding, Registry
+from bridge.core.mi import OVERHEAD, Command, MethodHandler, MiRequest, Registry
 from bridge.core.stats import Stats
 from bridge.daemon.parts import build
 from bridge.errors import LinkDown, MalformedMessage
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller, Role
-from bridge.protocol.jsonrpc import render_error
+from bridge.protocol.jsonrpc import Abandon, render_error
 from bridge.protocol.recipe import Parameter, Recipe
 from tests.support.callers import OPERATOR, ask
 from tests.support.mi_pairs import PAIRS, Pair, as_opensips, call, core_registry, error, result
@@ -110,16 +110,16 @@ async def test_a_bug_is_a_server_error_and_a_traceback_in_the_log(caplog: pytest
     assert caplog.messages[2] == "m, sent as a notification: -32000 Server error: no details"
 
 
-class Later(Outstanding):
+class Later:
     """What a method waits for until the test says so."""
 
     def __init__(self) -> None:
         self.requests: list[MiRequest] = []
         self.left = 0
 
-    def begin(self, request: MiRequest) -> "Later":
+    def begin(self, request: MiRequest) -> Abandon:
         self.requests.append(request)
-        return self
+        return self.abandon
 
     def abandon(self) -> None:
         self.left += 1

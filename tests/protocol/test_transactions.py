@@ -77,15 +77,13 @@ class Waiting:
 
 
 @given(st.lists(st.tuples(kinds, callers), max_size=20), st.data())
-def test_table_finds_each_by_its_text_until_it_is_closed(requests: list[tuple[Kind, str]], data: st.DataObject) -> None:
+def test_table_has_each_until_it_is_taken_out(requests: list[tuple[Kind, str]], data: st.DataObject) -> None:
     table: TransactionTable[Waiting] = TransactionTable("start")
     open_ones = {table.open(waiting): waiting for waiting in [Waiting(*request) for request in requests]}
     assert len(open_ones) == len(requests), "two have the same text"
     for text in data.draw(st.permutations(list(open_ones))):
-        assert table.find(text) is open_ones[text]
-        assert table.close(text) is open_ones.pop(text)
-        assert table.find(text) is table.close(text) is None
-    assert table.find(None) is None
+        assert table.waiting.pop(text) is open_ones.pop(text)
+        assert text not in table.waiting
 
 
 def test_transaction_that_nobody_waits_for_has_a_number_of_its_own() -> None:
@@ -94,7 +92,7 @@ def test_transaction_that_nobody_waits_for_has_a_number_of_its_own() -> None:
     number, text = table.number("internal", "4711")
     assert decode(text) == ("start", number, "internal", "4711")
     assert text != waiting
-    assert table.find(text) is None
+    assert text not in table.waiting
 
 
 def test_answer_to_another_start_is_nobodys() -> None:
@@ -102,4 +100,4 @@ def test_answer_to_another_start_is_nobodys() -> None:
     now: TransactionTable[Waiting] = TransactionTable("now")
     text = before.open(Waiting("message", "c"))
     now.open(Waiting("message", "d"))
-    assert now.find(text) is None
+    assert text not in now.waiting
