@@ -26,10 +26,10 @@ from tests.support.linkbed import LinkBed, running
 
 PACKAGE = str(Path(bridge.__file__).parent)
 COMMANDS, EVENTS = 300, 2000
-# Counted: 3.0 turns and 151 calls a command, 275 with those of libraries; 24 and 30 calls an event.
-TURNS_PER_COMMAND = 3.5
-CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 174, 360
-CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 28, 40
+# Counted: 2.0 turns and 98 calls a command, 189 with those of libraries; 19 and 24 calls an event.
+TURNS_PER_COMMAND = 2.5
+CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 114, 250
+CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 22, 32
 
 
 class Turns(trio.abc.Instrument):
