@@ -16,6 +16,7 @@ from bridge.protocol import codec, jsonrpc, transactions
 from bridge.protocol.command import read_command
 from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.event_answers import read_answer
+from bridge.protocol.janus import session_times
 from bridge.protocol.janus_url import JanusUrl
 from bridge.protocol.mi_address import parse_datagram_address
 from bridge.protocol.numbers import read_decimal, read_port
@@ -138,7 +139,7 @@ def test_a_saved_file_is_read_or_ignored(tmp_path: Path, number: str) -> None:
 
 @pytest.mark.parametrize("digits", [1, 20, 400])
 def test_times_of_a_janus_are_compared_whatever_their_size(digits: int) -> None:
-    assert interval(5.0, {"session-timeout": int("9" * digits)}) == (3.0 if digits == 1 else 5.0)
+    assert interval(5.0, session_times({"session-timeout": int("9" * digits)})) == (3.0 if digits == 1 else 5.0)
 
 
 async def test_a_listeners_port_is_a_number_or_an_error_of_the_configuration() -> None:

@@ -6,17 +6,16 @@ Must not know sockets; ``connect`` is passed in.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import trio
 
+from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.janus import session_times
 from bridge.protocol.life import Cause, Input, State
 from bridge.protocol.roster import ConnectionRecord
-
-if TYPE_CHECKING:
-    from bridge.protocol.codec import JsonObject
 
 
 class WebSocket(Protocol):
@@ -69,8 +68,6 @@ class Reports(Protocol):
 # why it ended; raises ConnectFailed before it was open.
 Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None]], Awaitable[str]]
 
-LONGEST = 10**9  # seconds; what a Janus says beyond is no time
-
 
 class Reader(Protocol):
     """Who reads what Janus says."""
@@ -99,6 +96,7 @@ class JanusConnection:
         self.task = trio.CancelScope()  # what is under way: it is being opened, or sessions are brought onto it
         self.watched = False  # its keepalive runs
         self.info: JsonObject | None = None  # what Janus said of itself, once it answered
+        self.times: list[int] = []  # seconds after which it ends a session
         self.misplaced: list[int] = []  # sessions that are to be destroyed on it: the row points elsewhere
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()
@@ -142,6 +140,11 @@ class JanusConnection:
     def _stalled(self, reason: str) -> None:
         self.record.stalled = True
         self._owner.happened(self, Input.STALLED, reason)
+
+    def greeted(self, info: JsonObject) -> None:
+        """Janus said this of itself: the first answer."""
+        self.info, self.times = info, session_times(info)
+        self.record.greeted(max(self.times, default=0))
 
     # Sending
 
@@ -199,13 +202,6 @@ class JanusConnection:
     @property
     def last_received(self) -> float:
         return self._ws.last_received if self._ws is not None else 0.0
-
-    @property
-    def times(self) -> list[int]:
-        """Seconds after which its Janus ends a session, those that it names."""
-        info = self.info or {}
-        found = (info.get(member) for member in ("session-timeout", "reclaim-session-timeout"))
-        return [seconds for seconds in found if type(seconds) is int and 0 < seconds < LONGEST]
 
     def __repr__(self) -> str:
         state = "ended" if self.ended.is_set() else "open" if self.usable else "stalled"

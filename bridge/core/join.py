@@ -33,8 +33,6 @@ RETIRE = 2.0  # seconds in which the answers of a connection that was left, and 
 # seconds without any frame, though not for ever: a Janus that talks and never answers is none.
 ANSWER_DEADLINE = 5.0
 LONGEST_WAIT = 30.0
-TIMEOUTS = ("session-timeout", "reclaim-session-timeout")  # seconds, in Janus's answer to info
-MAX_PLUGINS = 256  # that a signed token names
 
 
 class JoinStopped(Exception):
@@ -85,8 +83,7 @@ class Joining:
         plugins = info.get("plugins")
         if isinstance(plugins, dict):
             connection.credentials.grant(sorted(name[:MAX_PLUGIN] for name in plugins))
-        connection.info = info
-        connection.record.greeted(max(connection.times, default=0))
+        connection.greeted(info)
         self.book.confirmed(connection.number)
 
     async def _create(self) -> None:

@@ -6,7 +6,7 @@ answers queue behind events: any frame counts as life.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -27,13 +27,9 @@ DOUBTS = 2
 LATE = 1.0  # seconds; a beat that comes later says that this process was stopped, or its machine
 
 
-def interval(configured: float, info: dict[str, object]) -> float:
-    """Seconds between keepalives: as configured, but at most a third of what Janus gives a session (from ``info``)."""
-    for member in ("session-timeout", "reclaim-session-timeout"):
-        seconds = info.get(member)
-        if type(seconds) is int and 0 < seconds < 3 * configured:  # compared first: a larger one may be beyond reals
-            configured = min(configured, seconds / 3)
-    return configured
+def interval(configured: float, times: Iterable[int]) -> float:
+    """Seconds between keepalives: as configured, but at most a third of what Janus gives a session."""
+    return min([configured, *(seconds / 3 for seconds in times)])
 
 
 class Keepalive:
@@ -68,7 +64,7 @@ class Keepalive:
 
     @property
     def interval(self) -> float:
-        return interval(self._configured, self._connection.info or {})
+        return interval(self._configured, self._connection.times)
 
     @property
     def _silence(self) -> float:

@@ -4,6 +4,7 @@ Owns the rows that say how a verb is addressed and when it is answered, and ``cl
 connections or callers. Authority: Janus manual, "Plain WebSockets interface" and ``apierror.c``; behaviour observed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -22,6 +23,7 @@ PASSING = frozenset({403, 405, 471, 472, 490})
 
 MAX_PLUGIN = 128  # characters of a plugin's name that are remembered
 MAX_REASON = 500  # characters of an error's reason that are kept for logs and lists; its caller gets the whole answer
+LONGEST = 10**9  # seconds; what a Janus says beyond is no time
 
 Kind: TypeAlias = Literal["internal", "create", "claim", "attach", "detach", "destroy", "message", "other"]
 
@@ -159,3 +161,9 @@ def judge_claim(answer: Incoming | None) -> ClaimAnswer:
 def member_id(value: Any) -> int | None:
     """A session's or handle's id: a JSON integer from 1 to 2**63 - 1 (``true`` is none); None for anything else."""
     return value if type(value) is int and 0 < value <= INT64_MAX else None
+
+
+def session_times(info: Mapping[str, object]) -> list[int]:
+    """Seconds after which this Janus ends a session, those that its answer to ``info`` names."""
+    found = (info.get(member) for member in ("session-timeout", "reclaim-session-timeout"))
+    return [seconds for seconds in found if type(seconds) is int and 0 < seconds < LONGEST]
