@@ -466,6 +466,15 @@ def test_connection_of_another_process_that_gives_no_answer_is_kept_until_anothe
     assert play.retired(1) == ["close 1"]
 
 
+def test_another_row_while_nobody_knows_whether_the_connection_of_another_process_is_of_use() -> None:
+    """It is kept as one that may have the sessions, and not asked for a sign of life."""
+    play = Play(*SAVED)
+    play.due()
+    play.adopted(1)
+    assert play.want("ws://two") == ["cancel 1", "suspend 1", "open 2"]
+    assert play.states() == {1: LEFT, 2: State.OPENING}
+
+
 def test_connection_of_another_process_that_makes_no_sense_is_kept_until_another_one_has_its_sessions() -> None:
     play = Play(*SAVED)
     play.due()
