@@ -7,7 +7,10 @@ so that the output can be used as it is.
 import argparse
 import os
 import re
+import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
+from typing import TypeVar
 
 from bridge.cli.cfg_files import CfgFiles
 from bridge.cli.cfg_script import script_lines
@@ -25,6 +28,7 @@ _LEFT_OUT = {
     "janus_cmd_polling_itv": "has no effect here: answers are delivered when they arrive",
 }
 _PARAMETERS = {setting.key for setting in SETTINGS if setting.section == "janus" and setting.key.startswith("janus_")}
+_T = TypeVar("_T", int, str)
 _MI_ADDRESS = "udp:127.0.0.1:8080"  # for a script without mi_datagram
 
 
@@ -46,6 +50,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 if something could not be carried over. Raises ConfigError for a file that cannot be read."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as TOML is, whatever the terminal's
     files = CfgFiles(args.opensips_cfg)
     made = Made(files.name, read(files.script), files.problems)
     put(*made.lines())
@@ -124,21 +130,24 @@ class Made:
         """A table for each subscriber; its event as OpenSIPS's own route, or the sockets that the script names."""
         sockets: dict[str, tuple[str, bool]] = {}
         if self._use.event_routes:
-            address = self._use.others.get("mi_datagram.socket_name")
-            name = address.value if address is not None and isinstance(address.value, str) else _MI_ADDRESS
+            name = self._other("mi_datagram.socket_name", _MI_ADDRESS)
             name = name.replace("udp:0.0.0.0:", "udp:127.0.0.1:")
             sockets[f"mi:{name}" if name.startswith("udp:") else f"mi:unix:{name}"] = (
                 f"{self._use.event_routes[0]}: event_route[{EVENT}]",
                 False,
             )
-        reliable = self._use.others.get("event_stream.reliable_mode")
+        reliable = self._other("event_stream.reliable_mode", 0)
         for call in self._use.subscriptions:
             socket = call.arguments[1] if call.arguments is not None and len(call.arguments) > 1 else None
-            if socket is None or not isinstance(socket.value, bytes) or b"$" in socket.value:
+            value = socket.value if socket is not None and isinstance(socket.value, bytes) else b"$"
+            try:
+                texts = [] if b"$" in value else _each(value.decode())
+            except UnicodeDecodeError:
+                texts = []
+            if not texts:
                 self.problems.append(f"{call.place}: the socket of subscribe_event() cannot be read")
-                continue
-            for text in _each(socket.value.decode(errors="replace")):
-                awaits = text.startswith("tcp:") and reliable is not None and bool(reliable.value)
+            for text in texts:
+                awaits = text.startswith("tcp:") and reliable != 0
                 sockets.setdefault(text, (f"{call.place}: subscribe_event()", awaits))
         for text, (origin, awaits) in sockets.items():
             live = not self.foreign
@@ -151,6 +160,17 @@ class Made:
             yield ""
             yield _comment(f"From {origin}")
             yield from (row if live else _comment(row) for row in ("[[events.subscribers]]", *rows))
+
+    def _other(self, name: str, default: _T) -> _T:
+        """What another module is set to; one that cannot be read is named, and is as if it were not set."""
+        parameter = self._use.others.get(name)
+        if parameter is None:
+            return default
+        if not isinstance(parameter.value, type(default)):
+            fault = parameter.fault or f"{parameter.name} has the wrong type"
+            self.problems.append(f"{parameter.place}: {fault}; {default} is assumed")
+            return default
+        return parameter.value
 
 
 def _each(socket: str) -> list[str]:

@@ -26,6 +26,9 @@ from bridge.protocol.db_url import MysqlUrl
 DEFAULT_PATH = Path("/etc/janus-bridge/janus-bridge.toml")
 _FILE_MAX = 1 << 20  # bytes; a configuration with a thousand gateways has 200 KB
 
+# A key, whose parts may stand in quotes; an equals sign; a value.
+_ASSIGNMENT = re.compile(r"((?:\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|[^='\"])*+|[^=]*)(?:(=)(.*))?", re.DOTALL)
+
 _Path: TypeAlias = tuple[str, ...]
 
 
@@ -101,10 +104,10 @@ def _strays(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _from_option(text: str) -> _Source:
-    key, equals, value = text.partition("=")
+    key, equals, value = _ASSIGNMENT.fullmatch(text).groups("")  # type: ignore[union-attr]  # it matches any text
     name = f"option -o {key.strip() if key.isprintable() else repr(key)}"
     try:
-        steps = list(_steps(tomllib.loads(f"{key} = 0")))
+        steps = list(_steps(tomllib.loads(f"{key} = 0"))) if "\n" not in key else []
     except ValueError:
         steps = []
     if not equals or not steps:

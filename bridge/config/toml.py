@@ -54,11 +54,14 @@ def parse(content: bytes) -> dict[str, Any]:
 
 
 def value(text: str) -> Any:
-    """A single value. Raises ValueError for what is none."""
+    """A single value, and nothing behind it. Raises ValueError for what is none."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except RecursionError:
         raise ValueError from None
+    if len(found) > 1:
+        raise ValueError
+    return found["value"]
 
 
 def _words(said: str) -> str:

@@ -84,6 +84,41 @@ def test_what_cannot_be_carried_over_is_named_with_its_line(imported: Import, cf
     assert f"\n# {cfg}:5: a subscribe_event whose event cannot be read" in output
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            b'route { subscribe_event("E_JANUS_EVENT", "unix:/tmp/\xff"); }',
+            "the socket of subscribe_event() cannot be read",
+        ),
+        (
+            b'modparam("mi_datagram", "socket_name", "/tmp/\xff")\nevent_route[E_JANUS_EVENT] { exit; }',
+            "socket_name is not UTF-8 text; udp:127.0.0.1:8080 is assumed",
+        ),
+        (
+            b'modparam("mi_datagram", "socket_name", 8080)\nevent_route[E_JANUS_EVENT] { exit; }',
+            "socket_name has the wrong type; udp:127.0.0.1:8080 is assumed",
+        ),
+        (b'modparam("event_stream", "reliable_mode", X)', "reliable_mode cannot be read; 0 is assumed"),
+    ],
+)
+def test_no_socket_is_guessed(text: bytes, problem: str, imported: Import, cfg: Path) -> None:
+    code, output, config = imported(URL.encode() + text)
+    assert code == 1
+    assert f"\n# {cfg}:2: {problem}\n" in output
+    assert all(str(one.socket) == "mi:udp:127.0.0.1:8080" for one in config.events.subscribers)
+
+
+def test_what_is_written_is_utf_8_whatever_the_locale(
+    imported: Import, cfg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "made.toml", "w", encoding="latin-1") as file:
+        monkeypatch.setattr("sys.stdout", file)
+        cfg.write_text('modparam("janus", "janus_db_url", "mysql://é@h/d")\n')
+        assert main(["import", str(cfg)]) == 0
+    assert str(load(tmp_path / "made.toml", (), {"HOME": str(tmp_path)}).janus.janus_db_url) == "mysql://é@h/d"
+
+
 def test_a_retired_database_stays_retired(imported: Import) -> None:
     code, _, config = imported(
         'modparam("janus", "janus_db_url", "mysql://o:new@10.0.0.5/opensips")\n'

@@ -1,5 +1,6 @@
 """Sources of settings: their precedence, what is read from them, and what they may show."""
 
+import json
 import os
 from pathlib import Path
 
@@ -35,6 +36,40 @@ def test_option_over_environment_over_file_over_default(tmp_path: Path) -> None:
     janus = config.janus
     assert (janus.janus_cmd_timeout, janus.janus_send_timeout, janus.janus_ping_interval) == (3, 9, 1)
     assert janus.janus_cmd_polling_itv == 1000
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("mi.token", '"x"\nlog.level = 4', "[mi] token = ***: must be printable ASCII"),
+        ("mi.http", '["127.0.0.1:1"]\n[mi]\ntoken = "x"', "must be a list like"),
+        ("log.level", '1\n[mi]\ntoken = "x"', "must be an integer"),
+        ("log.level", "1\nlevel = 2", "must be an integer"),
+    ],
+)
+def test_a_value_is_one_value(key: str, value: str, words: str) -> None:
+    """From an option or a variable; what stands behind it is neither taken nor left out silently."""
+    section, _, name = key.partition(".")
+    variable = f"JANUS_BRIDGE_{section}__{name}".upper()
+    for overrides, environ in (([f"{key}={value}"], {}), ([], {variable: value})):
+        with pytest.raises(ConfigError) as caught:
+            load(None, overrides, environ)
+        assert words in str(caught.value)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("janus_id", ["a=b", "a.b", "a]b", "[x]", "a'b", 'a"b', "a b", "a#b", "é", "a\nb"])
+def test_any_janus_id_can_be_named_by_an_option(janus_id: str) -> None:
+    key = json.dumps(janus_id)
+    assert set(load(overrides=[f"janus.gateways.{key}.token=x=y"], environ=ENVIRON).janus.gateways) == {janus_id}
+
+
+@pytest.mark.parametrize(
+    "option", ["[mi]\ntoken=x", "# comment\nmi.token=x", '"mi\n".token=x', '"mi.token=x', "mi.'token=x"]
+)
+def test_what_is_no_key_is_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not of the form section\.key=VALUE$"):
+        load(overrides=[option], environ=ENVIRON)
 
 
 def test_every_kind_of_value(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Each is read, or refused with one printable line; nothing else is raised.
 """
 
 import sqlite3
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import resources
+from bridge.cli.import_cfg import Made
 from bridge.config import load
 from bridge.errors import ConfigError, TableUnavailable
 from bridge.protocol import opensips_cfg
@@ -39,6 +41,12 @@ CFG = st.sampled_from(
     ["modparam(", '"janus"', ",", '"janus_db_url"', '"db_url"', "'", '"', ")", "\n", "/*", "*/", "#", "\\",
      "loadmodule ", '"janus.so"', "db_default_url", "=", "janus_send_request(", "route{", "}", "5", "-", "\0", "é"]
 )  # fmt: skip
+
+QUOTED = st.sampled_from(
+    ['\\"', "\\n", "\\r", "\\x1b", "\\x7f", "\n", "]", "[mi]", "token = 1", "'", '"""', "#", "\\\\", "\\u0041",
+     "=", "é", "\u2028"]
+)  # fmt: skip
+STRINGS = st.lists(QUOTED | st.text(max_size=3), max_size=8).map("".join)
 
 TOML = st.sampled_from(
     ["[janus]", "[mi]", "[events]", "[log]", "[state]", "[janus.gateways.x]", "[[events.subscribers]]", "\n", " = ",
@@ -73,6 +81,25 @@ def test_any_address_is_read_or_refused_with_one_line(parse: Callable[[str], obj
 @given(st.lists(CFG | st.text(max_size=3), max_size=20).map("".join))
 def test_any_opensips_cfg_is_read(text: str) -> None:
     opensips_cfg.read(Script([(Place("x", 1), text.encode().decode("latin-1"))]))
+
+
+@fuzz
+@given(st.lists(STRINGS, min_size=3, max_size=3))
+def test_nothing_in_an_opensips_cfg_becomes_another_setting(values: list[str]) -> None:
+    """Whatever its strings hold: what `import` makes of it is TOML, with the keys that were meant and no others."""
+    url, table, socket = values
+    script = (
+        f'modparam("janus", "janus_db_url", "sqlite:///{url}")\nmodparam("janus", "{table}", "{url}")\n'
+        f'modparam("janus", "janus_db_table", "{table}")\ndb_version_table = "{socket}"\n'
+        f'modparam("mi_datagram", "socket_name", "{socket}")\nevent_route[E_JANUS_EVENT] {{ exit; }}\n'
+        f'route {{ subscribe_event("E_JANUS_EVENT", "unix:/{socket}"); }}\n'
+        f'route[x] {{ janus_send_request("{url}", "{table}", $var(r)); }}\n'
+    )
+    use = opensips_cfg.read(Script([(Place(f"{url}.cfg", 1), script.encode(errors="replace").decode("latin-1"))]))
+    made = tomllib.loads("\n".join(Made(f"{url}.cfg", use, []).lines()).encode().decode())
+    assert made.keys() <= {"janus", "events"}
+    assert made["janus"].keys() <= {"janus_db_url", "janus_db_table", "db_version_table"}
+    assert all(row.keys() == {"event", "socket"} for row in made.get("events", {}).get("subscribers", ()))
 
 
 @fuzz
