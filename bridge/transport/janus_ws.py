@@ -8,6 +8,9 @@ The engine is wsproto. What is nearly all of the traffic, whole messages in one 
 (``protocol/text_frames.py``); so it must be known when the engine stands between two messages. It does, because whole
 messages are what it is given: what is left unread begins with a message. That is what another process needs to go on
 with the stream. An exception is a message that is too long to be left unread: the engine gets it as it comes.
+
+Not trio-websocket, which has the same engine: a lock for writing, a second task for each message, and a limit of size
+that closes the connection, are in the way of a link. It is the tests' witness and the bench's yardstick.
 """
 
 import os
