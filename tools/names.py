@@ -15,6 +15,7 @@ from bridge.config import SETTINGS, load
 from bridge.daemon.parts import Parts, build
 from bridge.protocol import jsonrpc
 from bridge.protocol.event_delivery import DROP_REASONS
+from bridge.protocol.history import HAPPENINGS
 from bridge.protocol.snapshot import OUTCOMES, STATES
 from bridge.protocol.statistics import COUNTERS
 from bridge.transport.pages.metrics import PREFIX, ROWS
@@ -42,6 +43,7 @@ def render() -> str:
         _table("Reasons of a dropped event", ("reason", "meaning"), DROP_REASONS.items()),
         _table("Events", ("event", "parameter", "meaning"), _events(parts)),
         _table("Statuses of E_JANUS_STATUS", ("status", "meaning"), _explained(_statuses(), words.STATUSES)),
+        _table("What janus_history tells", ("what", "meaning"), HAPPENINGS.items()),
         _table("Pages", ("path", "meaning"), words.PAGES.items()),
     )
     return words.HEAD + "\n".join(tables)

@@ -1,6 +1,7 @@
 """What a gateway's history remembers, and what of it concerns a handle."""
 
-from bridge.protocol.history import LENGTH, MAX_NAMED, Happening, History
+from bridge.protocol.history import HAPPENINGS, LENGTH, MAX_NAMED, Happening, History
+from bridge.resources import schema
 
 
 def test_the_oldest_make_room() -> None:
@@ -35,3 +36,9 @@ def test_a_lost_session_of_many_handles_is_remembered_in_bounds() -> None:
     history.add(0.0, Happening("session_lost", 1, handles=dict.fromkeys(range(1, 10 * MAX_NAMED)).keys()))
     ((_, kept),) = history
     assert len(kept.handles) == MAX_NAMED
+
+
+def test_the_schema_has_the_same_words() -> None:
+    assert schema("result-janus_history")["properties"]["History"]["items"]["properties"]["what"]["enum"] == list(
+        HAPPENINGS
+    )
