@@ -17,7 +17,7 @@ endif
 # In as many processes as there are processors, each with servers of its own.
 PYTEST = $(BIN)/python -m pytest $(INSTALLED) -n auto --maxprocesses 4 --dist worksteal
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
-  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon
+  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace
 
 .PHONY: demo test quick test-systemd coverage fuzz soak lint bench clean
 

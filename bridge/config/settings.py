@@ -241,6 +241,24 @@ class EventsSettings:
     numbered: bool = _row(
         kinds.BOOLEAN, "udp:, unix: and tcp: sockets get janus_seq as well, which mi: sockets get in any case", False
     )
+    store: bool = _row(
+        kinds.BOOLEAN,
+        "keep every event on disk; configured mi: and reliable tcp: sockets go on where they were after any restart",
+        False,
+    )
+    store_sync: str = _row(
+        kinds.CHOICE,
+        "what survives: the death of the bridge, or a power failure, too; then events are sent once they are on disk",
+        "normal",
+        choices=("normal", "full"),
+    )
+    store_age: float = _row(kinds.NUMBER, "how long events are kept", 86_400, "s", low=1, high=31_536_000)
+    store_bytes: int = _row(
+        kinds.INTEGER, "how large the log may become; the oldest go first", 1 << 30, "bytes", low=1 << 20, high=1 << 42
+    )
+    store_delay: float = _row(
+        kinds.NUMBER, "how long an event may wait for others to be written with", 5, "ms", low=0, high=1000
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ Age is looked at between attempts, never in the middle of one: an answer on its 
 queue whose events are all about to be too old would else never recover from an outage.
 """
 
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -16,12 +17,14 @@ from typing import NamedTuple
 import trio
 
 from bridge.auto_reset_event import AutoResetEvent
+from bridge.core.event_cursor import LogCursor
 from bridge.core.event_drops import LOG_INTERVAL, Drops
 from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel, Sender
 from bridge.protocol.event_payload import Encoding, Event, TooLarge, encoding_of
+from bridge.protocol.event_record import EventRecord, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.throttle import Throttle
 
@@ -70,8 +73,11 @@ class Delivery:
         self._max_age = limits.max_age
         self._encoding = encoding or encoding_of(socket)
         self._unbounded = self._encoding.form in ("stream", "reliable")
-        self._drops = Drops(self._name, stats)
-        self._queue = EventQueue(limits.queue_events, limits.queue_bytes, self._drops, pool or Pool(sys.maxsize))
+        self.drops = Drops(self._name, stats)
+        self._memory = EventQueue(limits.queue_events, limits.queue_bytes, self.drops, pool or Pool(sys.maxsize))
+        self._queue: EventQueue | LogCursor = self._memory
+        self._cursor: LogCursor | None = None
+        self.names: frozenset[str] = frozenset()  # the events that it is subscribed to, where they come from the log
         self._sent = 0
         self._retired = False
         self._work = AutoResetEvent()  # wakes the task
@@ -84,39 +90,63 @@ class Delivery:
     def put(self, event: Event, now: float) -> None:
         """Queue an event; never waits."""
         # What has no room is not put into bytes first: it may be megabytes, for each method of hundreds of sockets.
-        if self._unbounded and not self._queue.has_room(event.least):
-            self._queue.lose(event, "full", now)
+        if self._unbounded and not self._memory.has_room(event.least):
+            self._memory.lose(event, "full", now)
             self._wake()
             return
         parcel = self._parcel(event, now + self._max_age)
         if parcel is None:
-            self._queue.lose(event, "too_large", now)
+            self._memory.lose(event, "too_large", now)
         else:
-            self._queue.put(parcel, now)
+            self._memory.put(parcel, now)
         self._wake()
 
     def share(self, pool: Pool) -> None:
         """Its queue is one of that pool from now on."""
-        self._queue.join(pool)
+        self._memory.join(pool)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether its events come from the log: they are not ``put``."""
+        return self._cursor is not None
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether it cannot be reached now, and the log has all that it has not got."""
+        return self.is_logged and self._failures > 0 and not self._memory.events
+
+    def follow(self, cursor: LogCursor, event_of: Callable[[EventRecord], Event]) -> None:
+        """Its events come from the log from now on, behind what its queue has."""
+        cursor.wants, cursor.wake = self._wants, self._wake
+        cursor.parcel_of = functools.partial(self._logged, event_of)
+        self._cursor = cursor
+        self._wake()
 
     def retire(self, retired: bool) -> None:
         """Nobody is subscribed any more: ``run`` returns once the queue is empty. Or somebody is again."""
         self._retired = retired
+        if self._cursor is not None:
+            self._cursor.retire(retired)
         if retired:
+            self._memory.forget_notices()
             self._queue.forget_notices()
             self._wake()
 
     def report(self, now: float) -> None:
         """Log the drops that were held back."""
-        self._drops.report(now)
+        self.drops.report(now)
 
     def figures(self) -> DeliverySnapshot:
         """What the metrics say."""
-        return DeliverySnapshot(self._name, self._queue.events, self._queue.bytes, self._sent, self._drops.snapshot())
+        queues: list[EventQueue | LogCursor] = [self._memory]
+        if self._cursor is not None:
+            queues.append(self._cursor)
+        waiting = sum(queue.events for queue in queues), sum(queue.bytes for queue in queues)
+        return DeliverySnapshot(self._name, *waiting, self._sent, self.drops.snapshot())
 
     def trouble(self) -> str | None:
         """What is wrong now: it cannot be reached, or events were dropped in the last minute. None: nothing."""
-        return self._failure if self._failures else self._drops.trouble(trio.current_time())
+        return self._failure if self._failures else self.drops.trouble(trio.current_time())
 
     async def drained(self) -> None:
         """Wait until nothing is left to deliver."""
@@ -129,10 +159,10 @@ class Delivery:
                 await self._flush()
             gone(self)
         except trio.Cancelled:
-            self._queue.clear("stopped", trio.current_time())
+            self._memory.clear("stopped", trio.current_time())
             raise
         finally:
-            self._drops.close()
+            self.drops.close()
             self._sender.close()
 
     def _wake(self) -> None:
@@ -143,11 +173,32 @@ class Delivery:
     async def _wait(self) -> bool:
         """Wait for work; False when there will be none."""
         while self._head() is None:
+            if self._cursor is not None and await self._more(self._cursor):
+                continue
             self._drained.set()
             if self._retired:
                 return False
             await self._work.wait()
         return True
+
+    async def _more(self, cursor: LogCursor) -> bool:
+        """Read on in the log; whether it is worth a look at the head."""
+        self._queue = cursor
+        try:
+            return await cursor.fill()
+        except StoreFailed as exc:
+            self._say("log", str(exc))
+            await trio.sleep(PAUSES[-1])
+            return True
+
+    def _wants(self, record: EventRecord) -> bool:
+        return record.name in self.names and (record.origin is not None or not self.socket.is_mi)
+
+    def _logged(self, event_of: Callable[[EventRecord], Event], record: EventRecord) -> Parcel | None:
+        event = event_of(record)
+        parcel = self._parcel(event, float("inf"))
+        event.seal()
+        return parcel
 
     def _head(self) -> Parcel | None:
         while isinstance(head := self._queue.head(trio.current_time()), Gap):

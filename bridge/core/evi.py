@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import trio
 
+from bridge.core.event_log import EventLog
 from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
 from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits
@@ -33,6 +34,7 @@ from bridge.protocol.event_payload import (
     janus_event,
     janus_status,
 )
+from bridge.protocol.event_record import EventRecord
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, Subscription, SubscriptionTable
 
@@ -58,8 +60,11 @@ class EventInterface:
         pending_bytes: int = 256 * 2**20,
         epoch: int = 1,
         numbered: bool = False,
+        events_log: EventLog | None = None,
     ) -> None:
-        """``epoch`` is of this life alone; ``numbered``: every kind of socket gets its numbers, not ``mi:`` alone."""
+        """``epoch`` is of this life alone; ``numbered``: every kind of socket gets its numbers, not ``mi:`` alone.
+        ``events_log``: where every event is kept, and configured sockets that answer are served from; None: nowhere.
+        """
         self._open_sender = open_sender
         self._stats = stats
         self._clock = clock
@@ -71,6 +76,7 @@ class EventInterface:
         self._nursery: trio.Nursery | None = None
         self._epoch = epoch
         self._numbered = numbered
+        self._log = events_log
         # Ids of raises are not to be guessed: whoever could, would answer for an OpenSIPS on an abstract unix socket.
         self._id_prefix = secrets.token_hex(8)
         self._number = 0
@@ -89,8 +95,8 @@ class EventInterface:
         return self._table.events()
 
     def wanted(self, name: str) -> bool:
-        """Whether somebody is subscribed. KeyError for an unknown event."""
-        return bool(self._active(name))
+        """Whether somebody is subscribed, or all are kept. KeyError for an unknown event."""
+        return bool(self._active(name)) or self._log is not None
 
     def raise_event(
         self, name: str, params: Params, origin: str | None = None, members: JsonObject | None = None
@@ -104,6 +110,9 @@ class EventInterface:
         if origin is not None:
             self._numbers[origin] += 1
         subscriptions = self._active(name)
+        if self._log is not None:
+            self._log.append(name, params, origin, 0 if origin is None else self._numbers[origin])
+            subscriptions = [one for one in subscriptions if not self._deliveries[one.socket].is_logged]
         if not subscriptions:
             return
         seq = None if origin is None else f"{self._epoch}-{self._numbers[origin]}"
@@ -139,6 +148,8 @@ class EventInterface:
         """Make the configured subscriptions these; acts on the difference. Raises ValueError for an unknown event."""
         self._table.configure(wanted)
         self._reconcile()
+        if self._log is not None:
+            self._log.forget_others([str(socket) for socket in self._deliveries])
 
     def is_configured(self, socket: ReplySocket) -> bool:
         """Whether the configuration names this socket, so that ``[events].allow`` does not bind it."""
@@ -174,8 +185,11 @@ class EventInterface:
     async def drain(self, deadline: float) -> None:
         """Wait until all queues are empty, or ``deadline`` (loop's clock). What is left is dropped as ``run`` ends."""
         with trio.move_on_at(deadline):
+            if self._log is not None:
+                await self._log.flushed()
             for delivery in list(self._deliveries.values()):
-                await delivery.drained()
+                if not delivery.can_wait:
+                    await delivery.drained()
 
     def _now(self) -> int:
         return int(self._clock())
@@ -218,7 +232,17 @@ class EventInterface:
         for socket, delivery in self._deliveries.items():
             delivery.share(self.pools.configured if socket in configured else self.pools.subscribed)
             delivery.retire(socket not in wanted)
+            if self._log is not None and socket in configured and socket.answers:
+                self._follow(delivery, self._log)
         self._divide(len(configured))
+
+    def _follow(self, delivery: Delivery, events_log: EventLog) -> None:
+        delivery.names = frozenset(self._table.names(delivery.socket))
+        if not delivery.is_logged:
+            delivery.follow(events_log.outlet(str(delivery.socket), delivery.drops), self._revived)
+
+    def _revived(self, record: EventRecord) -> Event:
+        return self._event(record.name, record.params, record.origin, record.seq)
 
     def _divide(self, configured: int) -> None:
         """Whoever is not configured has to do with the rest, also who is served to the end of its queue alone."""
@@ -233,4 +257,6 @@ class EventInterface:
 
     def _gone(self, delivery: Delivery) -> None:
         del self._deliveries[delivery.socket]
+        if self._log is not None and delivery.is_logged:
+            self._log.forget(str(delivery.socket))
         self._divide(len(self._table.configured()))

@@ -30,6 +30,7 @@ from bridge.protocol.snapshot import (
     Room,
     SessionSnapshot,
     Snapshot,
+    StoreSnapshot,
     SubscriberSnapshot,
     TableSnapshot,
 )
@@ -60,13 +61,17 @@ class MetricsCollector:
         budgets: Budgets,
         room: Callable[[], Room],
         log_drops: Callable[[], int] = lambda: 0,
+        store: Callable[[], StoreSnapshot] | None = None,
     ) -> None:
-        """``room`` asks the system; ``log_drops()``: lines of the log that could not be written."""
+        """``room`` asks the system; ``log_drops()``: lines of the log that could not be written; ``store``: the log of
+        events, where there is one.
+        """
         self._process = process
         self._budgets: dict[str, Budget | Pools] = budgets._asdict()
         self._told = dict.fromkeys(self._budgets, 0)  # how often a budget had no room, as of the last line about it
         self._room = room
         self._log_drops = log_drops
+        self._store = store
         self._stats = stats
         self._links = links
         self._evi = evi
@@ -110,6 +115,7 @@ class MetricsCollector:
             room=self._room(),
             subscribers=self._subscribers(),
             gateways=map(_gateway, self._links),
+            store=None if self._store is None else self._store(),
         )
 
     def _sample(self, now: float) -> None:

@@ -3,6 +3,7 @@
 Owns the wiring: which part gets which callable of which other. Starts nothing.
 """
 
+import logging
 import os
 import random
 import re
@@ -21,6 +22,8 @@ from bridge.core.commands_janus import janus_commands
 from bridge.core.commands_maintenance import maintenance_commands
 from bridge.core.commands_status import status_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
+from bridge.core.event_log import EventLog, LogLimits
+from bridge.core.event_log_writer import LogWriter, StoreLimits
 from bridge.core.event_sender import QueueLimits
 from bridge.core.evi import EventInterface
 from bridge.core.metrics import Budgets, MetricsCollector
@@ -35,6 +38,7 @@ from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget
 from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.event_payload import E_JANUS_EVENT
+from bridge.protocol.event_record import StoreFailed
 from bridge.protocol.gateway import Gateway, TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
@@ -46,11 +50,14 @@ from bridge.transport.drained import DrainedGateways
 from bridge.transport.epoch import take_epoch
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
+from bridge.transport.event_store import EventStore
 from bridge.transport.event_unix import UnixPaths
 from bridge.transport.fd_store import FdStore
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier
+
+log = logging.getLogger("bridge.evi")
 
 _SECRET = re.compile(r"[@?#]")
 
@@ -64,6 +71,7 @@ class Parts:
     timers: Timers
     journal: SessionJournal
     evi: EventInterface
+    log_writer: LogWriter | None
     gateways: Gateways
     held: HeldSockets
     links: LinkRegistry
@@ -84,7 +92,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     stats, timers = Stats(), Timers()
     journal = SessionJournal(config.state.dir / "sessions.jsonl")
     journal.load()
-    evi, addresses = _events(config, stats)
+    evi, addresses, writer = _events(config, stats)
     store = store or FdStore(Notifier({}), {})
     batch = Batch()
     gateways = Gateways(config, batch, store)
@@ -133,9 +141,12 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         *commands_evi.commands(evi, addresses.admit),
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
-    metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped)
+    kept = None if writer is None else writer.figures
+    metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped, kept)
     mi.add(*status_commands(metrics.figures))
-    return Parts(batch, stats, timers, journal, evi, gateways, held, links, table, saved_table, mi, pending, metrics)
+    return Parts(
+        batch, stats, timers, journal, evi, writer, gateways, held, links, table, saved_table, mi, pending, metrics
+    )
 
 
 def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
@@ -156,23 +167,43 @@ def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:
             yield from url_secrets(row.janus_url)
 
 
-def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses]:
+def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses, LogWriter | None]:
     events = config.events
     limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
     pending = events.pending_bytes
+    writer, epoch = _events_log(config, stats)
     evi = EventInterface(
         lambda socket: open_sender(socket, addresses),
         stats,
         limits,
         pending_bytes=pending,
-        epoch=take_epoch(config.state.dir / "epoch"),
+        epoch=epoch,
         numbered=events.numbered,
+        events_log=None if writer is None else writer.events,
     )
     doors = [parse_datagram_address(address) for address in config.mi.datagram]
     ports = [address.port for address in doors if isinstance(address, UdpAddress)]
     unix = UnixPaths(events.allow_unix, _own_sockets(config))
     addresses = Addresses(events.allow, evi.is_configured, unix, ports)
-    return evi, addresses
+    return evi, addresses, writer
+
+
+def _events_log(config: Config, stats: Stats) -> tuple[LogWriter | None, int]:
+    """The log of events, where there is one, and the epoch of this life."""
+    events, epoch_file = config.events, config.state.dir / "epoch"
+    if not events.store:
+        return None, take_epoch(epoch_file)
+    full = events.store_sync == "full"
+    store = EventStore(config.state.dir / "events.db", full=full)
+    try:
+        contents = store.open()
+    except StoreFailed as exc:
+        log.error("[events] store: %s; events are not kept until a restart", exc)
+        return None, take_epoch(epoch_file)
+    epoch = take_epoch(epoch_file, newest=contents.epoch)
+    waiting = LogLimits(events.queue_events, events.queue_bytes, full)
+    limits = StoreLimits(events.store_age, events.store_bytes, events.store_delay / 1000)
+    return LogWriter(EventLog(store, contents, stats, epoch, waiting), store, limits), epoch
 
 
 def _own_sockets(config: Config) -> Iterator[str]:

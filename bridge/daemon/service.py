@@ -97,6 +97,8 @@ class Service:
         finally:
             self._listeners.close()
             self._parts.batch.close()
+            if self._parts.log_writer is not None:
+                self._parts.log_writer.close()
             self._notifier.close()
         if self._refusal is not None:
             raise self._refusal
@@ -112,6 +114,8 @@ class Service:
             outer.start_soon(parts.metrics.run)
             outer.start_soon(self._notifier.run)
             outer.start_soon(supervise, parts.journal.run, "the session journal", log)
+            if parts.log_writer is not None:
+                outer.start_soon(supervise, parts.log_writer.run, "the log of events", log)
             await outer.start(parts.mi.run)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)

@@ -22,6 +22,10 @@ DROP_REASONS: dict[str, str] = {
     "not_registered": "OpenSIPS answered 404: its script has no event_route for this event",
     "no_subscriber": "OpenSIPS answered 480: it has no event_route and no subscriber for this event",
     "refused": "the subscriber answered with an error",
+    "store_full": "the log on disk was full or broken, and so was the memory for what waits for it",
+    "store_age": "older than store_age before it could be delivered from the log",
+    "store_bytes": "cut from the log, which had reached store_bytes, before it could be delivered",
+    "store_lost": "in a log that was damaged, and is set aside",
     "stopped": "not known to be delivered when the bridge stopped",
 }
 

@@ -82,6 +82,11 @@ class ReplySocket:
         """Whether events are raised inside an OpenSIPS rather than sent to a listener."""
         return KINDS[self.kind].envelope == "mi"
 
+    @property
+    def answers(self) -> bool:
+        """Whether who gets an event says so: then it can be known where to go on."""
+        return self.reliable or self.is_mi
+
     def __str__(self) -> str:
         """The text as OpenSIPS lists it; ``parse`` of it gives the same socket (but for ``reliable``)."""
         if self.path:

@@ -148,11 +148,24 @@ class Room(NamedTuple):
     tasks_limit: int | None = None
 
 
+class StoreSnapshot(NamedTuple):
+    """The log of events: events and bytes on the disk, events that wait for it, seconds that the last write took,
+    seconds since the oldest event was raised that an outlet is at; ``trouble``: why nothing is kept on disk now.
+    """
+
+    events: int
+    bytes: int
+    waiting: int
+    commit: float
+    oldest: float
+    trouble: str | None
+
+
 class Snapshot(NamedTuple):
     """The whole bridge. ``now`` and ``started`` in unix seconds, ``loop_lag`` in seconds (the worst of a minute).
 
     ``counters`` are the totals since the start by statistic. ``gateways`` are read one by one as they are asked for,
-    so that whoever shows a thousand of them can let other tasks run in between.
+    so that whoever shows a thousand of them can let other tasks run in between. ``store``: None where there is none.
     """
 
     version: str
@@ -165,3 +178,4 @@ class Snapshot(NamedTuple):
     room: Room
     subscribers: Sequence[SubscriberSnapshot]
     gateways: Iterator[GatewaySnapshot]
+    store: StoreSnapshot | None = None

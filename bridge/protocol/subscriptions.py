@@ -105,6 +105,10 @@ class SubscriptionTable:
         """Every socket that is subscribed to something, once."""
         return list(dict.fromkeys(item.socket for item in self._all()))
 
+    def names(self, socket: ReplySocket) -> list[str]:
+        """The events that this socket is subscribed to."""
+        return [event for event in self._events if self.find(event, socket) is not None]
+
     def configured(self) -> set[ReplySocket]:
         """The sockets that the configuration names."""
         return {item.socket for item in self._all() if item.configured}

@@ -24,14 +24,15 @@ _FILE_MAX = 64  # bytes
 LARGEST = 2**53 - 1  # what every reader of JSON holds exactly
 
 
-def take_epoch(path: Path, clock: Callable[[], float] = time.time) -> int:
-    """The epoch of this start, kept. ``clock`` gives unix seconds. Nothing fails: what is wrong is logged.
+def take_epoch(path: Path, clock: Callable[[], float] = time.time, newest: int = 0) -> int:
+    """The epoch of this start, kept. ``clock`` gives unix seconds; ``newest`` is the last epoch that is known from
+    elsewhere. Nothing fails: what is wrong is logged.
 
     Where it cannot be kept the clock decides as well: one more than the last would be used again by the next start.
     """
     last = _read(path)
     now = max(int(clock() * 1000), 1)
-    epoch = now if last is None else last + 1
+    epoch = max(now if last is None else last + 1, newest + 1)
     try:
         _write(path, epoch)
     except OSError as exc:

@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.snapshot import BUCKETS, STATES, GatewaySnapshot, Snapshot, SubscriberSnapshot
+from bridge.protocol.snapshot import BUCKETS, STATES, GatewaySnapshot, Snapshot, StoreSnapshot, SubscriberSnapshot
 from bridge.protocol.statistics import COUNTERS
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import TURN, map_cooperatively
@@ -103,6 +103,10 @@ def _room(name: str, statistic: str, help: str, member: str) -> MetricRow[Snapsh
     return MetricRow(name, "gauge", (), statistic, help, read)
 
 
+def _store(name: str, help: str, read: Callable[[StoreSnapshot], float]) -> MetricRow[Snapshot]:
+    return MetricRow(f"store_{name}", "gauge", (), "", help, lambda b: [] if b.store is None else [((), read(b.store))])
+
+
 BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     MetricRow("build_info", "gauge", ("version", "python"), "",
         "1; the labels tell the version", lambda b: [((b.version, platform.python_version()), 1)]),
@@ -125,6 +129,14 @@ BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     _room("memory_limit_bytes", "memory_limit", "Its limit, as MemoryMax=; absent if there is none", "memory_limit"),
     _room("tasks", "tasks_used", "Tasks of the control group whose limit is nearest", "tasks"),
     _room("tasks_limit", "tasks_limit", "Its limit, as TasksMax=; absent if there is none", "tasks_limit"),
+    _store("up", "1 while events are kept on disk; this and the next are absent without [events] store",
+        lambda store: store.trouble is None),
+    _store("events", "Events in the log on disk", lambda store: store.events),
+    _store("bytes", "Size of that log; store_bytes bounds it", lambda store: store.bytes),
+    _store("waiting_events", "Events that wait to be written to it", lambda store: store.waiting),
+    _store("commit_seconds", "Time that the last write took", lambda store: store.commit),
+    _store("oldest_seconds", "Age of the oldest event that a subscriber with a place in the log has not got",
+        lambda store: store.oldest),
     _total("commands_accepted", "commands", "Commands accepted"),
     _total("notifications_done", "notifications_done", "Commands without an id whose ack or success was dropped"),
     _total("status_events", "status_events", "E_JANUS_STATUS raised"),

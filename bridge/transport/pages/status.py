@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.protocol.snapshot import GatewaySnapshot, Snapshot, TableSnapshot
+from bridge.protocol.snapshot import GatewaySnapshot, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, element, joined, visible
-from bridge.transport.pages.humanize import clock, count, duration, iso, rate, short_time
+from bridge.transport.pages.humanize import clock, count, duration, iso, rate, short_time, size
 from bridge.transport.pages.status_tables import gateway_table, subscriber_table
 
 RELOAD: Final = "10"  # seconds, for a browser without JavaScript
@@ -109,12 +109,20 @@ def _summary(figures: Snapshot, gateways: Sequence[GatewaySnapshot], ready: int)
         _tile("Unanswered", count(counters["commands_timeout"] + counters["commands_lost"]), "since the start"),
         _tile("Events", rate(sum(gateway.event_rate for gateway in gateways)), "a second"),
         _tile("Dropped", count(counters["event_drops"]), "since the start"),
+        *_kept(figures.store),
         _tile("Table", table.state, _age(table), not table.current),
         _tile("Loop lag", short_time(figures.loop_lag), "worst of a minute", figures.loop_lag > SLOW_LOOP),
     ]
     return element(
-        "section", *_notices(figures.table), element("dl", *tiles), id="summary", data_live=True, aria_label="Summary"
+        "section", *_notices(figures), element("dl", *tiles), id="summary", data_live=True, aria_label="Summary"
     )
+
+
+def _kept(store: StoreSnapshot | None) -> list[Html]:
+    if store is None:
+        return []
+    oldest = f"{size(store.bytes)}; the oldest to deliver is {duration(store.oldest)} old"
+    return [_tile("Kept", count(store.events), oldest, store.trouble is not None)]
 
 
 def _tile(term: str, value: str, unit: str, warns: bool = False) -> Html:
@@ -126,15 +134,19 @@ def _age(table: TableSnapshot) -> str:
     return "never read" if table.age is None else f"read {duration(table.age)} ago"
 
 
-def _notices(table: TableSnapshot) -> list[Html]:
-    if table.error is None:
-        return []
+def _notices(figures: Snapshot) -> list[Html]:
+    words = [] if figures.table.error is None else [_of_table(figures.table, figures.table.error)]
+    if figures.store is not None and figures.store.trouble is not None:
+        words.append(f"Events are not kept on disk: {visible(figures.store.trouble)}")
+    return [element("p", text, class_="notice") for text in words]
+
+
+def _of_table(table: TableSnapshot, error: str) -> str:
     left = {
         "stale": "the last good table is used",
         "none": "no gateways until it can",
     }
-    words = f"The janus table cannot be read, {left[table.state]}: {visible(table.error)}"
-    return [element("p", words, class_="notice")]
+    return f"The janus table cannot be read, {left[table.state]}: {visible(error)}"
 
 
 def _footer(figures: Snapshot) -> Html:

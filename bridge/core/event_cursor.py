@@ -1,0 +1,242 @@
+"""An outlet's place in the log: what it has, what comes next, and what it lost.
+
+Owns the cursor, and has the face of an EventQueue towards the delivery. Must not know files, senders or tasks.
+Authority: contract 12: at least once, in order, from where it was; what was cut off is told with its number.
+
+``position`` is what is kept: everything up to there was delivered, or is among the losses. Behind it comes a page that
+was read, up to ``read_to``; bytes are made of its first record alone.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import trio
+
+from bridge.core.event_drops import Drops
+from bridge.core.event_queue import Gap
+from bridge.protocol.event_delivery import Parcel
+from bridge.protocol.event_record import EventRecord, OutletState
+
+_FOR_EVER = 2**63 - 1  # beyond all positions
+
+
+class Log(Protocol):
+    """What a cursor needs of its log."""
+
+    end: int
+
+    async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]: ...
+
+    def moved(self) -> None: ...
+
+
+def _nothing() -> None:
+    pass
+
+
+class LogCursor:
+    """The delivery's are ``wants(record)``: whether it delivers this one; ``parcel_of(record)``: in bytes, None if it
+    is too large; and ``wake()``: there may be more to read.
+    """
+
+    def __init__(self, state: OutletState, log: Log, drops: Drops) -> None:
+        self.name = state.name
+        self.position = self.read_to = state.position
+        self.dirty = True
+        self.wants: Callable[[EventRecord], bool] = lambda record: False
+        self.parcel_of: Callable[[EventRecord], Parcel | None] = lambda record: None
+        self.wake: Callable[[], None] = _nothing
+        self._log = log
+        self._drops = drops
+        self._page: deque[EventRecord] = deque()
+        self._parcel: Parcel | None = None  # the first of them
+        self._notices: deque[Parcel] = deque()  # go before everything in _page
+        self._losses = Gap()  # before everything in _page, behind the notices
+        self._told = Gap()  # what the notices say
+        self._missed: tuple[int, Gap] | None = None  # what is to be read no more, and from which position on
+        self._cut: trio.Event | None = None  # while its losses by a cut are counted
+        self._until = _FOR_EVER
+        for janus_id, janus_url, reason, lost, last in state.losses:
+            self._losses[janus_id, janus_url, reason] = lost
+            self._losses.last[janus_id, janus_url, reason] = last
+
+    def state(self) -> OutletState:
+        """What is to be kept of it."""
+        losses = Gap()
+        losses.absorb(self._told)
+        losses.absorb(self._losses)
+        told = tuple((*key, lost, losses.last[key]) for key, lost in losses.items())
+        return OutletState(self.name, self.position, told)
+
+    # As a queue
+
+    @property
+    def events(self) -> int:
+        """Events of the log behind it, of every kind."""
+        return max(0, min(self._until, self._log.end) - self.position)
+
+    @property
+    def bytes(self) -> int:
+        """Of what it has read and not delivered."""
+        return sum(len(record.body) for record in self._page)
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the event was raised that comes next, unix seconds."""
+        return self._page[0].at if self._page else None
+
+    def head(self, now: float) -> Parcel | Gap | None:
+        """What comes next of what was read."""
+        if self._notices:
+            return self._notices[0]
+        while self._page and self._parcel is None and not self._losses:
+            self._parcel = self.parcel_of(self._page[0])
+            if self._parcel is None:
+                self._drops.add("too_large", now)
+                self._lose(self._page.popleft(), "too_large")
+                self._settle()
+        return self._losses or self._parcel
+
+    async def fill(self) -> bool:
+        """Read on where nothing is left; whether there is something now. Raises StoreFailed."""
+        while self.head(0.0) is None:
+            if self._cut is not None:
+                await self._cut.wait()
+                continue
+            missed, after = self._missed, self.read_to
+            upto = self._until if missed is None else min(self._until, missed[0] - 1)
+            records, seen = await self._log.read(after, upto)
+            if self.read_to != after or self._cut is not None:
+                continue  # a cut came in between
+            if seen > after:
+                self.read_to = seen
+                self._page.extend(filter(self.wants, records))
+                self._settle()
+            elif missed is None:
+                return False
+            elif missed is self._missed:
+                self._losses.absorb(missed[1])
+                self._missed = None
+        return True
+
+    def announce(self, notices: Iterable[Parcel]) -> None:
+        """Put notices in the place of the losses at the head; none, where nobody wants to be told."""
+        self._notices.extend(notices)
+        if self._notices:
+            self._told.absorb(self._losses)
+        self._losses = Gap()
+        self._move()
+
+    def pop(self, parcel: Parcel) -> None:
+        """This parcel, the head, was delivered."""
+        if self._notices and self._notices[0] is parcel:
+            self._notices.popleft()
+            if not self._notices:
+                self._told = Gap()
+                self._move()
+        elif parcel is self._parcel:  # else a cut came in between
+            self._next()
+
+    def refuse(self, parcel: Parcel, reason: str, now: float) -> None:
+        """This parcel, the head, will not be taken. A refused notice leaves no gap: it would be refused as well."""
+        self._drops.add(reason, now)
+        if parcel is self._parcel:
+            self._lose(self._page[0], reason)
+        self.pop(parcel)
+
+    def forget_notices(self) -> None:
+        """Nobody listens to them any more."""
+        self._notices.clear()
+        self._told = Gap()
+        self._move()
+
+    def clear(self, reason: str, now: float) -> None:
+        """The bridge stops: the log has it all."""
+        self._page.clear()
+        self._parcel = None
+
+    def retire(self, retired: bool) -> None:
+        """It ends with what is in the log now; or does not."""
+        if not retired:
+            self._until = _FOR_EVER
+        elif self._until == _FOR_EVER:
+            self._until = self._log.end
+
+    # What is lost
+
+    def begin_cut(self, cut: int, reason: str) -> int:
+        """The log is about to lose everything up to ``cut``. What of it was read is lost at once; nothing is read until
+        ``end_cut``. Returns from where on the rest is to be counted.
+        """
+        self._cut = trio.Event()
+        now = trio.current_time()
+        while self._page and self._page[0].position <= cut:
+            sent = self._parcel is not None and self._parcel.sent
+            self._drops.add("unanswered" if sent else reason, now)
+            self._lose(self._page[0], reason)
+            self._next()
+        after = self.read_to
+        self.read_to = max(self.read_to, cut)
+        self._settle()
+        return after
+
+    def count(self, record: EventRecord, reason: str) -> None:
+        """This one is cut off before it was read."""
+        if self.wants(record):
+            self._drops.add(reason, trio.current_time())
+            self._lose(record, reason)
+
+    def end_cut(self) -> None:
+        """All of it is counted."""
+        if self._cut is not None:
+            self._cut.set()
+            self._cut = None
+        self._move()
+        self.wake()
+
+    def miss(self, record: EventRecord, reason: str) -> None:
+        """This one will never be on the disk, and is let go by memory."""
+        if record.position <= self.read_to or record.position > self._until or not self.wants(record):
+            return
+        self._drops.add(reason, trio.current_time())
+        if self._missed is None:
+            self._missed = record.position, Gap()
+        _count(self._missed[1], record, reason)
+
+    def skip(self, position: int) -> None:
+        """All up to there is gone, and what it was is not known."""
+        if position > self.read_to:
+            self._drops.add("store_lost", trio.current_time(), position - self.read_to)
+            self.read_to = position
+            self._settle()
+
+    def _next(self) -> None:
+        self._parcel = None
+        self._page.popleft()
+        self._settle()
+
+    def _lose(self, record: EventRecord, reason: str) -> None:
+        """It is told of this one, before what it has read."""
+        _count(self._losses, record, reason)
+
+    def _settle(self) -> None:
+        self.position = self._page[0].position - 1 if self._page else self.read_to
+        self._move()
+
+    def _move(self) -> None:
+        self.dirty = True
+        self._log.moved()
+
+
+def _count(gap: Gap, record: EventRecord, reason: str) -> None:
+    if record.origin is not None:
+        key = record.origin, _url(record), reason
+        gap[key] += 1
+        gap.last[key] = record.seq
+
+
+def _url(record: EventRecord) -> str:
+    if record.url is not None:
+        return record.url
+    return next((str(value) for name, value in record.params if name == "janus_url"), "")

@@ -1,0 +1,255 @@
+"""The log of events: a list, of which the disk has the beginning, and memory the end.
+
+Owns positions, what of the log is in memory, and who reads where. Must not know files (a ``Store`` does), when they are
+written (``LogWriter``) or sockets. Authority: contract 12; ``[events] store`` and its kin.
+
+``append`` gives each event the next position and never waits. An outlet is a cursor (``LogCursor``) and reads on from
+where it is, from memory as long as that has it, else from the disk. What the disk does not take stays in memory,
+bounded as a queue is, and goes to outlets all the same; from there the oldest is let go, counted as ``store_full`` and
+told to those who miss it.
+"""
+
+import time
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import NamedTuple
+
+import trio
+
+from bridge.auto_reset_event import AutoResetEvent
+from bridge.core.event_cursor import LogCursor
+from bridge.core.event_drops import Drops
+from bridge.core.stats import Stats
+from bridge.protocol.event_payload import Params
+from bridge.protocol.event_record import EventRecord, OutletState, Store, StoreContents, StoreFailed, record_of
+
+OVERHEAD = 512  # bytes that a record takes in memory beside its body
+BATCH = 4096  # events in one write
+PAGE, PAGE_BYTES = 256, 1 << 20  # what an outlet reads at a time
+KEEP_EVENTS, KEEP_BYTES = 4096, 4 << 20  # of what the disk has, that memory has as well
+
+_position = attrgetter("position")
+
+
+class LogLimits(NamedTuple):
+    """What may wait for the disk, in events and bytes. ``full``: outlets get only what the disk has."""
+
+    events: int = 65_536
+    bytes: int = 64 << 20
+    full: bool = False
+
+
+class EventLog:
+    """``end`` is the position of the newest event. ``trouble``: why the disk takes nothing now; the writer says so."""
+
+    def __init__(
+        self,
+        store: Store,
+        contents: StoreContents,
+        stats: Stats,
+        epoch: int,
+        limits: LogLimits,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``contents``: what the store had when it was opened. ``clock`` gives unix seconds."""
+        self._store = store
+        self._stats = stats
+        self._limits = limits
+        self._epoch = epoch
+        self._clock = clock
+        self.end = self._saved = contents.end
+        self._known = {state.name: state for state in contents.outlets}
+        self.outlets: dict[str, LogCursor] = {}
+        self.gone: set[str] = set()  # outlets that the store is to forget
+        self._kept: deque[EventRecord] = deque()  # the disk has them, or is just being given them
+        self._waiting: deque[EventRecord] = deque()  # for the disk
+        self._held = 0  # bytes of both
+        self.work, self.urgent = AutoResetEvent(), AutoResetEvent()  # for the writer; urgent: more than cursors
+        self._progress = trio.Event()
+        self.doubtful = False  # the disk could not be read: a write shows whether that is damaged
+        self.trouble: str | None = None
+
+    def append(self, name: str, params: Params, origin: str | None, n: int) -> None:
+        """Keep an event, the ``n``-th of its gateway; never waits."""
+        self.end += 1
+        epoch = 0 if origin is None else self._epoch
+        record = record_of(self.end, self._clock(), name, params, origin, epoch, n)
+        self._waiting.append(record)
+        self._held += _size(record)
+        limits = self._limits
+        while len(self._kept) + len(self._waiting) > limits.events or self._held > limits.bytes:
+            if not self._let_go():
+                break
+        self.hurry()
+        if self.visible == self.end:
+            self.wake()
+
+    @property
+    def visible(self) -> int:
+        """Up to where outlets may read."""
+        return self._saved if self._limits.full and self.trouble is None else self.end
+
+    async def flushed(self) -> None:
+        """Wait until outlets may read all there is now."""
+        end = self.end
+        while self.visible < end:
+            await self._progress.wait()
+
+    @property
+    def waiting(self) -> int:
+        """Events that the disk has not got."""
+        return self.end - self._saved
+
+    async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
+        """The next page behind ``after``, up to ``upto`` at most, and how far that has looked. Raises StoreFailed."""
+        end = min(self.visible, upto)
+        if after >= end:
+            return [], after
+        oldest = self._kept or self._waiting
+        first = oldest[0].position if oldest else self.end + 1
+        if after + 1 >= first or after >= self._saved:
+            return self._remembered(after, end)
+        try:
+            return await self._store.read(after, min(first - 1, end))
+        except StoreFailed:
+            self.doubtful = True
+            self.hurry()
+            raise
+
+    def _remembered(self, after: int, end: int) -> tuple[list[EventRecord], int]:
+        found: list[EventRecord] = []
+        size = 0
+        for line in (self._kept, self._waiting):
+            for index in range(bisect_right(line, after, key=_position), len(line)):
+                record = line[index]
+                if record.position > end:
+                    return found, end
+                if len(found) == PAGE or size > PAGE_BYTES:
+                    return found, found[-1].position
+                found.append(record)
+                size += len(record.body)
+        return found, end
+
+    # Outlets
+
+    def outlet(self, name: str, drops: Drops) -> LogCursor:
+        """The cursor of that name: where it was, or at the end."""
+        cursor = self.outlets.get(name)
+        if cursor is None:
+            state = self._known.pop(name, OutletState(name, self.end))
+            cursor = self.outlets[name] = LogCursor(state, self, drops)
+        self.gone.discard(name)
+        self.moved()
+        return cursor
+
+    def forget(self, name: str) -> None:
+        """Nobody will come back for that one."""
+        self.outlets.pop(name, None)
+        self._known.pop(name, None)
+        self.gone.add(name)
+        self.moved()
+
+    def forget_others(self, names: Collection[str]) -> None:
+        """Of those that the store knows, and nobody has asked for, only these are kept."""
+        for name in set(self._known).difference(names):
+            self.forget(name)
+
+    def moved(self) -> None:
+        """A cursor has moved."""
+        self.work.set()
+
+    def hurry(self) -> None:
+        """There is something to write that should not wait."""
+        self.work.set()
+        self.urgent.set()
+
+    def wake(self) -> None:
+        """There may be more to read."""
+        for cursor in self.outlets.values():
+            cursor.wake()
+
+    def behind(self, cut: int) -> list[LogCursor]:
+        """Those who have not got everything up to there."""
+        return [cursor for cursor in self.outlets.values() if cursor.position < cut]
+
+    def oldest(self) -> float:
+        """Seconds since the oldest event was raised that an outlet is at."""
+        raised = [at for cursor in self.outlets.values() if (at := cursor.oldest_at) is not None]
+        return max(0.0, self._clock() - min(raised)) if raised else 0.0
+
+    # For the writer
+
+    def take(self) -> list[EventRecord]:
+        """The next ones for the disk. Then ``written`` or ``take_back``."""
+        records = list(islice(self._waiting, BATCH))
+        for _ in records:
+            self._kept.append(self._waiting.popleft())
+        return records
+
+    def dirty(self) -> list[LogCursor]:
+        """The cursors whose state the disk has not got; it gets it now."""
+        moved = [cursor for cursor in self.outlets.values() if cursor.dirty]
+        for cursor in moved:
+            cursor.dirty = False
+        return moved
+
+    def written(self, records: Sequence[EventRecord]) -> None:
+        """The disk has them."""
+        if records:
+            self._saved = records[-1].position
+        self.doubtful = False
+        self._trim()
+        if self._waiting:
+            self.hurry()
+        self.progress()
+
+    def progress(self) -> None:
+        """More is visible than before."""
+        self._progress.set()
+        self._progress = trio.Event()
+        self.wake()
+
+    def take_back(self, moved: Sequence[LogCursor]) -> None:
+        """The disk has them not."""
+        while self._kept and self._kept[-1].position > self._saved:
+            self._waiting.appendleft(self._kept.pop())
+        for cursor in moved:
+            cursor.dirty = True
+
+    def write_again(self) -> None:
+        """The disk has nothing any more: it gets what memory has; the rest is lost to those who have not read it."""
+        oldest = self._kept or self._waiting
+        self._saved = oldest[0].position - 1 if oldest else self.end
+        for cursor in self.outlets.values():
+            cursor.dirty = True
+            cursor.skip(self._saved)
+
+    def _let_go(self) -> bool:
+        """Let go of the oldest in memory that is not just being written; whether there was one."""
+        if self._kept and self._kept[0].position <= self._saved:
+            self._held -= _size(self._kept.popleft())
+        elif self._waiting:
+            record = self._waiting.popleft()
+            self._held -= _size(record)
+            self._stats.add("store_full")
+            for cursor in self.outlets.values():
+                cursor.miss(record, "store_full")
+        else:
+            return False
+        return True
+
+    def _trim(self) -> None:
+        """Of what the disk has, memory keeps what somebody has still to read, and not much of that."""
+        kept = self._kept
+        read = min((cursor.read_to for cursor in self.outlets.values()), default=self.end)
+        while kept and kept[0].position <= self._saved:
+            if kept[0].position > read and len(kept) <= KEEP_EVENTS and self._held <= KEEP_BYTES:
+                break
+            self._held -= _size(kept.popleft())
+
+
+def _size(record: EventRecord) -> int:
+    return len(record.body) + OVERHEAD

@@ -1,0 +1,98 @@
+"""An event as the log keeps it.
+
+Owns the shape of what is kept of an event and of an outlet, the way from parameters to columns and back, and what a
+store is. Must not know files or queues. Authority: contract 12; the columns are those of ``janus_event`` in
+transport/event_store.py.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from bridge.errors import BridgeError
+from bridge.protocol import codec
+from bridge.protocol.event_payload import BODY, E_JANUS_EVENT, Params, janus_event
+
+# janus_id, janus_url, reason, how many, the newest one's janus_seq
+Loss: TypeAlias = tuple[str, str, str, int, str | None]
+
+
+class EventRecord(NamedTuple):
+    """``position`` counts all events of the log; ``at`` is in unix seconds. ``origin``, ``epoch`` and ``n`` make its
+    ``janus_seq``; what MI raised has neither: None, 0, 0. ``url`` and ``body`` hold its parameters.
+    """
+
+    position: int
+    at: float
+    name: str
+    origin: str | None
+    epoch: int
+    n: int
+    url: str | None
+    body: str
+
+    @property
+    def seq(self) -> str | None:
+        """Its ``janus_seq``."""
+        return None if self.origin is None else f"{self.epoch}-{self.n}"
+
+    @property
+    def params(self) -> Params:
+        """Its parameters, in order."""
+        if self.url is not None and self.origin is not None:
+            return janus_event(self.origin, self.url, self.body)
+        return [(name, value) for name, value in codec.parse(self.body)]
+
+
+class OutletState(NamedTuple):
+    """What is kept of an outlet: up to where it has everything, and what it has still to be told."""
+
+    name: str
+    position: int
+    losses: tuple[Loss, ...] = ()
+
+
+def record_of(
+    position: int, at: float, name: str, params: Params, origin: str | None = None, epoch: int = 0, n: int = 0
+) -> EventRecord:
+    """The record of an event."""
+    if name == E_JANUS_EVENT and origin is not None and len(params) == 3 and params[2][0] == BODY:
+        return EventRecord(position, at, name, origin, epoch, n, str(params[1][1]), str(params[2][1]))
+    pairs = codec.render([[name, value] for name, value in params])
+    return EventRecord(position, at, name, origin, epoch, n, None, pairs)
+
+
+class StoreFailed(BridgeError):
+    """The store could not do it; another attempt may succeed. The text says why."""
+
+
+class StoreAnew(StoreFailed):
+    """What the store had is set aside, and it has begun anew, empty."""
+
+
+class StoreContents(NamedTuple):
+    """What a store has when it is opened: the position of its newest event, its newest epoch, and its outlets."""
+
+    end: int = 0
+    epoch: int = 0
+    outlets: tuple[OutletState, ...] = ()
+
+
+class Store(Protocol):
+    """The log on a disk. What is awaited raises StoreFailed; ``write`` StoreAnew, too."""
+
+    async def write(
+        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
+    ) -> None:
+        """All of it or nothing: keep records and outlets, forget those ``gone``, and the events up to ``cut``."""
+
+    async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
+        """The first records with ``after`` < position <= ``upto``, a page at most, and how far that has looked."""
+
+    async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
+        """Up to where it should be cut, and the reason (of DROP_REASONS); None while it is young and small enough."""
+
+    def figures(self) -> tuple[int, int]:
+        """Events and bytes that it has."""
+
+    def close(self) -> None:
+        """Let go of the files."""

@@ -1,0 +1,275 @@
+"""The log of events on the disk: ``events.db`` in the state directory, an SQLite database in WAL mode.
+
+Owns the file, its version, and what becomes of one that cannot be used: it is set aside as ``events.db.aside``, told,
+and begun anew. Must not know who reads, or when. Authority: contract 12; sqlite.org/wal.html, pragma.html#synchronous.
+
+One connection writes and one reads, each in one worker thread at a time: a disk that hangs holds a thread, and never
+the event loop. ``full``: a write that has returned is on the disk (fsync of the WAL); else it survives the process, and
+not a power failure.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
+
+from bridge.protocol.event_record import EventRecord, Loss, OutletState, StoreAnew, StoreContents, StoreFailed
+
+log = logging.getLogger("bridge.evi")
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+VERSION = 1
+APPLICATION = 0x4A616E75  # "Janu": what application_id says of a file of ours
+PAGE, PAGE_BYTES = 256, 1 << 20  # events and bytes that are read at a time
+CHUNK = 5000  # events that are cut at a time
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+CREATE TABLE janus_event (seq INTEGER PRIMARY KEY, at REAL NOT NULL, name TEXT NOT NULL, janus_id TEXT,
+    epoch INTEGER NOT NULL, n INTEGER NOT NULL, url TEXT, body TEXT NOT NULL);
+CREATE INDEX janus_event_number ON janus_event (janus_id, epoch, n);
+CREATE TABLE janus_subscriber (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, lost TEXT NOT NULL) WITHOUT ROWID;
+"""
+_COLUMNS = "seq, at, name, janus_id, epoch, n, url, body"
+
+
+class EventStore:
+    """``open`` first. ``path`` is the database."""
+
+    def __init__(self, path: Path, *, full: bool, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._full = full
+        self._clock = clock
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
+        self._damage = ""  # what a reader found
+        self._first = self._last = self._bytes = 0
+
+    def open(self) -> StoreContents:
+        """Open it, or begin it anew; nothing else runs yet. Raises StoreFailed: it can be neither."""
+        try:
+            try:
+                return self._open()
+            except _Unusable as exc:
+                self._set_aside(str(exc))
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as exc:
+                self._set_aside(str(exc))
+            return self._open()
+        except (sqlite3.Error, OSError, _Unusable) as exc:
+            self.close()
+            raise StoreFailed(f"{self._path}: {_words(exc)}") from None
+
+    async def write(
+        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
+    ) -> None:
+        """In one transaction. Raises StoreFailed, StoreAnew."""
+        await self._in_thread(self._writing, self._write, records, outlets, gone, cut)
+
+    async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
+        """A page. Raises StoreFailed."""
+        sql = f"SELECT {_COLUMNS} FROM janus_event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        records = await self._in_thread(self._reading, self._page, sql, (after, upto, PAGE))
+        whole = len(records) < PAGE and sum(len(record.body) for record in records) <= PAGE_BYTES
+        return records, upto if whole else records[-1].position
+
+    async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
+        """The first events of a gateway from a number on; fewer where they are large. Raises StoreFailed."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id = ? AND (epoch, n) >= (?, ?) ORDER BY epoch, n LIMIT ?"
+        )
+        return await self._in_thread(self._reading, self._page, sql, (janus_id, epoch, n, limit))
+
+    async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
+        """Up to where it should be cut now, and why. Raises StoreFailed."""
+        return await self._in_thread(self._reading, self._overdue, age, size)
+
+    def figures(self) -> tuple[int, int]:
+        """Events and bytes."""
+        return (self._last - self._first + 1 if self._last else 0), self._bytes
+
+    def close(self) -> None:
+        """Close the database."""
+        for connection in (self._reader, self._writer):  # the writer last: it merges the WAL into the file
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    # In threads
+
+    async def _in_thread(self, limiter: trio.CapacityLimiter, work: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        try:
+            return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
+        except sqlite3.Error as exc:
+            raise StoreFailed(f"{self._path}: {_words(exc)}") from None
+
+    def _write(
+        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
+    ) -> None:
+        if self._damage:
+            raise self._anew(self._damage)
+        try:
+            self._transact(records, outlets, gone, cut)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as exc:
+            raise self._anew(str(exc)) from None
+
+    def _transact(
+        self, records: Iterable[EventRecord], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
+    ) -> None:
+        writer = self._connected(self._writer)
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            writer.executemany("INSERT OR REPLACE INTO janus_event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_row, records))
+            states = [(state.name, state.position, json.dumps(state.losses)) for state in outlets]
+            writer.executemany("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?)", states)
+            writer.executemany("DELETE FROM janus_subscriber WHERE name = ?", [(name,) for name in gone])
+            if cut:
+                writer.execute("DELETE FROM janus_event WHERE seq <= ?", (cut,))
+            writer.execute("COMMIT")
+        except BaseException:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            raise
+        self._measure(writer, cut)
+
+    def _measure(self, connection: sqlite3.Connection, cut: int = -1) -> None:
+        (self._last,) = connection.execute("SELECT ifnull(max(seq), 0) FROM janus_event").fetchone()
+        if cut or not self._first:
+            (self._first,) = connection.execute("SELECT ifnull(min(seq), 0) FROM janus_event").fetchone()
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        self._bytes = (pages - free) * size
+
+    def _page(self, sql: str, parameters: tuple[Any, ...]) -> list[EventRecord]:
+        found: list[EventRecord] = []
+        size = 0
+        try:
+            for row in self._connected(self._reader).execute(sql, parameters):
+                found.append(EventRecord._make(row))
+                size += len(found[-1].body)
+                if size > PAGE_BYTES:
+                    break
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as exc:
+            self._damage = str(exc)
+            raise
+        return found
+
+    def _overdue(self, age: float, size: int) -> tuple[int, str] | None:
+        oldest = self._connected(self._reader).execute("SELECT seq, at FROM janus_event ORDER BY seq LIMIT ?", (CHUNK,))
+        before = self._clock() - age
+        cut = 0
+        for seq, at in oldest:
+            if at >= before:
+                break
+            cut = seq
+        if cut:
+            return cut, "store_age"
+        if self._bytes <= size:
+            return None
+        events = self._last - self._first + 1
+        few = min(CHUNK, 1 + events * (self._bytes - size) // self._bytes)
+        return min(self._last, self._first + few - 1), "store_bytes"
+
+    # The file
+
+    def _open(self) -> StoreContents:
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
+        self._writer = writer = self._connect()
+        self._require_ours(writer)
+        self._prepare(writer)
+        if not writer.execute("PRAGMA user_version").fetchone()[0]:
+            writer.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        self._reader = reader = self._connect()
+        self._prepare(reader)
+        self._damage, self._first = "", 0
+        self._measure(writer)
+        (epoch,) = writer.execute(
+            "SELECT ifnull(max(epoch), 0) FROM (SELECT epoch FROM janus_event ORDER BY seq DESC LIMIT 1000)"
+        ).fetchone()
+        outlets = tuple(_state(*row) for row in writer.execute("SELECT name, seq, lost FROM janus_subscriber"))
+        end = max([self._last, *(state.position for state in outlets)])
+        return StoreContents(end, epoch, outlets)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+
+    def _require_ours(self, connection: sqlite3.Connection) -> None:
+        """Nothing is written before that. Raises _Unusable; nothing, for a new file."""
+        (version,), (application,), (tables,) = (
+            connection.execute(sql).fetchone()
+            for sql in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
+        )
+        if (tables or version) and application != APPLICATION:
+            raise _Unusable("it is another program's")
+        if (tables or version) and version != VERSION:
+            raise _Unusable(f"it has version {version}, and this program {VERSION}")
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+
+    def _connected(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        if connection is None:
+            raise sqlite3.OperationalError("it is closed")
+        return connection
+
+    def _anew(self, reason: str) -> StoreFailed:
+        """Set aside, in the writer's thread, while nobody can be sure of what a reader finds."""
+        try:
+            self._set_aside(reason)
+            self._open()
+        except (sqlite3.Error, OSError, _Unusable) as exc:
+            self._damage = reason
+            return StoreFailed(f"{self._path}: {_words(exc)}")
+        return StoreAnew(f"{self._path}: {reason}; it was set aside")
+
+    def _set_aside(self, reason: str) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = self._reader = None  # somebody may be reading: whoever lets go of it last, closes it
+        aside = f"{self._path}.aside"
+        for suffix in ("", "-wal", "-shm"):
+            Path(aside + suffix).unlink(missing_ok=True)
+            if os.path.lexists(f"{self._path}{suffix}"):
+                os.rename(f"{self._path}{suffix}", aside + suffix)
+        log.error(
+            "%s cannot be used: %s; it is set aside as %s, and the log of events begins anew", self._path, reason, aside
+        )
+
+
+class _Unusable(Exception):
+    """Not a log that this program can go on with; the text says why."""
+
+
+def _row(record: EventRecord) -> EventRecord:
+    """A lone surrogate has no UTF-8; it would be a "?" wherever the event goes."""
+    if record.body.isascii():
+        return record
+    return record._replace(body=record.body.encode("utf-8", "replace").decode())
+
+
+def _state(name: str, position: int, losses: str) -> OutletState:
+    found: list[Loss] = [
+        (str(i), str(url), str(why), int(lost), last) for i, url, why, lost, last in json.loads(losses)
+    ]
+    return OutletState(name, position, tuple(found))
+
+
+def _words(exc: BaseException) -> str:
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)

@@ -1,0 +1,216 @@
+"""The log of events on the disk: what was written is there, and a file that cannot be used is set aside."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bridge.protocol.event_payload import E_JANUS_STATUS, janus_status
+from bridge.protocol.event_record import EventRecord, OutletState, StoreAnew, StoreContents, StoreFailed, record_of
+from bridge.transport.event_store import PAGE, PAGE_BYTES, VERSION, EventStore
+from tests.support.event_logs import record
+
+ASIDE = "it is set aside as"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+def store(path: Path, *, full: bool = False, now: float = 0.0) -> EventStore:
+    return EventStore(path, full=full, clock=lambda: now)
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def contents(path: Path) -> StoreContents:
+    made = store(path)
+    try:
+        return made.open()
+    finally:
+        made.close()
+
+
+async def write(made: EventStore, *records: EventRecord, cut: int = 0) -> None:
+    await made.write(records, (), (), cut)
+
+
+async def numbers(made: EventStore, after: int = 0, upto: int = 2**62) -> list[int]:
+    records, _ = await made.read(after, upto)
+    return [one.position for one in records]
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_what_was_written_is_there_again(path: Path, full: bool) -> None:
+    made = store(path, full=full)
+    assert made.open() == StoreContents()
+    status = janus_status("g1", "janusws://h", "connected", "", "{}")
+    raised = [
+        record(1),
+        record_of(2, 5.5, E_JANUS_STATUS, status, "g1", 7, 2),
+        record_of(3, 6.0, "E_JANUS_EVENT", [("janus_id", "x"), ("n", 5)]),
+        record(4, '{"ü":"😀\\u0000\x7f"}'),
+    ]
+    losses = (("g1", "janusws://h", "store_age", 3, "7-9"), ("g2", "u", "full", 1, None))
+    await made.write(raised, [OutletState("mi:udp:h:1", 2, losses), OutletState("gone", 1)], (), 0)
+    await made.write((), [OutletState("mi:udp:h:1", 3, losses)], ["gone"], 0)
+    made.close()
+    again = store(path)
+    assert again.open() == StoreContents(4, 7, (OutletState("mi:udp:h:1", 3, losses),))
+    assert await again.read(0, 100) == (raised, 100)
+    assert [one.params for one in raised] == [one.params for one in (await again.read(0, 100))[0]]
+    assert (await again.read(0, 100))[0][1].params == [*status]
+    again.close()
+    assert mode(path) == 0o600
+
+
+async def test_pages_by_count_and_by_bytes(path: Path) -> None:
+    made = store(path)
+    made.open()
+    await write(made, *map(record, range(1, PAGE + 10)))
+    records, seen = await made.read(0, PAGE + 9)
+    assert (len(records), seen) == (PAGE, PAGE)
+    assert await made.read(PAGE, PAGE + 9) == (list(map(record, range(PAGE + 1, PAGE + 10))), PAGE + 9)
+    large = [record(1000 + n, "x" * (PAGE_BYTES // 2 + 1)) for n in range(4)]
+    await write(made, *large)
+    assert (await made.read(999, 2000))[1] == 1001
+    assert (await made.read(1001, 2000))[1] == 1003
+    assert await made.read(1003, 2000) == ([], 2000)
+    made.close()
+
+
+async def test_a_lone_surrogate_is_a_question_mark(path: Path) -> None:
+    made = store(path)
+    made.open()
+    await write(made, record(1, '{"a":"\ud83d"}'))
+    assert [one.body for one in (await made.read(0, 9))[0]] == ['{"a":"?"}']
+    made.close()
+
+
+async def test_cut_by_age_and_by_bytes(path: Path) -> None:
+    made = store(path, now=100.0)
+    made.open()
+    await write(made, *(record(n, at=float(n)) for n in range(1, 61)))
+    assert await made.overdue(60.0, 1 << 40) == (39, "store_age")
+    await write(made, cut=39)
+    assert await made.overdue(60.0, 1 << 40) is None
+    assert (await numbers(made), made.figures()[0]) == (list(range(40, 61)), 21)
+    cut = await made.overdue(60.0, 1)
+    assert cut == (60, "store_bytes")
+    await write(made, *(record(n, "x" * 1000, at=99.0) for n in range(100, 2000)))
+    size = made.figures()[1]
+    position, reason = await made.overdue(60.0, size - size // 10) or (0, "")
+    assert reason == "store_bytes"
+    assert 40 < position < 400  # about a tenth of them
+    await write(made, cut=1990)
+    assert made.figures()[1] < size / 5
+    made.close()
+
+
+async def test_a_gateway_s_events_from_a_number_on(path: Path) -> None:
+    made = store(path)
+    made.open()
+    pairs = [(n, janus_id) for n in range(1, 51) for janus_id in ("g1", "g2")]
+    await write(made, *(record(i, janus_id=janus_id, n=n) for i, (n, janus_id) in enumerate(pairs, 1)))
+    await write(made, record(200, n=1)._replace(epoch=8))
+    found = await made.replay("g1", 7, 48, 10)
+    assert [one.seq for one in found] == ["7-48", "7-49", "7-50", "8-1"]
+    assert [one.seq for one in await made.replay("g2", 0, 0, 2)] == ["7-1", "7-2"]
+    assert await made.replay("g3", 0, 0, 2) == []
+    made.close()
+
+
+def scribble(path: Path) -> None:
+    """Over everything but the first pages."""
+    spoilt = bytearray(path.read_bytes())
+    spoilt[8192:] = b"\xff" * (len(spoilt) - 8192)
+    path.write_bytes(spoilt)
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"not a database at all" * 100)
+
+
+def of_another_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE janus (id INTEGER)")
+
+
+def of_another_version(path: Path) -> None:
+    contents(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (damaged, "file is not a database"),
+        (of_another_program, "it is another program's"),
+        (of_another_version, f"it has version {VERSION + 1}, and this program {VERSION}"),
+    ],
+)
+async def test_what_cannot_be_used_is_set_aside_told_and_begun_anew(
+    path: Path, spoil: Callable[[Path], None], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(path)
+    before = content(path)
+    made = store(path)
+    assert made.open() == StoreContents()
+    (line,) = caplog.messages
+    assert line.startswith(f"{path} cannot be used: {reason}; {ASIDE} {path}.aside")
+    assert content(Path(f"{path}.aside")) == before
+    await write(made, record(1))
+    assert await numbers(made) == [1]
+    made.close()
+
+
+async def test_a_log_that_turns_out_damaged_is_set_aside_while_it_runs(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = store(path)
+    made.open()
+    await write(made, *(record(n, "x" * 500) for n in range(1, 300)))
+    made.close()
+    made = store(path)
+    made.open()
+    scribble(path)
+    with pytest.raises(StoreFailed):
+        await made.read(0, 300)
+    with pytest.raises(StoreAnew, match="it was set aside"):
+        await write(made, record(300))
+    await write(made, record(300))
+    assert await numbers(made) == [300]
+    assert ASIDE in caplog.text
+    made.close()
+
+
+async def test_a_full_disk_keeps_all_or_nothing(path: Path) -> None:
+    made = store(path)
+    made.open()
+    await write(made, record(1))
+    assert made._writer is not None
+    (pages,) = made._writer.execute("PRAGMA page_count").fetchone()
+    made._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StoreFailed, match="database or disk is full"):
+        await made.write([record(n, "x" * 500) for n in range(2, 200)], [OutletState("o", 1)], (), 0)
+    assert await numbers(made) == [1]
+    made._writer.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    await write(made, *(record(n, "x" * 500) for n in range(2, 200)))
+    made.close()
+    assert contents(path) == StoreContents(199, 7)
+
+
+def test_what_can_neither_be_opened_nor_made_is_said(tmp_path: Path) -> None:
+    for place in (tmp_path / "gone" / "events.db", tmp_path):
+        with pytest.raises(StoreFailed, match=f"^{place}: (No such file or directory|Is a directory)"):
+            store(place).open()
