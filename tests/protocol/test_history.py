@@ -39,6 +39,5 @@ def test_a_lost_session_of_many_handles_is_remembered_in_bounds() -> None:
 
 
 def test_the_schema_has_the_same_words() -> None:
-    assert schema("result-janus_history")["properties"]["History"]["items"]["properties"]["what"]["enum"] == list(
-        HAPPENINGS
-    )
+    entry = schema("result-janus_history")["$defs"]["entry"]
+    assert entry["properties"]["what"]["enum"] == list(HAPPENINGS)
