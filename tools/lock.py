@@ -22,7 +22,7 @@ MACHINES = ("x86_64", "aarch64")
 HEAD = """\
 # What a release is installed with: made by `python -m tools.lock`, not by hand.
 # Wheels for Python {pythons} on Linux with glibc, {machines}.
-#   pip install --require-hashes -r requirements.lock && pip install --no-deps opensips-janus-bridge
+#   pip install --require-hashes -r requirements.lock && pip install --no-deps .     (in a clone)
 """
 
 

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from bridge.errors import UnknownJanusId
+from bridge.protocol.session import SavedSession
 from tests.support.linkbed import LinkBed, running
 
 BAD = "http://h/"
@@ -32,6 +33,18 @@ async def test_a_gateway_that_is_not_there_is_named() -> None:
     async with running(LinkBed(), {}) as bed:
         with pytest.raises(UnknownJanusId, match="no row of the table has janus_id 'x'"):
             bed.registry.find("x")
+
+
+async def test_a_row_that_goes_before_the_sessions_of_the_last_process_are_claimed_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bed, url = LinkBed(), "janusws://127.0.0.1:1"
+    handles = ((8, "janus.plugin.sip"), (9, "janus.plugin.sip"))
+    bed.saved["gw", url] = {5: SavedSession(5, managed=True, handles=handles), 6: SavedSession(6, managed=False)}
+    async with running(bed, {"gw": url}):
+        assert bed.registry.find("gw").book.counts == (2, 2)  # they are shown before Janus has said a word
+        bed.reconcile({})
+    assert "gw: its row is gone (removed); 2 handles in 1 sessions end with it: 2 janus.plugin.sip" in caplog.messages
 
 
 async def test_draining_outlives_a_change_of_the_row(caplog: pytest.LogCaptureFixture) -> None:
