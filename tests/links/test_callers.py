@@ -1,6 +1,5 @@
 """Commands whose callers leave, and those that never had one to wait for them (contract 5.4, 6.3)."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import trio
@@ -11,7 +10,7 @@ from bridge.core.pending import AwaitedAnswer
 from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.command import read_command
 from tests.links.test_outcomes import message
-from tests.support.fake_janus import SILENCE, Message, Reply, open_fake_janus
+from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LATER, LinkBed, running
 
@@ -39,13 +38,7 @@ async def test_answer_to_a_caller_who_left_is_an_event(janus: Janus) -> None:
 async def test_queued_command_whose_caller_left_is_never_sent() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
-        held: list[Message] = []
-
-        def hold(request: Message) -> Iterable[Reply]:
-            held.append(request)
-            return SILENCE
-
-        fake.script["message"] = hold
+        held = fake.hold("message")
         await leave(bed, message(7, "first"))
         await leave(bed, message(7, "second"))
         async with trio.open_nursery() as nursery:

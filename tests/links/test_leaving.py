@@ -1,6 +1,6 @@
 """A connection that is left by choice: reconnect, another URL, other secrets, in every state (contract 4.4, 5.3)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from bridge.core.link import JanusLink
 from bridge.errors import LinkDown, TransactionLost
 from bridge.protocol.credentials import Credentials
 from tests.support.deadlines import in_time
-from tests.support.fake_janus import SILENCE, Greeting, Message, Reply, error, open_fake_janus
+from tests.support.fake_janus import SILENCE, Greeting, error, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
@@ -231,13 +231,7 @@ async def test_nothing_is_lost_of_what_janus_had_queued_for_the_old_connection(j
 async def test_session_that_is_made_while_the_others_move_is_claimed_too() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
-        requests: list[Message] = []
-
-        def later(request: Message) -> Iterable[Reply]:
-            requests.append(request)
-            return SILENCE
-
-        fake.script["create"] = later
+        requests = fake.hold("create")
         old = fake.peer
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bed.ask, {"janus": "create"})

@@ -11,7 +11,7 @@ import trio
 
 from bridge.core.environment import LinkSettings
 from bridge.protocol.command import read_command
-from tests.support.fake_janus import SILENCE, Message, Reply, open_fake_janus
+from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
@@ -95,13 +95,7 @@ async def test_destroy_waits_for_what_its_session_has_in_flight() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
         client_session = (await bed.ask({"janus": "create"}))["data"]["id"]
-        held: list[Message] = []
-
-        def hold(request: Message) -> Iterable[Reply]:
-            held.append(request)
-            return SILENCE
-
-        fake.script["message"] = hold
+        held = fake.hold("message")
         message = {"janus": "message", "session_id": client_session, "handle_id": 7, "body": {}}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bed.ask, message)

@@ -193,13 +193,7 @@ async def test_session_that_was_created_too_late_for_its_caller_is_kept() -> Non
     """Nobody got its id in time, but it is there: the event that tells of it may be acted upon."""
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
-        requests: list[Message] = []
-
-        def later(request: Message) -> Iterable[Reply]:
-            requests.append(request)
-            return SILENCE
-
-        fake.script["create"] = later
+        requests = fake.hold("create")
         assert isinstance(await bed.ask_in_vain({"janus": "create"}), TransactionTimeout)
         await bed.until(lambda: requests)
         await fake.push(*fake.answer(requests[0]))

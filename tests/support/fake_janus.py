@@ -119,6 +119,17 @@ class FakeJanus:
         await self.wait_until(arrived)
         return matching[number - 1]
 
+    def hold(self, verb: str) -> list[Message]:
+        """Answer requests with this verb by nothing from now on; the list has those that came."""
+        held: list[Message] = []
+
+        def keep(request: Message) -> Iterable[Reply]:
+            held.append(request)
+            return SILENCE
+
+        self.script[verb] = keep
+        return held
+
     async def push(self, *replies: Reply) -> None:
         """Send unasked, over ``peer``."""
         await self.peer.send(*replies)

@@ -6,8 +6,6 @@ Authority: the Janus manual's ``janus.jcfg`` and ``janus.transport.websockets.jc
 """
 
 import os
-import shutil
-import signal
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,13 +16,12 @@ from typing import Self
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port, is_free
 from tests.support.probe import answers
-from tests.support.process import ChildProcess
+from tests.support.process import ChildProcess, ServerProcess
 
 ADMIN_SECRET = "adm"
 GEN = "janus.plugin.gen"  # the plugin of gen.lua
 
 _START_SECONDS = HANG_SECONDS
-_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.005
 _ATTEMPTS = 5  # to start on ports that someone else took in the meantime
 
@@ -66,18 +63,19 @@ class JanusOptions:
         return self.cert_pem is not None
 
 
-class Janus:
+class Janus(ServerProcess):
     """One Janus process. ``with Janus() as janus:`` or start() and stop(); the ports stay the same over a restart."""
+
+    stop_seconds = 5.0
 
     def __init__(self, options: JanusOptions | None = None, *, port: int | None = None) -> None:
         """``port`` fixes the API port (a busy one is then an error); by default the first start chooses both ports."""
+        super().__init__()
         self.options = options or JanusOptions()
         self._fixed = port is not None
         self.port = port or 0
         self.admin_port = 0
         self._name = f"test-{os.urandom(8).hex()}"  # so that nobody else's Janus is taken for this one
-        self._folder: Path | None = None
-        self._process: ChildProcess | None = None
 
     def __repr__(self) -> str:
         return f"<Janus {self.url} {'running' if self.running else 'stopped'}>"
@@ -102,14 +100,6 @@ class Janus:
     @property
     def admin_url(self) -> str:
         return f"ws://127.0.0.1:{self.admin_port}/admin"
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.exit_code is None
-
-    @property
-    def pid(self) -> int:
-        return self._running().pid
 
     @property
     def log(self) -> str:
@@ -141,39 +131,10 @@ class Janus:
             return self
         raise JanusFailed(f"no free port in {_ATTEMPTS} attempts")
 
-    def stop(self) -> None:
-        """SIGTERM, as an administrator stops it: sockets end without a close frame. SIGKILL if that takes too long."""
-        if self._process is not None:
-            self._process.stop(_STOP_SECONDS)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-
     def restart(self) -> Self:
         """Stop, if it still runs, and start on the same ports; all sessions are gone."""
         self.stop()
         return self.start()
-
-    def freeze(self) -> None:
-        """SIGSTOP: connects still succeed, nothing answers."""
-        self._running().signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._running().signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """Stop and remove its folder: the end of this object."""
-        self.stop()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def _running(self) -> ChildProcess:
-        if self._process is None:
-            raise JanusFailed("Janus was not started")
-        return self._process
 
     def _spawn(self) -> ChildProcess:
         if not (is_free(self.port) and is_free(self.admin_port)):

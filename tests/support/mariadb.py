@@ -13,7 +13,6 @@ thread (see process.py). Authority: MariaDB's manual, "mariadbd Options" and "ma
 import getpass
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -30,10 +29,9 @@ import pytest
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port, is_free
-from tests.support.process import ChildProcess
+from tests.support.process import ChildProcess, ServerProcess
 
 _START_SECONDS = HANG_SECONDS
-_STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 _ATTEMPTS = 5  # to start on ports that someone else took in the meantime
 
@@ -53,17 +51,16 @@ class MariaDbFailed(Exception):
     """MariaDB is not installed, or did not start; the text has the end of its log."""
 
 
-class MariaDb:
+class MariaDb(ServerProcess):
     """One server. ``with MariaDb() as mariadb:`` or start() and stop(); port and data stay over a restart."""
 
     host = "127.0.0.1"
 
     def __init__(self, certificates: Certificates | None = None, *, charset: str = "utf8mb4") -> None:
         """With certificates it offers TLS. ``charset`` is the one of databases that do not name theirs."""
+        super().__init__()
         self._certificates = certificates
         self._charset = charset
-        self._folder: Path | None = None
-        self._process: ChildProcess | None = None
         self.port = 0
 
     def __repr__(self) -> str:
@@ -76,15 +73,6 @@ class MariaDb:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.exit_code is None
-
-    @property
-    def folder(self) -> Path:
-        assert self._folder is not None, "MariaDB was not started"
-        return self._folder
 
     @property
     def socket(self) -> Path:
@@ -110,31 +98,10 @@ class MariaDb:
                 raise
         raise MariaDbFailed(f"port {self.port} is taken" if fixed else f"no free port in {_ATTEMPTS} attempts")
 
-    def stop(self) -> None:
-        """SIGTERM; SIGKILL if that takes too long."""
-        if self._process is not None:
-            self._process.stop(_STOP_SECONDS)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-
-    def freeze(self) -> None:
-        """SIGSTOP: connects still succeed, nothing answers."""
-        assert self._process is not None, "MariaDB was not started"
-        self._process.signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self._process is not None, "MariaDB was not started"
-        self._process.signal(signal.SIGCONT)
-
     def close(self) -> None:
-        """End the server and remove its folder: the end of this object."""
+        """As any other, without waiting for what its data would be worth."""
         self.kill()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        super().close()
 
     def execute(self, *statements: str, database: str | None = None) -> list[tuple[Any, ...]]:
         """Run statements as root; the rows of the last one."""

@@ -74,3 +74,54 @@ class ChildProcess:
     def kill(self) -> int:
         self.signal(signal.SIGKILL)
         return self._process.wait()
+
+
+class ServerProcess:
+    """What the beds of servers have in common: one child process, made by their ``start``; a folder of their own."""
+
+    stop_seconds = 10.0  # from SIGTERM to SIGKILL
+
+    def __init__(self) -> None:
+        self._process: ChildProcess | None = None
+        self._folder: Path | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.exit_code is None
+
+    @property
+    def pid(self) -> int:
+        return self._started().pid
+
+    @property
+    def folder(self) -> Path:
+        assert self._folder is not None, "it was not started"
+        return self._folder
+
+    def stop(self) -> None:
+        """SIGTERM, as an administrator stops it; SIGKILL if that takes too long."""
+        if self._process is not None:
+            self._process.stop(self.stop_seconds)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connects still succeed, nothing answers."""
+        self._started().signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._started().signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and remove its folder: the end of this object."""
+        self.stop()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _started(self) -> ChildProcess:
+        assert self._process is not None, "it was not started"
+        return self._process
