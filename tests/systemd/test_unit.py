@@ -3,78 +3,19 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bridge import resources
 from tests.support.certs import issue
-from tests.support.container import NEEDS_CONTAINER, PROGRAM, Container
+from tests.support.container import NEEDS_CONTAINER, PROGRAM
+from tests.systemd.conftest import Service
 
 pytestmark = [*NEEDS_CONTAINER, pytest.mark.xdist_group("systemd")]
 
-CONFIG = "/etc/janus-bridge/janus-bridge.toml"
 SOCKET = "/run/janus-bridge/mi.sock"
 README_MI = f'[mi]\ndatagram = ["unix:{SOCKET}"]\n'
-
-
-@pytest.fixture(scope="module")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """Installed by the README's lines, not started."""
-    with Container(tmp_path_factory.mktemp("container")) as booted:
-        users = booted.succeed(PROGRAM, "unit", "--sysusers")
-        booted.succeed("systemd-sysusers", "-", text=users)
-        booted.write("/etc/systemd/system/janus-bridge.service", booted.succeed(PROGRAM, "unit"))
-        booted.succeed("systemctl", "daemon-reload")
-        yield booted
-
-
-@pytest.fixture
-def service(debian: Container) -> Iterator["Service"]:
-    yield Service(debian)
-    debian.run("systemctl", "stop", "janus-bridge")
-    debian.run("rm", "-rf", CONFIG, "/etc/systemd/system/janus-bridge.service.d", "/var/lib/janus-bridge/janus.db")
-    debian.succeed("systemctl", "daemon-reload")
-
-
-class Service:
-    """The unit, and what its journal says since the last start."""
-
-    def __init__(self, debian: Container) -> None:
-        self.debian = debian
-        self._cursor = ""
-
-    def configure(self, text: str) -> None:
-        self.debian.write(CONFIG, text, "0600", "janus-bridge")
-
-    def drop_in(self, text: str) -> None:
-        """As ``systemctl edit`` would."""
-        self.debian.write("/etc/systemd/system/janus-bridge.service.d/override.conf", f"[Service]\n{text}\n")
-        self.debian.succeed("systemctl", "daemon-reload")
-
-    def start(self, text: str) -> bool:
-        """With this configuration; whether it is up."""
-        self.configure(text)
-        shown = self.debian.succeed("journalctl", "-n0", "--show-cursor")
-        self._cursor = shown.rpartition("-- cursor: ")[2].strip()
-        return self.debian.run("systemctl", "start", "janus-bridge").returncode == 0
-
-    def reload(self) -> bool:
-        return self.debian.run("systemctl", "reload", "janus-bridge").returncode == 0
-
-    def show(self, name: str) -> str:
-        return self.debian.succeed("systemctl", "show", "--value", "-p", name, "janus-bridge").strip()
-
-    @property
-    def journal(self) -> str:
-        self.debian.succeed("journalctl", "--sync")
-        since = [f"--after-cursor={self._cursor}"] if self._cursor else []
-        return self.debian.succeed("journalctl", "-u", "janus-bridge", "-o", "cat", *since)
-
-    def stat(self, path: str) -> str:
-        """Mode, user and group."""
-        return self.debian.succeed("stat", "-c", "%a %U:%G", path).strip()
 
 
 def test_the_readme_s_socket_is_there_for_the_group(service: Service) -> None:
