@@ -6,19 +6,19 @@ Owns the way from ``[janus.gateways.ID]`` to credentials and WebSocket options. 
 import hashlib
 import time
 from collections.abc import Callable
-from functools import partial
 
 import trio
 
 from bridge.config import Config, GatewaySettings
 from bridge.core.connection import Reports, WebSocket
+from bridge.daemon.held import carrier_of
 from bridge.files import read_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import PluginTypes
 from bridge.transport.batch import Batch
-from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.fd_store import FdStore
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.tls import PEM_MAX, client_context
 from bridge.transport.websocket_options import WebSocketOptions
@@ -96,10 +96,8 @@ class Gateways:
             headers=settings.headers,
             unfinished=self.unfinished,
         )
-        keep = None
-        if self._store is not None:
-            keep = partial(self._store.keep, base_of(gateway.janus_id, gateway.janus_url))
-        return await open_and_run(gateway.url, options, reports, opened, self._batch, keep)
+        keep, held = (None, None) if self._store is None else carrier_of(self._store, gateway)
+        return await open_and_run(gateway.url, options, reports, opened, self._batch, keep, held=held)
 
 
 def _fingerprint(settings: GatewaySettings) -> object:

@@ -5,12 +5,14 @@ is left that could claim what lives there. Must not know sockets (transport/fd_s
 """
 
 import logging
+import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import trio
 
 from bridge.protocol.gateway import Gateway
-from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.fd_store import FdStore, KeptSocket, base_of
 
 log = logging.getLogger("bridge.link")
 
@@ -18,6 +20,16 @@ log = logging.getLogger("bridge.link")
 RaiseStatus = Callable[[Gateway, str, str, str], None]
 # (janus_id, janus_url) of all rows that have saved sessions
 SavedRows = Callable[[], Iterable[tuple[str, str]]]
+
+
+def carrier_of(store: FdStore, gateway: Gateway) -> tuple[Callable[[int], KeptSocket], socket.socket | None]:
+    """What ``open_and_run`` needs of a store: how a socket to this gateway is kept; and one whose stream goes on."""
+    base = base_of(gateway.janus_id, gateway.janus_url)
+    encrypted = gateway.url is not None and gateway.url.tls
+    held = None if encrypted else store.take(base)
+    if held is None:
+        return partial(store.keep, base, goes_on=not encrypted), None
+    return partial(KeptSocket, store, base, held.name), socket.socket(fileno=held.fd)
 
 
 class HeldSockets:

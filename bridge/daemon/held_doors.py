@@ -8,9 +8,7 @@ know what is said through them.
 import os
 from collections.abc import Iterable
 
-from bridge.transport.fd_store import FdStore, KeptSocket, base_of
-
-LISTENER = "l"  # what the names of these begin with
+from bridge.transport.fd_store import LISTENER, FdStore, KeptSocket, base_of
 
 
 class HeldDoors:

@@ -27,10 +27,13 @@ log = logging.getLogger("bridge.state")
 
 FIRST = 3  # the descriptors that were handed on are numbered from here
 _MOST = 1 << 20  # of them
-_NAME = re.compile(r"([jl]\.[0-9a-f]{16})\.([1-9][0-9]{0,14})")  # what this program calls its own
+# What this program calls its own: the stream of a socket to a Janus, which may go on; one that is only held, because
+# nobody else can read or write it; a listener. Which of whom, and a number.
+STREAM, HELD, LISTENER = "j", "h", "l"
+_NAME = re.compile(r"([jhl])(\.[0-9a-f]{16})\.([1-9][0-9]{0,14})")
 
 
-def base_of(*texts: str, kind: str = "j") -> str:
+def base_of(*texts: str, kind: str = STREAM) -> str:
     """What the names of all sockets begin with that belong to this, such as the janus_id and janus_url of a row.
 
     systemd's names are 255 characters without control or colon, and may be seen by every user.
@@ -47,12 +50,19 @@ class HeldSocket(NamedTuple):
     @property
     def base(self) -> str:
         found = _NAME.fullmatch(self.name)
-        return self.name if found is None else found[1]
+        if found is None:
+            return self.name
+        return (STREAM if found[1] == HELD else found[1]) + found[2]
 
     @property
     def number(self) -> int:
         found = _NAME.fullmatch(self.name)
-        return 0 if found is None else int(found[2])
+        return 0 if found is None else int(found[3])
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether whoever takes it can go on with it."""
+        return not self.name.startswith(HELD + ".")
 
 
 class FdStore:
@@ -74,12 +84,12 @@ class FdStore:
         """Whether anybody keeps the sockets when the process ends. Those without room there end then by themselves."""
         return self._notifier.present
 
-    def keep(self, base: str, fd: int) -> "KeptSocket":
-        """Put a socket into the store, while its owner goes on using it."""
+    def keep(self, base: str, fd: int, *, goes_on: bool = True) -> "KeptSocket":
+        """Put a socket into the store, while its owner goes on using it; ``goes_on``: so may the next one."""
         self._last += 1
-        name = f"{base}.{self._last}"
+        name = f"{base if goes_on else HELD + base[1:]}.{self._last}"
         self._notifier.tell("FDSTORE=1", f"FDNAME={name}", fd=fd)
-        return KeptSocket(self, name, fd)
+        return KeptSocket(self, base, name, fd)
 
     def hold(self, name: str, fd: int) -> None:
         """Its owner goes, and the socket stays open: by a duplicate of our own."""
@@ -91,8 +101,9 @@ class FdStore:
         self._notifier.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def take(self, base: str) -> HeldSocket | None:
-        """The newest that is held under this base, for a new owner; it stays in the store."""
-        newest = max((held for held in self.held if held.base == base), key=lambda held: held.number, default=None)
+        """The newest that is held under this base and goes on, for a new owner; it stays in the store."""
+        found = (held for held in self.held if held.base == base and held.goes_on)
+        newest = max(found, key=lambda held: held.number, default=None)
         if newest is not None:
             self.held.remove(newest)
         return newest
@@ -140,8 +151,9 @@ class FdStore:
 class KeptSocket:
     """A socket in use that is in the store, too. One of ``end`` and ``leave`` is its last."""
 
-    def __init__(self, store: FdStore, name: str, fd: int) -> None:
+    def __init__(self, store: FdStore, base: str, name: str, fd: int) -> None:
         self._store = store
+        self._base = base
         self.name = name
         self._fd = fd
 
@@ -150,8 +162,12 @@ class KeptSocket:
         shut_down(self._fd)
         self._store.drop(self.name)
 
-    def leave(self) -> None:
-        """Only its owner goes: it is held."""
+    def leave(self, *, goes_on: bool = True) -> None:
+        """Only its owner goes: it is held. ``goes_on``: it is in a state in which the next one may go on with it."""
+        if not goes_on and self.name.startswith(self._base):
+            before = self.name
+            self.name = self._store.keep(self._base, self._fd, goes_on=False).name
+            self._store.drop(before)
         self._store.hold(self.name, self._fd)
 
 

@@ -74,8 +74,10 @@ async def _run(websocket: JanusSocket | JanusStream, fd: int, opened: Opened, ke
         ended = not websocket.handed_over
         return reason
     finally:
-        if kept is not None:
-            (kept.end if ended or websocket.closing else kept.leave)()
+        if kept is not None and (ended or websocket.closing):
+            kept.end()
+        elif kept is not None:
+            kept.leave(goes_on=websocket.in_step)
 
 
 async def _open(url: "JanusUrl", options: WebSocketOptions) -> socket.socket | tuple[_Encrypted, bytes]:

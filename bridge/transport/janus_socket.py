@@ -284,6 +284,11 @@ class JanusSocket(Member):
             self._over(HANDED_OVER)
         return why_not
 
+    @property
+    def in_step(self) -> bool:
+        """Whether another process can go on with it: what is unread begins a message, what was written ended one."""
+        return self._fault is None and self._under_way() is None
+
     def _under_way(self) -> str | None:
         if self._outbox.waits:
             return "a write did not complete"

@@ -31,6 +31,7 @@ class JanusStream:
     """An open WebSocket. ``closing``: it was told to; ``handed_over``: another process has its socket, too."""
 
     adopted = False
+    in_step = False  # nobody else has what TLS knows of it
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """A socket that outlives its process keeps the calls at a Janus that reclaims nothing: held until claimed (10)."""
 
+import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,10 @@ def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
 def store(systemd: FakeSystemd) -> Iterator[FdStore]:
     """One for all processes of a test: what a process leaves, the next one finds."""
     notifier = Notifier(systemd.environ)
-    yield FdStore(notifier, systemd.environ)
+    made = FdStore(notifier, systemd.environ)
+    yield made
+    for held in list(made.held):  # the sessions of the last process end, and what ticks in them
+        made.end(held.base)
     notifier.close()
 
 
@@ -67,8 +72,7 @@ async def test_a_handle_lives_on_in_the_next_process(janus: Janus, systemd: Fake
             await bed.echo(handle)
             await bed.echo(other, session_id=further)
             assert "session_lost" not in bed.names()
-            assert systemd.names != [name]
-            assert len(systemd.names) == 1
+            assert systemd.names == [name]  # the same stream goes on
 
 
 async def test_over_tls_too(
@@ -141,21 +145,90 @@ async def test_without_a_row_nothing_is_held(
                 await trio.sleep(0.01)
 
 
-async def test_what_nobody_read_is_told_as_lost(janus: Janus, store: FdStore) -> None:
+def numbers(*processes: LinkBed) -> list[int]:
+    """Of the events that they heard, in order."""
+    return [event["plugindata"]["data"]["i"] for bed in processes for event in bed.events]
+
+
+async def test_nothing_is_lost_of_a_stream_that_goes_on(janus: Janus, systemd: FakeSystemd, store: FdStore) -> None:
+    """Nor is anything heard twice; whatever mark another process left in the socket."""
+    first, second, third = beds(store, "one", "two", "three")
+    async with running(first, {"gw": janus.url}):
+        await first.ready()
+        handle = await first.attach()
+        await first.message(handle, {"do": "tick", "ms": 1, "k": 3, "n": 100_000, "size": 300})
+        await first.until(lambda: first.events)
+        await first.registry.stop(hand_over=True)
+    for bed in (second, third):
+        with socket.socket(fileno=os.dup(store.held[0].fd)) as left:
+            left.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 100_000)
+        async with running(bed, {"gw": janus.url}):
+            await bed.ready()
+            await bed.until(lambda bed=bed: len(bed.events) > 100)  # type: ignore[misc]
+            await bed.echo(handle)
+            await bed.registry.stop(hand_over=True)
+            assert bed.names() == ["connected", "disconnected"]
+    heard = numbers(first, second, third)
+    assert heard == list(range(len(heard)))
+    assert len(systemd.names) == 1
+
+
+async def test_a_stream_out_of_step_is_not_written_to_and_told(
+    janus: Janus, systemd: FakeSystemd, store: FdStore
+) -> None:
+    """It is held until a new connection has the sessions."""
     first, second = beds(store, "one", "two")
     async with running(first, {"gw": janus.url}):
         await first.ready()
         handle = await first.attach()
+        await first.message(handle, {"do": "tick", "ms": 1, "n": 100_000, "size": 300})
+        await first.registry.stop(hand_over=True)
+    [name] = systemd.names
+    await trio.lowlevel.wait_readable(store.held[0].fd)
+    os.read(store.held[0].fd, 5)  # as if it had been killed in the middle of a frame
+    async with running(second, {"gw": janus.url}):
+        await second.ready()
+        await second.echo(handle)
+        [(_, _, reason, detail)] = [status for status in second.statuses if status[1] == "events_lost"]
+        assert (reason, detail) == ("restart", {"lost": None})
+        await second.until(lambda: len(systemd.names) == 1)
+        assert systemd.names != [name]
+
+
+async def test_what_nobody_read_of_a_socket_that_is_held_is_told_as_lost(
+    janus_factory: Factory, certificates: Certificates, store: FdStore
+) -> None:
+    server = janus_factory(cert_pem=certificates.cert, cert_key=certificates.key)
+    first, second = beds(store, "one", "two")
+    for bed in (first, second):
+        bed.set_options(tls=client_context(str(certificates.ca), None, None))
+    async with running(first, {"gw": server.url}):
+        await first.ready()
+        handle = await first.attach()
         await first.message(handle, {"do": "tick", "ms": 1, "n": 100_000})
         await first.registry.stop(hand_over=True)
-    [held] = [held.fd for held in store.held]
-    await trio.lowlevel.wait_readable(held)
-    async with running(second, {"gw": janus.url}):
+    await trio.lowlevel.wait_readable(store.held[0].fd)
+    async with running(second, {"gw": server.url}):
         await second.ready()
         assert sorted(second.names()) == ["connected", "events_lost"]
         [(_, _, reason, detail)] = [status for status in second.statuses if status[1] == "events_lost"]
         assert reason == "restart"
         assert detail == {"lost": None}  # nobody can say how many
+
+
+async def test_a_socket_whose_janus_is_gone_is_an_end_like_any_other(
+    janus_factory: Factory, systemd: FakeSystemd, store: FdStore
+) -> None:
+    server = janus_factory()
+    first, second = beds(store, "one", "two")
+    async with running(first, {"gw": server.url}):
+        await first.ready()
+        await first.registry.stop(hand_over=True)
+    server.restart()
+    async with running(second, {"gw": server.url}):
+        await second.until(lambda: "session_lost" in second.names())
+        await second.ready()
+        assert len(systemd.names) == 1
 
 
 async def test_nothing_unread_is_nothing_lost(janus: Janus, store: FdStore) -> None:

@@ -7,11 +7,14 @@ word, and so is what hangs up; LISTEN_FDS begin at 3. Unlike it, it does not loo
 """
 
 import array
+import fcntl
 import os
 import queue
 import select
 import socket
+import struct
 import sys
+import termios
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -79,6 +82,13 @@ class FakeSystemd:
         with self._lock:
             self._drop([stored for stored in self._stored if _hung_up(stored.fd)])
             return [stored.name for stored in self._stored]
+
+    @property
+    def unread(self) -> int:
+        """Bytes that came to sockets of the store and were read by nobody."""
+        with self._lock:
+            sizes = [fcntl.ioctl(stored.fd, termios.FIONREAD, bytes(4)) for stored in self._stored]
+        return sum(struct.unpack("i", size)[0] for size in sizes)
 
     def lose(self) -> None:
         """Close everything: the unit was stopped."""

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import trio
@@ -17,7 +16,7 @@ from bridge.core.pending import AwaitedAnswer
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.timers import Timer, Timers
-from bridge.daemon.held import HeldSockets
+from bridge.daemon.held import HeldSockets, carrier_of
 from bridge.errors import BridgeError
 from bridge.protocol import codec
 from bridge.protocol.command import JanusCommand, read_command
@@ -26,7 +25,7 @@ from bridge.protocol.gateway import Gateway, TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes
 from bridge.protocol.session import SavedSession
 from bridge.transport.batch import Batch
-from bridge.transport.fd_store import FdStore, KeptSocket, base_of
+from bridge.transport.fd_store import FdStore
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.deadlines import HANG_SECONDS
@@ -126,11 +125,8 @@ class LinkBed:
         if self.connector is not None:
             return await self.connector(gateway, reports, opened)
         assert gateway.url is not None
-        return await open_and_run(gateway.url, self.options, reports, opened, self.batch, self.keep(gateway))
-
-    def keep(self, gateway: Gateway) -> Callable[[int], KeptSocket] | None:
-        """As ``open_and_run`` wants it."""
-        return None if self.store is None else partial(self.store.keep, base_of(gateway.janus_id, gateway.janus_url))
+        keep, held = (None, None) if self.store is None else carrier_of(self.store, gateway)
+        return await open_and_run(gateway.url, self.options, reports, opened, self.batch, keep, held=held)
 
     def _on_ready(self, gateway: Gateway) -> None:
         if self.held is not None:

@@ -104,6 +104,8 @@ def test_calls_outlive_every_end_of_the_process(service: Service, calls: Calls) 
     calls.more()
     assert calls.live(), service.journal
     assert (service.show("MainPID"), service.show("NRestarts")) == (pid, "0")
+    numbers, _ = calls.heard()
+    assert numbers == list(range(len(numbers)))  # none was lost
 
     debian.succeed("systemctl", "kill", "--signal=KILL", "janus-bridge")
     until_another_process(service, pid)

@@ -386,7 +386,7 @@ async def test_a_real_janus_notices_nothing(janus: Janus) -> None:
         def end(self) -> None:
             self.ends.append("end")
 
-        def leave(self) -> None:
+        def leave(self, *, goes_on: bool = True) -> None:
             self.ends.append("leave")
 
     websockets: list[Any] = []

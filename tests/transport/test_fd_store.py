@@ -136,6 +136,24 @@ def test_the_newest_is_taken(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) 
     assert first.recv(1) == b""
 
 
+def test_what_cannot_go_on_is_held_under_another_name_and_not_taken(
+    systemd: FakeSystemd, notifier: Notifier, pairs: ExitStack
+) -> None:
+    """TLS, or half of a frame was written: whose it is stays known."""
+    store = FdStore(notifier, {})
+    (one, first), (other, second) = pair(pairs), pair(pairs)
+    store.keep(BASE, one.fileno(), goes_on=False).leave(goes_on=False)
+    kept = store.keep(BASE, other.fileno())
+    kept.leave(goes_on=False)
+    hidden = BASE.replace("j.", "h.")
+    assert systemd.names == [f"{hidden}.1", f"{hidden}.3"]
+    assert [held.base for held in store.held] == [BASE, BASE]
+    assert store.take(BASE) is None
+    store.end(BASE)
+    assert first.recv(1) == second.recv(1) == b""
+    assert systemd.names == []
+
+
 def test_what_is_a_stranger_s_is_given_back_untouched(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
     ours, theirs = pair(pairs)
     store = found(monkeypatch, "janus-bridge.socket", ours)
