@@ -44,7 +44,7 @@ class LogHandler(logging.StreamHandler[TextIO | LogStream]):
     def __init__(
         self, stream: TextIO | LogStream, clock: Callable[[], float] = time.monotonic, hide: Hide = unchanged
     ) -> None:
-        """``hide`` takes secrets out of what is cut: half of one would not be known any more."""
+        """``hide`` takes secrets out of what is cut: half of one would no longer be known."""
         super().__init__(stream)
         self._clock = clock
         self._hide = hide

@@ -35,7 +35,7 @@ class Throttle:
         return self.rest()
 
     def rest(self) -> int:
-        """How many were held, for the last line there will be; none are any more."""
+        """How many were held, for the last line there will be; from now on none are."""
         held, self.held = self.held, 0
         return held
 

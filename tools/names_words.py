@@ -1,6 +1,6 @@
 """What the names mean that have no words in the program: for docs/names.md.
 
-Owns these words. ``tools/names`` refuses to work where they name something else than the program does.
+Owns these words. ``tools/names`` refuses to work where they name what the program does not.
 """
 
 HEAD = """\

@@ -137,7 +137,7 @@ class EventQueue:
         self._line.appendleft(gap)
 
     def forget_notices(self) -> None:
-        """Nobody listens to them any more; they alone would wait for ever."""
+        """No subscriber listens to them; they alone would wait for ever."""
         self._notices.clear()
 
     def clear(self, reason: str, now: float) -> None:

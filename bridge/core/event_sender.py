@@ -123,7 +123,7 @@ class Delivery:
         self._wake()
 
     def retire(self, retired: bool) -> None:
-        """Nobody is subscribed any more: ``run`` returns once the queue is empty. Or somebody is again."""
+        """No subscription is left: ``run`` returns once the queue is empty. Or there is one again."""
         self._retired = retired
         if self._cursor is not None:
             self._cursor.retire(retired)

@@ -36,7 +36,7 @@ class Asked(NamedTuple):
 
 
 class CallerLeft(LinkDown):
-    """Nobody waits for it any more, and it was not sent yet."""
+    """Its caller is gone, and it was not sent yet."""
 
 
 class Asker(Protocol):

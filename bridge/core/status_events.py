@@ -42,7 +42,7 @@ class StatusEvents:
         self._change("connected", reason, detail)
 
     def disconnected(self, reason: str) -> None:
-        """The gateway is not ready any more. Before it ever was, there is nothing to say."""
+        """The gateway is no longer ready. Before it ever was, there is nothing to say."""
         self._change("disconnected", reason, {})
 
     def _change(self, status: str, reason: str, detail: dict[str, Any]) -> None:

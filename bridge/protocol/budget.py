@@ -84,7 +84,7 @@ class Holding:
         return False
 
     def release(self) -> None:
-        """Hold nothing any more. Twice is the same as once."""
+        """Let go of all that is held. Twice is the same as once."""
         self.resize(0)
 
     def handed_on(self) -> "Holding":

@@ -58,7 +58,7 @@ class Fragments:
         return message
 
     def let_go(self) -> None:
-        """Hold nothing of the budget any more: the message is over, or the connection."""
+        """Let go of the budget: the message is over, or the connection."""
         if self._held is not None:
             self._held.release()
 

@@ -253,7 +253,7 @@ def _translated_errors(hide: Redaction) -> Iterator[None]:
 
 def _translated(exc: pymysql.Error, hide: Redaction) -> TableUnavailable:
     code = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
-    # A server may say what it was told: hidden before it is cut, or half of it would not be known any more.
+    # A server may say what it was told: hidden before it is cut, or half of it would no longer be known.
     text = one_line(hide(" ".join(map(str, exc.args[1:] if code else exc.args))))
     if code == ER.NO_SUCH_TABLE:
         return NoSuchTable(text)

@@ -84,7 +84,7 @@ class HttpServer:
                 connection.end()
 
     def stop(self) -> None:
-        """Accept nobody any more, drop who asks nothing, and let ``serve`` return when the others are answered."""
+        """Stop accepting and close idle connections; ``serve`` returns once the requests in flight are answered."""
         for accepter in self._accepters:
             accepter.close()
         self._stopping = True
@@ -225,7 +225,7 @@ class _Accepter(Member):
             self.open()
 
     def close(self) -> None:
-        """Accept nobody any more. Twice is the same as once."""
+        """Stop accepting. Twice is the same as once."""
         self._batch.remove(self)
         close_listener(self._listener)
 

@@ -1,7 +1,7 @@
 """Sockets and FIFOs that have a name in the file system: created with their permissions, never taken from the living.
 
 Owns who a name belongs to: a lock file beside it settles that between bridges, a look at the thing itself settles it
-with everybody else. What nobody listens on any more is replaced; what is ours is removed at the end, unless somebody
+with everybody else. What no process listens on is replaced; what is ours is removed at the end, unless somebody
 has put something else there since. Must not know what is said through it.
 Authority: unix(7), fifo(7); OpenSIPS mi_datagram and mi_fifo, which unlink whatever they find.
 """
