@@ -59,6 +59,8 @@ class JanusStream:
         self._writable = True
         self._outbox = bytearray()
         self._outbox_filled = AutoResetEvent()
+        self._sending = False
+        self._written = AutoResetEvent()
 
     @property
     def last_received(self) -> float:
@@ -155,21 +157,22 @@ class JanusStream:
             while self._outbox:
                 portion = bytes(self._outbox[:WRITE_SIZE])
                 del self._outbox[:WRITE_SIZE]
-                if not await self._send(portion):
-                    return
+                self._sending = True
+                await self._send(portion)
+                self._sending = False
+            self._written.set()
 
-    async def _send(self, data: bytes) -> bool:
+    async def _send(self, data: bytes) -> None:
         with trio.move_on_after(self._options.send_timeout) as scope:
             try:
                 await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return False  # the reader sees the end, too
+                self._outbox.clear()  # the reader sees the end, too
         if scope.cancelled_caught:
             # Part of a frame may have left: whatever was written behind it would be read as its rest.
             self._writable = False
             self._outbox.clear()
             self._reports.on_stalled()
-        return not scope.cancelled_caught
 
     # The end
 
@@ -186,8 +189,13 @@ class JanusStream:
         self._over(CLOSED_BY_US)
 
     async def freeze(self) -> str | None:
-        """Leave it to another process, which can hold the socket and no more; ``run`` ends. Returns why no more."""
-        self.handed_over = True
+        """Leave it to another process, which can hold the socket and no more: write what waits, 1 s at most; then
+        ``run`` ends. Returns why no more.
+        """
+        self._writable = False
+        with trio.move_on_after(self._options.close_timeout):
+            while self._outbox or self._sending:
+                await self._written.wait()
+        self.handed_over = not self._ending.cancel_called
         self._over(HANDED_OVER)
-        await trio.lowlevel.checkpoint()
         return "it is encrypted"

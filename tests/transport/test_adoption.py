@@ -22,10 +22,11 @@ from bridge.transport.batch import Batch
 from bridge.transport.fd_store import KeptSocket
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.janus_socket import JanusSocket
+from bridge.transport.janus_stream import JanusStream
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.batches import running_batch
 from tests.support.deadlines import HANG_SECONDS, in_time
-from tests.support.frames import CLOSE, CONTINUATION, PING, TEXT, fragments, frame
+from tests.support.frames import CLOSE, CONTINUATION, PING, TEXT, fragments, frame, masked
 from tests.support.janus import GEN, Janus
 from tests.support.ws_pair import Record, opened, settled, until
 
@@ -314,6 +315,26 @@ async def test_what_is_encrypted_can_only_be_held() -> None:
         assert ends == ["the bridge handed it over"]
         assert websocket.handed_over
         assert not websocket.adopted
+
+
+async def test_what_waits_is_written_before_it_is_held() -> None:
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    websocket = JanusStream(ours, b"", WebSocketOptions(close_timeout=HANG_SECONDS), Record(), "test")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(websocket.run)
+        websocket.send_text("last")
+        frozen = trio.Event()
+
+        async def freeze() -> None:
+            await websocket.freeze()
+            frozen.set()
+
+        nursery.start_soon(freeze)
+        await settled()
+        assert not frozen.is_set()
+        assert len(await theirs.receive_some()) == len(masked(TEXT, b"last"))
+        with in_time(5):
+            await frozen.wait()
 
 
 # Out of step
