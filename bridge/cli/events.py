@@ -1,6 +1,7 @@
 """``janus-bridge events``: subscribe to a running bridge and print what comes, until interrupted.
 
-Owns the subscription: made on a free loopback UDP port, renewed before it expires, ended at the end.
+Owns the subscription: made on a free loopback UDP port, renewed before it expires, ended at the end. With ``--from``,
+what is kept of the past is printed instead (MI ``event_replay``).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from bridge.protocol.printable import printable
 from bridge.transport.mi_client import MiClient, NothingAnswered
 
 EXPIRE = 30  # seconds
+PAGE = 200  # kept events that are asked for at a time
 RENEWAL = 10.0  # seconds: a bridge that was restarted knows of no subscription from before
 DEFAULT_EVENTS = ("E_JANUS_EVENT", "E_JANUS_STATUS")
 
@@ -29,11 +31,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "events",
         help="subscribe to a running bridge and print its events",
-        description="Subscribes to events of a bridge on this machine and prints them as they come, until Ctrl-C.",
+        description="Subscribes to events of a bridge on this machine and prints them as they come, until Ctrl-C; "
+        "or prints those that the bridge has kept.",
         epilog=EPILOG,
     )
     parser.add_argument("events", metavar="EVENT", nargs="*", help=f"default: {' '.join(DEFAULT_EVENTS)}")
     add_connection_arguments(parser)
+    parser.add_argument(
+        "--from", dest="start", metavar="SEQ", help="print kept events from this janus_seq on (0-0: all), and end"
+    )
+    parser.add_argument("--gateway", metavar="ID", help="with --from: of this gateway alone")
     parser.add_argument("--count", type=int, metavar="N", help="end after N events")
     parser.add_argument("--json", action="store_true", help="print each event as it came, a line each")
     parser.set_defaults(run=run)
@@ -43,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
     """Subscribe and print. Raises NothingAnswered, RpcError, ConfigError."""
     client = connect(args)
     names = args.events or DEFAULT_EVENTS
+    if args.start is not None:
+        with explained(client.url):
+            return _replay(client, names, args)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, _sigterm_as_interrupt():
         receiver.bind(("127.0.0.1", 0))
         address = f"udp:127.0.0.1:{receiver.getsockname()[1]}"
@@ -56,6 +66,36 @@ def run(args: argparse.Namespace) -> int:
             with suppress(NothingAnswered):  # then it expires by itself
                 _subscribe(client, names, address, 0)
     return 0
+
+
+def _replay(client: MiClient, names: Sequence[str], args: argparse.Namespace) -> int:
+    """Print what is kept, a gateway after the other, and say what is missing."""
+    left, lost = args.count, 0
+    gateways = [args.gateway]
+    if args.gateway is None:
+        gateways = [row["janus_id"] for row in client.call("event_store_list", [])["Gateways"]]
+    for janus_id in gateways:
+        page = {"Events": [], "next": args.start}
+        while left is None or left > 0:
+            page = client.call("event_replay", [janus_id, page["next"], PAGE])
+            lost += page["lost"]
+            for event in page["Events"]:
+                if event["name"] in names and left != 0:
+                    _print_kept(event, as_json=args.json)
+                    left = None if left is None else left - 1
+            if not page["Events"]:
+                break
+    if lost:
+        complain(f"{lost} events are missing: they were cut off, or never kept")
+    return 0
+
+
+def _print_kept(event: Any, *, as_json: bool) -> None:
+    params = {**event["params"], "janus_seq": event["janus_seq"]}
+    if as_json:
+        put(printable(codec.render({"time": event["time"], "method": event["name"], "params": params})))
+    else:
+        put(_words(event["time"], event["name"], params))
 
 
 def _subscribe(client: MiClient, names: Sequence[str], address: str, expire: int) -> None:
@@ -90,8 +130,11 @@ def _shown(text: str) -> str:
         event = codec.parse(text)
     except MalformedMessage:
         return printable(text)
-    params: dict[str, Any] = event.get("params") or {}
-    words = [colour(time.strftime("%H:%M:%S"), DIM), str(event.get("method"))]
+    return _words(time.strftime("%H:%M:%S"), str(event.get("method")), event.get("params") or {})
+
+
+def _words(when: str, name: str, params: dict[str, Any]) -> str:
+    words = [colour(when, DIM), name]
     words += [f"{name}={value}" for name, value in params.items() if name not in ("janus_body", "detail")]
     for name in ("janus_body", "detail"):
         if name in params:
@@ -111,6 +154,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 EPILOG = """
   janus-bridge events
   janus-bridge events E_JANUS_STATUS --count 1
+  janus-bridge events --from 1795663200000-1200 --gateway gw1
   janus-bridge events --json | jq -r '.params.janus_body'
 
 Exit codes: 0 ended by Ctrl-C, SIGTERM or --count, 1 an MI error, 2 usage, 3 the bridge does not answer.

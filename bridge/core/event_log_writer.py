@@ -39,7 +39,7 @@ class LogWriter:
 
     def __init__(self, events: EventLog, store: Store, limits: StoreLimits) -> None:
         self.events = events
-        self._store = store
+        self.store = store
         self._limits = limits
         self._cut = 0  # up to where the next write cuts
         self._was_cut = trio.Event()
@@ -49,7 +49,7 @@ class LogWriter:
 
     def figures(self) -> StoreSnapshot:
         """What the metrics say."""
-        events, size = self._store.figures()
+        events, size = self.store.figures()
         return StoreSnapshot(events, size, self.events.waiting, self._commit, self.events.oldest(), self.events.trouble)
 
     async def run(self) -> None:
@@ -74,7 +74,7 @@ class LogWriter:
     def close(self) -> None:
         """Close the store, unless it hangs: nobody waits for that."""
         if self._began is None:
-            self._store.close()
+            self.store.close()
 
     async def _write(self) -> bool:
         """One write of what there is; whether that worked."""
@@ -85,7 +85,7 @@ class LogWriter:
         self._began = began = trio.current_time()
         written = False
         try:
-            await self._store.write(records, [cursor.state() for cursor in moved], gone, cut)
+            await self.store.write(records, [cursor.state() for cursor in moved], gone, cut)
             written = True
             self._began, self._commit = None, trio.current_time() - began
         except StoreFailed as exc:
@@ -129,7 +129,7 @@ class LogWriter:
         while True:
             await trio.sleep(CUT_EVERY)
             try:
-                while (overdue := await self._store.overdue(self._limits.age, self._limits.bytes)) is not None:
+                while (overdue := await self.store.overdue(self._limits.age, self._limits.bytes)) is not None:
                     await self._cut_to(*overdue)
             except StoreFailed as exc:
                 if lines.due(str(exc), trio.current_time()):
@@ -143,7 +143,7 @@ class LogWriter:
             after = cursor.begin_cut(cut, reason)
             try:
                 while after < cut:
-                    records, after = await self._store.read(after, cut)
+                    records, after = await self.store.read(after, cut)
                     for record in records:
                         cursor.count(record, reason)
             finally:

@@ -21,6 +21,7 @@ from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
 from bridge.core.commands_maintenance import maintenance_commands
 from bridge.core.commands_status import status_commands
+from bridge.core.commands_store import store_commands
 from bridge.core.environment import LinkEnvironment, LinkSettings
 from bridge.core.event_log import EventLog, LogLimits
 from bridge.core.event_log_writer import LogWriter, StoreLimits
@@ -139,6 +140,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.types),
         *maintenance_commands(links, drained.save),
         *commands_evi.commands(evi, addresses.admit),
+        *store_commands(writer),
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     kept = None if writer is None else writer.figures

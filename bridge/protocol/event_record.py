@@ -11,6 +11,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 from bridge.errors import BridgeError
 from bridge.protocol import codec
 from bridge.protocol.event_payload import BODY, E_JANUS_EVENT, Params, janus_event
+from bridge.protocol.numbers import read_decimal
+
+LARGEST = 2**53 - 1  # of an epoch or a number: what every reader of JSON holds exactly
 
 # janus_id, janus_url, reason, how many, the newest one's janus_seq
 Loss: TypeAlias = tuple[str, str, str, int, str | None]
@@ -51,6 +54,15 @@ class OutletState(NamedTuple):
     losses: tuple[Loss, ...] = ()
 
 
+def read_seq(text: str) -> tuple[int, int] | None:
+    """Epoch and number of a ``janus_seq``; None for what is none."""
+    parts = text.split("-")
+    numbers = [read_decimal(part, LARGEST) for part in parts]
+    if len(parts) != 2 or numbers[0] is None or numbers[1] is None:
+        return None
+    return numbers[0], numbers[1]
+
+
 def record_of(
     position: int, at: float, name: str, params: Params, origin: str | None = None, epoch: int = 0, n: int = 0
 ) -> EventRecord:
@@ -59,6 +71,14 @@ def record_of(
         return EventRecord(position, at, name, origin, epoch, n, str(params[1][1]), str(params[2][1]))
     pairs = codec.render([[name, value] for name, value in params])
     return EventRecord(position, at, name, origin, epoch, n, None, pairs)
+
+
+class GatewayEvents(NamedTuple):
+    """What a store has of a gateway: its first and its last event."""
+
+    janus_id: str
+    first: EventRecord
+    last: EventRecord
 
 
 class StoreFailed(BridgeError):
@@ -87,6 +107,12 @@ class Store(Protocol):
 
     async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
         """The first records with ``after`` < position <= ``upto``, a page at most, and how far that has looked."""
+
+    async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
+        """The first events of a gateway from a number on; fewer than ``limit`` also where they are large."""
+
+    async def gateways(self) -> list[GatewayEvents]:
+        """What it has of each gateway."""
 
     async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
         """Up to where it should be cut, and the reason (of DROP_REASONS); None while it is young and small enough."""

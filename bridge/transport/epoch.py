@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.files import read_file
+from bridge.protocol.event_record import LARGEST
 from bridge.protocol.numbers import read_decimal
 from bridge.transport.private_file import replace_file
 
 log = logging.getLogger("bridge.state")
 
 _FILE_MAX = 64  # bytes
-LARGEST = 2**53 - 1  # what every reader of JSON holds exactly
 
 
 def take_epoch(path: Path, clock: Callable[[], float] = time.time, newest: int = 0) -> int:

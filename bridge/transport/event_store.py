@@ -19,7 +19,15 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from bridge.protocol.event_record import EventRecord, Loss, OutletState, StoreAnew, StoreContents, StoreFailed
+from bridge.protocol.event_record import (
+    EventRecord,
+    GatewayEvents,
+    Loss,
+    OutletState,
+    StoreAnew,
+    StoreContents,
+    StoreFailed,
+)
 
 log = logging.getLogger("bridge.evi")
 
@@ -89,6 +97,10 @@ class EventStore:
             f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id = ? AND (epoch, n) >= (?, ?) ORDER BY epoch, n LIMIT ?"
         )
         return await self._in_thread(self._reading, self._page, sql, (janus_id, epoch, n, limit))
+
+    async def gateways(self) -> list[GatewayEvents]:
+        """What it has of each gateway. Raises StoreFailed."""
+        return await self._in_thread(self._reading, self._gateways)
 
     async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
         """Up to where it should be cut now, and why. Raises StoreFailed."""
@@ -167,6 +179,18 @@ class EventStore:
         except sqlite3.DatabaseError as exc:
             self._damage = str(exc)
             raise
+        return found
+
+    def _gateways(self) -> list[GatewayEvents]:
+        """By its index, a step a gateway: events are millions."""
+        reader, found, janus_id = self._connected(self._reader), list[GatewayEvents](), ""
+        of_next = f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id > ? ORDER BY janus_id, epoch, n LIMIT 1"
+        of_last = f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id = ? ORDER BY epoch DESC, n DESC LIMIT 1"
+        while (row := reader.execute(of_next, (janus_id,)).fetchone()) is not None:
+            first = EventRecord._make(row)
+            janus_id = str(first.origin)
+            last = EventRecord._make(reader.execute(of_last, (janus_id,)).fetchone())
+            found.append(GatewayEvents(janus_id, first, last))
         return found
 
     def _overdue(self, age: float, size: int) -> tuple[int, str] | None:

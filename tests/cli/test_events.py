@@ -69,3 +69,35 @@ def test_a_subscription_is_renewed_while_nothing_comes(monkeypatch: pytest.Monke
         args = argparse.Namespace(count=1, json=True)
         events._print_events(receiver, cast("MiClient", client), ["E", "F"], "udp:127.0.0.1:1", args)
     assert client.calls == [[name, "udp:127.0.0.1:1", events.EXPIRE] for name in ("E", "F")]
+
+
+class Keeping:
+    """A bridge that has kept some events of two gateways."""
+
+    def __init__(self) -> None:
+        self.kept = {name: [f"7-{n}" for n in range(3, 3 + many)] for name, many in (("gw1", 250), ("gw2", 2))}
+
+    def call(self, method: str, params: list[Any]) -> Any:
+        if method == "event_store_list":
+            return {"Gateways": [{"janus_id": name} for name in self.kept]}
+        janus_id, seq, limit = params
+        n = int(seq.split("-")[1])
+        rows = [row for row in self.kept[janus_id] if int(row.split("-")[1]) >= n][:limit]
+        found = [
+            {"janus_seq": row, "time": "T", "name": "E_JANUS_EVENT", "params": {"janus_id": janus_id}} for row in rows
+        ]
+        following = int(rows[-1].split("-")[1]) + 1 if rows else n
+        return {"Events": found, "lost": following - n - len(rows), "next": f"7-{following}"}
+
+
+@pytest.mark.parametrize(("gateway", "count", "printed"), [(None, None, 252), ("gw2", None, 2), (None, 251, 251)])
+def test_what_is_kept_is_printed_in_pages(
+    capsys: pytest.CaptureFixture[str], gateway: str | None, count: int | None, printed: int
+) -> None:
+    args = argparse.Namespace(start="7-1", gateway=gateway, count=count, json=True)
+    assert events._replay(cast("MiClient", Keeping()), events.DEFAULT_EVENTS, args) == 0
+    out, err = capsys.readouterr()
+    rows = [json.loads(line)["params"] for line in out.splitlines()]
+    assert len(rows) == printed
+    assert rows[-1] == {"janus_id": "gw2", "janus_seq": rows[-1]["janus_seq"]}
+    assert f"{2 if gateway else 4} events are missing" in err

@@ -12,7 +12,15 @@ from bridge.core.event_log_writer import LogWriter, StoreLimits
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
 from bridge.protocol.event_payload import janus_event
-from bridge.protocol.event_record import EventRecord, OutletState, Store, StoreContents, StoreFailed, record_of
+from bridge.protocol.event_record import (
+    EventRecord,
+    GatewayEvents,
+    OutletState,
+    Store,
+    StoreContents,
+    StoreFailed,
+    record_of,
+)
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_store import EventStore
 from tests.support.deadlines import HANG_SECONDS
@@ -58,6 +66,12 @@ class MemoryStore:
             raise self.fault
         found = [one for position, one in sorted(self.records.items()) if after < position <= upto][:3]
         return found, found[-1].position if len(found) == 3 else upto
+
+    async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
+        raise NotImplementedError
+
+    async def gateways(self) -> list[GatewayEvents]:
+        raise NotImplementedError
 
     async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
         await trio.lowlevel.checkpoint()

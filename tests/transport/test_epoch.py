@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.transport.epoch import LARGEST, take_epoch
+from bridge.protocol.event_record import LARGEST
+from bridge.transport.epoch import take_epoch
 from bridge.transport.private_file import replace_file
 
 NOW = 1_800_000_000.5  # unix seconds
