@@ -99,7 +99,7 @@ class _JanusMethods:
         command: JanusCommand | None = None
         try:
             value = arguments.pop("janus_command")
-            command = read_command(value, self.types_of(janus_id), link.book.plugin_of)
+            command = read_command(value, self.types_of(janus_id), link.book.plugin_of, clean=call.clean)
             if call.notification:
                 link.post(command, timeout, call.holding)
                 return None

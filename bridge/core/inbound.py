@@ -81,8 +81,8 @@ class InboundRouter:
     def text(self, connection: JanusConnection, text: str) -> None:
         """A text message arrived."""
         try:
-            message = codec.parse(text)
-            if "\\u" in text:
+            message, clean = codec.read(text)
+            if not clean:
                 check_surrogates(message)
         except MalformedMessage as exc:
             self._unread(exc, text)
@@ -165,7 +165,12 @@ class InboundRouter:
             self._book.handles.heard(self._book.find(member_id(message.get("session_id"))), message)
         if failed or pending.kind != "message":  # what a plugin says tells nothing of sessions
             self._note(pending.asked, message, connection)
-        shown = self._show(message, shown)
+        if shown is not None:
+            _give_transaction(message, shown)
+        else:
+            shown = message
+            if self._wide_strings:
+                plugin_types.widen(message)
         requests.settle(pending, shown, error=failed)
         if pending.asker is None:
             self._unheard(pending, name, message, shown)
@@ -279,23 +284,20 @@ class InboundRouter:
         if session is not None and self._book.may_end(session, connection.number):
             self._session_over(session)
 
-    def _show(self, message: JsonObject, shown: JsonObject | None) -> JsonObject:
-        """The message as others get it: with wide integers as strings, and its caller's transaction."""
-        if shown is None:
-            if self._wide_strings:
-                plugin_types.widen(message)
-            return message
-        if "transaction" in message:
-            shown["transaction"] = message["transaction"]
-        else:
-            shown.pop("transaction", None)
-        return shown
-
     def _event(self, message: JsonObject, shown: JsonObject | None) -> None:
         self._requests.counters.event()
         if self._wanted():
             if shown is not None:
-                message = self._show(message, shown)
+                _give_transaction(message, shown)
+                message = shown
             elif self._wide_strings:
                 plugin_types.widen(message)
             self._raise_event(codec.render(message), message)
+
+
+def _give_transaction(message: JsonObject, shown: JsonObject) -> None:
+    """``shown`` was made when whose message it is was not known yet."""
+    if "transaction" in message:
+        shown["transaction"] = message["transaction"]
+    else:
+        shown.pop("transaction", None)

@@ -31,10 +31,22 @@ class MiRequest:
     """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
 
     ``holding`` is what the request holds of the budget until it is answered. Whatever holds the request for longer
-    takes it over (``handed_on``).
+    takes it over (``handed_on``). ``clean``: nothing in it has to be looked for that Janus could not read
+    (``codec.read``).
     """
 
-    __slots__ = ("_answer", "_id", "_leave", "_registry", "arguments", "caller", "holding", "method", "notification")
+    __slots__ = (
+        "_answer",
+        "_id",
+        "_registry",
+        "arguments",
+        "caller",
+        "clean",
+        "holding",
+        "leave",
+        "method",
+        "notification",
+    )
 
     def __init__(
         self, registry: "Registry", request: RpcRequest, caller: Caller, holding: Holding, answer: TakeAnswer
@@ -42,7 +54,8 @@ class MiRequest:
         self._registry = registry
         self._id = request.id
         self._answer: TakeAnswer | None = answer  # None: it was given, or whoever asked has gone
-        self._leave: Abandon | None = None
+        self.leave: Abandon | None = None  # ends what it waits for
+        self.clean = request.clean
         self.method = request.method
         self.notification = request.notification
         self.caller = caller
@@ -69,21 +82,17 @@ class MiRequest:
             error.data = registry.hide(error.data)
         self._end(None if self.notification else jsonrpc.render_error(error, self._id))
 
-    def waits(self, leave: Abandon) -> Abandon:
-        """It has no outcome yet; ``leave`` ends what it waits for. Returns its end by whoever asked."""
-        self._leave = leave
-        return self._abandon
-
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Whoever asked has gone."""
         if self._answer is not None:
             self._answer = None
-            self.holding.resize(0)
-            if self._leave is not None:
-                self._leave()
+            self.holding.release()
+            if self.leave is not None:
+                self.leave()
 
     def _end(self, data: bytes | None) -> None:
         answer, self._answer = self._answer, None
-        self.holding.resize(0)
+        self.holding.release()
         if answer is not None:
             give(answer, data, self.caller)
 
@@ -209,11 +218,13 @@ class Registry:
                 raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
             refused = False
             outcome = command.handler(request)
-            if callable(outcome):
-                return request.waits(outcome)
-            if isinstance(outcome, Awaitable):
-                return request.waits(self._await(request, outcome))
-            request.succeed(outcome)
+            if not callable(outcome):
+                if not isinstance(outcome, Awaitable):
+                    request.succeed(outcome)
+                    return None
+                outcome = self._await(request, outcome)
+            request.leave = outcome
+            return request.abandon
         except BridgeError as error:
             request.fail(error, refused=refused)
         except Exception:

@@ -98,8 +98,8 @@ class PendingRequest:
     """
 
     __slots__ = (
-        *("abandoned", "asker", "began", "caller", "command", "connection", "finished", "handle_id", "holding"),
-        *("keeper", "kind", "progress", "session_id", "timer", "transaction"),
+        *("abandoned", "asker", "began", "caller", "closes_session", "command", "connection", "finished", "handle_id"),
+        *("holding", "keeper", "kind", "progress", "session_id", "timer", "transaction"),
     )
 
     def __init__(
@@ -113,6 +113,7 @@ class PendingRequest:
         self.session_id = command.session_id
         self.handle_id = command.handle_id
         self.caller = command.caller
+        self.closes_session = kind == "destroy"
         self.progress = Progress.WAITING
         self.transaction: str | None = None  # its text, once it was sent
         self.connection: int | None = None  # the number of the one that its answer is to come on
@@ -120,10 +121,6 @@ class PendingRequest:
         self.abandoned = False  # its caller left
         self.holding: Holding | None = None  # of a notification: what its request holds of a budget
         self.timer: Timer | None = None  # its time limit
-
-    @property
-    def closes_session(self) -> bool:
-        return self.kind == "destroy"
 
     @property
     def asked(self) -> Asked:

@@ -85,7 +85,16 @@ class Holding:
 
     def release(self) -> None:
         """Let go of all that is held. Twice is the same as once."""
-        self.resize(0)
+        size = self.size
+        if size:
+            budget = self.budget
+            self.size = 0
+            budget.used -= size
+            share = budget.shares[self.owner] - size
+            if share:
+                budget.shares[self.owner] = share
+            else:
+                del budget.shares[self.owner]
 
     def handed_on(self) -> "Holding":
         """Another one that holds this one's bytes from now on; this one holds nothing."""

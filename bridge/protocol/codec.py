@@ -59,16 +59,24 @@ def parse(text: str, most: int = MAX_ELEMENTS) -> Any:
     as jansson does, and for nesting deeper than 100; TooManyElements for more than ``most``, before anything is made of
     them. Of duplicate keys the last wins, as in Janus.
     """
+    return read(text, most)[0]
+
+
+def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
+    """The same, and whether it is clean: its text shows that there is nothing that Janus could not read. No string has
+    a NUL or a lone surrogate, no integer is beyond 64 bits.
+    """
     if len(text) > most:
         refuse_many(text, most)
+    clean = "\\u" not in text
     try:
         value = parse_plain(text.encode())
     except ValueError:
-        value = _parse_carefully(text)
+        value, clean = _parse_carefully(text), False
     # Fewer brackets than the limit cannot be nested deeper than it: true of nearly every message, and cheap.
-    if len(text) > MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
+    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
-    return value
+    return value, clean
 
 
 def refuse_many(text: str | bytes, most: int) -> None:
@@ -156,21 +164,43 @@ def widen(value: Any) -> Any:
     """Make every integer outside signed 32 bits its decimal string (contract 5.6), in place; returns ``value``.
 
     Not in what is the user's own: ``metadata``, ``headers``, ``contact_params``.
-    Every answer and event passes here: to make a copy, or a call for each scalar, would be most of the work.
     """
-    if isinstance(value, (dict, list)):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            kind = type(item)
-            if kind is str:
-                continue
-            if kind is int:
-                if not INT32_MIN <= item <= INT32_MAX and key not in OWN:
-                    value[key] = str(item)
-            elif (kind is dict or kind is list) and key not in OWN:
-                widen(item)
+    if type(value) is dict:
+        widen_object(value)
+    elif type(value) is list:
+        _widen_array(value)
     elif type(value) is int and not INT32_MIN <= value <= INT32_MAX:
         return str(value)
     return value
+
+
+def widen_object(value: JsonObject) -> None:
+    """The same for an object. Every answer and event passes here: to make a copy, or a call for each scalar, would be
+    most of the work.
+    """
+    for key, item in value.items():
+        kind = type(item)
+        if kind is str:
+            continue
+        if kind is int:
+            if (item > INT32_MAX or item < INT32_MIN) and key not in OWN:
+                value[key] = str(item)
+        elif kind is dict:
+            if key not in OWN:
+                widen_object(item)
+        elif kind is list and key not in OWN:
+            _widen_array(item)
+
+
+def _widen_array(value: list[Any]) -> None:
+    for index, item in enumerate(value):
+        kind = type(item)
+        if kind is dict:
+            widen_object(item)
+        elif kind is list:
+            _widen_array(item)
+        elif kind is int and not INT32_MIN <= item <= INT32_MAX:
+            value[index] = str(item)
 
 
 def integer(value: Any) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.codec import INT64_MAX, INT64_MIN, MAX_DEPTH, JsonObject
-from bridge.protocol.janus import MAX_PLUGIN, Kind, Verb, member_id, verb_of
+from bridge.protocol.janus import MAX_PLUGIN, VERBS, Kind, Verb, member_id, verb_of
 from bridge.protocol.offence import explain
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes, narrow
 
@@ -47,7 +47,7 @@ class JanusCommand:
         self.members = members
         self.caller = caller
         self.text = b""
-        self.verb: Verb = verb_of(name)
+        self.verb: Verb = VERBS.get(name) or verb_of(name)
         self.kind: Kind = self.verb.kind
         self.session_id: int | None = None
         self.handle_id: int | None = None
@@ -68,20 +68,25 @@ class JanusCommand:
 
 
 def read_command(
-    value: Any, types: PluginTypes = UNKNOWN, plugin_of: PluginOf = lambda _session, _handle: None
+    value: Any,
+    types: PluginTypes = UNKNOWN,
+    plugin_of: PluginOf = lambda _session, _handle: None,
+    *,
+    clean: bool = False,
 ) -> JanusCommand:
     """Check a ``janus_command`` parameter: an object or its text. Raises InvalidCommand; ``data`` is the reason.
 
-    By ``types`` the plugin that ``plugin_of`` names gets the integers of its body as such.
+    By ``types`` the plugin that ``plugin_of`` names gets the integers of its body as such. ``clean``: the text that an
+    object comes from shows that Janus can read all that is in it (``codec.read``).
     """
     if isinstance(value, str):
         try:
-            value = codec.parse(value, codec.REQUEST_ELEMENTS)
+            value, clean = codec.read(value, codec.REQUEST_ELEMENTS)
         except MalformedMessage as exc:
             raise InvalidCommand(f"janus_command cannot be read: {explain(value, exc)}") from None
     if not isinstance(value, dict):
         raise InvalidCommand("janus_command is not a JSON object")
-    fault = _fault(value, None, MAX_DEPTH)
+    fault = None if clean else _fault(value, None, MAX_DEPTH)
     if fault is not None:
         raise InvalidCommand(fault)
     members = value.copy()
@@ -95,7 +100,8 @@ def read_command(
         if len(caller) > MAX_TRANSACTION:
             raise InvalidCommand(f"member 'transaction' is longer than {MAX_TRANSACTION} characters")
     command = JanusCommand(name, members, caller)
-    verb, session_id = command.verb, _read_id(members, "session_id")
+    verb = command.verb
+    session_id = _read_id(members, "session_id") if "session_id" in members else None
     # Janus answers 453 or 458 to a server-level verb that carries one; claim alone names one that is not replaced.
     if "session_id" in members and (session_id is not None or verb.kind != "claim"):
         del members["session_id"]
@@ -103,7 +109,8 @@ def read_command(
         command.session_id = session_id
     if "id" in members:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction
         _read_new_id(command)
-    command.handle_id = _read_id(members, "handle_id")
+    if "handle_id" in members:
+        command.handle_id = _read_id(members, "handle_id")
     if "body" in members:
         plugin = plugin_of(session_id, command.handle_id)
         command.strange = plugin is None
@@ -116,7 +123,7 @@ def read_command(
 
 def _read_id(members: JsonObject, key: str) -> int | None:
     """The id that stands there, which is an integer from now on; None where it is none."""
-    value = members.get(key)
+    value: Any = members[key]
     if type(value) is str and (number := codec.integer(value)) is not None:
         members[key] = value = number
     return member_id(value)

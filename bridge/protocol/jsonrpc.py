@@ -17,7 +17,7 @@ OpenSIPS the first has no printable answer and the second kills the process.
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import BridgeError, MalformedMessage
@@ -74,20 +74,25 @@ class InvalidRequest(RpcError):
 class RpcRequest:
     """One call. ``params`` is None where there are none: absent, ``[]`` or ``{}``.
 
-    ``id`` is None for a notification, and for a call whose id is null: that one is answered.
+    ``id`` is None for a notification, and for a call whose id is null: that one is answered. ``clean`` as
+    ``codec.read`` means it.
     """
 
     method: str
     params: list[Any] | dict[str, Any] | None
     id: Id
     notification: bool
+    clean: bool = field(default=False, compare=False)
 
 
 def parse(body: bytes) -> RpcRequest:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
     if len(body) > codec.REQUEST_ELEMENTS:
         codec.refuse_many(body, codec.REQUEST_ELEMENTS)
-    members = _plain_envelope(body) or _envelope(_first_value(body))
+    members = _plain_envelope(body)
+    plain = members is not None
+    if members is None:
+        members = _envelope(_first_value(body))
     notification = "id" not in members
     id = members.get("id")
     if type(id) is not str:
@@ -100,7 +105,8 @@ def parse(body: bytes) -> RpcRequest:
     params = members.get("params", _ABSENT)
     if not isinstance(params, (list, dict)):
         raise InvalidRequest("member 'params' is neither an array nor an object", id)
-    return RpcRequest(method, params or None, id, notification)
+    clean = plain and (len(body) <= 2 * codec.MAX_DEPTH or _brackets(body) <= codec.MAX_DEPTH)
+    return RpcRequest(method, params or None, id, notification, clean)
 
 
 def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: Id) -> bytes:
@@ -137,15 +143,18 @@ def _plain_envelope(body: bytes) -> dict[str, Any] | None:
         value = codec.parse_plain(body)
     except ValueError:
         return None
-    if type(value) is not dict:
+    if type(value) is not dict or b"\\u" in body or (len(body) > 2 * MAX_DEPTH and _brackets(body) > MAX_DEPTH):
         return None
     for name in value:
-        # A member may be there twice, and then the first wins; its name may be escaped.
+        # A member may be there twice, and then the first wins.
         if (quoted := _QUOTED.get(name)) is None or body.count(quoted) > 1:
             return None
-    if b"\\u" in body or (len(body) > MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH):
-        return None
     return value
+
+
+def _brackets(body: bytes) -> int:
+    """Nothing is nested deeper than by so many levels."""
+    return body.count(b"[") + body.count(b"{")
 
 
 class _Repeated(dict[str, Any]):

@@ -119,10 +119,11 @@ class SessionBook:
         """
         if command.verb.server:
             return None
-        if command.kind == "claim" or self._issued(command.session_id):
-            return command.session_id
-        session = self._addressed(command.session_id, command.handle_id)
-        if session.session_id is None or not (session.live or session.carrier):
+        session_id = command.session_id
+        if command.kind == "claim" or (session_id is not None and self._issued(session_id)):
+            return session_id
+        session = self._addressed(session_id, command.handle_id)
+        if session.session_id is None or not (session.carrier or session.live):
             raise LinkDown("the managed session is being created")
         return session.session_id
 
@@ -132,10 +133,10 @@ class SessionBook:
 
     def _addressed(self, session_id: int | None, handle_id: int | None) -> JanusSession:
         """The session to which a command with these ids goes: the managed one, unless they are those of another."""
-        session = self.find(session_id)
+        session = None if session_id is None else self.find(session_id)
         if session is None and self._former and handle_id is not None and handle_id not in self.managed.handles:
             session = next((former for former in self._former.values() if handle_id in former.handles), None)
-        return session or self.managed
+        return self.managed if session is None else session
 
     def _issued(self, session_id: int | None) -> bool:
         return session_id in self._client_sessions or session_id in self._ended or session_id in self._former

@@ -96,8 +96,8 @@ class TransactionTable(Generic[W]):
 
     def open(self, waiting: W) -> str:
         """A new transaction; returns its text on the wire."""
-        self._next += 1
-        text = encode(self._start, self._next, waiting.kind, waiting.caller)
+        number = self._next = self._next + 1
+        text = encode(self._start, number, waiting.kind, waiting.caller)
         self.waiting[text] = waiting
         return text
 

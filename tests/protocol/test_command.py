@@ -9,10 +9,12 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import InvalidCommand
+from bridge.errors import InvalidCommand, MalformedMessage
+from bridge.protocol import codec, jsonrpc
 from bridge.protocol.codec import INT64_MAX, INT64_MIN
 from bridge.protocol.command import MAX_KEY, MAX_TRANSACTION, JanusCommand, read_command
 from bridge.protocol.janus import MAX_PLUGIN
+from bridge.protocol.jsonrpc import InvalidRequest
 from bridge.protocol.plugin_types import PluginTypes
 from tests.support import json_values
 from tests.support.deadlines import HANG_SECONDS
@@ -59,6 +61,21 @@ def refusal(value: Any) -> str:
     return caught.value.data
 
 
+UNREADABLE = {
+    "NaN": "NaN",
+    "infinity": "-Infinity",
+    "real that overflows": "1e999",
+    "negative real that overflows": "-1e999",
+    "integer beyond 64 bits": str(INT64_MAX + 1),
+    "negative integer beyond 64 bits": str(INT64_MIN - 1),
+    "huge integer": "9" * 400,
+    "NUL": r'"a\u0000b"',
+    "lone high surrogate": r'"\ud83d"',
+    "lone low surrogate": r'"\udc00x"',
+    "NUL in a name": r'{"a\u0000":1}',
+    "lone surrogate in a name": r'[{"\ud800":1}]',
+}
+
 # Any input
 
 
@@ -91,6 +108,36 @@ def test_text_and_object_are_the_same_command(value: dict[str, Any]) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+@given(commands.map(json.dumps) | json_values.json_texts, st.booleans())
+def test_what_is_clean_needs_no_look(text: str, as_text: bool) -> None:
+    """A command comes to the same, whether its text says that it is clean or not."""
+    params = json.dumps(text) if as_text else text
+    try:
+        request = jsonrpc.parse(f'{{"jsonrpc":"2.0","method":"m","params":[{params}]}}'.encode(errors="replace"))
+    except (MalformedMessage, InvalidRequest):
+        return
+    if not isinstance(request.params, list):
+        return
+    outcomes: list[str | None] = []
+    for clean in (request.clean, False):
+        try:
+            outcomes.append(repr(shape(read_command(request.params[0], clean=clean))))
+        except InvalidCommand as refused:
+            outcomes.append(refused.data)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE.values(), "[" * 101 + "]" * 101])
+def test_what_janus_cannot_read_is_not_clean(text: str) -> None:
+    try:
+        request = jsonrpc.parse(f'{{"jsonrpc":"2.0","method":"m","params":[{{"janus":"ping","x":{text}}}]}}'.encode())
+    except (MalformedMessage, InvalidRequest):
+        return
+    assert not request.clean
+    with contextlib.suppress(MalformedMessage):
+        assert not codec.read(text)[1]
+
+
 @given(commands)
 def test_reading_leaves_the_callers_value_alone(value: dict[str, Any]) -> None:
     before = repr(value)
@@ -101,20 +148,6 @@ def test_reading_leaves_the_callers_value_alone(value: dict[str, Any]) -> None:
 
 # What Janus could not read, by the word of Janus
 
-UNREADABLE = {
-    "NaN": "NaN",
-    "infinity": "-Infinity",
-    "real that overflows": "1e999",
-    "negative real that overflows": "-1e999",
-    "integer beyond 64 bits": str(INT64_MAX + 1),
-    "negative integer beyond 64 bits": str(INT64_MIN - 1),
-    "huge integer": "9" * 400,
-    "NUL": r'"a\u0000b"',
-    "lone high surrogate": r'"\ud83d"',
-    "lone low surrogate": r'"\udc00x"',
-    "NUL in a name": r'{"a\u0000":1}',
-    "lone surrogate in a name": r'[{"\ud800":1}]',
-}
 READABLE = {
     "largest integer": str(INT64_MAX),
     "smallest integer": str(INT64_MIN),
