@@ -6,7 +6,7 @@ Owns that part of the file. tests/test_life_picture.py fails where table and pic
 from pathlib import Path
 
 from bridge.protocol.decisions import TABLE
-from bridge.protocol.life import Deed, Input, State
+from bridge.protocol.life import Effect, Input, State
 
 FILE = Path(__file__).parents[1] / "docs" / "architecture.md"
 BEGIN, END = "<!-- the life of a connection: python -m tools.life -->\n", "<!-- end -->\n"
@@ -25,7 +25,7 @@ def render() -> str:
         meaning = (row.decision.__doc__ or "").strip().splitlines()[0]
         to = ", ".join("ended" if next_one is State.ENDED else next_one.name for next_one in row.to)
         lines.append(f"| {state.name} | {what.value} | `{row.decision.__name__}`: {meaning} | {to} |")
-    for title, words in (("States", State), ("What can happen", Input), ("What can be done", Deed)):
+    for title, words in (("States", State), ("What can happen", Input), ("What can be done", Effect)):
         lines += ["", f"{title}:", ""]
         lines += [f"- `{word.name.lower()}`: {word.value}" for word in words]
     return "\n".join(lines) + "\n"

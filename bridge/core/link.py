@@ -22,7 +22,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.failover import Failover
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.history import BY_CALLER, Happening, History
-from bridge.protocol.life import Action, Deed, Target
+from bridge.protocol.life import Action, Effect, Target
 from bridge.protocol.log_level import NOTICE, to_python
 from bridge.protocol.roster import Roster
 from bridge.protocol.session import JanusSession, SavedSession, shorten
@@ -154,22 +154,22 @@ class JanusLink:
             self._shown, self.since = shown, self._env.wall()
 
     def tell(self, action: Action) -> None:
-        """Say a deed that is words."""
-        match action.deed:
-            case Deed.NOTE:
+        """An action that is words."""
+        match action.effect:
+            case Effect.NOTE:
                 self._note(action.text)
-            case Deed.FAILED:
+            case Effect.FAILED:
                 self._note(action.text)
                 self._env.stats.add("connect_failures")
-            case Deed.NOT_READY:
+            case Effect.NOT_READY:
                 self._note(action.text)
                 self.status.disconnected(action.text)
                 self._happened(Happening("disconnected", reason=action.text))
-            case Deed.READY:
+            case Effect.READY:
                 self._ready(action.number)
-            case Deed.LOG:
+            case Effect.LOG:
                 log.info("%s: %s", self.gateway.janus_id, action.text)
-            case Deed.SETTLED:
+            case Effect.SETTLED:
                 self._refusal = action.text or None
                 if action.text:
                     self._note(action.text, retrying=False)

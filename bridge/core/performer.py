@@ -1,8 +1,7 @@
 """Does what is decided about the connections of one gateway, and reports what happens to them.
 
-Owns the connections, by number, and every task and timer of theirs; ``_act`` is the one place where a decision of
-``protocol/failover.py`` becomes a deed. Decides nothing. Must not know what the outside is told: words go
-to its audience.
+Owns the connections, by number, and every task and timer of theirs; ``_act`` is the one place where an action of
+``protocol/failover.py`` takes effect. Decides nothing. Must not know what the outside is told: words go to an observer.
 """
 
 from collections import deque
@@ -18,7 +17,7 @@ from bridge.core.requests import Requests
 from bridge.errors import ConnectFailed
 from bridge.protocol.decisions import Incident
 from bridge.protocol.failover import Failover
-from bridge.protocol.life import Action, Deed, Input
+from bridge.protocol.life import Action, Effect, Input
 from bridge.protocol.session import JanusSession
 from bridge.protocol.session_book import SessionBook
 
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
     from bridge.core.timers import Timer
 
 
-class Audience(Protocol):
+class LinkObserver(Protocol):
     """Who hears of what is done."""
 
     def tell(self, action: Action) -> None:
-        """The deed is words."""
+        """An action that is words."""
 
     def changed(self) -> None:
         """All that was decided is done."""
@@ -48,16 +47,16 @@ class Performer:
     reader: Reader
 
     def __init__(
-        self, janus_id: str, environment: LinkEnvironment, failover: Failover, book: SessionBook, audience: Audience
+        self, janus_id: str, environment: LinkEnvironment, failover: Failover, book: SessionBook, observer: LinkObserver
     ) -> None:
         self.connections: dict[int, JanusConnection] = {}
         self.requests = Requests(janus_id, environment, book, failover.roster, self.connections)
-        self.events_lost = audience.events_lost
+        self.events_lost = observer.events_lost
         self._env = environment
         self._failover = failover
         self._roster = failover.roster
         self._book = book
-        self._audience = audience
+        self._audience = observer
         self._nursery: trio.Nursery | None = None
         self._joining = trio.Lock()
         self._todo: deque[Action] = deque()
@@ -80,7 +79,7 @@ class Performer:
             self.connections.clear()
 
     def perform(self, actions: list[Action]) -> None:
-        """Do what was decided, in order; what follows from a deed comes after it."""
+        """Do what was decided, in order; what follows from an action comes after it."""
         self._todo += actions
         if self._performing or self._nursery is None:
             return
@@ -96,24 +95,24 @@ class Performer:
     def _act(self, nursery: trio.Nursery, action: Action) -> None:
         number = action.number
         connection, record = self.connections.get(number), self._roster.connections.get(number)
-        match action.deed:
-            case Deed.OPEN if record is not None:
+        match action.effect:
+            case Effect.OPEN if record is not None:
                 connection = self.connections[number] = JanusConnection(record, self.reader, self)
                 nursery.start_soon(self._connect, connection, connection.task)
-            case Deed.CANCEL if connection is not None:
+            case Effect.CANCEL if connection is not None:
                 connection.task.cancel()
-            case Deed.SUSPEND:
+            case Effect.SUSPEND:
                 self.requests.suspend(number, action.text)
-            case Deed.JOIN if connection is not None:
+            case Effect.JOIN if connection is not None:
                 connection.task = trio.CancelScope()
                 nursery.start_soon(self._join, connection, connection.task)
-            case Deed.CLOSE if connection is not None:
+            case Effect.CLOSE if connection is not None:
                 connection.close()
-            case Deed.PING if connection is not None:
+            case Effect.PING if connection is not None:
                 connection.ping()
-            case Deed.WATCH if connection is not None:
+            case Effect.WATCH if connection is not None:
                 self._watch(connection)
-            case Deed.RETIRE if connection is not None:
+            case Effect.RETIRE if connection is not None:
                 nursery.start_soon(self._retire, connection)
             case _:
                 self._audience.tell(action)

@@ -14,7 +14,7 @@ and still carries sessions when the next one is in service is *kept*: these live
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from bridge.protocol.life import Cause, Deed, Input, State
+from bridge.protocol.life import Cause, Effect, Input, State
 from bridge.protocol.roster import ConnectionRecord, Roster
 
 
@@ -54,7 +54,7 @@ def join(roster: Roster, connection: ConnectionRecord, incident: Incident) -> No
         connection.since = incident.now
         roster.book.opened(connection.number, connection.target.gateway, adopted=connection.untested)
     connection.state = State.JOINING
-    roster.do(Deed.JOIN, connection.number)
+    roster.do(Effect.JOIN, connection.number)
 
 
 def take_over(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -72,19 +72,19 @@ def wait(roster: Roster, connection: ConnectionRecord, incident: Incident) -> No
 def drop(roster: Roster, connection: ConnectionRecord, _incident: Incident) -> None:
     """Stop opening it."""
     roster.end(connection)
-    roster.do(Deed.CANCEL, connection.number)
+    roster.do(Effect.CANCEL, connection.number)
 
 
 def serve(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Take it into service."""
     connection.state, connection.since, connection.proven = State.READY, incident.now, True
     roster.serving = connection.number
-    roster.do(Deed.READY, connection.number)
-    roster.do(Deed.WATCH, connection.number)
+    roster.do(Effect.READY, connection.number)
+    roster.do(Effect.WATCH, connection.number)
     if roster.outdated(connection):
         _follow_wish(roster, connection, incident)
     else:
-        roster.do(Deed.SETTLED)
+        roster.do(Effect.SETTLED)
 
 
 def ask_again(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -93,13 +93,13 @@ def ask_again(roster: Roster, connection: ConnectionRecord, incident: Incident) 
     serves = roster.serves_beside(connection.number) and roster.book.managed.session_id is not None
     waits = any(not c.kept for c in roster.left())
     if waits and (serves or roster.book.unsettled(connection.number)):
-        roster.do(Deed.NOTE, text=incident.reason)
+        roster.do(Effect.NOTE, text=incident.reason)
         _part(roster, connection, incident)
         return
     if roster.serving is not None:
         roster.serving = connection.number
     connection.proven = True
-    roster.do(Deed.WATCH, connection.number)
+    roster.do(Effect.WATCH, connection.number)
     _pause(roster, connection, incident)
     if roster.outdated(connection):
         _follow_wish(roster, connection, incident)
@@ -109,7 +109,7 @@ def keep_serving(roster: Roster, connection: ConnectionRecord, incident: Inciden
     """Let the predecessor serve on, for what is wanted now, and give the wish up."""
     serving = roster.connections[roster.serving or 0]
     serving.unwanted, serving.target = False, roster.wanted
-    roster.do(Deed.SETTLED, text=incident.reason)
+    roster.do(Effect.SETTLED, text=incident.reason)
     _part(roster, connection, incident)
 
 
@@ -119,7 +119,7 @@ def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) ->
     """
     if connection.untested:
         connection.stalled = True
-        roster.do(Deed.LOG, text=f"opening a new connection beside that of the last process: {incident.reason}")
+        roster.do(Effect.LOG, text=f"opening a new connection beside that of the last process: {incident.reason}")
     else:
         roster.failed(incident.now, incident.reason)
     _part(roster, connection, incident)
@@ -128,7 +128,7 @@ def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) ->
 def break_off(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Stop joining it, if it is no more than an attempt. Else it is left once it is joined."""
     if not connection.proven:
-        roster.do(Deed.CANCEL, connection.number)
+        roster.do(Effect.CANCEL, connection.number)
         _part(roster, connection, incident)
 
 
@@ -140,11 +140,11 @@ def starve(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
 def lose(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Open another one, unless a predecessor is as good as before."""
     if connection.state is State.JOINING:
-        roster.do(Deed.CANCEL, connection.number)
+        roster.do(Effect.CANCEL, connection.number)
     roster.end(connection)
     roster.suspend(connection, incident.reason)
     if connection.proven:
-        roster.do(Deed.NOTE, text=incident.reason)
+        roster.do(Effect.NOTE, text=incident.reason)
         roster.over(connection.since, incident.now, served=connection.served)
     else:
         roster.failed(incident.now, incident.reason)
@@ -156,7 +156,7 @@ def leave(roster: Roster, connection: ConnectionRecord, incident: Incident) -> N
     by_choice = incident.what is Input.UNWANTED
     if not by_choice:
         roster.over(connection.since, incident.now, served=connection.served)
-    roster.do(Deed.LOG, text=f"leaving the connection for a new one: {incident.reason}")
+    roster.do(Effect.LOG, text=f"leaving the connection for a new one: {incident.reason}")
     if connection.state is State.READY or roster.book.carries(connection.number):
         roster.leave(connection, Cause.CHOICE if by_choice else Cause.SILENCE, incident.now)
     else:
@@ -181,7 +181,7 @@ def listen(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
     connection.heard = True
     if connection.kept:
         connection.cause = Cause.CHOICE
-        roster.do(Deed.WATCH, connection.number)
+        roster.do(Effect.WATCH, connection.number)
     elif roster.current is None or roster.current.state is State.OPENING:
         go_back(roster, connection, incident)
 
@@ -202,15 +202,15 @@ def go_back(roster: Roster, connection: ConnectionRecord, incident: Incident) ->
     if roster.current is not None:
         decide(roster, roster.current, Incident(Input.UNWANTED, incident.now))
     connection.state, connection.cause = State.JOINING, None
-    roster.do(Deed.LOG, text="going back to the connection that was left")
-    roster.do(Deed.JOIN, connection.number)
-    roster.do(Deed.WATCH, connection.number)
+    roster.do(Effect.LOG, text="going back to the connection that was left")
+    roster.do(Effect.JOIN, connection.number)
+    roster.do(Effect.WATCH, connection.number)
 
 
 def retire(roster: Roster, connection: ConnectionRecord, _incident: Incident) -> None:
     """Read it until its answers have come."""
     connection.state = State.RETIRING
-    roster.do(Deed.RETIRE, connection.number)
+    roster.do(Effect.RETIRE, connection.number)
 
 
 def give_up(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -236,7 +236,7 @@ def forget(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
 def _pause(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     connection.state = State.REFUSED
     roster.down_because = incident.reason
-    roster.do(Deed.NOT_READY, text=incident.reason)
+    roster.do(Effect.NOT_READY, text=incident.reason)
 
 
 def _part(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:

@@ -6,7 +6,7 @@ what is known is in the ``Roster``.
 """
 
 from bridge.protocol.decisions import Incident, decide
-from bridge.protocol.life import Action, Cause, Deed, Input, State, Target
+from bridge.protocol.life import Action, Cause, Effect, Input, State, Target
 from bridge.protocol.roster import ConnectionRecord, Roster
 
 
@@ -86,7 +86,7 @@ class Failover:
         current = roster.current
         if current is None:
             if now >= roster.retry_at:
-                roster.do(Deed.OPEN, roster.new().number)
+                roster.do(Effect.OPEN, roster.new().number)
             return now >= roster.retry_at
         if current.state is State.REFUSED and now >= roster.retry_at:
             return decide(roster, current, Incident(Input.DUE, now))
@@ -111,4 +111,4 @@ class Failover:
         if old.target.gateway.janus_url == current.target.gateway.janus_url:
             old.target = current.target
         if old.cause is Cause.CHOICE:
-            self.roster.do(Deed.WATCH, old.number)
+            self.roster.do(Effect.WATCH, old.number)

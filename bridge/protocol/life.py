@@ -70,7 +70,7 @@ class Target(NamedTuple):
         return self.gateway.janus_url == gateway.janus_url
 
 
-class Deed(Enum):
+class Effect(Enum):
     OPEN = "open a connection for its record's target"
     JOIN = "bring the sessions onto it"
     CANCEL = "stop opening it, or bringing the sessions onto it"
@@ -90,6 +90,6 @@ class Deed(Enum):
 class Action(NamedTuple):
     """What is to be done, on which connection, and the words that belong to it."""
 
-    deed: Deed
+    effect: Effect
     number: int = 0
     text: str = ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.protocol.backoff import Backoff
-from bridge.protocol.life import Action, Cause, Deed, State, Target, Visible
+from bridge.protocol.life import Action, Cause, Effect, State, Target, Visible
 from bridge.protocol.session_book import SessionBook
 
 TRUSTED_AFTER = 10.0  # seconds that something has to last so that its end is no failed attempt, without real service
@@ -120,9 +120,9 @@ class Roster:
 
     # What is to be done
 
-    def do(self, deed: Deed, number: int = 0, text: str = "") -> None:
+    def do(self, effect: Effect, number: int = 0, text: str = "") -> None:
         """It is to be done, after what was decided before."""
-        self._actions.append(Action(deed, number, text))
+        self._actions.append(Action(effect, number, text))
 
     def take(self) -> list[Action]:
         """All that is to be done, in order."""
@@ -131,15 +131,15 @@ class Roster:
 
     def suspend(self, connection: ConnectionRecord, reason: str) -> None:
         """No command goes out on it."""
-        self.do(Deed.SUSPEND, connection.number, reason)
+        self.do(Effect.SUSPEND, connection.number, reason)
         if self.serving == connection.number:
             self.serving, self.down_because = None, reason
-            self.do(Deed.NOT_READY, text=reason)
+            self.do(Effect.NOT_READY, text=reason)
 
     def ping(self, connection: ConnectionRecord) -> None:
         """Ask it for a sign of life, if it may be written to."""
         if not (connection.stalled or connection.untested):
-            self.do(Deed.PING, connection.number)
+            self.do(Effect.PING, connection.number)
 
     def end(self, connection: ConnectionRecord) -> None:
         """It is gone, or never came to be."""
@@ -150,7 +150,7 @@ class Roster:
     def close(self, connection: ConnectionRecord) -> None:
         """Give it up, with what lives there."""
         self.end(connection)
-        self.do(Deed.CLOSE, connection.number)
+        self.do(Effect.CLOSE, connection.number)
 
     def leave(self, connection: ConnectionRecord, cause: Cause, now: float) -> None:
         """Keep it open and read; a sign of life may bring it back."""
@@ -171,7 +171,7 @@ class Roster:
 
     def failed(self, now: float, reason: str, *, refused: bool = False) -> None:
         """An attempt failed: the next one waits."""
-        self.do(Deed.FAILED, text=reason)
+        self.do(Effect.FAILED, text=reason)
         self.retry_at = now + self.backoff.failed(now, refused=refused)
         if self.serving is None:
             self.down_because = reason

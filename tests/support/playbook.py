@@ -11,13 +11,15 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.decisions import Incident
 from bridge.protocol.failover import Failover
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.life import Action, Deed, Input, State, Target
+from bridge.protocol.life import Action, Effect, Input, State, Target
 from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.roster import Roster
 from bridge.protocol.session import JanusSession, SavedSession
 from bridge.protocol.session_book import SessionBook
 
-QUIET = (Deed.NOTE, Deed.LOG, Deed.FAILED, Deed.NOT_READY, Deed.SETTLED)  # words, not deeds
+QUIET = (Effect.NOTE, Effect.LOG, Effect.FAILED, Effect.NOT_READY, Effect.SETTLED)  # words
+
+SAID = (Effect.NOTE, Effect.FAILED, Effect.NOT_READY)  # why something is not as it should be
 
 
 class Play:
@@ -41,10 +43,10 @@ class Play:
         return self
 
     def does(self, actions: Sequence[Action]) -> list[str]:
-        """What is done, as "deed number"; words are kept in ``said``."""
-        self.said += [action.text for action in actions if action.deed in (Deed.NOTE, Deed.FAILED, Deed.NOT_READY)]
-        self.settled += [action.text for action in actions if action.deed is Deed.SETTLED]
-        return [f"{action.deed.name.lower()} {action.number}" for action in actions if action.deed not in QUIET]
+        """What is done, as "effect number"; words are kept in ``said``."""
+        self.said += [action.text for action in actions if action.effect in SAID]
+        self.settled += [action.text for action in actions if action.effect is Effect.SETTLED]
+        return [f"{action.effect.name.lower()} {action.number}" for action in actions if action.effect not in QUIET]
 
     def states(self) -> dict[int, State]:
         return {number: record.state for number, record in self.roster.connections.items()}
