@@ -49,7 +49,11 @@ MAKERS = {
 }  # fmt: skip
 # Where a text belongs: the first that matches the file, below bridge/.
 PARTS = (
-    ("Process", r"logs|daemon/|cli/run|core/supervise|transport/(batch|state_dir|reload_verdict|systemd|port_holder)"),
+    (
+        "Process",
+        r"logs|daemon/|cli/run"
+        r"|core/supervise|transport/(batch|state_dir|reload_verdict|systemd|fd_store|successor|port_holder)",
+    ),
     ("Configuration and command line", r"config/|cli/|transport/mi_client|files|protocol/.*url"),
     ("Table and database", r"core/table|transport/(db|saved_table)"),
     ("Events", r"(core|transport|protocol)/ev|core/commands_evi|protocol/subscriptions|transport/epoch"),

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 import trio
 
+from bridge.errors import ConfigError
+
 ONLY_CHECK = "--check"  # the option of ``run`` that ends before anything is opened
 LOOK = 30.0  # seconds that it may take
 
@@ -39,5 +41,8 @@ async def fault(words: Sequence[str]) -> str | None:
 
 
 def become(words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
-    """Be that program from now on. Raises OSError."""
-    os.execve(words[0], list(words), dict(environ))
+    """Be that program from now on. Raises ConfigError where that fails all the same: then nothing is left to go on."""
+    try:
+        os.execve(words[0], list(words), dict(environ))
+    except OSError as exc:
+        raise ConfigError(f"the new program cannot be started, {words[0]}: {exc.strerror}") from None

@@ -48,6 +48,15 @@ def test_unit_is_hardened(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert "PrivateTmp=" not in re.sub(r"#.*", "", unit.read_text())
 
 
+def test_the_unit_says_how_large_its_store_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a systemd before 254, which says it to nobody."""
+    text = printed_unit(tmp_path, capsys, monkeypatch).read_text()
+    [store] = re.findall(r"^FileDescriptorStoreMax=(\d+)$", text, re.M)
+    assert re.findall(r"^Environment=FDSTORE_MAX=(\d+)$", text, re.M) == [store]
+
+
 def test_the_unit_leaves_room_for_every_budget(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,14 +48,19 @@ class Service:
         return self.debian.succeed("stat", "-c", "%a %U:%G", path).strip()
 
 
+def install(debian: Container) -> None:
+    """As the README says."""
+    users = debian.succeed(PROGRAM, "unit", "--sysusers")
+    debian.succeed("systemd-sysusers", "-", text=users)
+    debian.write("/etc/systemd/system/janus-bridge.service", debian.succeed(PROGRAM, "unit"))
+    debian.succeed("systemctl", "daemon-reload")
+
+
 @pytest.fixture(scope="session")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """Installed by the README's lines, not started."""
     with Container(tmp_path_factory.mktemp("container")) as booted:
-        users = booted.succeed(PROGRAM, "unit", "--sysusers")
-        booted.succeed("systemd-sysusers", "-", text=users)
-        booted.write("/etc/systemd/system/janus-bridge.service", booted.succeed(PROGRAM, "unit"))
-        booted.succeed("systemctl", "daemon-reload")
+        install(booted)
         yield booted
 
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
+from bridge.errors import ConfigError
 from bridge.transport import successor
-from bridge.transport.successor import command, fault
+from bridge.transport.successor import become, command, fault
 
 pytestmark = pytest.mark.program
 
@@ -30,6 +31,11 @@ def test_the_command_is_that_of_this_process() -> None:
 )
 async def test_what_would_not_start_says_why(words: list[str], said: str | None) -> None:
     assert await fault(words) == said
+
+
+def test_a_program_that_is_gone_after_all_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^the new program cannot be started, /nowhere/python: No such file or dir"):
+        become(["/nowhere/python"], {})
 
 
 async def test_what_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,87 @@
+"""What a restart costs, on the real systemd: ``python -m tests.systemd.measure [ROUNDS]``, as root.
+
+200 events a second at one handle, a call of the MI every 10 ms, held listeners; and a thousand gateways.
+"""
+
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+from tests.support.container import PROGRAM, Container
+from tests.systemd.calls import POLL_SECONDS, Calls, background, until_another_process
+from tests.systemd.conftest import Service, install
+
+PROBED = "/run/probed"
+GATEWAYS = 1000
+DATABASE = "/var/lib/janus-bridge/janus.db"
+
+
+def figures(what: str, calls: Calls, debian: Container, since: int, answered: int) -> int:
+    """Print what became of events and calls since then; returns how many events there are now."""
+    numbers, statuses = calls.heard()
+    new = numbers[since:]
+    lost = new[-1] - new[0] + 1 - len(set(new))
+    calls_made = [line.split() for line in debian.succeed("cat", PROBED).splitlines()[answered:]]
+    outcomes = Counter(outcome for outcome, _ in calls_made)
+    longest = max(float(seconds) for _, seconds in calls_made)
+    twice, disordered = len(new) - len(set(new)), sum(one > other for one, other in pairwise(new))
+    print(f"{what}: {len(new)} events, {lost} lost, {twice} twice, {disordered} out of order", end="; ")
+    print(
+        f"{statuses.count('session_lost')} sessions lost; calls {dict(outcomes)}, longest {longest:.2f} s", flush=True
+    )
+    return len(numbers)
+
+
+def main(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, Container(Path(folder)) as debian:
+        install(debian)
+        service = Service(debian)
+        calls = Calls(service)
+        background(debian, "prober", "prober", PROBED)
+        calls.more()
+        ways = {
+            "restart": ("restart", "janus-bridge"),
+            "SIGUSR2": ("kill", "--signal=USR2", "janus-bridge"),
+            "SIGKILL": ("kill", "--signal=KILL", "janus-bridge"),
+        }
+        since = answered = 0
+        for what, way in ways.items():
+            for _ in range(rounds):
+                starts = service.journal.count("ready: table")
+                debian.succeed("systemctl", *way)
+                while service.journal.count("ready: table") == starts:
+                    time.sleep(POLL_SECONDS)
+                calls.more()
+            since = figures(f"{rounds} x {what}", calls, debian, since, answered)
+            answered = len(debian.succeed("cat", PROBED).splitlines())
+        print("the handle is alive:", calls.live())
+        debian.succeed("systemctl", "stop", "prober", "janus-bridge")
+        many(debian, service)
+
+
+def many(debian: Container, service: Service) -> None:
+    """A thousand rows with one Janus."""
+    rows = ",".join(f"('m{number}','janusws://127.0.0.1:8188/janus')" for number in range(GATEWAYS))
+    insert = f"INSERT INTO janus (janus_id, janus_url) VALUES {rows}"
+    script = f"import sqlite3; d = sqlite3.connect({DATABASE!r}); d.execute({insert!r}); d.commit()"
+    debian.succeed("/opt/janus-bridge/bin/python", "-c", script)
+    for what, signal in (("start", None), ("restart", None), ("SIGKILL", "KILL")):
+        pid = service.show("MainPID")
+        began = time.monotonic()
+        if signal is None:
+            debian.succeed("systemctl", "restart", "janus-bridge")
+        else:
+            debian.succeed("systemctl", "kill", f"--signal={signal}", "janus-bridge")
+            until_another_process(service, pid)
+        while not service.show("StatusText").startswith(f"table fresh, {GATEWAYS + 1} of {GATEWAYS + 1}"):
+            time.sleep(0.05)
+        print(f"{GATEWAYS + 1} gateways ready after {what}: {time.monotonic() - began:.2f} s", flush=True)
+    debian.run(PROGRAM, "status")
+    print("lost sessions:", service.journal.count("is lost with"))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
