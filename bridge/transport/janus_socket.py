@@ -164,7 +164,7 @@ class JanusSocket(Member):
             self._nursery.start_soon(self._wait_for_rest)
         if self._freezing is not None:
             self._settle()
-        return max(used, len(heard) * PIECE)
+        return max(used, self._websocket.frames * PIECE)
 
     async def _read_long(self) -> None:
         while True:

@@ -5,6 +5,7 @@ Owns when is read and written. Must not know what a message means, nor how the s
 """
 
 import ssl
+from typing import Final
 
 import trio
 
@@ -25,6 +26,10 @@ from bridge.transport.janus_ws import (
 from bridge.transport.outbox import WRITE_SIZE
 from bridge.transport.tls import tls_text
 from bridge.transport.websocket_options import WebSocketObserver, WebSocketOptions
+
+# Bytes that wait here for their message to be whole: a frame of Janus has 2,800. What is longer is read as it comes,
+# and counts as unfinished then.
+_WINDOW: Final = 8192
 
 
 class JanusStream:
@@ -49,7 +54,7 @@ class JanusStream:
         self._stream = stream
         self._reports = reports
         self._options = options
-        self._websocket = JanusWebSocket(options, owner)
+        self._websocket = JanusWebSocket(options, owner, _WINDOW)
         self._unread = unread
         self._end = CLOSED_BY_US
         self._ending = trio.CancelScope()

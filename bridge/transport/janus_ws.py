@@ -53,7 +53,7 @@ class End(NamedTuple):
     answer: bytes
 
 
-# A message; one that was not kept; the answer to a ping; the end.
+# A message; one that was not kept; answers to pings; the end.
 Heard: TypeAlias = str | DiscardedMessage | bytes | End
 
 
@@ -70,13 +70,14 @@ class JanusWebSocket:
     not left unread.
     """
 
-    def __init__(self, options: WebSocketOptions, owner: str, window: int = READ_SIZE) -> None:
+    def __init__(self, options: WebSocketOptions, owner: str, window: int) -> None:
         self._engine = Connection(ConnectionType.CLIENT)
         self._max_size = options.max_message_size
         self._fragments = Fragments(options.max_message_size, options.max_frames, Holding(options.unfinished, owner))
         self._window = window
         self._broken = False
         self.between = True  # two messages: the engine has nothing of the one that is unread
+        self.frames = 0  # that were read last
         # What is known of the message at the front, so that no frame is looked at twice:
         self._next = 0  # where its next frame begins, maybe beyond all that came
         self._goes_on = False  # it has one
@@ -92,8 +93,8 @@ class JanusWebSocket:
         message longer than LONG, and an End, are the last.
         """
         heard: list[Heard] = []
-        at, left, needed = 0, BATCH, 0
-        while True:
+        at, left, needed, more = 0, BATCH, 0, True
+        while more and left > 0 and at <= BATCH_BYTES:
             if self.between:
                 payloads, at, needed = text_frames(data, at, left, BATCH_BYTES)
                 left -= len(payloads)
@@ -105,17 +106,19 @@ class JanusWebSocket:
                         return heard, at, False
                     heard.append(text if len(text) <= self._max_size else self._fragments.too_long(text))
             if at == len(data) or (patient and 0 < needed < self._window):
-                return heard, at, False
-            if left <= 0 or at > BATCH_BYTES:
-                return heard, at, True
-            end = self._portion(data, at, patient)
-            if end == at:
-                return heard, at, False
-            left -= max(self._frames, 1)
-            self._frames = 0
-            if self._feed(data[at:end], heard):
-                return heard, end, end < len(data)
-            at = end
+                more = False
+            elif left > 0 and at <= BATCH_BYTES:
+                end = self._portion(data, at, patient)
+                left -= max(self._frames, 1)
+                more = at < end < len(data)
+                if end > at:
+                    self._frames = 0
+                    last = self._feed(data[at:end], heard)
+                    at = end
+                    if last:
+                        break
+        self.frames = BATCH - left
+        return heard, at, more
 
     def finish(self, data: bytes) -> list[Heard]:
         """What the unread rest says, where nothing will come behind it."""
@@ -154,7 +157,11 @@ class JanusWebSocket:
                 if message is not None:
                     heard.append(message)
             elif isinstance(event, Ping):
-                heard.append(self._said(event.response()))
+                before = heard[-1] if heard else ""
+                if isinstance(before, bytes):  # a flood of them gets one write
+                    heard[-1] = before + self._said(event.response())
+                else:
+                    heard.append(self._said(event.response()))
             elif isinstance(event, CloseConnection):
                 heard.append(self._end(event))
                 return True

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import BridgeError
+from bridge.protocol.fragments import DiscardedMessage
 from bridge.protocol.janus_url import JanusUrl
 from bridge.transport.janus_connect import upgrade
 from bridge.transport.janus_stream import JanusStream
+from bridge.transport.janus_ws import End, JanusWebSocket
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.fuzz.targets import fuzz
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, accept_key, fragments, frame
@@ -102,6 +104,38 @@ def test_any_bytes_are_the_same_messages_however_they_are_cut(stream: bytes, cut
     whole = trio.run(heard, stream, [len(stream)])
     assert trio.run(heard, stream, cut) == whole
     assert whole[-1][1].isprintable()
+
+
+def replaced(stream: bytes, cut: list[int], window: int) -> list[tuple[str, str]]:
+    """What comes of these bytes where they stand in the kernel, and another process reads on whenever it can."""
+    told: list[tuple[str, str]] = []
+    kernel, websocket = b"", JanusWebSocket(LIMITS, "test", window)
+    for size in [*cut, len(stream)]:
+        kernel, stream, used, more = kernel + stream[:size], stream[size:], 1, True
+        while used and more:
+            if websocket.between:
+                websocket = JanusWebSocket(LIMITS, "test", window)
+            heard, used, more = websocket.read(kernel)
+            kernel = kernel[used:]
+            told += [_named(item) for item in heard if not isinstance(item, bytes)]
+            if told and told[-1][0] == "end":
+                return told
+    return [*told, *(_named(item) for item in websocket.finish(kernel) if not isinstance(item, bytes))]
+
+
+def _named(item: str | DiscardedMessage | End) -> tuple[str, str]:
+    match item:
+        case End(reason=reason):
+            return "end", reason
+        case DiscardedMessage(reason=reason, too_large=too_large):
+            return f"refused {too_large}", reason
+    return "text", item
+
+
+@fuzz
+@given(stream=streams, cut=cuts, window=st.sampled_from([20, 65_536]))
+def test_whoever_reads_on_reads_the_same(stream: bytes, cut: list[int], window: int) -> None:
+    assert replaced(stream, cut, window) == replaced(stream, [], window)
 
 
 # Messages

@@ -138,7 +138,7 @@ def frames_in_pieces(size: int) -> Callable[[bytes], None]:
     """What is not whole stays where it is, and is looked at again with each piece: that it is there costs no step."""
 
     def parse(data: bytes) -> None:
-        websocket = janus_ws.JanusWebSocket(WebSocketOptions(max_message_size=1 << 20), "test")
+        websocket = janus_ws.JanusWebSocket(WebSocketOptions(max_message_size=1 << 20), "test", janus_ws.READ_SIZE)
         front, every = b"", memoryview(data).tobytes()
         for at in range(0, len(every), size):
             front += every[at : at + size]
