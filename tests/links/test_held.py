@@ -13,6 +13,7 @@ from bridge.core import supervise
 from bridge.core.connection import Reports, WebSocket
 from bridge.errors import ConnectFailed
 from bridge.protocol.command import read_command
+from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.systemd import Notifier
@@ -23,6 +24,7 @@ from tests.support.fake_systemd import FakeSystemd
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
+from tests.support.rtpengine import Rtpengine
 
 Factory = Callable[..., Janus]
 
@@ -61,8 +63,8 @@ async def test_a_handle_lives_on_in_the_next_process(janus: Janus, systemd: Fake
     async with running(first, {"gw": janus.url}):
         await first.ready()
         handle = await first.attach()
-        further = (await first.ask({"janus": "create"}))["data"]["id"]
-        other = await first.attach(session_id=further)
+        client_session = (await first.ask({"janus": "create"}))["data"]["id"]
+        other = await first.attach(session_id=client_session)
         await first.registry.stop(hand_over=True)
         assert first.names() == ["connected", "disconnected"]
     for bed in (second, third):  # the second one ends without a farewell
@@ -70,9 +72,24 @@ async def test_a_handle_lives_on_in_the_next_process(janus: Janus, systemd: Fake
         async with running(bed, {"gw": janus.url}):
             await bed.ready()
             await bed.echo(handle)
-            await bed.echo(other, session_id=further)
+            await bed.echo(other, session_id=client_session)
             assert "session_lost" not in bed.names()
             assert systemd.names == [name]  # the same stream goes on
+
+
+async def test_a_server_that_hands_over_no_sessions_keeps_them(rtpengine: Rtpengine, store: FdStore) -> None:
+    """The stream goes on, so that nothing has to be claimed."""
+    first, second = beds(store, "one", "two")
+    for bed in (first, second):
+        bed.credentials["gw"] = Credentials(api_secret="x")
+    async with running(first, {"gw": rtpengine.url}):
+        await first.ready()
+        handle = await first.attach("janus.plugin.videoroom")
+    async with running(second, {"gw": rtpengine.url}):
+        await second.ready()
+        answer = await second.message(handle, {"request": "create", "publishers": 2})
+        assert answer["janus"] == "success"
+        assert second.names() == ["connected"]
 
 
 async def test_over_tls_too(
