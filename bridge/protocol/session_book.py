@@ -133,7 +133,9 @@ class SessionBook:
 
     def _addressed(self, session_id: int | None, handle_id: int | None) -> JanusSession:
         """The session to which a command with these ids goes: the managed one, unless they are those of another."""
-        session = None if session_id is None else self.find(session_id)
+        if session_id is None and not self._former:
+            return self.managed  # as nearly always
+        session = self.find(session_id)
         if session is None and self._former and handle_id is not None and handle_id not in self.managed.handles:
             session = next((former for former in self._former.values() if handle_id in former.handles), None)
         return self.managed if session is None else session

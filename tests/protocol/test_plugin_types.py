@@ -105,7 +105,9 @@ def test_what_a_script_takes_and_says_is_its_own(plugin: str) -> None:
     assert list(wide) == ["janus", "sender", "plugindata", "x"]
 
 
-@pytest.mark.parametrize("plugindata", [None, [], "x", {}, {"plugin": None}, {"plugin": "x", "data": {"id": WIDE}}])
+@pytest.mark.parametrize(
+    "plugindata", [None, [], "x", {}, {"plugin": None}, {"plugin": []}, {"plugin": "x", "data": {"id": WIDE}}]
+)
 def test_other_messages_are_widened_whole(plugindata: Any) -> None:
     message = {"janus": "event", "sender": WIDE, "plugindata": plugindata}
     assert widen(copy.deepcopy(message)) == codec.widen(message)
