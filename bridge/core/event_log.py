@@ -57,7 +57,7 @@ class EventLog:
         """``contents``: what the store had when it was opened. ``clock`` gives unix seconds."""
         self._store = store
         self._stats = stats
-        self._limits = limits
+        self._most_events, self._most_bytes, self._full = limits
         self._epoch = epoch
         self._clock = clock
         self.end = self._saved = contents.end
@@ -69,28 +69,30 @@ class EventLog:
         self._held = 0  # bytes of both
         self.work, self.urgent = AutoResetEvent(), AutoResetEvent()  # for the writer; urgent: more than cursors
         self._progress = trio.Event()
+        self._hurried = False  # the writer knows of what waits
         self.doubtful = False  # the disk could not be read: a write shows whether that is damaged
         self.trouble: str | None = None
 
     def append(self, name: str, params: Params, origin: str | None, n: int) -> None:
         """Keep an event, the ``n``-th of its gateway; never waits."""
-        self.end += 1
+        end = self.end = self.end + 1
         epoch = 0 if origin is None else self._epoch
-        record = record_of(self.end, self._clock(), name, params, origin, epoch, n)
-        self._waiting.append(record)
-        self._held += _size(record)
-        limits = self._limits
-        while len(self._kept) + len(self._waiting) > limits.events or self._held > limits.bytes:
-            if not self._let_go():
-                break
-        self.hurry()
-        if self.visible == self.end:
-            self.wake()
+        record = record_of(end, self._clock(), name, params, origin, epoch, n)
+        waiting = self._waiting
+        waiting.append(record)
+        self._held += len(record.body) + OVERHEAD
+        if self._held > self._most_bytes or len(self._kept) + len(waiting) > self._most_events:
+            self._make_room()
+        if not self._hurried:
+            self.hurry()
+        if not self._full or self.visible == end:
+            for cursor in self.outlets.values():
+                cursor.wake()
 
     @property
     def visible(self) -> int:
         """Up to where outlets may read."""
-        return self._saved if self._limits.full and self.trouble is None else self.end
+        return self._saved if self._full and self.trouble is None else self.end
 
     async def flushed(self) -> None:
         """Wait until outlets may read all there is now."""
@@ -163,6 +165,7 @@ class EventLog:
 
     def hurry(self) -> None:
         """There is something to write that should not wait."""
+        self._hurried = True
         self.work.set()
         self.urgent.set()
 
@@ -184,6 +187,7 @@ class EventLog:
 
     def take(self) -> list[EventRecord]:
         """The next ones for the disk. Then ``written`` or ``take_back``."""
+        self._hurried = False
         records = list(islice(self._waiting, BATCH))
         for _ in records:
             self._kept.append(self._waiting.popleft())
@@ -226,6 +230,11 @@ class EventLog:
         for cursor in self.outlets.values():
             cursor.dirty = True
             cursor.skip(self._saved)
+
+    def _make_room(self) -> None:
+        while len(self._kept) + len(self._waiting) > self._most_events or self._held > self._most_bytes:
+            if not self._let_go():
+                break
 
     def _let_go(self) -> bool:
         """Let go of the oldest in memory that is not just being written; whether there was one."""

@@ -77,6 +77,7 @@ class Delivery:
         self._memory = EventQueue(limits.queue_events, limits.queue_bytes, self.drops, pool or Pool(sys.maxsize))
         self._queue: EventQueue | LogCursor = self._memory
         self._cursor: LogCursor | None = None
+        self.is_logged = False  # its events come from the log, and are not ``put``
         self.names: frozenset[str] = frozenset()  # the events that it is subscribed to, where they come from the log
         self._sent = 0
         self._retired = False
@@ -106,11 +107,6 @@ class Delivery:
         self._memory.join(pool)
 
     @property
-    def is_logged(self) -> bool:
-        """Whether its events come from the log: they are not ``put``."""
-        return self._cursor is not None
-
-    @property
     def can_wait(self) -> bool:
         """Whether it cannot be reached now, and the log has all that it has not got."""
         return self.is_logged and self._failures > 0 and not self._memory.events
@@ -120,6 +116,7 @@ class Delivery:
         cursor.wants, cursor.wake = self._wants, self._wake
         cursor.parcel_of = functools.partial(self._logged, event_of)
         self._cursor = cursor
+        self.is_logged = True
         self._wake()
 
     def retire(self, retired: bool) -> None:

@@ -112,7 +112,8 @@ class EventInterface:
         subscriptions = self._active(name)
         if self._log is not None:
             self._log.append(name, params, origin, 0 if origin is None else self._numbers[origin])
-            subscriptions = [one for one in subscriptions if not self._deliveries[one.socket].is_logged]
+            deliveries = self._deliveries
+            subscriptions = [one for one in subscriptions if not deliveries[one.socket].is_logged]
         if not subscriptions:
             return
         seq = None if origin is None else f"{self._epoch}-{self._numbers[origin]}"
