@@ -16,6 +16,7 @@ from bridge.config import shapes
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.host_port import Network, read_host, read_host_port
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
 from bridge.protocol.plugin_types import STRING_IDS
@@ -39,10 +40,11 @@ class Secret(str):
 
 
 class Subscriber(NamedTuple):
-    """A configured subscription; whether a ``tcp:`` socket is reliable stands in the socket."""
+    """A configured subscription; whether a ``tcp:`` socket is reliable stands in the socket. ``filter``: None: all."""
 
     event: str
     socket: ReplySocket
+    filter: EventFilter | None = None
 
 
 class RoleGrant(NamedTuple):
@@ -137,7 +139,8 @@ def _network(value: str) -> Network:
 
 
 def _subscriber(value: dict[str, Any]) -> Subscriber:
-    return Subscriber(value["event"], ReplySocket.parse(value["socket"], reliable=value.get("reliable", False)))
+    socket = ReplySocket.parse(value["socket"], reliable=value.get("reliable", False))
+    return Subscriber(value["event"], socket, EventFilter.read(value["filter"]) if "filter" in value else None)
 
 
 def _grant(value: dict[str, Any]) -> RoleGrant:

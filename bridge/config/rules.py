@@ -31,6 +31,11 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         twin = next((other for other, same in tokens[:number] if same == token), None)
         if twin is not None:
             yield ("mi", "roles"), f"{twin} and {name} have the same token: give each its own"
+    filters = {(one.event, one.socket): one.filter for one in config.events.subscribers}
+    for one in config.events.subscribers:
+        if filters[one.event, one.socket] != one.filter:
+            yield ("events", "subscribers"), f"{one.socket} is there twice for {one.event}: put both filters into one"
+            break
     for name, gateway in janus.gateways.items():
         path = ("janus", "gateways", name)
         if gateway.tls_key is not None and gateway.tls_cert is None:

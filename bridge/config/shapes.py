@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from bridge.protocol.caller import ROLES
+from bridge.protocol.event_filter import MEMBERS
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.reply_socket import FORMS
 
@@ -37,6 +38,12 @@ SUBSCRIBERS: Final = tables(
             "type": "string",
         },
         "reliable": {"description": "tcp: only: await an answer to each event", "type": "boolean", "default": False},
+        "filter": {
+            "description": "only events of these gateways, of these kinds of Janus message, of these plugins",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: {"type": "array", **TEXTS} for name in MEMBERS},
+        },
     },
 )
 GRANTS: Final = tables(

@@ -13,6 +13,7 @@ from bridge.core.mi import Command, MiRequest
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import Params
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
@@ -27,6 +28,7 @@ AdmitSubscriber: TypeAlias = Callable[[ReplySocket, str], Awaitable[None]]
 
 _EVENT = Parameter("event")
 _SOCKET = Parameter("socket")
+_EXPIRE = Parameter("expire", "int")
 
 
 def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]:
@@ -40,7 +42,7 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
         try:
             socket = ReplySocket.parse(text)
             await admit(socket, call.caller.name)
-            evi.subscribe(event, socket, expire)
+            evi.subscribe(event, socket, expire, _filter(call.arguments.get("filter")))
         except (ValueError, BridgeError) as exc:
             # OpenSIPS has one answer for all of it and says more in its log; so do we.
             words = str(exc)
@@ -80,9 +82,10 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
         Command(
             "event_subscribe",
             "evi:subscribe",
-            ((_EVENT, _SOCKET), (_EVENT, _SOCKET, Parameter("expire", "int"))),
+            ((_EVENT, _SOCKET), (_EVENT, _SOCKET, _EXPIRE), (_EVENT, _SOCKET, _EXPIRE, Parameter("filter", "any"))),
             event_subscribe,
-            "subscribes a socket to an event, for an hour or for expire seconds; expire 0 unsubscribes",
+            "subscribes a socket to an event, for an hour or for expire seconds, 0 to end it; filter is a JSON object "
+            "of lists: janus_id, kind, plugin",
             "evi",
             Role.COMMANDS,
         ),
@@ -121,6 +124,19 @@ def _filled(call: MiRequest, name: str) -> str:
     if not value:
         raise bad_type(name)
     return value
+
+
+def _filter(value: Any) -> EventFilter | None:
+    """An object, or the text of one. Raises ValueError."""
+    if value is None:
+        return None
+    try:
+        members = codec.parse(value, codec.REQUEST_ELEMENTS) if isinstance(value, str) else value
+    except MalformedMessage as exc:
+        raise ValueError(f"the filter is no JSON: {exc}") from None
+    if not isinstance(members, dict):
+        raise ValueError("a filter is a JSON object")
+    return EventFilter.read(members)
 
 
 def _canonical(socket: str) -> str | None:

@@ -11,8 +11,8 @@ queue whose events are all about to be too old would else never recover from an 
 import functools
 import logging
 import sys
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -27,6 +27,9 @@ from bridge.protocol.event_payload import Encoding, Event, TooLarge, encoding_of
 from bridge.protocol.event_record import EventRecord, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.throttle import Throttle
+
+if TYPE_CHECKING:
+    from bridge.protocol.event_filter import EventFilter
 
 log = logging.getLogger("bridge.evi")
 
@@ -78,7 +81,7 @@ class Delivery:
         self._queue: EventQueue | LogCursor = self._memory
         self._cursor: LogCursor | None = None
         self.is_logged = False  # its events come from the log, and are not ``put``
-        self.names: frozenset[str] = frozenset()  # the events that it is subscribed to, where they come from the log
+        self.names: Mapping[str, EventFilter | None] = {}  # the events that it gets from the log, and which of them
         self._sent = 0
         self._retired = False
         self._work = AutoResetEvent()  # wakes the task
@@ -189,7 +192,10 @@ class Delivery:
             return True
 
     def _wants(self, record: EventRecord) -> bool:
-        return record.name in self.names and (record.origin is not None or not self.socket.is_mi)
+        if record.name not in self.names or (record.origin is None and self.socket.is_mi):
+            return False
+        wanted = self.names[record.name]
+        return wanted is None or wanted.passes(record.name, record.origin, record.message, None)
 
     def _logged(self, event_of: Callable[[EventRecord], Event], record: EventRecord) -> Parcel | None:
         event = event_of(record)

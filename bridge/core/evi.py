@@ -25,7 +25,9 @@ from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.event_delivery import Sender
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import (
+    BODY,
     E_JANUS_EVENT,
     E_JANUS_STATUS,
     Event,
@@ -36,7 +38,7 @@ from bridge.protocol.event_payload import (
 )
 from bridge.protocol.event_record import EventRecord
 from bridge.protocol.reply_socket import ReplySocket
-from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, Subscription, SubscriptionTable
+from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, NO_FILTERS, Filters, Subscription, SubscriptionTable
 
 log = logging.getLogger("bridge.evi")
 
@@ -121,7 +123,9 @@ class EventInterface:
         event.members = members
         now = trio.current_time()
         for subscription in subscriptions:
-            if origin is not None or not subscription.socket.is_mi:
+            if (origin is not None or not subscription.socket.is_mi) and (
+                subscription.filter is None or subscription.filter.passes(name, origin, _body(params), members)
+            ):
                 self._deliveries[subscription.socket].put(event, now)
         event.seal()
 
@@ -136,18 +140,18 @@ class EventInterface:
 
     # Subscriptions
 
-    def subscribe(self, event: str, socket: ReplySocket, expire: int) -> None:
+    def subscribe(self, event: str, socket: ReplySocket, expire: int, wanted: EventFilter | None = None) -> None:
         """Subscribe by MI for ``expire`` seconds, or renew. Raises ValueError: no such event, or too many of them."""
         if socket not in self._deliveries and len(self._deliveries) >= self._most_deliveries:
             raise ValueError(
                 f"{len(self._deliveries)} sockets are served, some of which have ended their subscriptions"
             )
-        self._table.subscribe(event, socket, expire, self._now())
+        self._table.subscribe(event, socket, expire, self._now(), wanted)
         self._reconcile()
 
-    def configure(self, wanted: Iterable[tuple[str, ReplySocket]]) -> None:
+    def configure(self, wanted: Iterable[tuple[str, ReplySocket]], filters: Filters = NO_FILTERS) -> None:
         """Make the configured subscriptions these; acts on the difference. Raises ValueError for an unknown event."""
-        self._table.configure(wanted)
+        self._table.configure(wanted, filters)
         self._reconcile()
         if self._log is not None:
             self._log.forget_others([str(socket) for socket in self._deliveries])
@@ -238,7 +242,7 @@ class EventInterface:
         self._divide(len(configured))
 
     def _follow(self, delivery: Delivery, events_log: EventLog) -> None:
-        delivery.names = frozenset(self._table.names(delivery.socket))
+        delivery.names = self._table.filters(delivery.socket)
         if not delivery.is_logged:
             delivery.follow(events_log.outlet(str(delivery.socket), delivery.drops), self._revived)
 
@@ -261,3 +265,7 @@ class EventInterface:
         if self._log is not None and delivery.is_logged:
             self._log.forget(str(delivery.socket))
         self._divide(len(self._table.configured()))
+
+
+def _body(params: Params) -> str:
+    return next((str(value) for name, value in params if name == BODY), "")

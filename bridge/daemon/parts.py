@@ -190,6 +190,12 @@ def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses, Lo
     return evi, addresses, writer
 
 
+def configure_events(evi: EventInterface, config: Config) -> None:
+    """Make the configured subscriptions those of the configuration."""
+    pairs = [(one.event, one.socket) for one in config.events.subscribers]
+    evi.configure(pairs, {(one.event, one.socket): one.filter for one in config.events.subscribers if one.filter})
+
+
 def _events_log(config: Config, stats: Stats) -> tuple[LogWriter | None, int]:
     """The log of events, where there is one, and the epoch of this life."""
     events, epoch_file = config.events, config.state.dir / "epoch"

@@ -21,7 +21,7 @@ from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
 from bridge.daemon.pages import pages_of
-from bridge.daemon.parts import build, database_of, noted, secrets_of_rows
+from bridge.daemon.parts import build, configure_events, database_of, noted, secrets_of_rows
 from bridge.daemon.replacement import Replacement
 from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
@@ -119,7 +119,7 @@ class Service:
             await outer.start(parts.mi.run)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)
-            parts.evi.configure(self._config.events.subscribers)
+            configure_events(parts.evi, self._config)
             async with trio.open_nursery() as doors:
                 doors.start_soon(self._open, outer, doors)
                 doors.start_soon(self._reload_when_asked)
@@ -229,7 +229,7 @@ class Service:
         parts = self._parts
         logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
         certificate, faults = self._listeners.reload(config)
-        parts.evi.configure(config.events.subscribers)
+        configure_events(parts.evi, config)
         others = parts.gateways.changed(config)
         parts.links.credentials_changed(others)
         database = database_of(config)

@@ -39,6 +39,13 @@ class EventRecord(NamedTuple):
         return None if self.origin is None else f"{self.epoch}-{self.n}"
 
     @property
+    def message(self) -> str:
+        """Janus's message, as JSON text; "" where there is none."""
+        if self.url is not None:
+            return self.body
+        return next((str(value) for name, value in self.params if name == BODY), "")
+
+    @property
     def params(self) -> Params:
         """Its parameters, in order."""
         if self.url is not None and self.origin is not None:

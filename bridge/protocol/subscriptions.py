@@ -8,24 +8,33 @@ with ``expire`` 0, the way to unsubscribe, events of the same second are still d
 one that was made by both ways lives until both have ended it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.reply_socket import ReplySocket
+
+Filters: TypeAlias = Mapping[tuple[str, ReplySocket], EventFilter]
 
 DEFAULT_EXPIRE = 3600  # seconds
 MAX_EVENT_NAME = 64  # bytes; OpenSIPS's MAX_EVENT_NAME
 MAX_SUBSCRIPTIONS = 256  # by MI; each may hold a queue
 
 
+NO_FILTERS: Filters = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Subscription:
-    """One socket's wish for one event. ``expire`` is None where it was not subscribed by MI."""
+    """One socket's wish for one event. ``expire`` is None where it was not subscribed by MI; ``filter``: None: all."""
 
     socket: ReplySocket
     configured: bool = False
     subscribed: int = 0
     expire: int | None = None
+    filter: EventFilter | None = None
 
     def lapsed(self, now: int) -> bool:
         """Whether it has ended."""
@@ -54,8 +63,12 @@ class SubscriptionTable:
         """The names; an event's id is its place here."""
         return list(self._events)
 
-    def subscribe(self, event: str, socket: ReplySocket, expire: int, now: int) -> None:
-        """Subscribe by MI, or renew. Raises ValueError: no such event, or too many subscriptions."""
+    def subscribe(
+        self, event: str, socket: ReplySocket, expire: int, now: int, wanted: EventFilter | None = None
+    ) -> None:
+        """Subscribe by MI, or renew; what is configured keeps its filter. Raises ValueError: no such event, or too many
+        subscriptions.
+        """
         if event not in self._events:
             raise ValueError(f"there is no event {event!r}")
         subscription = self.find(event, socket)
@@ -66,9 +79,11 @@ class SubscriptionTable:
             subscription = Subscription(socket)
             self._events[event].insert(0, subscription)
         subscription.subscribed, subscription.expire = now, expire
+        if not subscription.configured:
+            subscription.filter = wanted
 
-    def configure(self, wanted: Iterable[tuple[str, ReplySocket]]) -> None:
-        """Make the configured subscriptions these. One that stays is not touched.
+    def configure(self, wanted: Iterable[tuple[str, ReplySocket]], filters: Filters = NO_FILTERS) -> None:
+        """Make the configured subscriptions these. One that stays is not touched, but for its filter.
 
         Raises ValueError for an event that is not registered; nothing has changed then.
         """
@@ -82,6 +97,10 @@ class SubscriptionTable:
         for event, socket in pairs:
             if self.find(event, socket) is None:
                 self._events[event].insert(0, Subscription(socket, configured=True))
+        for event, subscriptions in self._events.items():
+            for subscription in subscriptions:
+                if subscription.configured:
+                    subscription.filter = filters.get((event, subscription.socket))
 
     def active(self, event: str, now: int) -> Sequence[Subscription]:
         """The subscriptions to an event, newest first, the lapsed ones removed. KeyError for an unknown event."""
@@ -105,9 +124,10 @@ class SubscriptionTable:
         """Every socket that is subscribed to something, once."""
         return list(dict.fromkeys(item.socket for item in self._all()))
 
-    def names(self, socket: ReplySocket) -> list[str]:
-        """The events that this socket is subscribed to."""
-        return [event for event in self._events if self.find(event, socket) is not None]
+    def filters(self, socket: ReplySocket) -> dict[str, EventFilter | None]:
+        """The events that this socket is subscribed to, each with its filter."""
+        found = ((event, self.find(event, socket)) for event in self._events)
+        return {event: subscription.filter for event, subscription in found if subscription is not None}
 
     def configured(self) -> set[ReplySocket]:
         """The sockets that the configuration names."""

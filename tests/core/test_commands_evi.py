@@ -229,3 +229,18 @@ async def test_both_spellings(mi: Mi) -> None:
         *("event_subscribe", "events_list", "subscribers_list", "raise_event"),
         *("evi:subscribe", "evi:list", "evi:subscribers", "evi:raise"),
     ]
+
+
+@pytest.mark.parametrize("wanted", [{"janus_id": ["g2"]}, '{"janus_id": ["g2"]}'])
+async def test_a_subscription_with_a_filter(mi: Mi, wanted: Any) -> None:
+    assert await mi.call("event_subscribe", ["E_JANUS_EVENT", "udp:127.0.0.1:1", 100, wanted]) == {"result": "OK"}
+    (subscription, _) = mi.evi.subscribers("E_JANUS_EVENT")[0]
+    assert subscription.filter is not None
+    assert subscription.filter.janus_ids == {"g2"}
+
+
+@pytest.mark.parametrize("wanted", ["no JSON", "[]", {"x": []}, {"kind": "event"}, 5])
+async def test_a_bad_filter_is_a_bad_parameter(mi: Mi, wanted: Any, caplog: pytest.LogCaptureFixture) -> None:
+    answer = await mi.call("event_subscribe", ["E_JANUS_EVENT", "udp:127.0.0.1:1", 100, wanted])
+    assert answer["error"]["code"] == 400
+    assert "filter" in caplog.text

@@ -10,10 +10,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bridge.core.event_log import LogLimits
 from bridge.core.event_log_writer import HANGS, StoreLimits
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.event_record import StoreAnew, StoreContents, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.event_logs import Life, MemoryStore, living, opened
+from tests.support.evi_bed import URL
 
 MI, OTHER = (ReplySocket.parse(f"mi:udp:h:{port}") for port in (1, 2))
 TCP = ReplySocket.parse("tcp:h:3", reliable=True)
@@ -245,3 +247,22 @@ async def test_a_socket_of_memory_that_is_configured_goes_on_from_the_log(tmp_pa
         life.sender(MI).up = True
         await life.settled()
     assert life.sender(MI).bodies() == [1, 2, 3, 4]
+
+
+async def test_a_filter_of_what_comes_from_the_log(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    """What it keeps out is not lost to it when it is cut."""
+    store = MemoryStore()
+    only = EventFilter(janus_ids=frozenset({"g2"}), kinds=frozenset({"event"}))
+    async with living(of(store)) as life:
+        life.evi.configure(BOTH, {(E_JANUS_EVENT, MI): only})
+        life.sender(MI).up = False
+        for number in range(1, 7):
+            life.evi.gateway_event("g2", URL, f'{{"janus":"{"event" if number % 2 else "ack"}","n":{number}}}')
+            life.janus(number)
+        await life.stored()
+        store.cut = (4, "store_bytes")
+        await trio.sleep(5)
+        life.sender(MI).up = True
+        await life.settled()
+    assert told(life, MI) == [("7-1.lost", "store_bytes", 1)]
+    assert life.sender(MI).bodies() == [3, 5]

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.evi_bed import EPOCH, URL, EviBed, running
@@ -171,3 +172,23 @@ async def test_statistics_count_what_was_raised(nursery: trio.Nursery, autojump_
     bed = await running(nursery)
     bed.evi.gateway_status("g1", URL, "connected", "", "{}")
     assert bed.stats.get("status_events") == 1
+
+
+async def test_a_filter_keeps_events_out_of_the_queue(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    """Configured or by MI; what it keeps out is no loss, and numbers stay as they are."""
+    bed = await running(nursery, queue_events=1)
+    hangups, second = EventFilter(kinds=frozenset({"hangup"})), EventFilter(janus_ids=frozenset({"g2"}))
+    bed.evi.configure([(E_JANUS_EVENT, MI), (E_JANUS_EVENT, A)], {(E_JANUS_EVENT, MI): hangups})
+    bed.evi.subscribe(E_JANUS_EVENT, B, 3600, second)
+    bed.evi.subscribe(E_JANUS_EVENT, MI, 3600)  # the configured filter stays
+    for janus_id, kind in (("g1", "event"), ("g1", "hangup"), ("g2", "event")):
+        bed.evi.gateway_event(janus_id, URL, f'{{"janus":"{kind}","n":0}}')
+        await bed.settled()
+    assert [item["janus_seq"] for item in bed[MI].params()] == [f"{EPOCH}-2"]
+    assert [item["janus_id"] for item in bed[B].params()] == ["g2"]
+    assert len(bed[A].payloads) == 3
+    assert all(not one.drops for one in bed.evi.figures())
+    bed.evi.configure([(E_JANUS_EVENT, MI), (E_JANUS_EVENT, A)])
+    bed.janus(4)
+    await bed.settled()
+    assert len(bed[MI].payloads) == 2
