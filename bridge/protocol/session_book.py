@@ -197,7 +197,7 @@ class SessionBook:
 
     def managed_created(self, session_id: int, carrier: int) -> None:
         """Janus answered our create on the connection with that number. The present managed session lives on."""
-        created = JanusSession(True, session_id) if self.managed.session_id is not None else self.managed
+        created = self.managed if self.managed.session_id is None else JanusSession(managed=True)
         created.session_id = session_id
         self._managed_ids.add(session_id)
         self.claimed(created, carrier)
