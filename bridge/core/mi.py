@@ -91,16 +91,20 @@ class MiRequest:
                 self.leave()
 
     def _end(self, data: bytes | None) -> None:
-        """Hand an answer over. Its way to the caller is the transport's, whose faults are no one else's: not the
-        method's, and not those of the reader of a Janus, from whose turn most answers come.
-        """
         answer, self._answer = self._answer, None
         self.holding.release()
-        try:
-            if answer is not None:
-                answer(data)
-        except Exception:
-            log.exception("an answer to %s is lost", self.caller.name)
+        if answer is not None:
+            _give(answer, data, self.caller)
+
+
+def _give(answer: TakeAnswer, data: bytes | None, caller: Caller) -> None:
+    """Hand an answer over. Its way to the caller is the transport's, whose faults are no one else's: not the method's,
+    and not those of the reader of a Janus, from whose turn most answers come.
+    """
+    try:
+        answer(data)
+    except Exception:
+        log.exception("an answer to %s is lost", caller.name)
 
 
 # Returns the result, a JSON value; or an awaitable of it, where that takes time; or, where somebody else will have the
@@ -197,7 +201,7 @@ class Registry:
             rpc = jsonrpc.parse(body)
         except InvalidRequest as invalid:
             self._not_understood(caller, invalid)
-            answer(jsonrpc.render_error(invalid, invalid.id))
+            _give(answer, jsonrpc.render_error(invalid, invalid.id), caller)
             return None
         except MalformedMessage as malformed:
             self._not_understood(caller, malformed)
