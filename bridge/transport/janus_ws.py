@@ -4,7 +4,7 @@ Owns where messages begin and end, the engine, and the limits of contract 5.8. T
 ``janus_socket.py`` where nothing is encrypted, ``janus_stream.py`` elsewhere. Must not know what a message means.
 Authority: RFC 6455; Janus as observed.
 
-The engine is wsproto. What is nearly all of the traffic, whole messages in one text frame, passes beside it, both ways
+The engine is wsproto. What is nearly all of the traffic, text in one frame or in a few, passes beside it, both ways
 (``protocol/text_frames.py``); so it must be known when the engine stands between two messages. It does, because whole
 messages are what it is given: what is left unread begins with a message. That is what another process needs to go on
 with the stream. An exception is a message that is too long to be left unread: the engine gets it as it comes.
@@ -25,7 +25,7 @@ from wsproto.utilities import LocalProtocolError
 
 from bridge.protocol.budget import Holding
 from bridge.protocol.fragments import DiscardedMessage, Fragments
-from bridge.protocol.text_frames import ILLEGAL, message_end, text_frames
+from bridge.protocol.text_frames import ILLEGAL, message_end, text_fragments, text_frames
 from bridge.transport.websocket_options import WebSocketOptions
 
 READ_SIZE: Final = 65_536
@@ -65,6 +65,11 @@ def _draw(size: int) -> list[bytes]:
 MASK_KEYS: Final[Iterator[bytes]] = chain.from_iterable(map(_draw, repeat(_DRAWN)))  # for the frames of all connections
 
 
+def _is_last(item: Heard) -> bool:
+    """Whether nothing may be heard with it that came behind it."""
+    return len(item) > LONG if isinstance(item, str) else isinstance(item, End)
+
+
 class JanusWebSocket:
     """An open WebSocket. ``owner`` is who holds the bytes of unfinished messages; one of more than ``window`` bytes is
     not left unread.
@@ -73,6 +78,7 @@ class JanusWebSocket:
     def __init__(self, options: WebSocketOptions, owner: str, window: int) -> None:
         self._engine = Connection(ConnectionType.CLIENT)
         self._max_size = options.max_message_size
+        self._max_frames = options.max_frames
         self._fragments = Fragments(options.max_message_size, options.max_frames, Holding(options.unfinished, owner))
         self._window = window
         self._broken = False
@@ -108,14 +114,17 @@ class JanusWebSocket:
             if at == len(data) or (patient and 0 < needed < self._window):
                 more = False
             elif left > 0 and at <= BATCH_BYTES:
+                whole = self.between
                 end = self._portion(data, at, patient)
+                whole = whole and self.between
                 left -= max(self._frames, 1)
                 more = at < end < len(data)
                 if end > at:
                     self._frames = 0
-                    last = self._feed(data[at:end], heard)
+                    if not (whole and self._join(data, at, end, heard)):
+                        self._feed(data[at:end], heard)
                     at = end
-                    if last:
+                    if heard and _is_last(heard[-1]):
                         break
         self.frames = BATCH - left
         return heard, at, more
@@ -146,8 +155,22 @@ class JanusWebSocket:
         self.between = whole
         return start + used
 
-    def _feed(self, data: bytes, heard: list[Heard]) -> bool:
-        """Let the engine read. Returns whether the last message that it heard is a long one, or the end."""
+    def _join(self, data: bytes, start: int, end: int, heard: list[Heard]) -> bool:
+        """Hear a whole message in fragments. False: the engine has to, because something is the matter with it."""
+        payloads = text_fragments(data, start, end)
+        if not payloads or (self._max_frames is not None and len(payloads) > self._max_frames):
+            return False
+        try:
+            text = b"".join(payloads).decode()
+        except UnicodeDecodeError:
+            return False
+        if len(text) > self._max_size:
+            return False
+        heard.append(text)
+        return True
+
+    def _feed(self, data: bytes, heard: list[Heard]) -> None:
+        """Let the engine read."""
         self._engine.receive_data(data)
         for event in self._engine.events():
             if isinstance(event, TextMessage | BytesMessage):
@@ -164,9 +187,7 @@ class JanusWebSocket:
                     heard.append(self._said(event.response()))
             elif isinstance(event, CloseConnection):
                 heard.append(self._end(event))
-                return True
-        last = heard[-1] if heard else b""
-        return isinstance(last, str) and len(last) > LONG
+                return
 
     def _end(self, event: CloseConnection) -> End:
         """wsproto has one event for a close frame and for what it cannot read (RFC 6455, 7.1.7)."""

@@ -129,9 +129,12 @@ def whole_text_frames(data: bytes) -> None:
 def whole_messages(data: bytes) -> None:
     at = fragmented = 0
     while 0 <= at < len(data):
+        start = at
         at, fragmented, number = text_frames.message_end(data, at, bool(fragmented), 64)
         if not number:
             return
+        if not fragmented and 0 <= at <= len(data):
+            text_frames.text_fragments(data, start, at)
 
 
 def frames_in_pieces(size: int) -> Callable[[bytes], None]:

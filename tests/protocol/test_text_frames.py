@@ -6,7 +6,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from bridge.protocol.text_frames import ILLEGAL, message_end, text_frame, text_frames
+from bridge.protocol.text_frames import ILLEGAL, message_end, text_fragments, text_frame, text_frames
 
 
 def engine(data: bytes, side: ConnectionType = ConnectionType.CLIENT) -> list[str]:
@@ -111,6 +111,19 @@ def test_a_message_ends_where_it_ends(said: list[bytes], cut: int) -> None:
     assert ends(wire) == expected
     wire = wire[: max(len(wire) - cut, 0)]
     assert ends(wire) == [end for end in expected if end <= len(wire)]
+
+
+@settings(max_examples=30)
+@given(conversations())
+def test_the_fragments_of_a_text_are_what_the_engine_reads(said: list[bytes]) -> None:
+    """Of a text alone, and with nothing between them."""
+    for wire in said:
+        payloads = text_fragments(wire, 0, len(wire))
+        if payloads:
+            assert [b"".join(payloads).decode()] == engine(wire, ConnectionType.CLIENT)
+            assert wire[0] == 1
+        else:
+            assert wire[0] != 1 or b"\x89" in wire
 
 
 @settings(max_examples=30)
