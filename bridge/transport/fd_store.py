@@ -17,6 +17,7 @@ import struct
 import termios
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 from bridge.protocol.numbers import read_decimal
@@ -42,38 +43,34 @@ def base_of(*texts: str, kind: str = STREAM) -> str:
 
 
 class HeldSocket(NamedTuple):
-    """A descriptor of ours. ``name`` as it is in the store, ``base`` without its number: a stranger's has none."""
+    """A descriptor of ours. ``name`` as it is in the store; ``base`` and ``number`` are what that says, or the name
+    itself and 0 for a stranger's. ``goes_on``: whoever takes it can go on with it.
+    """
 
     name: str
     fd: int
+    base: str
+    number: int
+    goes_on: bool
 
-    @property
-    def base(self) -> str:
-        found = _NAME.fullmatch(self.name)
+    @classmethod
+    def called(cls, name: str, fd: int) -> "HeldSocket":
+        """One with this name."""
+        found = _NAME.fullmatch(name)
         if found is None:
-            return self.name
-        return (STREAM if found[1] == HELD else found[1]) + found[2]
-
-    @property
-    def number(self) -> int:
-        found = _NAME.fullmatch(self.name)
-        return 0 if found is None else int(found[3])
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether whoever takes it can go on with it."""
-        return not self.name.startswith(HELD + ".")
+            return cls(name, fd, name, 0, goes_on=False)
+        kind, whose, number = found.groups()
+        return cls(name, fd, (STREAM if kind == HELD else kind) + whose, int(number), goes_on=kind != HELD)
 
 
 class FdStore:
-    """``environ`` is the process's environment; what it says of descriptors is taken out of it.
-
-    ``held`` are the sockets that nobody uses.
-    """
+    """``environ`` is the process's environment; what it says of descriptors is taken out of it."""
 
     def __init__(self, notifier: Notifier, environ: MutableMapping[str, str]) -> None:
         self._notifier = notifier
-        self.held = list(_found(environ))
+        self._held: dict[str, list[HeldSocket]] = {}  # by their bases: there may be thousands
+        for held in _found(environ):
+            self._held.setdefault(held.base, []).append(held)
         self._last = max((held.number for held in self.held), default=0)
         room = environ.get("FDSTORE", environ.get("FDSTORE_MAX", ""))  # of systemd from 254 on; of the unit
         self._room = read_decimal(room, 2**32) or 0
@@ -83,6 +80,11 @@ class FdStore:
     def outlives(self) -> bool:
         """Whether anybody keeps the sockets when the process ends. Those without room there end then by themselves."""
         return self._notifier.present
+
+    @property
+    def held(self) -> list[HeldSocket]:
+        """The sockets that nobody uses."""
+        return list(chain.from_iterable(self._held.values()))
 
     def keep(self, base: str, fd: int, *, goes_on: bool = True) -> "KeptSocket":
         """Put a socket into the store, while its owner goes on using it; ``goes_on``: so may the next one."""
@@ -94,7 +96,8 @@ class FdStore:
     def hold(self, name: str, fd: int) -> None:
         """Its owner goes, and the socket stays open: by a duplicate of our own."""
         with suppress(OSError):  # no descriptor is left: the store has one
-            self.held.append(HeldSocket(name, os.dup(fd)))
+            held = HeldSocket.called(name, os.dup(fd))
+            self._held.setdefault(held.base, []).append(held)
 
     def drop(self, name: str) -> None:
         """It is over: out of the store."""
@@ -102,20 +105,18 @@ class FdStore:
 
     def take(self, base: str) -> HeldSocket | None:
         """The newest that is held under this base and goes on, for a new owner; it stays in the store."""
-        found = (held for held in self.held if held.base == base and held.goes_on)
-        newest = max(found, key=lambda held: held.number, default=None)
+        found = self._held.get(base, [])
+        newest = max((held for held in found if held.goes_on), key=lambda held: held.number, default=None)
         if newest is not None:
-            self.held.remove(newest)
+            found.remove(newest)
         return newest
 
     def end(self, base: str) -> int:
         """Shut down all that is held under this base; how many bytes nobody had read. One that bears no name of ours is
         given back untouched.
         """
-        going = [held for held in self.held if held.base == base]
-        self.held = [held for held in self.held if held.base != base]
         unread = 0
-        for held in going:
+        for held in self._held.pop(base, ()):
             if held.number:
                 unread += _unread(held.fd)
                 shut_down(held.fd)
@@ -127,11 +128,11 @@ class FdStore:
         """Put all that is held where the program looks for it that this process becomes; returns what its environment
         has to say. The descriptors of the numbers from 3 on are replaced: nothing else is to be done with any.
         """
-        above = FIRST + len(self.held)
-        aside = [fcntl.fcntl(held.fd, fcntl.F_DUPFD_CLOEXEC, above) for held in self.held]
+        going = self.held
+        aside = [fcntl.fcntl(held.fd, fcntl.F_DUPFD_CLOEXEC, FIRST + len(going)) for held in going]
         for number, fd in enumerate(aside, FIRST):
             os.dup2(fd, number, inheritable=True)
-        names = ":".join(held.name for held in self.held)
+        names = ":".join(held.name for held in going)
         return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(aside)), "LISTEN_FDNAMES": names}
 
     def expect(self, number: int) -> None:
@@ -201,4 +202,4 @@ def _found(environ: MutableMapping[str, str]) -> Iterator[HeldSocket]:
         fd = FIRST + place
         with suppress(OSError):  # not open
             os.set_inheritable(fd, False)
-            yield HeldSocket(called[place] if place < len(called) else "unknown", fd)
+            yield HeldSocket.called(called[place] if place < len(called) else "unknown", fd)
