@@ -20,6 +20,7 @@ from typing import Final
 
 import trio
 
+from bridge.native import mypyc_attr
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge")
@@ -33,6 +34,7 @@ _HARVEST: Final = 256  # sockets that the kernel is asked for at once
 _QUIET: Final = 60.0  # seconds between two tracebacks
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)  # of tests
 class Member:
     """One socket of a batch. What derives from it says what is done when it is ready."""
 

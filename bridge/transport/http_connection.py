@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.protocol.budget import Holding
 from bridge.transport.http_ends import HttpHandler, HttpLimits, Wire
-from bridge.transport.http_messages import ACCEPTED, CONTINUE, HttpRequest, Reply, refuse, render, render_json
+from bridge.transport.http_messages import ACCEPTED, ANSWER, CONTINUE, HttpRequest, Reply, date, refuse, render
 from bridge.transport.http_parser import HEAD_END, Phase, RequestParser
 
 if TYPE_CHECKING:
@@ -47,27 +47,9 @@ class HttpConnection:
     """
 
     __slots__ = (
-        "_abandon",
-        "_clock",
-        "_gone",
-        "_handler",
-        "_keep",
-        "_known",
-        "_last",
-        "_limits",
-        "_owed",
-        "_parser",
-        "_peer",
-        "_phase",
-        "_queue",
-        "_refused",
-        "_request",
-        "_wire",
-        "activity",
-        "deadline",
-        "held",
-        "unsent",
-    )
+        "_abandon", "_clock", "_gone", "_handler", "_keep", "_known", "_last", "_limits", "_owed", "_parser", "_peer",
+        "_phase", "_queue", "_refused", "_request", "_wire", "activity", "deadline", "held", "unsent",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -204,7 +186,7 @@ class HttpConnection:
         if body is None or request.old or not request.keep_alive or self._last:
             self.reply(ACCEPTED if body is None else ACCEPTED._replace(status=200, body=body))
         else:
-            self._hand_over(render_json(body), True)
+            self._hand_over(ANSWER % (date(int(time.time())), len(body), body), True)
 
     def reply(self, reply: Reply) -> None:
         """The request that is being answered gets this."""

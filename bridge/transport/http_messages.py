@@ -36,6 +36,8 @@ class Reply(NamedTuple):
 
 
 ACCEPTED: Final = Reply(202, JSON)
+# What ``render`` makes of nearly all answers: JSON, to HTTP/1.1, and the connection goes on. % (date, length, body).
+ANSWER: Final = b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 
 
 class HttpRequest:
@@ -77,7 +79,7 @@ def render(reply: Reply, request: HttpRequest, keep_alive: bool) -> bytes:
         connection = b""
     return b"HTTP/1.1 %b\r\nDate: %b\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
         _STATUS[reply.status],
-        _date(int(time.time())),
+        date(int(time.time())),
         connection,
         reply.content_type,
         len(reply.body),
@@ -86,15 +88,7 @@ def render(reply: Reply, request: HttpRequest, keep_alive: bool) -> bytes:
     )
 
 
-def render_json(body: bytes) -> bytes:
-    """As ``render`` does it for what nearly all answers are: 200, JSON, to HTTP/1.1, and the connection goes on."""
-    return b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-        _date(int(time.time())),
-        len(body),
-        body,
-    )
-
-
 @functools.lru_cache(maxsize=1)
-def _date(second: int) -> bytes:
+def date(second: int) -> bytes:
+    """Of a second since the epoch, as HTTP writes it."""
     return formatdate(second, usegmt=True).encode()

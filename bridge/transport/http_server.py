@@ -23,7 +23,8 @@ from bridge.transport.batch import PIECE, Batch, Member
 from bridge.transport.http_connection import HttpConnection
 from bridge.transport.http_ends import HttpHandler, HttpLimits
 from bridge.transport.http_listener import Listener, bound_address, close_listener
-from bridge.transport.http_wire import PlainWire, TlsWire
+from bridge.transport.http_wire import PlainWire
+from bridge.transport.http_wire_tls import TlsWire
 
 log = logging.getLogger("bridge.mi")
 
@@ -124,9 +125,10 @@ class HttpServer:
         if self._stopping and not self._connections:
             self._over.set()
 
-    def _cannot_accept(self, accepter: "_Accepter", why: str) -> None:
-        self._note_shortage(why)
-        self._make_room()
+    def _cannot_accept(self, accepter: "_Accepter", shortage: str | None) -> None:
+        if shortage is not None:
+            self._note_shortage(shortage)
+            self._make_room()
         self._nursery.start_soon(accepter.reopen)
 
     def _has_room(self, client: str) -> bool:
@@ -202,9 +204,11 @@ class _Accepter(Member):
         listener: Listener,
         batch: Batch,
         accepted: Callable[[socket.socket, str, Listener], None],
-        cannot: Callable[["_Accepter", str], None],
+        cannot: Callable[["_Accepter", str | None], None],
     ) -> None:
-        """``cannot`` is told why nobody can be accepted now, and has it ``reopen``."""
+        """``cannot`` is told that nobody can be accepted now, and of what there is a shortage, if it is one; it has
+        this ``reopen``.
+        """
         super().__init__()
         self._listener = listener
         self._batch = batch
@@ -254,4 +258,4 @@ class _Accepter(Member):
 
     def fail(self) -> None:
         """A fault of ours, which was logged: it must not be the end of the listener."""
-        self._cannot(self, "a fault of this program")
+        self._cannot(self, None)

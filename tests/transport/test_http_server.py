@@ -135,6 +135,15 @@ async def test_accept_survives_a_shortage_of_descriptors(
     assert record.exc_info is None
 
 
+async def test_a_fault_of_ours_is_not_the_end_of_a_listener(nursery: trio.Nursery) -> None:
+    served = await serve(nursery)
+    worker = await served.connect()
+    [accepter] = served.http._accepters
+    served.http._batch.end(accepter)  # as the batch does it
+    await working(await served.connect())
+    await working(worker)
+
+
 # Stopping
 
 

@@ -1,0 +1,124 @@
+"""A TLS stream under an HTTP connection: a task that moves its bytes.
+
+Owns reading, writing and closing. Must not know HTTP: that is ``http_connection``'s, which is fed in the batch, so that
+fairness, and what a fault costs, are the same as for plain sockets.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable
+
+import trio
+
+from bridge.auto_reset_event import AutoResetEvent
+from bridge.transport.batch import HUNG_UP, Batch, Member
+from bridge.transport.http_connection import Activity, HttpConnection
+from bridge.transport.http_parser import READ_SIZE
+from bridge.transport.http_wire import Connect
+
+_READING, _QUEUED, _LINGERING = Activity.READING, Activity.QUEUED, Activity.LINGERING
+
+
+class TlsWire(Member):
+    """A TLS stream whose task is ``run``; an ``http_connection.Wire``. ``closed`` is called once, with the connection.
+
+    What its task has read or written is handed to the batch, and it goes on when that was served.
+    """
+
+    __slots__ = ("_batch", "_closed", "_handed", "_scope", "_served", "_stream", "connection", "unread")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        tls: ssl.SSLContext,
+        batch: Batch,
+        connect: Connect,
+        closed: Callable[[HttpConnection], None],
+    ) -> None:
+        """Takes over the socket."""
+        super().__init__()
+        self.unread = False  # its task reads by itself
+        below = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._stream = trio.SSLStream(below, tls, server_side=True, https_compatible=True)
+        self._batch = batch
+        self._closed = closed
+        self._scope = trio.CancelScope()
+        self._served = AutoResetEvent()
+        self._handed: bytes | int | None = None  # what was read, or how much was written
+        self.connection = connect(self)
+
+    def __repr__(self) -> str:
+        return f"the HTTPS connection of {self.connection.held.owner}"
+
+    async def run(self) -> None:
+        """Until either side ends it. Nothing that the client does makes it raise."""
+        stream, connection = self._stream, self.connection
+        try:
+            with self._scope:
+                await stream.do_handshake()
+                self._batch.add(self, stream.transport_stream.socket.fileno(), 0)
+                while True:
+                    await self._move()
+        except trio.BrokenResourceError:
+            pass  # reset, or no TLS: there is nobody to be told
+        finally:
+            connection.end()
+            self._batch.remove(self)  # where it had ended before it was added
+            await trio.aclose_forcefully(stream)
+
+    async def _move(self) -> None:
+        """Write, or read, and have that served; or wait until there is something to do."""
+        connection = self.connection
+        if unsent := connection.unsent:
+            await self._stream.send_all(unsent)
+            self._handed = len(unsent)
+        elif connection.activity is _READING or connection.activity is _LINGERING:
+            self._handed = bytes(await self._stream.receive_some(READ_SIZE))
+        else:
+            await self._served.wait()
+            return
+        self._batch.again(self)
+        while self._handed is not None:
+            await self._served.wait()
+
+    def serve(self, events: int) -> int:
+        """What its task has handed over, or the next request."""
+        connection, work = self.connection, 0
+        handed, self._handed = self._handed, None
+        if events & HUNG_UP:
+            connection.hung_up()
+        if isinstance(handed, int):
+            connection.taken(handed)
+        elif handed is not None:
+            work = connection.receive(handed)
+        elif connection.activity is _QUEUED:
+            work = connection.go_on()
+        self._served.set()
+        return work
+
+    def send(self, _data: bytes) -> int:
+        """As Wire has it: its task writes."""
+        self._served.set()
+        return 0
+
+    def send_eof(self) -> bool:
+        """As Wire has it."""
+        return False
+
+    def again(self) -> None:
+        """As Wire has it."""
+        self._batch.again(self)
+
+    def close(self) -> None:
+        """As Wire has it; its task does so. As HTTPS has it, without a close_notify: every answer has its length."""
+        self._batch.remove(self)
+        self._scope.cancel()
+        self._closed(self.connection)
+
+    def fault(self) -> None:
+        """As Wire has it."""
+        self._batch.end(self)
+
+    def fail(self) -> None:
+        """As Member has it."""
+        self.connection.end()
