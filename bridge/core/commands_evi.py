@@ -15,6 +15,7 @@ from bridge.protocol import codec
 from bridge.protocol.caller import Role
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import Params
+from bridge.protocol.event_record import read_seq
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
 from bridge.protocol.redaction import HIDDEN
@@ -29,6 +30,8 @@ AdmitSubscriber: TypeAlias = Callable[[ReplySocket, str], Awaitable[None]]
 _EVENT = Parameter("event")
 _SOCKET = Parameter("socket")
 _EXPIRE = Parameter("expire", "int")
+_SUBSCRIBED = _EVENT, _SOCKET, _EXPIRE
+_FILTER, _NAME, _FROM = Parameter("filter", "any"), Parameter("name", "string"), Parameter("from_seq", "string")
 
 
 def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]:
@@ -39,10 +42,16 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
         if expire < 0:
             raise invalid_params("Negative expire value")
         event, text = _filled(call, "event"), _filled(call, "socket")
+        name, start = call.arguments.get("name"), _start(call)
         try:
-            socket = ReplySocket.parse(text)
+            # A name is for those who say what they have got.
+            socket = ReplySocket.parse(text, reliable=name is not None and text.startswith("tcp:"))
             await admit(socket, call.caller.name)
-            evi.subscribe(event, socket, expire, _filter(call.arguments.get("filter")))
+            wanted = _filter(call.arguments.get("filter"))
+            if name is None:
+                evi.subscribe(event, socket, expire, wanted)
+            else:
+                await evi.subscribe_as(name, event, socket, expire, wanted, start)
         except (ValueError, BridgeError) as exc:
             # OpenSIPS has one answer for all of it and says more in its log; so do we.
             words = str(exc)
@@ -82,10 +91,17 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
         Command(
             "event_subscribe",
             "evi:subscribe",
-            ((_EVENT, _SOCKET), (_EVENT, _SOCKET, _EXPIRE), (_EVENT, _SOCKET, _EXPIRE, Parameter("filter", "any"))),
+            (
+                (_EVENT, _SOCKET),
+                (*_SUBSCRIBED,),
+                (*_SUBSCRIBED, _FILTER),
+                (*_SUBSCRIBED, _NAME, _FROM),
+                (*_SUBSCRIBED, _NAME, _FROM, _FILTER),
+            ),
             event_subscribe,
             "subscribes a socket to an event, for an hour or for expire seconds, 0 to end it; filter is a JSON object "
-            "of lists: janus_id, kind, plugin",
+            "of lists: janus_id, kind, plugin; with a name it goes on where it was after any restart, a new one from "
+            "from_seq (a janus_seq) on, or from now on where that is empty",
             "evi",
             Role.COMMANDS,
         ),
@@ -137,6 +153,14 @@ def _filter(value: Any) -> EventFilter | None:
     if not isinstance(members, dict):
         raise ValueError("a filter is a JSON object")
     return EventFilter.read(members)
+
+
+def _start(call: MiRequest) -> tuple[int, int] | None:
+    text = call.arguments.get("from_seq", "")
+    start = read_seq(text)
+    if text and start is None:
+        raise bad_type("from_seq")
+    return start
 
 
 def _canonical(socket: str) -> str | None:

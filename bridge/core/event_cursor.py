@@ -16,7 +16,7 @@ import trio
 from bridge.core.event_drops import Drops
 from bridge.core.event_queue import Gap
 from bridge.protocol.event_delivery import Parcel
-from bridge.protocol.event_record import EventRecord, OutletState
+from bridge.protocol.event_record import EventRecord, NamedSubscription, OutletState
 
 _FOR_EVER = 2**63 - 1  # beyond all positions
 
@@ -43,6 +43,7 @@ class LogCursor:
     def __init__(self, state: OutletState, log: Log, drops: Drops) -> None:
         self.name = state.name
         self.position = self.read_to = state.position
+        self.subscription = state.subscription
         self.dirty = True
         self.wants: Callable[[EventRecord], bool] = lambda record: False
         self.parcel_of: Callable[[EventRecord], Parcel | None] = lambda record: None
@@ -67,7 +68,13 @@ class LogCursor:
         losses.absorb(self._told)
         losses.absorb(self._losses)
         told = tuple((*key, lost, losses.last[key]) for key, lost in losses.items())
-        return OutletState(self.name, self.position, told)
+        return OutletState(self.name, self.position, told, self.subscription)
+
+    def named(self, subscription: NamedSubscription) -> None:
+        """It belongs to this one."""
+        if subscription != self.subscription:
+            self.subscription = subscription
+            self._move()
 
     # As a queue
 

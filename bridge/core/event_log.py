@@ -24,7 +24,15 @@ from bridge.core.event_cursor import LogCursor
 from bridge.core.event_drops import Drops
 from bridge.core.stats import Stats
 from bridge.protocol.event_payload import Params
-from bridge.protocol.event_record import EventRecord, OutletState, Store, StoreContents, StoreFailed, record_of
+from bridge.protocol.event_record import (
+    EventRecord,
+    NamedSubscription,
+    OutletState,
+    Store,
+    StoreContents,
+    StoreFailed,
+    record_of,
+)
 
 OVERHEAD = 512  # bytes that a record takes in memory beside its body
 BATCH = 4096  # events in one write
@@ -137,15 +145,23 @@ class EventLog:
 
     # Outlets
 
-    def outlet(self, name: str, drops: Drops) -> LogCursor:
-        """The cursor of that name: where it was, or at the end."""
+    def outlet(self, name: str, drops: Drops, after: int | None = None) -> LogCursor:
+        """The cursor of that name: where it was; a new one behind ``after``, or at the end."""
         cursor = self.outlets.get(name)
         if cursor is None:
-            state = self._known.pop(name, OutletState(name, self.end))
+            state = self._known.pop(name, OutletState(name, self.end if after is None else after))
             cursor = self.outlets[name] = LogCursor(state, self, drops)
         self.gone.discard(name)
         self.moved()
         return cursor
+
+    def subscriptions(self) -> dict[str, NamedSubscription]:
+        """Those of before, by name, that nobody has asked for."""
+        return {name: one.subscription for name, one in self._known.items() if one.subscription is not None}
+
+    async def place_of(self, epoch: int, n: int) -> int | None:
+        """Behind where an outlet begins that wants what is numbered so or later. Raises StoreFailed."""
+        return await self._store.place_of(epoch, n)
 
     def forget(self, name: str) -> None:
         """Nobody will come back for that one."""

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import trio
 
 from bridge.core.event_log import EventLog
+from bridge.core.event_outlets import LoggedOutlets
 from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
 from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits
@@ -73,12 +74,13 @@ class EventInterface:
         self._limits = limits
         self.pools = Pools(pending_bytes)
         self._most_deliveries = 2 * MAX_SUBSCRIPTIONS
-        self._table = SubscriptionTable()
         self._deliveries: dict[ReplySocket, Delivery] = {}
         self._nursery: trio.Nursery | None = None
         self._epoch = epoch
         self._numbered = numbered
         self._log = events_log
+        self._table = SubscriptionTable()
+        self._logged = None if events_log is None else LoggedOutlets(events_log, self._table, self._revived)
         # Ids of raises are not to be guessed: whoever could, would answer for an OpenSIPS on an abstract unix socket.
         self._id_prefix = secrets.token_hex(8)
         self._number = 0
@@ -149,12 +151,40 @@ class EventInterface:
         self._table.subscribe(event, socket, expire, self._now(), wanted)
         self._reconcile()
 
+    async def subscribe_as(
+        self,
+        name: str,
+        event: str,
+        socket: ReplySocket,
+        expire: int,
+        wanted: EventFilter | None = None,
+        start: tuple[int, int] | None = None,
+    ) -> None:
+        """As ``subscribe``, under a name: it goes on where it was after a restart of the bridge, too. A new one begins
+        with what is numbered ``start`` or later. Raises ValueError, also for what cannot have the name; StoreFailed.
+        """
+        if self._logged is None:
+            raise ValueError("a name needs [events] store")
+        await self._logged.name(socket, name, start)
+        try:
+            self.subscribe(event, socket, expire, wanted)
+        except ValueError:
+            if socket not in self._deliveries:
+                self._logged.unname(socket)
+            raise
+
+    def restore(self) -> None:
+        """Subscribe again what had a name in the life before. Before ``configure``, which forgets the others."""
+        if self._logged is not None:
+            self._logged.restore(self._now())
+            self._reconcile()
+
     def configure(self, wanted: Iterable[tuple[str, ReplySocket]], filters: Filters = NO_FILTERS) -> None:
         """Make the configured subscriptions these; acts on the difference. Raises ValueError for an unknown event."""
         self._table.configure(wanted, filters)
         self._reconcile()
-        if self._log is not None:
-            self._log.forget_others([str(socket) for socket in self._deliveries])
+        if self._logged is not None:
+            self._logged.keep_only(self._deliveries)
 
     def is_configured(self, socket: ReplySocket) -> bool:
         """Whether the configuration names this socket, so that ``[events].allow`` does not bind it."""
@@ -237,14 +267,9 @@ class EventInterface:
         for socket, delivery in self._deliveries.items():
             delivery.share(self.pools.configured if socket in configured else self.pools.subscribed)
             delivery.retire(socket not in wanted)
-            if self._log is not None and socket in configured and socket.answers:
-                self._follow(delivery, self._log)
+            if self._logged is not None and socket in wanted:
+                self._logged.serve(delivery)
         self._divide(len(configured))
-
-    def _follow(self, delivery: Delivery, events_log: EventLog) -> None:
-        delivery.names = self._table.filters(delivery.socket)
-        if not delivery.is_logged:
-            delivery.follow(events_log.outlet(str(delivery.socket), delivery.drops), self._revived)
 
     def _revived(self, record: EventRecord) -> Event:
         return self._event(record.name, record.params, record.origin, record.seq)
@@ -262,8 +287,8 @@ class EventInterface:
 
     def _gone(self, delivery: Delivery) -> None:
         del self._deliveries[delivery.socket]
-        if self._log is not None and delivery.is_logged:
-            self._log.forget(str(delivery.socket))
+        if self._logged is not None:
+            self._logged.gone(delivery)
         self._divide(len(self._table.configured()))
 
 

@@ -119,6 +119,7 @@ class Service:
             await outer.start(parts.mi.run)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)
+            parts.evi.restore()
             configure_events(parts.evi, self._config)
             async with trio.open_nursery() as doors:
                 doors.start_soon(self._open, outer, doors)

@@ -34,6 +34,10 @@ class EventFilter(NamedTuple):
                 raise ValueError(f"{name} of a filter is a list of texts")
         return cls(*(frozenset(members.get(name, ())) for name in MEMBERS))
 
+    def lists(self) -> dict[str, list[str]]:
+        """As ``read`` takes it."""
+        return {name: sorted(part) for name, part in zip(MEMBERS, self, strict=True) if part}
+
     def passes(self, name: str, origin: str | None, body: str, members: codec.JsonObject | None) -> bool:
         """Whether this one is wanted. ``body`` is Janus's message as text, and ``members`` as an object, where that is
         known; what MI raised has no ``origin``, and passes no filter of gateways.

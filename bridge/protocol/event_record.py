@@ -53,12 +53,30 @@ class EventRecord(NamedTuple):
         return [(name, value) for name, value in codec.parse(self.body)]
 
 
+class Wish(NamedTuple):
+    """One event of a named subscription: until when, in unix seconds, and a filter's lists by its members, if any."""
+
+    event: str
+    until: int
+    filter: dict[str, list[str]] | None = None
+
+
+class NamedSubscription(NamedTuple):
+    """What MI has subscribed by name: it outlives the process."""
+
+    socket: str
+    wishes: tuple[Wish, ...]
+
+
 class OutletState(NamedTuple):
-    """What is kept of an outlet: up to where it has everything, and what it has still to be told."""
+    """What is kept of an outlet: up to where it has everything, and what it has still to be told. ``subscription``: of
+    one that the configuration does not name.
+    """
 
     name: str
     position: int
     losses: tuple[Loss, ...] = ()
+    subscription: NamedSubscription | None = None
 
 
 def read_seq(text: str) -> tuple[int, int] | None:
@@ -117,6 +135,9 @@ class Store(Protocol):
 
     async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
         """The first events of a gateway from a number on; fewer than ``limit`` also where they are large."""
+
+    async def place_of(self, epoch: int, n: int) -> int | None:
+        """The position before the first event of any gateway that is numbered so or later; None: there is none."""
 
     async def gateways(self) -> list[GatewayEvents]:
         """What it has of each gateway."""

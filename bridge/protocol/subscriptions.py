@@ -129,6 +129,15 @@ class SubscriptionTable:
         found = ((event, self.find(event, socket)) for event in self._events)
         return {event: subscription.filter for event, subscription in found if subscription is not None}
 
+    def ends(self, socket: ReplySocket) -> dict[str, tuple[int, EventFilter | None]]:
+        """The events that MI has subscribed it to: until which second, and the filter."""
+        found = ((event, self.find(event, socket)) for event in self._events)
+        return {
+            event: (one.subscribed + one.expire, one.filter)
+            for event, one in found
+            if one is not None and one.expire is not None
+        }
+
     def configured(self) -> set[ReplySocket]:
         """The sockets that the configuration names."""
         return {item.socket for item in self._all() if item.configured}

@@ -8,7 +8,6 @@ the event loop. ``full``: a write that has returned is on the disk (fsync of the
 not a power failure.
 """
 
-import json
 import logging
 import os
 import sqlite3
@@ -22,31 +21,20 @@ import trio
 from bridge.protocol.event_record import (
     EventRecord,
     GatewayEvents,
-    Loss,
     OutletState,
     StoreAnew,
     StoreContents,
     StoreFailed,
 )
+from bridge.transport.event_rows import APPLICATION, EVENT, SCHEMA, VERSION, event_row, read_subscriber, subscriber_row
 
 log = logging.getLogger("bridge.evi")
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-VERSION = 1
-APPLICATION = 0x4A616E75  # "Janu": what application_id says of a file of ours
 PAGE, PAGE_BYTES = 256, 1 << 20  # events and bytes that are read at a time
 CHUNK = 5000  # events that are cut at a time
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {VERSION};
-CREATE TABLE janus_event (seq INTEGER PRIMARY KEY, at REAL NOT NULL, name TEXT NOT NULL, janus_id TEXT,
-    epoch INTEGER NOT NULL, n INTEGER NOT NULL, url TEXT, body TEXT NOT NULL);
-CREATE INDEX janus_event_number ON janus_event (janus_id, epoch, n);
-CREATE TABLE janus_subscriber (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, lost TEXT NOT NULL) WITHOUT ROWID;
-"""
-_COLUMNS = "seq, at, name, janus_id, epoch, n, url, body"
 
 
 class EventStore:
@@ -86,17 +74,21 @@ class EventStore:
 
     async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
         """A page. Raises StoreFailed."""
-        sql = f"SELECT {_COLUMNS} FROM janus_event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        sql = f"SELECT {EVENT} FROM janus_event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         records = await self._in_thread(self._reading, self._page, sql, (after, upto, PAGE))
         whole = len(records) < PAGE and sum(len(record.body) for record in records) <= PAGE_BYTES
         return records, upto if whole else records[-1].position
 
     async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
         """The first events of a gateway from a number on; fewer where they are large. Raises StoreFailed."""
-        sql = (
-            f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id = ? AND (epoch, n) >= (?, ?) ORDER BY epoch, n LIMIT ?"
-        )
+        sql = f"SELECT {EVENT} FROM janus_event WHERE janus_id = ? AND (epoch, n) >= (?, ?) ORDER BY epoch, n LIMIT ?"
         return await self._in_thread(self._reading, self._page, sql, (janus_id, epoch, n, limit))
+
+    async def place_of(self, epoch: int, n: int) -> int | None:
+        """Before the first event that is numbered so or later. Raises StoreFailed."""
+        sql = f"SELECT {EVENT} FROM janus_event WHERE epoch > ? OR (epoch = ? AND n >= ?) ORDER BY seq LIMIT 1"
+        found = await self._in_thread(self._reading, self._page, sql, (epoch, epoch, n))
+        return found[0].position - 1 if found else None
 
     async def gateways(self) -> list[GatewayEvents]:
         """What it has of each gateway. Raises StoreFailed."""
@@ -143,9 +135,12 @@ class EventStore:
         writer = self._connected(self._writer)
         writer.execute("BEGIN IMMEDIATE")
         try:
-            writer.executemany("INSERT OR REPLACE INTO janus_event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_row, records))
-            states = [(state.name, state.position, json.dumps(state.losses)) for state in outlets]
-            writer.executemany("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?)", states)
+            writer.executemany(
+                "INSERT OR REPLACE INTO janus_event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(event_row, records)
+            )
+            writer.executemany(
+                "INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?)", map(subscriber_row, outlets)
+            )
             writer.executemany("DELETE FROM janus_subscriber WHERE name = ?", [(name,) for name in gone])
             if cut:
                 writer.execute("DELETE FROM janus_event WHERE seq <= ?", (cut,))
@@ -184,8 +179,8 @@ class EventStore:
     def _gateways(self) -> list[GatewayEvents]:
         """By its index, a step a gateway: events are millions."""
         reader, found, janus_id = self._connected(self._reader), list[GatewayEvents](), ""
-        of_next = f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id > ? ORDER BY janus_id, epoch, n LIMIT 1"
-        of_last = f"SELECT {_COLUMNS} FROM janus_event WHERE janus_id = ? ORDER BY epoch DESC, n DESC LIMIT 1"
+        of_next = f"SELECT {EVENT} FROM janus_event WHERE janus_id > ? ORDER BY janus_id, epoch, n LIMIT 1"
+        of_last = f"SELECT {EVENT} FROM janus_event WHERE janus_id = ? ORDER BY epoch DESC, n DESC LIMIT 1"
         while (row := reader.execute(of_next, (janus_id,)).fetchone()) is not None:
             first = EventRecord._make(row)
             janus_id = str(first.origin)
@@ -217,7 +212,7 @@ class EventStore:
         self._require_ours(writer)
         self._prepare(writer)
         if not writer.execute("PRAGMA user_version").fetchone()[0]:
-            writer.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            writer.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         self._reader = reader = self._connect()
         self._prepare(reader)
         self._damage, self._first = "", 0
@@ -225,7 +220,10 @@ class EventStore:
         (epoch,) = writer.execute(
             "SELECT ifnull(max(epoch), 0) FROM (SELECT epoch FROM janus_event ORDER BY seq DESC LIMIT 1000)"
         ).fetchone()
-        outlets = tuple(_state(*row) for row in writer.execute("SELECT name, seq, lost FROM janus_subscriber"))
+        try:
+            outlets = tuple(read_subscriber(*row) for row in writer.execute("SELECT * FROM janus_subscriber"))
+        except (ValueError, TypeError):
+            raise _Unusable("a row of janus_subscriber is damaged") from None
         end = max([self._last, *(state.position for state in outlets)])
         return StoreContents(end, epoch, outlets)
 
@@ -279,20 +277,6 @@ class EventStore:
 
 class _Unusable(Exception):
     """Not a log that this program can go on with; the text says why."""
-
-
-def _row(record: EventRecord) -> EventRecord:
-    """A lone surrogate has no UTF-8; it would be a "?" wherever the event goes."""
-    if record.body.isascii():
-        return record
-    return record._replace(body=record.body.encode("utf-8", "replace").decode())
-
-
-def _state(name: str, position: int, losses: str) -> OutletState:
-    found: list[Loss] = [
-        (str(i), str(url), str(why), int(lost), last) for i, url, why, lost, last in json.loads(losses)
-    ]
-    return OutletState(name, position, tuple(found))
 
 
 def _words(exc: BaseException) -> str:

@@ -244,3 +244,12 @@ async def test_a_bad_filter_is_a_bad_parameter(mi: Mi, wanted: Any, caplog: pyte
     answer = await mi.call("event_subscribe", ["E_JANUS_EVENT", "udp:127.0.0.1:1", 100, wanted])
     assert answer["error"]["code"] == 400
     assert "filter" in caplog.text
+
+
+async def test_a_name_needs_a_log_and_from_seq_is_a_number(mi: Mi, caplog: pytest.LogCaptureFixture) -> None:
+    socket = "tcp:127.0.0.1:1"
+    answer = await mi.call("event_subscribe", ["E_JANUS_EVENT", socket, 100, "billing", ""])
+    assert answer["error"]["code"] == 400
+    assert "a name needs [events] store" in caplog.text
+    answer = await mi.call("event_subscribe", ["E_JANUS_EVENT", socket, 100, "billing", "7"])
+    assert answer["error"]["data"] == "Bad type for parameter 'from_seq'"

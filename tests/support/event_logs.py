@@ -70,6 +70,9 @@ class MemoryStore:
     async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
         raise NotImplementedError
 
+    async def place_of(self, epoch: int, n: int) -> int | None:
+        raise NotImplementedError
+
     async def gateways(self) -> list[GatewayEvents]:
         raise NotImplementedError
 

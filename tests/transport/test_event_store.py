@@ -9,7 +9,8 @@ import pytest
 
 from bridge.protocol.event_payload import E_JANUS_STATUS, janus_status
 from bridge.protocol.event_record import EventRecord, OutletState, StoreAnew, StoreContents, StoreFailed, record_of
-from bridge.transport.event_store import PAGE, PAGE_BYTES, VERSION, EventStore
+from bridge.transport.event_rows import VERSION
+from bridge.transport.event_store import PAGE, PAGE_BYTES, EventStore
 from tests.support.event_logs import record
 
 ASIDE = "it is set aside as"

@@ -1,0 +1,48 @@
+"""The rows of the log of events: its tables, and what is in their columns.
+
+Owns the schema of ``events.db`` and its version. Must not know the file. Authority: contract 12.
+"""
+
+import json
+from typing import Final
+
+from bridge.protocol.event_record import EventRecord, Loss, NamedSubscription, OutletState, Wish
+
+VERSION: Final = 1
+APPLICATION: Final = 0x4A616E75  # "Janu": what application_id says of a file of ours
+SCHEMA: Final = f"""
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+CREATE TABLE janus_event (seq INTEGER PRIMARY KEY, at REAL NOT NULL, name TEXT NOT NULL, janus_id TEXT,
+    epoch INTEGER NOT NULL, n INTEGER NOT NULL, url TEXT, body TEXT NOT NULL);
+CREATE INDEX janus_event_number ON janus_event (janus_id, epoch, n);
+CREATE TABLE janus_subscriber (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, lost TEXT NOT NULL,
+    subscription TEXT) WITHOUT ROWID;
+"""
+EVENT: Final = "seq, at, name, janus_id, epoch, n, url, body"  # as an EventRecord has them
+
+
+def event_row(record: EventRecord) -> EventRecord:
+    """A lone surrogate has no UTF-8; it would be a "?" wherever the event goes."""
+    if record.body.isascii():
+        return record
+    return record._replace(body=record.body.encode("utf-8", "replace").decode())
+
+
+def subscriber_row(state: OutletState) -> tuple[str, int, str, str | None]:
+    """Its columns."""
+    subscription = None if state.subscription is None else json.dumps(state.subscription)
+    return state.name, state.position, json.dumps(state.losses), subscription
+
+
+def read_subscriber(name: str, position: int, losses: str, subscription: str | None) -> OutletState:
+    """From its columns. Raises ValueError, TypeError for what nobody wrote like that."""
+    found: list[Loss] = [
+        (str(janus_id), str(url), str(reason), int(lost), last)
+        for janus_id, url, reason, lost, last in json.loads(losses)
+    ]
+    if subscription is None:
+        return OutletState(name, position, tuple(found))
+    socket, wishes = json.loads(subscription)
+    named = NamedSubscription(str(socket), tuple(Wish(str(event), int(end), lists) for event, end, lists in wishes))
+    return OutletState(name, position, tuple(found), named)

@@ -1,0 +1,97 @@
+"""Named subscriptions: they and their place in the log outlive the process."""
+
+from pathlib import Path
+
+import pytest
+
+from bridge.core.evi import EventInterface
+from bridge.core.stats import Stats
+from bridge.protocol.event_filter import EventFilter
+from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
+from bridge.protocol.event_record import NamedSubscription, OutletState, Wish
+from bridge.protocol.reply_socket import ReplySocket
+from tests.support.event_logs import Life, living, opened
+from tests.support.evi_bed import URL
+
+MI, OTHER = (ReplySocket.parse(f"mi:udp:h:{port}") for port in (1, 2))
+UDP = ReplySocket.parse("udp:h:3")
+
+
+def after_a_restart(path: Path) -> Life:
+    life = opened(path, epoch=8)
+    life.evi.restore()
+    life.evi.configure([])
+    return life
+
+
+async def test_it_goes_on_after_a_restart_with_its_filter(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    async with living(opened(path)) as life:
+        life.janus(1)
+        await life.evi.subscribe_as("billing", E_JANUS_EVENT, MI, 600, EventFilter(janus_ids=frozenset({"g1"})))
+        await life.evi.subscribe_as("billing", E_JANUS_STATUS, MI, 600)
+        life.janus(2)
+        await life.settled()
+        life.sender(MI).up = False
+        life.janus(3)
+        life.janus(3, janus_id="g2")
+        life.evi.gateway_status("g1", URL, "connected", "", "{}")
+        await life.stored()
+    assert life.sender(MI).bodies() == [2]
+    async with living(after_a_restart(path)) as life:
+        life.janus(4)
+        life.janus(4, janus_id="g2")
+        await life.settled()
+        got = life.sender(MI).params()
+        assert [item["janus_seq"] for item in got] == ["7-3", "7-4", "8-1"]
+        assert got[1]["status"] == "connected"
+        assert [ttl is not None and 590 <= ttl <= 600 for _, ttl in life.evi.subscribers(E_JANUS_EVENT)] == [True]
+
+
+async def test_a_new_one_begins_where_it_says_and_a_renewal_changes_nothing(tmp_path: Path) -> None:
+    async with living(opened(tmp_path / "events.db")) as life:
+        life.janus(*range(1, 600))
+        await life.stored()
+        for _ in range(2):
+            await life.evi.subscribe_as("audit", E_JANUS_EVENT, MI, 600, start=(7, 100))
+            await life.settled()
+        assert life.sender(MI).bodies() == list(range(100, 600))
+        await life.evi.subscribe_as("later", E_JANUS_EVENT, OTHER, 600, start=(9, 1))
+        life.janus(600)
+        await life.settled()
+        assert life.sender(OTHER).bodies() == [600]
+
+
+async def test_what_has_lapsed_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    life = opened(path)
+    over = NamedSubscription(str(MI), (Wish(E_JANUS_EVENT, 1000),))
+    strange = NamedSubscription("pigeon:h:1", (Wish(E_JANUS_EVENT, 2**40),))
+    await life.writer.store.write((), [OutletState("over", 0, (), over), OutletState("odd", 0, (), strange)], (), 0)
+    life.writer.close()
+    async with living(after_a_restart(path)) as life:
+        assert life.evi.figures() == []
+        await life.stored()
+    assert opened(path).log.subscriptions() == {}
+
+
+async def test_what_cannot_have_a_name(tmp_path: Path) -> None:
+    async with living(opened(tmp_path / "events.db")) as life:
+        life.evi.configure([(E_JANUS_EVENT, OTHER)])
+        await life.evi.subscribe_as("a", E_JANUS_EVENT, MI, 600)
+        for name, socket, words in (
+            ("", MI, "is not of 1 to 64 letters"),
+            ("mi:udp:h:1", MI, "is not of 1 to 64 letters"),
+            ("b", UDP, "does not say what it has got"),
+            ("b", OTHER, "is configured, and needs no name"),
+            ("b", MI, "mi:udp:h:1 is subscribed as a"),
+            ("a", ReplySocket.parse("mi:udp:h:9"), "a is the subscription of mi:udp:h:1"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                await life.evi.subscribe_as(name, E_JANUS_EVENT, socket, 600)
+        with pytest.raises(ValueError, match="there is no event"):
+            await life.evi.subscribe_as("c", "E_NONE", ReplySocket.parse("mi:udp:h:9"), 600)
+        await life.evi.subscribe_as("d", E_JANUS_EVENT, ReplySocket.parse("mi:udp:h:9"), 600)  # the name was given back
+    memory = EventInterface(lambda socket: life.sender(socket), Stats())
+    with pytest.raises(ValueError, match="a name needs \\[events\\] store"):
+        await memory.subscribe_as("a", E_JANUS_EVENT, MI, 600)
