@@ -20,7 +20,7 @@ from tests.support.receivers import Receiver
 
 SIZE = 300  # bytes of an event, and some more around it
 READ = 65_536  # bytes: what the bridge may have taken and not handed on when it is killed
-BACKLOG = 4 * READ
+BACKLOG = 2 * READ
 
 
 @pytest.fixture
