@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from trio.abc import Clock, Instrument
 
 from bridge.cli import service
+from bridge.transport.batch import Batch
 from tests.support.certs import Certificates, issue
 from tests.support.examples import FEW, QUICK
 from tests.support.janus import Janus, JanusOptions
@@ -40,6 +41,14 @@ settings.load_profile("quick" if QUICK else "full")
 
 ASYNC_TEST_SECONDS = 300.0  # for hangs; what has to be fast says so itself (tests/support/deadlines.py)
 VIRTUAL_SECONDS = 1_000_000.0  # under a mock clock a deadline only has to be later than anything a test looks at
+
+
+@pytest.fixture
+def batch() -> Iterator[Batch]:
+    """One that does not run."""
+    batch = Batch()
+    yield batch
+    batch.close()
 
 
 class HangError(AssertionError):

@@ -47,16 +47,18 @@ class JanusProbe:
     async def findings(self) -> list[tuple[Level, str]]:
         """What there is to say. Ends by itself, whatever Janus does."""
         found: list[tuple[Level, str]] = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._batch.run)
-            nursery.start_soon(self._connect)
-            try:
-                async for finding in self._converse():
-                    found.append(finding)
-            except ConnectFailed as exc:
-                found.append(("error", exc.reason))
-            nursery.cancel_scope.cancel()
-        self._batch.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._batch.run)
+                nursery.start_soon(self._connect)
+                try:
+                    async for finding in self._converse():
+                        found.append(finding)
+                except ConnectFailed as exc:
+                    found.append(("error", exc.reason))
+                nursery.cancel_scope.cancel()
+        finally:
+            self._batch.close()
         return found
 
     async def _connect(self) -> None:

@@ -13,7 +13,7 @@ from bridge.protocol.gateway import TableRow, read_rows
 from bridge.transport.batch import Batch
 
 
-async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch, batch: Batch) -> None:
     turn, begun = 0, []
 
     async def attempt(url: Any, *_: Any) -> str:
@@ -22,7 +22,7 @@ async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyP
         return "ended"
 
     monkeypatch.setattr(module, "open_and_run", attempt)
-    connect: Any = Gateways(load(None, [], {"HOME": "/nowhere"}), Batch()).connect
+    connect: Any = Gateways(load(None, [], {"HOME": "/nowhere"}), batch).connect
     found, _ = read_rows(TableRow(port, f"gw{port}", f"janusws://h:{port}") for port in range(1, 21))
     async with trio.open_nursery() as nursery:
 
@@ -41,13 +41,13 @@ async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyP
     assert max(sum(at == one for at, _ in begun) for one, _ in begun) <= 2
 
 
-async def test_what_the_upgrade_request_says_is_news_in_a_reload(tmp_path: Path) -> None:
+async def test_what_the_upgrade_request_says_is_news_in_a_reload(tmp_path: Path, batch: Batch) -> None:
     (tmp_path / "ca.pem").write_text("one")
 
     def config(**values: str) -> Config:
         return load(None, [f"janus.gateways.gw.{key}={value}" for key, value in values.items()], {"HOME": "/nowhere"})
 
-    gateways = Gateways(config(), Batch())
+    gateways = Gateways(config(), batch)
     for values in (
         {"origin": '"https://a.example"'},
         {"origin": '"https://b.example"'},

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,14 +30,6 @@ def echo(body: bytes, _caller: Caller, answer: TakeAnswer) -> None:
 def listeners(batch: Batch, store: FdStore | None = None) -> Listeners:
     held = HeldDoors(store or FdStore(Notifier({}), {}))
     return Listeners(echo, batch, {}, Budget(2**26), lambda: None, lambda who, reason: None, lambda: None, held)
-
-
-@pytest.fixture
-def batch() -> Iterator[Batch]:
-    """One that does not run."""
-    batch = Batch()
-    yield batch
-    batch.close()
 
 
 def config(folder: Path, **mi: object) -> Config:

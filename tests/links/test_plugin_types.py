@@ -158,14 +158,14 @@ async def test_a_handle_of_the_last_process_keeps_its_types(janus_factory: Calla
         assert (await bed.message(other, body))["plugindata"]["data"]["videoroom"] == "created"
 
 
-def test_what_is_configured_for_a_gateway_wins_over_what_is_for_all() -> None:
+def test_what_is_configured_for_a_gateway_wins_over_what_is_for_all(batch: Batch) -> None:
     own = "janus.gateways.gw"
     names = [
         f"janus.string_ids=['{VIDEOROOM}']",
         f"{own}.string_ids=['{AUDIOBRIDGE}']",
         f"{own}.integer_members=['uid']",
     ]
-    gateways = Gateways(load(overrides=names, environ={"HOME": "/"}), Batch())
+    gateways = Gateways(load(overrides=names, environ={"HOME": "/"}), batch)
     mine, others = gateways.types("gw"), gateways.types("another")
     assert "room" in mine.rules[VIDEOROOM].integers
     assert "room" not in mine.rules[AUDIOBRIDGE].integers

@@ -4,6 +4,7 @@ A seed that finds something is written to seeds.txt, and replayed first from the
 against the installed program for as long as wanted.
 """
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -44,6 +45,7 @@ def keep(seed: int, why: str) -> None:
 async def faults_of(seed: int, folder: Path) -> list[str]:
     """Run; what was broken, and how many descriptors and tasks are left when all is over."""
     ledger = Ledger()
+    gc.collect()  # what earlier tests left to it
     before = len(os.listdir("/proc/self/fd")), trio.lowlevel.current_statistics().tasks_living
     async with (
         open_site(folder, GATEWAYS, ledger) as site,
