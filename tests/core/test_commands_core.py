@@ -1,31 +1,19 @@
-import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
-import jsonschema
 import pytest
 
 from bridge.core.commands_core import Process, core_commands, public_arguments
 from bridge.core.mi import Registry
 from bridge.core.stats import Stats
-from bridge.protocol.statistics import COUNTERS
-from bridge.resources import schema
-from tests.support import callers
-from tests.support.callers import OPERATOR
+from tests.support.callers import ask_by_name as ask
 
 START = 1_700_000_000.0
 
 
 @pytest.fixture
-def stats() -> Stats:
-    made = Stats()
-    made.gauge("gateways_up", lambda: 3)
-    return made
-
-
-@pytest.fixture
-def registry(stats: Stats) -> Registry:
+def registry() -> Registry:
+    stats = Stats()
     made = Registry(stats)
     argv = ("janus-bridge", "run", "-o", 'mi.token="secret"', "-o", "log.level=4")
     made.add(*core_commands(made, stats, Process("1.2.3", argv, "/srv", 4711, START, lambda: START + 28.9)))
@@ -38,21 +26,6 @@ def log_level() -> Iterator[logging.Logger]:
     before = logger.level
     yield logger
     logger.setLevel(before)
-
-
-async def ask(registry: Registry, method: str, params: Any = None) -> Any:
-    """The result (checked against its schema), or the error object."""
-    request = {"jsonrpc": "2.0", "id": "1", "method": method}
-    answer = await callers.ask(
-        registry, json.dumps(request if params is None else request | {"params": params}).encode(), OPERATOR
-    )
-    assert answer is not None
-    decoded = json.loads(answer)
-    if "error" in decoded:
-        return decoded["error"]
-    name = registry.find(method).name
-    jsonschema.validate(decoded["result"], schema(f"result-{name}"), jsonschema.Draft202012Validator)
-    return decoded["result"]
 
 
 async def test_which_lists_both_spellings(registry: Registry) -> None:
@@ -139,45 +112,3 @@ async def test_log_level_of_another_process_is_refused(registry: Registry, log_l
         "data": "Bad PID",
     }
     assert log_level.level == logging.INFO
-
-
-async def test_values_of_statistics(registry: Registry, stats: Stats) -> None:
-    stats.add("commands", 5)
-    assert await ask(registry, "get_statistics", [["commands", "gateways_up", "timestamp", "no_such"]]) == {
-        "janus:commands": 5,
-        "janus:gateways_up": 3,
-        "core:timestamp": 28,
-    }
-    everything = await ask(registry, "statistics:get", {"statistics": ["all"]})
-    assert set(everything) == {"core:timestamp", "janus:gateways_up", *(f"janus:{name}" for name in COUNTERS)}
-    of_janus = await ask(registry, "get_statistics", [["janus:"]])
-    assert set(everything) - set(of_janus) == {"core:timestamp"}
-
-
-@pytest.mark.parametrize("selector", ["no_such", "no_such:", "janus:commands", ":", ""])
-@pytest.mark.parametrize("method", ["get_statistics", "list_statistics", "reset_statistics"])
-async def test_unknown_statistics(registry: Registry, method: str, selector: str) -> None:
-    assert await ask(registry, method, [[selector]]) == {"code": 404, "message": "Statistics Not Found"}
-
-
-async def test_kinds_of_statistics(registry: Registry) -> None:
-    everything = await ask(registry, "list_statistics")
-    assert everything["janus:commands"] == "incremental"
-    assert everything["janus:gateways_up"] == everything["core:timestamp"] == "non-incremental"
-    assert await ask(registry, "list_statistics", [["commands", "core:"]]) == {
-        "commands": "incremental",
-        "core:timestamp": "non-incremental",
-    }
-    assert (await ask(registry, "list_statistics", [["all"]]))["code"] == 404
-
-
-async def test_statistics_are_reset_by_bare_name(registry: Registry, stats: Stats) -> None:
-    stats.add("commands", 5)
-    stats.add("events", 5)
-    assert await ask(registry, "reset_statistics", [["commands", "no_such"]]) == "OK"
-    assert (stats.get("commands"), stats.get("events")) == (0, 5)
-
-
-async def test_what_cannot_be_reset_stays(registry: Registry, stats: Stats) -> None:
-    assert await ask(registry, "reset_statistics", [["gateways_up", "timestamp"]]) == "OK"
-    assert stats.get("gateways_up") == 3

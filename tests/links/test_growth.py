@@ -16,9 +16,9 @@ from bridge.protocol.plugin_types import UNKNOWN
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.session import SavedSession
 from bridge.transport.pages import pages
-from tests.links.test_metrics import Office
 from tests.support.callers import OPERATOR, ask
 from tests.support.linkbed import LinkBed, running
+from tests.support.metrics_bed import MetricsBed
 
 OURS = bridge.__path__[0]
 LIMIT = 10_000  # calls of functions and generators of ours in one turn: less than 10 ms
@@ -53,7 +53,7 @@ class Turns(trio.abc.Instrument):
             trio.lowlevel.remove_instrument(self)
 
 
-async def ask_everything(bed: LinkBed, office: Office) -> int:
+async def ask_everything(bed: LinkBed, collector: MetricsBed) -> int:
     """Every page, and janus_list; the most work of one turn."""
 
     async def no_reload() -> Any:
@@ -64,7 +64,7 @@ async def ask_everything(bed: LinkBed, office: Office) -> int:
     turns = Turns()
     with turns.counting():
         for page in ("/", "/metrics", "/readyz"):
-            reply = pages(office.metrics.figures)[page]()
+            reply = pages(collector.metrics.figures)[page]()
             if not isinstance(reply, tuple):
                 await reply
         await ask(registry, b'{"jsonrpc":"2.0","id":1,"method":"janus_list"}', OPERATOR)
@@ -74,11 +74,11 @@ async def ask_everything(bed: LinkBed, office: Office) -> int:
 @pytest.mark.slow
 async def test_two_hundred_and_fifty_six_subscribers() -> None:
     async with running(LinkBed(), {}) as bed, trio.open_nursery() as nursery:
-        office = Office(bed)
-        await nursery.start(office.evi.run)
+        collector = MetricsBed(bed)
+        await nursery.start(collector.evi.run)
         for number in range(256):
-            office.evi.subscribe("E_JANUS_EVENT", ReplySocket.parse(f"udp:127.0.0.1:{20_000 + number}"), 100)
-        assert await ask_everything(bed, office) < LIMIT
+            collector.evi.subscribe("E_JANUS_EVENT", ReplySocket.parse(f"udp:127.0.0.1:{20_000 + number}"), 100)
+        assert await ask_everything(bed, collector) < LIMIT
         nursery.cancel_scope.cancel()
 
 
@@ -87,10 +87,10 @@ async def test_ten_thousand_sessions_of_one_gateway() -> None:
     url = "http://h/"  # a row that never connects
     bed = LinkBed(saved={("gw", url): {n: SavedSession(n, managed=False) for n in range(1, 10_001)}})
     async with running(bed, {"gw": url}):
-        assert await ask_everything(bed, Office(bed)) < LIMIT
+        assert await ask_everything(bed, MetricsBed(bed)) < LIMIT
 
 
 @pytest.mark.slow
 async def test_a_thousand_gateways() -> None:
     async with running(LinkBed(), {f"gw{n}": "http://h/" for n in range(1000)}) as bed:
-        assert await ask_everything(bed, Office(bed)) < LIMIT
+        assert await ask_everything(bed, MetricsBed(bed)) < LIMIT

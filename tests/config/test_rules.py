@@ -1,0 +1,77 @@
+"""Rules that bind two settings: which key is blamed, and which name is said. Values stay unsaid."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.config import Config, load
+from bridge.config.kinds import RoleGrant, Secret
+from bridge.config.rules import conflicts, doubts
+from bridge.protocol.caller import Role
+
+PEM = Path("/x.pem")
+
+
+def config(section: str = "mi", **changes: Any) -> Config:
+    """The defaults but for these, as no source would give them."""
+    made = load(None, [], {"HOME": "/nonexistent"})
+    return dataclasses.replace(made, **{section: dataclasses.replace(getattr(made, section), **changes)})
+
+
+def grant(role: Role, token: str | None) -> RoleGrant:
+    return RoleGrant(role, None if token is None else Secret(token), ("0",), ())
+
+
+def test_the_defaults_break_none() -> None:
+    assert [*conflicts(config()), *doubts(config())] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "path", "words"),
+    [
+        (
+            "janus",
+            {"reconnect_min": 9.0, "reconnect_max": 2.5},
+            "reconnect_min",
+            "must not be above reconnect_max (2.5 s)",
+        ),
+        ("janus", {"db_tls_key": PEM}, "db_tls_key", "needs db_tls_cert to be set, too"),
+        ("mi", {"http_tls_key": PEM}, "http_tls_key", "needs http_tls_cert to be set, too"),
+        (
+            "mi",
+            {"http": ("127.0.0.1:1", "[::]:2")},
+            "http",
+            "'[::]:2' can be reached from other machines: set [mi] token",
+        ),
+    ],
+)
+def test_a_broken_rule_names_its_key(section: str, changes: dict[str, Any], path: str, words: str) -> None:
+    [(blamed, said)] = conflicts(config(section, **changes))
+    assert blamed == (section, path)
+    assert said.startswith(words)
+
+
+@pytest.mark.parametrize("open_to_all", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1", "[::ffff:127.0.0.1]:1"])
+def test_any_token_makes_a_listener_safe_to_reach(open_to_all: str) -> None:
+    assert [path for path, _ in conflicts(config(http=(open_to_all,)))] == [("mi", "http")]
+    assert not list(conflicts(config(http=(open_to_all,), token=Secret("t"))))
+    assert not list(conflicts(config(http=(open_to_all,), roles=(grant(Role.READ_ONLY, "t"),))))
+    assert list(conflicts(config(http=(open_to_all,), roles=(grant(Role.READ_ONLY, None),))))
+
+
+@pytest.mark.parametrize(
+    ("token", "tokens", "said"),
+    [
+        (None, ["a", "b", None, None], []),
+        ("a", ["b", "c"], []),
+        ("a", ["b", "a"], ["[mi] token and role commands"]),
+        (None, ["a", "b", "a"], ["role read-only and role everything"]),
+        ("a", ["a", "a"], ["[mi] token and role read-only", "[mi] token and role commands"]),
+    ],
+)
+def test_a_token_stands_for_one_role(token: str | None, tokens: list[str | None], said: list[str]) -> None:
+    roles = tuple(grant(Role(1 + number % 3), one) for number, one in enumerate(tokens))
+    found = [words for _, words in conflicts(config(token=token and Secret(token), roles=roles))]
+    assert found == [f"{names} have the same token: give each its own" for names in said]
