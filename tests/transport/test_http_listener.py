@@ -112,6 +112,16 @@ async def test_a_port_that_is_taken_at_one_address_is_given_up_at_the_other() ->
             pass
 
 
+async def test_connections_have_their_options_from_the_listener() -> None:
+    [listener] = await open_listeners("127.0.0.1:0")
+    with socket.create_connection(listener.sock.getsockname()):
+        accepted, _ = listener.sock.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16_384
+    close_listener(listener)
+
+
 async def test_callers_wait_in_the_backlog_until_it_is_served(nursery: trio.Nursery) -> None:
     """What was bound long before, or by another process, is served from when it is asked for."""
     [listener] = await open_listeners("127.0.0.1:0")
