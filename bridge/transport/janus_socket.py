@@ -125,7 +125,9 @@ class JanusSocket(Member):
         if events & HUNG_UP:
             self._hung_up = True
         self._more = False
-        if not self._reading or self._long is not None:
+        if self._long is not None:
+            return 0
+        if not self._reading:
             if self._hung_up and self._fault is not None:
                 self._over(CLOSED_BY_JANUS)
             return 0

@@ -268,22 +268,45 @@ async def test_a_write_that_stalled_leaves_half_a_frame() -> None:
         assert await websocket.freeze() == "a write did not complete in janus_send_timeout"
 
 
+class Slow(Record):
+    """One who reads long messages when he is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading, self.go_on = trio.Event(), trio.Event()
+
+    async def on_long_text(self, text: str) -> None:
+        self.reading.set()
+        await self.go_on.wait()
+        self.on_text(text)
+
+
+async def test_what_came_before_the_end_is_read_though_a_write_stalled() -> None:
+    with loopback() as (ours, theirs):
+        async with running_batch() as batch, trio.open_nursery() as nursery:
+            process = Process(ours, batch, record := Slow(), send_timeout=0.01)
+            nursery.start_soon(process.run)
+            await settled()
+            process.websocket.send_text("x" * 16_000_000)
+            await until(lambda: record.stalls)
+            theirs.sendall(frame(TEXT, b"x" * 60_000) + frame(TEXT, b"next"))
+            await record.reading.wait()
+            theirs.shutdown(socket.SHUT_WR)
+            await settled()
+            record.go_on.set()
+            await process.ended.wait()
+        assert record.texts == ["x" * 60_000, "next"]
+        assert process.reason == "Janus closed the connection"
+
+
 async def test_a_message_that_is_being_read_is_finished() -> None:
     """It is in no kernel any more."""
-    reading, go_on = trio.Event(), trio.Event()
-
-    class Slow(Record):
-        async def on_long_text(self, text: str) -> None:
-            reading.set()
-            await go_on.wait()
-            self.on_text(text)
-
     with loopback() as (ours, theirs):
         async with running_batch() as batch, trio.open_nursery() as nursery:
             process = Process(ours, batch, record := Slow(), close_timeout=HANG_SECONDS)
             nursery.start_soon(process.run)
             theirs.sendall(frame(TEXT, b"x" * 60_000) + frame(TEXT, b"next"))
-            await reading.wait()
+            await record.reading.wait()
             why_not: list[str | None] = []
 
             async def freeze() -> None:
@@ -292,7 +315,7 @@ async def test_a_message_that_is_being_read_is_finished() -> None:
             nursery.start_soon(freeze)
             await settled()
             assert not why_not
-            go_on.set()
+            record.go_on.set()
             await until(lambda: why_not)
             assert why_not == [None]
             assert record.texts == ["x" * 60_000]
