@@ -519,6 +519,17 @@ def test_link_that_is_restarted_begins_anew() -> None:
     assert not play.book.is_open(1)
 
 
+def test_session_that_its_own_connection_may_not_have_back_yet_lives_there() -> None:
+    """Claimed elsewhere without an answer, and refused for now where it was: nothing says that it is gone."""
+    play = ready()
+    play.reconnect()
+    play.opened(2)
+    play.claim(2, "silence")
+    assert play.ended(2) == ["cancel 2", "suspend 2", "join 1", "watch 1"]
+    play.claim(1, "later").refused(1)
+    assert play.book.carries(1)
+
+
 # Many sessions
 
 

@@ -36,6 +36,7 @@ class MemorySocket:
         self.last_received = trio.current_time()
         self.reports = reports
         self.forgotten = False  # the network lost it: nothing gets through, and nobody is told
+        self.unreadable = False  # what it says makes no sense
         self.stalled = False
         self.faulty = False
         self.ended = False
@@ -73,7 +74,7 @@ class MemorySocket:
 
     def hears(self, message: Message | None) -> None:
         """A message of Janus, or (None) a frame without one."""
-        if self.forgotten or self.ended:
+        if self.forgotten or self.unreadable or self.ended:
             return
         self.last_received = trio.current_time()
         if message is not None:
@@ -149,7 +150,7 @@ class MemoryJanus:
         self.sessions |= {session_id: socket for session_id, owner in self.sessions.items() if owner is old}
         opened(socket)
         if self.out_of_step:
-            socket.forgotten = socket.stalled = True
+            socket.unreadable = socket.stalled = True
             reports.on_out_of_step("Reserved bit set")
         return await socket.run()
 
