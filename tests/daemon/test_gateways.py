@@ -16,7 +16,7 @@ from bridge.transport.batch import Batch
 async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch, batch: Batch) -> None:
     turn, begun = 0, []
 
-    async def attempt(url: Any, *_: Any) -> str:
+    async def attempt(url: Any, *_: Any, **__: Any) -> str:
         await trio.lowlevel.checkpoint()
         begun.append((turn, url.port))
         return "ended"
