@@ -84,6 +84,24 @@ def _events(janus: Janus, folder: Path) -> dict[str, Any]:
     return figures
 
 
+def _kept(janus: Janus, folder: Path) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for build, program in bed.builds().items():
+        for sync in ("normal", "full"):
+            state = folder / f"state-{build}-{sync}"
+            with events.subscriber(answers=False) as (port, reports):
+                options = {
+                    "events.subscribers": [{"event": "E_JANUS_EVENT", "socket": f"udp:127.0.0.1:{port}"}],
+                    "events.store": True,
+                    "events.store_sync": sync,
+                    "state.dir": str(state),
+                }
+                with running(folder / f"{build}-{sync}", {"gw": janus.url}, program, **options) as bridge:
+                    figures[f"{build}: store_sync {sync}"] = events.kept(bridge, state, reports)
+    _print("a burst to udp, kept on disk", figures)
+    return figures
+
+
 def _lag(_: Janus, folder: Path) -> dict[str, Any]:
     figures = lag.cases(folder)
     _print("a lone caller beside", figures)
@@ -115,6 +133,7 @@ PARTS: dict[str, Callable[[Janus, Path], dict[str, Any]]] = {
     "opensips": _opensips,
     "commands": _commands,
     "events": _events,
+    "kept": _kept,
     "lag": _lag,
     "scale": _scale,
     "processes": _processes,

@@ -7,10 +7,12 @@ makes events faster than anybody reads them; what the bridge loses is counted by
 import json
 import multiprocessing
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -84,6 +86,15 @@ def burst(bridge: Bridge, reports: Connection, events: int = BURST) -> dict[str,
         "lost": events - count,
         "cpu_us": round(used / events * 1e6, 1),
     }
+
+
+def kept(bridge: Bridge, state: Path, reports: Connection) -> dict[str, float]:
+    """A burst with a log on disk: as ``burst``, what of it is on the disk, and the longest turn of the event loop."""
+    figures = burst(bridge, reports)
+    lag = bridge.mi("get_statistics", [["loop_lag_us"]])["janus:loop_lag_us"]
+    with closing(sqlite3.connect(state / "events.db")) as database:
+        (rows,) = database.execute("SELECT count(*) FROM janus_event WHERE body LIKE '%\"pad\"%'").fetchone()
+    return {**figures, "on_disk": rows, "longest_turn_ms": int(lag) / 1000}
 
 
 async def latency(janus: Janus, bridge: Bridge, port: int, *, answers: bool) -> dict[str, dict[str, float]]:

@@ -4,7 +4,8 @@ Owns the schema of ``events.db`` and its version. Must not know the file. Author
 """
 
 import json
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from bridge.protocol.event_record import EventRecord, Loss, NamedSubscription, OutletState, Wish
 
@@ -20,6 +21,26 @@ CREATE TABLE janus_subscriber (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, lost
     subscription TEXT) WITHOUT ROWID;
 """
 EVENT: Final = "seq, at, name, janus_id, epoch, n, url, body"  # as an EventRecord has them
+
+
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERTS = {  # rows at a time; a statement of an SQLite before 3.32 has 999 parameters at most
+    size: f"INSERT OR REPLACE INTO janus_event VALUES {', '.join([_ROW] * size)}" for size in (120, 12, 1)
+}
+
+
+def inserts(records: Sequence[EventRecord]) -> Iterator[tuple[str, list[Any]]]:
+    """Statements that keep these, with their parameters.
+
+    Many rows each: between two steps of SQLite the thread asks for the interpreter again, which the event loop has for
+    5 ms at a time when it is busy.
+    """
+    start = 0
+    for size, sql in _INSERTS.items():
+        while len(records) - start >= size:
+            rows = records[start : start + size]
+            yield sql, [value for record in rows for value in event_row(record)]
+            start += size
 
 
 def event_row(record: EventRecord) -> EventRecord:

@@ -26,7 +26,7 @@ from bridge.protocol.event_record import (
     StoreContents,
     StoreFailed,
 )
-from bridge.transport.event_rows import APPLICATION, EVENT, SCHEMA, VERSION, event_row, read_subscriber, subscriber_row
+from bridge.transport.event_rows import APPLICATION, EVENT, SCHEMA, VERSION, inserts, read_subscriber, subscriber_row
 
 log = logging.getLogger("bridge.evi")
 
@@ -130,14 +130,13 @@ class EventStore:
             raise self._anew(str(exc)) from None
 
     def _transact(
-        self, records: Iterable[EventRecord], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
+        self, records: Sequence[EventRecord], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
     ) -> None:
         writer = self._connected(self._writer)
         writer.execute("BEGIN IMMEDIATE")
         try:
-            writer.executemany(
-                "INSERT OR REPLACE INTO janus_event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(event_row, records)
-            )
+            for sql, rows in inserts(records):
+                writer.execute(sql, rows)
             writer.executemany(
                 "INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?)", map(subscriber_row, outlets)
             )
