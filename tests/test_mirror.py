@@ -58,7 +58,7 @@ ELSEWHERE = {
 PLAIN = {
     *("cli/text", "cli/version", "config/row", "config/shapes", "core/environment", "daemon/pages", "errors"),
     *("protocol/event_delivery", "protocol/life", "protocol/snapshot", "protocol/statistics"),
-    *("transport/http_ends", "transport/websocket_options"),
+    *("native", "transport/http_ends", "transport/websocket_options"),
 }
 
 
