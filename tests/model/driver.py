@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.protocol.snapshot import OUTCOMES
 from tests.model import caller
 from tests.model.ledger import EXPECTED, SHORT, Asked, Ledger
@@ -32,6 +33,7 @@ class Driver:
         self._nursery = nursery
         self._numbers = count(1)
         self._running = 0
+        self._ended = AutoResetEvent()  # something that was started
         self._start: dict[str, int] = {}
         self._remains: dict[str, int] = {}
         self._unready: Counter[str] = Counter()  # what was wanting, and how often that was seen
@@ -96,6 +98,7 @@ class Driver:
             await function(*arguments)
         finally:
             self._running -= 1
+            self._ended.set()
 
     def ask_many(self, place: Place, detail: random.Random) -> None:
         """Some requests at once, of all kinds."""
@@ -132,11 +135,13 @@ class Driver:
         began, waited = trio.current_time(), "the requests"
         try:
             with trio.fail_after(SETTLE_SECONDS):
-                await self._until(lambda: self._running == 0)
+                while self._running:
+                    await self._ended.wait()
                 waited += f", {trio.current_time() - began:.1f} s, the gateways"
                 await self._ready()
                 waited += f", {trio.current_time() - began:.1f} s, the events owed"
-                await self._until(lambda: self.ledger.owed({p.name: p.epoch for p in self.site.places}) == 0)
+                while self.ledger.owed({place.name: place.epoch for place in self.site.places}):
+                    await self.ledger.heard.wait()
                 waited += f", {trio.current_time() - began:.1f} s, a balance"
                 await self._balanced()
         except trio.TooSlowError:
@@ -200,10 +205,6 @@ class Driver:
             "not ready, times looked": dict(self._unready),
             **figures,
         }
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():  # noqa: ASYNC110 - many tasks and sockets make it true, none of which can tell
-            await trio.sleep(0.005)
 
 
 def _command(place: Place, number: int, does: str, handle: int, timeout: int) -> list[Any]:

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.auto_reset_event import AutoResetEvent
+
 GOOD = ("result",)
 # What a message may do to its caller on a gateway that nothing disturbs. ``busy`` is always possible.
 EXPECTED: dict[str, tuple[str, ...]] = {
@@ -60,6 +62,7 @@ class Ledger:
     unwaited: int = 0  # notifications, and callers who left: the bridge alone knows their outcomes
     unanswered: set[int] = field(default_factory=set)
     received: int = 0  # events of both kinds
+    heard: AutoResetEvent = field(default_factory=AutoResetEvent)  # set at each
     statuses: Counter[str] = field(default_factory=Counter)
     _unsent: set[int] = field(default_factory=set)
     _series: dict[str, Series] = field(default_factory=dict)
@@ -110,6 +113,7 @@ class Ledger:
     def hear(self, params: dict[str, Any], body: dict[str, Any]) -> None:
         """A subscriber got an event; ``body`` is janus_body, or the detail of a status."""
         self.received += 1
+        self.heard.set()
         status = params.get("status")
         if status is not None:
             self.statuses[status] += 1
