@@ -24,7 +24,6 @@ ELSEWHERE = {
     "core/command_log": "links/test_command_log",
     "core/commands_maintenance": "links/test_maintenance",
     "core/commands_status": "links/test_results",
-    "core/connection": "links/test_survival",
     "core/event_cursor": "core/test_event_log",
     "core/event_log_writer": "core/test_event_log",
     "core/join": "links/test_unable",
@@ -45,6 +44,7 @@ ELSEWHERE = {
     "transport/db_mysql_guard": "transport/test_db_mysql_auth",
     "transport/db_sql": "transport/test_db_sqlite",
     "transport/db_visit": "transport/test_db_limits",
+    "transport/event_rows": "transport/test_event_store",
     "transport/http_head": "transport/test_http_parser",
     "transport/http_messages": "transport/test_http_parser",
     "transport/janus_stream": "transport/test_janus_socket",
@@ -56,7 +56,7 @@ ELSEWHERE = {
 }
 # Names, values and interfaces: nothing is decided there.
 PLAIN = {
-    *("cli/text", "cli/version", "config/row", "config/shapes", "core/environment", "daemon/pages", "errors"),
+    *("cli/text", "cli/version", "config/row", "config/shapes", "core/environment", "daemon/pages", "errors", "native"),
     *("protocol/event_delivery", "protocol/life", "protocol/snapshot", "protocol/statistics"),
     *("native", "transport/http_ends", "transport/websocket_options"),
 }
