@@ -52,13 +52,15 @@ class Calls:
 
     def heard(self) -> tuple[list[int], list[str]]:
         """The numbers of all events, and all statuses."""
-        numbers, statuses = [], []
+        numbers: list[int] = []
+        statuses: list[str] = []
         for line in self._service.debian.succeed("cat", HEARD).splitlines():
             said = json.loads(line)
             if said["method"] == "E_JANUS_STATUS":
                 statuses.append(said["params"]["status"])
             else:
-                numbers.append(json.loads(said["params"]["janus_body"])["plugindata"]["data"]["i"])
+                data = json.loads(said["params"]["janus_body"]).get("plugindata", {}).get("data", {})
+                numbers += [data["i"]] if "i" in data else []  # else the late answer to a call that was cut off
         return numbers, statuses
 
     def more(self) -> None:
