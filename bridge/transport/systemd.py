@@ -7,6 +7,7 @@ import os
 import socket
 from array import array
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 import trio
@@ -50,8 +51,9 @@ class Notifier:
         """
         text = "\n".join(lines).encode()
         if (self._waiting or not self._send(text, fd)) and len(self._waiting) < MOST_WAITING:
-            self._waiting.append(_Notice(text, None if fd is None else os.dup(fd)))
-            self._filled.set()
+            with suppress(OSError):  # no descriptor is left for a duplicate
+                self._waiting.append(_Notice(text, None if fd is None else os.dup(fd)))
+                self._filled.set()
 
     async def run(self) -> None:
         """Send what waits, until cancelled."""

@@ -11,6 +11,8 @@ from tests.systemd.conftest import Service
 
 PYTHON = "/opt/janus-bridge/bin/python"
 HEARD = "/run/heard"
+SOCKET, FIFO = "/run/janus-bridge/mi.sock", "/run/janus-bridge/fifo"
+MI = f'[mi]\nhold_listeners = true\ndatagram = ["unix:{SOCKET}"]\nfifo = "{FIFO}"\n'
 SUBSCRIBERS = """
 [[events.subscribers]]
 event = "E_JANUS_EVENT"
@@ -37,7 +39,7 @@ class Calls:
         debian = service.debian
         background(debian, "calls-janus", "janus_server", "8188")
         background(debian, "calls-listener", "listener", "7777", HEARD)
-        assert service.start("[mi]\nhold_listeners = true\n" + SUBSCRIBERS), service.journal
+        assert service.start(MI + SUBSCRIBERS), service.journal
         debian.succeed(PROGRAM, "db", "add", "gw1", "janusws://127.0.0.1:8188/janus")
         self._service.debian.succeed(PROGRAM, "mi", "janus_reload")
         deadline = time.monotonic() + HANG_SECONDS

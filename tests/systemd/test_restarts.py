@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.container import NEEDS_CONTAINER, PROGRAM
 from tests.support.deadlines import HANG_SECONDS
-from tests.systemd.calls import POLL_SECONDS, Calls, until_another_process
+from tests.systemd.calls import FIFO, POLL_SECONDS, SOCKET, Calls, until_another_process
 from tests.systemd.conftest import Service
 
 pytestmark = [*NEEDS_CONTAINER, pytest.mark.xdist_group("systemd")]
@@ -21,6 +21,7 @@ def calls(service: Service) -> Iterator[Calls]:
 
 def test_calls_outlive_every_end_of_the_process(service: Service, calls: Calls) -> None:
     debian = service.debian
+    doors = debian.succeed("stat", "-c", "%i", SOCKET, FIFO)
     debian.succeed("systemctl", "restart", "janus-bridge")
     assert calls.live(), service.journal
     pid = service.show("MainPID")
@@ -43,7 +44,8 @@ def test_calls_outlive_every_end_of_the_process(service: Service, calls: Calls) 
     debian.succeed("systemctl", "kill", "--signal=STOP", "janus-bridge")
     until_another_process(service, pid)
     assert calls.live(), service.journal
-    assert service.show("NFileDescriptorStore") == "2"  # one socket to Janus, one listener
+    assert service.show("NFileDescriptorStore") == "4"  # one socket to Janus, one of each door
+    assert debian.succeed("stat", "-c", "%i", SOCKET, FIFO) == doors  # who has them open writes to them still
     numbers, statuses = calls.heard()
     assert "session_lost" not in statuses
     assert numbers == sorted(set(numbers))  # none twice, none out of order
