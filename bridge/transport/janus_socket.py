@@ -61,8 +61,7 @@ class JanusSocket(Member):
         sock.setblocking(False)
         room = make_room(sock)
         self.adopted = adopted
-        self.closing = False
-        self.handed_over = False
+        self.closing = self.handed_over = False
         self._sock = sock
         self._batch = batch
         self._owner = owner
@@ -195,7 +194,7 @@ class JanusSocket(Member):
         elif isinstance(item, DiscardedMessage):
             self._reports.on_refused(item.reason, item.head, too_large=item.too_large)
         elif isinstance(item, bytes):
-            if self._writable and len(self._outbox.waits) <= MAX_UNSENT_PONGS:
+            if len(self._outbox.waits) <= MAX_UNSENT_PONGS:
                 self._write(item)
         elif item.broken and self.adopted:
             # Whatever was written now might be read as the rest of something, and a close frame end all calls.
@@ -204,8 +203,7 @@ class JanusSocket(Member):
             self._fault = item.reason
             self._reports.on_out_of_step(item.reason)
         else:
-            if self._writable:
-                self._write(item.answer)
+            self._write(item.answer)
             self._over(item.reason)
 
     def fail(self) -> None:
@@ -229,11 +227,10 @@ class JanusSocket(Member):
 
     def send_ping(self) -> None:
         """Ask for a sign of life."""
-        if self._writable:
-            self._write(self._websocket.ping())
+        self._write(self._websocket.ping())
 
     def _write(self, data: bytes) -> None:
-        if self._outbox.write(data):
+        if self._writable and self._outbox.write(data):
             self._watch_outbox()
 
     def _watch_outbox(self) -> None:
@@ -257,8 +254,7 @@ class JanusSocket(Member):
         if self.closing:
             return
         self.closing = True
-        if self._writable:
-            self._write(self._websocket.close())
+        self._write(self._websocket.close())
         self._writable = False
         if not self._reading and self._long is None:
             self._over(CLOSED_BY_US)
