@@ -112,7 +112,7 @@ async def test_who_leaves_after_a_failure_is_not_told() -> None:
         fake.script["message"] = lambda _: SILENCE
         reply = AwaitedAnswer("message")
         pending = link.request(read_command(message(7, {})), LATER, reply)
-        bed.timers.time_out()
+        bed.time_out()
         pending.abandon()
         await trio.testing.wait_all_tasks_blocked()
         assert not reply.finished
@@ -143,6 +143,6 @@ async def test_notification_to_a_janus_that_keeps_silent_ends_at_its_limit() -> 
         link = await bed.ready()
         fake.script["message"] = lambda request: SILENCE
         link.requests.post(read_command(message(7, {})), LATER)
-        bed.timers.time_out()
+        bed.time_out()
         assert link.requests.in_flight == 0
         assert bed.events == []

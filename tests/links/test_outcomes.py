@@ -68,7 +68,7 @@ async def test_more_commands_than_allowed_are_refused_unsent(janus: Janus) -> No
         async with in_flight(bed, *(bed.ask(message(handle, {"do": "mute"}), LATER) for _ in range(2))) as errors:
             assert link.requests.in_flight == 2
             assert isinstance(await error_of(bed.ask(PING)), TooManyInFlight)
-            bed.timers.time_out()
+            bed.time_out()
         assert [type(error) for error in errors] == [TransactionTimeout] * 2
         assert (await bed.ask(PING))["janus"] == "pong"
 
@@ -107,11 +107,11 @@ async def test_time_out_says_how_far_the_command_came(janus: Janus) -> None:
         handle = await bed.attach()
         async with in_flight(bed, bed.ask(message(handle, {"do": "mute"}), LATER)) as acknowledged:
             await bed.echo(handle)  # is sent once the other was acknowledged
-            bed.timers.time_out()
+            bed.time_out()
         asked = [bed.ask(message(7, {"n": n}), LATER, "fake") for n in (1, 2)]
         async with in_flight(bed, *asked, janus_id="fake") as errors:
             await fake.wait_request("message")
-            bed.timers.time_out()
+            bed.time_out()
         errors += acknowledged
         assert [type(error) for error in errors] == [TransactionTimeout] * 3
         assert sorted(str(error.data) for error in errors) == ["acknowledged, no event came", "no answer", "not sent"]
@@ -216,7 +216,7 @@ async def test_forged_answer_does_not_reach_another_gateways_caller() -> None:
                 nursery.start_soon(ask)
                 await _forge(good, evil)
                 await bed.until(lambda: len(bed.events) == 1)  # it is an event of the gateway that said it
-                bed.timers.time_out()
+                bed.time_out()
 
 
 async def _forge(good: FakeJanus, evil: FakeJanus) -> None:

@@ -17,6 +17,7 @@ from bridge.protocol.janus import MAX_PLUGIN
 from bridge.protocol.jsonrpc import InvalidRequest
 from bridge.protocol.plugin_types import PluginTypes
 from tests.support import json_values
+from tests.support.commands import shape
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import Janus
 from tests.support.janus_client import JanusClient
@@ -45,11 +46,6 @@ commands = st.fixed_dictionaries(
 def members(command: JanusCommand) -> Any:
     """What goes out of it but for the secrets."""
     return {name: value for name, value in command.members.items() if name not in ("apisecret", "token")}
-
-
-def shape(command: JanusCommand) -> list[Any]:
-    """All that it says."""
-    return [getattr(command, name) for name in sorted(command.__slots__)]
 
 
 def refusal(value: Any) -> str:

@@ -9,6 +9,7 @@ from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionState
 from bridge.protocol.session_book import MAX_CLIENT_SESSIONS, REMEMBERED, SessionBook
+from tests.support.commands import shape
 from tests.support.session_bed import CLIENT, GATEWAY, MANAGED, STRANGE, Bed
 
 
@@ -233,8 +234,7 @@ def test_command_is_not_changed_by_being_looked_at(bed: Bed) -> None:
     command: JanusCommand = read_command(value)
     bed.book.check(command)
     bed.book.address(command)
-    seen, untouched = ([getattr(one, name) for name in one.__slots__] for one in (command, read_command(value)))
-    assert seen == untouched
+    assert shape(command) == shape(read_command(value))
 
 
 @pytest.mark.slow

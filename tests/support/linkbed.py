@@ -15,7 +15,7 @@ from bridge.core.link import JanusLink
 from bridge.core.pending import AwaitedAnswer
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
-from bridge.core.timers import Timer, Timers
+from bridge.core.timers import Timers
 from bridge.daemon.held import HeldSockets, carrier_of
 from bridge.errors import BridgeError
 from bridge.protocol import codec
@@ -32,30 +32,6 @@ from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN
 
 LATER = 3600.0  # a time limit that ends when the test says so: LinkBed.time_out()
-
-
-class ReachableTimers(Timers):
-    """Those that are LATER can be ended at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._later: list[Timer] = []
-
-    def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
-        """As Timers.call_at."""
-        timer = super().call_at(deadline, callback)
-        if deadline > trio.current_time() + LATER / 2:
-            self._later.append(timer)
-        return timer
-
-    def time_out(self) -> None:
-        """Run what waits for a time that is LATER, the newest first: nothing that waits for another one is sent."""
-        later, self._later = self._later, []
-        for timer in reversed(later):
-            if timer.callback is not None:
-                callback = timer.callback
-                timer.cancel()
-                callback()
 
 
 async def caller(link: JanusLink, command: JanusCommand, timeout: float) -> dict[str, Any]:
@@ -89,7 +65,7 @@ class LinkBed:
 
     def __post_init__(self) -> None:
         self.stats = Stats()
-        self.timers = ReachableTimers()
+        self.timers = Timers()
         self._changed = trio.Event()
         self.held: HeldSockets | None = None
         if self.store is not None:
@@ -173,6 +149,15 @@ class LinkBed:
         await self.until(lambda: link.shown_state == "ready")
         return link
 
+    def time_out(self) -> None:
+        """Run what waits for a time that is LATER, the newest first: nothing that waits for another one is sent."""
+        soon = trio.current_time() + LATER / 2
+        for deadline, _, timer in sorted(self.timers._heap, key=lambda entry: entry[1], reverse=True):
+            callback = timer.callback
+            if callback is not None and deadline > soon:
+                timer.cancel()
+                callback()
+
     async def ask(
         self, command: Mapping[str, Any], timeout: float = HANG_SECONDS, janus_id: str = "gw"
     ) -> dict[str, Any]:
@@ -210,7 +195,7 @@ class LinkBed:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fail)
             await self.until(lambda: link.requests.in_flight > before)
-            self.timers.time_out()
+            self.time_out()
         return errors[0]
 
     def set_options(self, **changes: Any) -> None:
