@@ -122,20 +122,16 @@ class InboundRouter:
             self._unasked(name, message, shown, connection)
 
     def refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        """A message that is not kept: counted and logged. If its head names a request, that caller is told."""
+        """A message that is not kept: counted, and logged once in a while. A caller whom its head names is told."""
         self._stats.add("oversized" if too_large else "malformed")
-        self._log_refusal(reason)
-        match = _TRANSACTION.search(head)
-        pending = self._requests.waiting.get(match[1]) if match is not None else None
-        if pending is not None:
-            self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
-
-    def _log_refusal(self, reason: str) -> None:
-        """Once in a while: there may be fifty thousand a second."""
         times = self._refusals.due(reason, trio.current_time())
         if times:
             more = f" ({times - 1} more since the last such line)" if times > 1 else ""
             log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
+        match = _TRANSACTION.search(head)
+        pending = self._requests.waiting.get(match[1]) if match is not None else None
+        if pending is not None:
+            self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
 
     def _answer(
         self,
@@ -145,7 +141,6 @@ class InboundRouter:
         shown: JsonObject | None,
         connection: JanusConnection,
     ) -> None:
-        """``name`` says what the message is, ``pending`` what it answers."""
         requests = self._requests
         if name == ACK and not pending.command.verb.ack_is_final:
             requests.acknowledge(pending)
