@@ -26,9 +26,9 @@ from tests.support.linkbed import LinkBed, running
 
 PACKAGE = str(Path(bridge.__file__).parent)
 COMMANDS, EVENTS = 300, 2000
-# Counted: 2.0 turns and 78 calls a command, 165 with those of libraries; 20 and 25 calls an event.
+# Counted: 2.0 turns and 77 calls a command, 159 with those of libraries; 20 and 25 calls an event.
 TURNS_PER_COMMAND = 2.5
-CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 91, 220
+CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 90, 212
 CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 22, 32
 
 
