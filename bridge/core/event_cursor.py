@@ -170,6 +170,11 @@ class LogCursor:
         elif self._until == _FOR_EVER:
             self._until = self._log.end
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has read up to where it ends."""
+        return self.read_to >= self._until
+
     # What is lost
 
     def begin_cut(self, cut: int, reason: str) -> int:
@@ -190,7 +195,7 @@ class LogCursor:
 
     def count(self, record: EventRecord, reason: str) -> None:
         """This one is cut off before it was read."""
-        if self.wants(record):
+        if record.position <= self._until and self.wants(record):
             self._drops.add(reason, trio.current_time())
             self._lose(record, reason)
 

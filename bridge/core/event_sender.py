@@ -176,7 +176,7 @@ class Delivery:
             if self._cursor is not None and await self._more(self._cursor):
                 continue
             self._drained.set()
-            if self._retired:
+            if self._retired and (self._cursor is None or self._cursor.is_over):
                 return False
             await self._work.wait()
         return True

@@ -266,3 +266,20 @@ async def test_a_filter_of_what_comes_from_the_log(nursery: trio.Nursery, autoju
         await life.settled()
     assert told(life, MI) == [("7-1.lost", "store_bytes", 1)]
     assert life.sender(MI).bodies() == [3, 5]
+
+
+async def test_removed_it_gets_what_is_not_on_the_disk_yet(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    store.held = trio.Event()
+    async with living(of(store, full=True)) as life:
+        life.evi.configure([(E_JANUS_EVENT, MI)])
+        life.janus(1, 2)
+        life.evi.configure([])
+        life.janus(3)
+        await trio.sleep(HANGS / 2)
+        assert life.sender(MI).bodies() == []
+        store.held.set()
+        await life.settled()
+        assert life.sender(MI).bodies() == [1, 2]
+        await life.stored()
+    assert store.outlets == {}

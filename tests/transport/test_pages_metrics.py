@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.snapshot import BUCKETS, OUTCOMES, STATES, Snapshot, TableSnapshot
+from bridge.protocol.snapshot import BUCKETS, OUTCOMES, STATES, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.protocol.statistics import COUNTERS
 from bridge.transport.pages.cooperative import TURN
 from bridge.transport.pages.metrics import COUNTED, PREFIX, ROWS, Metrics
@@ -153,3 +153,12 @@ def test_every_counter_is_a_metric() -> None:
     shown = [row.statistic for row in ROWS]
     assert [name for name in COUNTERS if not any(fnmatchcase(name, statistic) for statistic in shown)] == []
     assert {row.name for row in COUNTED} >= {"mi_refused_total", "mi_answers_lost_total"}
+
+
+async def test_the_log_of_events_has_figures_where_there_is_one() -> None:
+    assert not any(name.startswith("store_") and "full" not in name for name, *_ in await samples(figures()))
+    found = await samples(figures(store=StoreSnapshot(120, 65_536, 3, 0.004, 90.5, None)))
+    names = ("up", "events", "bytes", "waiting_events", "commit_seconds", "oldest_seconds")
+    assert [found[(f"store_{name}",)] for name in names] == [1, 120, 65_536, 3, 0.004, 90.5]
+    broken = await samples(figures(store=StoreSnapshot(120, 65_536, 3, 0.004, 90.5, "disk is full")))
+    assert broken[("store_up",)] == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.protocol.snapshot import HistorySnapshot, SessionSnapshot, Snapshot, TableSnapshot
+from bridge.protocol.snapshot import HistorySnapshot, SessionSnapshot, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.status import StatusPage
 from tests.support.snapshots import NOW, figures, gateway, subscriber
@@ -239,3 +239,15 @@ async def test_an_empty_bridge_says_what_to_do() -> None:
 async def test_its_moment() -> None:
     page = (await reply_to(figures(now=NOW + 5))).body.decode()
     assert '<time datetime="2026-11-22T16:00:05Z">16:00:05 UTC</time>, up 1 d 1 h' in page
+
+
+async def test_the_log_of_events_has_a_tile_and_its_trouble_a_notice() -> None:
+    assert "Kept" not in (await reply_to(figures())).body.decode()
+    fine = (await reply_to(figures(store=StoreSnapshot(1234, 5 << 20, 0, 0.004, 90.0, None)))).body.decode()
+    assert "1,234" in fine
+    assert "5.0 MiB; the oldest to deliver is" in fine
+    assert "not kept" not in fine
+    wild = (await reply_to(figures(store=StoreSnapshot(0, 0, 7, 0.1, 0.0, f"{HOSTILE}\x1b")))).body.decode()
+    assert "Events are not kept on disk: " in wild
+    assert HOSTILE not in wild
+    assert "\x1b" not in wild
