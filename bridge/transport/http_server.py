@@ -99,7 +99,7 @@ class HttpServer:
         if not self._has_room(client):
             sock.close()
             return
-        connect = partial(
+        make = partial(
             HttpConnection,
             peer=peer,
             handler=self._handler,
@@ -109,9 +109,9 @@ class HttpServer:
         )
         wire: PlainWire | TlsWire
         if listener.tls is None:
-            wire = PlainWire(sock, self._batch, connect, self._closed)
+            wire = PlainWire(sock, self._batch, make, self._closed)
         else:
-            wire = TlsWire(sock, listener.tls, self._batch, connect, self._closed)
+            wire = TlsWire(sock, listener.tls, self._batch, make, self._closed)
             self._nursery.start_soon(wire.run)
         self._connections.add(wire.connection)
         self._clients[client] += 1

@@ -14,7 +14,7 @@ from bridge.transport.http_ends import Wire
 from bridge.transport.http_parser import READ_SIZE
 
 # Makes the connection that is served over a wire.
-Connect: TypeAlias = Callable[[Wire], HttpConnection]
+MakeConnection: TypeAlias = Callable[[Wire], HttpConnection]
 _READING, _QUEUED, _LINGERING = Activity.READING, Activity.QUEUED, Activity.LINGERING
 
 
@@ -24,7 +24,7 @@ class PlainWire(Member):
     __slots__ = ("_batch", "_closed", "_hung_up", "_sock", "connection", "unread")
 
     def __init__(
-        self, sock: socket.socket, batch: Batch, connect: Connect, closed: Callable[[HttpConnection], None]
+        self, sock: socket.socket, batch: Batch, make: MakeConnection, closed: Callable[[HttpConnection], None]
     ) -> None:
         """Takes over the socket."""
         super().__init__()
@@ -34,7 +34,7 @@ class PlainWire(Member):
         self._sock = sock
         self._batch = batch
         self._closed = closed
-        self.connection = connect(self)
+        self.connection = make(self)
         batch.add(self, sock.fileno())
 
     def __repr__(self) -> str:

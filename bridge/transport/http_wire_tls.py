@@ -14,7 +14,7 @@ from bridge.auto_reset_event import AutoResetEvent
 from bridge.transport.batch import HUNG_UP, Batch, Member
 from bridge.transport.http_connection import Activity, HttpConnection
 from bridge.transport.http_parser import READ_SIZE
-from bridge.transport.http_wire import Connect
+from bridge.transport.http_wire import MakeConnection
 
 _READING, _QUEUED, _LINGERING = Activity.READING, Activity.QUEUED, Activity.LINGERING
 
@@ -32,7 +32,7 @@ class TlsWire(Member):
         sock: socket.socket,
         tls: ssl.SSLContext,
         batch: Batch,
-        connect: Connect,
+        make: MakeConnection,
         closed: Callable[[HttpConnection], None],
     ) -> None:
         """Takes over the socket."""
@@ -45,7 +45,7 @@ class TlsWire(Member):
         self._scope = trio.CancelScope()
         self._served = AutoResetEvent()
         self._handed: bytes | int | None = None  # what was read, or how much was written
-        self.connection = connect(self)
+        self.connection = make(self)
 
     def __repr__(self) -> str:
         return f"the HTTPS connection of {self.connection.held.owner}"
