@@ -4,11 +4,10 @@ Owns ``TABLE``: (state, input) to a decision, and the states to which it may lea
 consequence. A decision is a function of the roster, the connection and the incident; it changes them, and lists what is
 to be done. Must not know who does it.
 
-Two rules stand behind everything. Janus gives a session's events to the connection that claimed it last; and where it
-does not reclaim, it kills the sessions of a connection that closes. So a connection is left, not closed, until another
-one has its sessions, or it ends itself. One connection at most is *current*: being opened, joined, refused or ready.
-Those that were left for it are its predecessors, and may take its place again while it is not ready. One that was left
-and still carries sessions when the next one is in service is *kept*: these live with another Janus behind the same URL.
+Why a connection is left, not closed, until another one has its sessions: "Two rules" in docs/architecture.md. One
+connection at most is *current*: being opened, joined, refused or ready. Those that were left for it are its
+predecessors, and may take its place again while it is not ready. One that was left and still carries sessions when the
+next one is in service is *kept*: these live with another Janus behind the same URL.
 """
 
 from collections.abc import Callable
@@ -114,8 +113,9 @@ def keep_serving(roster: Roster, connection: ConnectionRecord, incident: Inciden
 
 
 def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Part with it; a predecessor that is as good as before goes on. Without an answer, one that was another process's
-    is not written to again; that is no failed attempt.
+    """Part with it; a predecessor that is as good as before goes on.
+
+    Without an answer, one that was another process's is not written to again; that is no failed attempt.
     """
     if connection.untested:
         connection.stalled = True

@@ -1,7 +1,7 @@
 """What can be told of the bridge at one moment, as plain values.
 
 Owns the words for it: outcomes of a command, the steps of the histogram, and the records that metrics, status page and
-statistics are made of. Must not know who counts (``core/figures.py`` gathers) or who shows (``transport/pages``).
+statistics are made of. Must not know who counts (``core/metrics.py`` gathers) or who shows (``transport/pages``).
 Authority: contract 8.2; nothing in here is secret: session ids are shortened, URLs have no query (contract 6.4).
 """
 
