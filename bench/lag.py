@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+from bench import janus_direct
 from bench.bed import Janus, Program, attach, running
-from bench.commands import http_caller, percentiles, request
+from bench.commands import Once, http_caller, percentiles, request
 from tests.support import mi_client
 from tests.support.bridge import Bridge
 from tests.support.janus import JanusOptions
@@ -30,36 +31,36 @@ def cases(folder: Path) -> dict[str, dict[str, float]]:
     with Janus(JanusOptions(session_timeout=TIMEOUT)) as janus:
         one = {"gw": janus.url}
         with running(folder / "few", one) as bridge:
-            figures |= _watch("one gateway, one session", bridge)
+            figures |= _watch("one gateway, one session", janus, bridge)
         with running(folder / "sessions", one) as bridge:
             _make_sessions(bridge)
-            figures |= _watch(f"{SESSIONS:,} sessions on one gateway", bridge)
+            figures |= _watch(f"{SESSIONS:,} sessions on one gateway", janus, bridge)
         sockets = [f"udp:127.0.0.1:{free_port()}" for _ in range(SUBSCRIBERS)]
         subscribers = [{"event": "E_JANUS_EVENT", "socket": name} for name in dict.fromkeys(sockets)]
         with running(folder / "subscribers", one, **{"events.subscribers": subscribers}) as bridge:
-            figures |= _watch(f"{SUBSCRIBERS} subscribers", bridge)
+            figures |= _watch(f"{SUBSCRIBERS} subscribers", janus, bridge)
         rows = one | {f"gw{number}": janus.url for number in range(1, GATEWAYS)}
         with running(folder / "gateways", rows) as bridge:
-            figures |= _watch(f"{GATEWAYS:,} gateways", bridge)
+            figures |= _watch(f"{GATEWAYS:,} gateways", janus, bridge)
     return figures
 
 
-def _watch(case: str, bridge: Bridge) -> dict[str, dict[str, float]]:
+def _watch(case: str, janus: Janus, bridge: Bridge) -> dict[str, dict[str, float]]:
     program = Program(bridge.mi_url, bridge.process.pid)
     [handle] = attach(program, 1)
-    figures = {case: _call(program, handle, QUIET_SECONDS)}
-    for page in PAGES:
-        with _asking(program, page):
-            figures[f"{case}: {page}"] = _call(program, handle, SECONDS)
+    with http_caller(program, request(handle)) as once, janus_direct.bare_socket(janus) as straight:
+        figures = {case: _call(once, QUIET_SECONDS), f"{case}: straight to Janus": _call(straight, SECONDS)}
+        for page in PAGES:
+            with _asking(program, page):
+                figures[f"{case}: {page}"] = _call(once, SECONDS)
     return figures
 
 
-def _call(program: Program, handle: str, seconds: float) -> dict[str, float]:
+def _call(once: Once, seconds: float) -> dict[str, float]:
     times, end = [], time.perf_counter() + seconds
-    with http_caller(program, request(handle)) as once:
-        while (begun := time.perf_counter()) < end:
-            once()
-            times.append(time.perf_counter() - begun)
+    while (begun := time.perf_counter()) < end:
+        once()
+        times.append(time.perf_counter() - begun)
     return percentiles(times) | {"worst_ms": round(max(times) * 1000, 2)}
 
 

@@ -47,7 +47,7 @@ def test_a_compiled_wheel_runs_compiled(tmp_path: Path) -> None:
     for name in ("bridge", "tools", "schemas", "sql", "opensips-examples"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
-        text = (ROOT / name).read_text(encoding="utf-8").replace('optimize = "3"', 'optimize = "0"')
+        text = (ROOT / name).read_text(encoding="utf-8").replace('optimize = "2"', 'optimize = "0"')
         (project / name).write_text(text.replace("\n".join(f'    "{name}",' for name in MODULES), f'    "{ONE}",'))
     script = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
     environ = {**os.environ, build.VARIABLE: "1"}
