@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from bridge.config import Config
 from bridge.config.kinds import is_loopback
-from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.printable import printable
 
@@ -35,7 +34,7 @@ class Peer(NamedTuple):
 def peers(config: Config, gateways: Iterable[Gateway]) -> Iterator[Peer]:
     """Whom the bridge connects to, or sends to."""
     url = config.janus.janus_db_url
-    if isinstance(url, MysqlUrl) and url.host and url.unix_socket is None:
+    if url.host and url.unix_socket is None:
         yield Peer(url.host, "the database")
     for gateway in gateways:
         if gateway.url is not None:

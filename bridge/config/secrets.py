@@ -9,7 +9,7 @@ from typing import Any
 from bridge.config.kinds import DB_URL, GRANTS, HEADERS, SECRETS
 from bridge.config.row import Setting
 from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
-from bridge.protocol.db_url import MysqlUrl
+from bridge.protocol.db_url import DbUrl
 
 _PUBLIC = frozenset({"host", "user-agent"})  # headers whose values stand in many a text that is to be read
 
@@ -31,8 +31,7 @@ def _of_section(rows: Mapping[str, Setting], section: Any) -> Iterator[str]:
 
 def _of_value(setting: Setting, value: Any) -> Iterator[str]:
     if setting.kind is DB_URL:
-        if isinstance(value, MysqlUrl):
-            yield value.password
+        yield from of_database(value)
     elif setting.kind is GRANTS:
         yield from (grant.token for grant in value if grant.token is not None)
     elif setting.kind is HEADERS:
@@ -43,3 +42,9 @@ def _of_value(setting: Setting, value: Any) -> Iterator[str]:
             yield from (text, text.rpartition(" ")[2])  # "Bearer TOKEN", and the token
     elif setting.kind in SECRETS:
         yield value
+
+
+def of_database(url: DbUrl) -> Iterator[str]:
+    """What of its URL may not be shown, whichever kind it is."""
+    if url.password:
+        yield url.password

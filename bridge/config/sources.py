@@ -18,10 +18,10 @@ from bridge.config import toml, variables
 from bridge.config.check import complaint, find, first_error
 from bridge.config.kinds import DB_URL, GRANTS, SECRETS
 from bridge.config.rules import conflicts, doubts
+from bridge.config.secrets import of_database
 from bridge.config.settings import SECTIONS, SETTINGS, Config, GatewaySettings, default_table
 from bridge.errors import ConfigError
 from bridge.files import read_file
-from bridge.protocol.db_url import MysqlUrl
 
 DEFAULT_PATH = Path("/etc/janus-bridge/janus-bridge.toml")
 _FILE_MAX = 1 << 20  # bytes; a configuration with a thousand gateways has 200 KB
@@ -224,6 +224,5 @@ def _is_secret(path: _Path, value: Any) -> bool:
     _, setting = find(path)
     assert setting is not None
     if setting.kind is DB_URL:
-        url = setting.kind.read(value)
-        return isinstance(url, MysqlUrl) and bool(url.password)
+        return any(of_database(setting.kind.read(value)))
     return any("token" in grant for grant in value) if setting.kind is GRANTS else setting.kind in SECRETS

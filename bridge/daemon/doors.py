@@ -51,7 +51,10 @@ class Hall(NamedTuple):
 
 
 class Door(Protocol):
-    """``bind``, then ``serve``; ``close`` what is not served."""
+    """``bind``, then ``serve``; ``close`` what is not served. Nothing is done before ``bind``."""
+
+    def addresses(self) -> Iterable[str]:
+        """As configured: under these texts its sockets are held. What is held for none of any door is let go."""
 
     async def bind(self) -> None:
         """Raises ConfigError that names the address at fault; what is bound by then, ``close`` closes."""
@@ -84,6 +87,9 @@ class HttpDoor:
         self._tls = tls
         self._listeners: list[Listener] = []
         self._stop: Callable[[], None] | None = None
+
+    def addresses(self) -> Iterable[str]:
+        return self._mi.http
 
     async def bind(self) -> None:
         held = self._hall.held
@@ -136,6 +142,9 @@ class DatagramDoor:
         self._hall = hall
         self._socket: MiSocket | None = None
 
+    def addresses(self) -> Iterable[str]:
+        return (self._address,)
+
     async def bind(self) -> None:
         held = self._hall.held
         fd = held.take_one(self._address)
@@ -176,6 +185,9 @@ class FifoDoor:
         self._mi = mi
         self._hall = hall
         self._fifo: MiFifo | None = None
+
+    def addresses(self) -> Iterable[str]:
+        return (self._path,)
 
     async def bind(self) -> None:
         mi, held = self._mi, self._hall.held

@@ -66,12 +66,12 @@ class Listeners:
         with _blamed("roles:"):
             self._grant(mi)
         self._held.holds = mi.hold_listeners
-        self._held.only((*mi.http, *mi.datagram, *([] if mi.fifo is None else [mi.fifo])))
-        for key, doors in DOORS.items():
+        doors = [(key, door) for key, made in DOORS.items() for door in made(mi, self._hall, self._tls)]
+        self._held.only(address for _, door in doors for address in door.addresses())
+        for key, door in doors:
             with _blamed(key):
-                for door in doors(mi, self._hall, self._tls):
-                    self._doors.append(door)
-                    await door.bind()
+                self._doors.append(door)
+                await door.bind()
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Answer from now on."""

@@ -37,7 +37,6 @@ from bridge.daemon.gateways import Gateways
 from bridge.daemon.held import HeldSockets
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget
-from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.event_payload import E_JANUS_EVENT
 from bridge.protocol.event_record import StoreFailed
 from bridge.protocol.gateway import Gateway, TableRow
@@ -222,9 +221,8 @@ def _own_sockets(config: Config) -> Iterator[str]:
     if config.mi.fifo is not None:
         yield config.mi.fifo
     yield os.environ.get("NOTIFY_SOCKET", "/run/systemd/notify")
-    url = config.janus.janus_db_url
-    if isinstance(url, MysqlUrl) and url.unix_socket is not None:
-        yield url.unix_socket
+    if config.janus.janus_db_url.unix_socket is not None:
+        yield config.janus.janus_db_url.unix_socket
 
 
 def link_settings(config: Config) -> LinkSettings:

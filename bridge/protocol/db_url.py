@@ -11,7 +11,7 @@ Authority: OpenSIPS db/db_id.c (each part percent-decoded; a password may hold `
 
 import re
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from bridge.protocol.host_port import bracketed
@@ -54,12 +54,17 @@ class MysqlUrl:
 class SqliteUrl:
     """``path`` is absolute."""
 
+    host: ClassVar[str] = ""
+    password: ClassVar[str] = ""
+    unix_socket: ClassVar[str | None] = None
+
     path: str
 
     def __str__(self) -> str:
         return f"sqlite://{self.path}"
 
 
+# Each has what others ask of any: password (to hide), host and unix_socket (to reach, and to keep events away from).
 DbUrl: TypeAlias = MysqlUrl | SqliteUrl
 
 

@@ -12,6 +12,7 @@ from bridge.__main__ import main
 from bridge.cli import unit, unit_addresses
 from bridge.config import load
 from bridge.protocol.gateway import TableRow, read_rows
+from tests.support.other_database import OtherUrl, with_database
 from tests.support.tables import sqlite_table
 
 NAMES: Mapping[str, Sequence[str]] = {"gw.example.org": ["192.0.2.9", "2001:db8::9"], "here.example.org": ["127.0.1.1"]}
@@ -129,3 +130,11 @@ def test_a_table_that_cannot_be_read(printed: Callable[..., tuple[int, str, str]
     code, out, err = printed("-o", f"janus.janus_db_url=sqlite://{tmp_path}/none.db")
     assert (code, out) == (2, "")
     assert "no such file" in err
+
+
+def test_the_host_of_any_database_is_named(tmp_path: Path) -> None:
+    config = load(None, [f'state.dir="{tmp_path}"'], {})
+    assert list(unit_addresses.peers(config, ())) == []
+    there = with_database(config, OtherUrl(host="192.0.2.2"))
+    assert list(unit_addresses.peers(there, ())) == [("192.0.2.2", "the database")]
+    assert list(unit_addresses.peers(with_database(config, OtherUrl("192.0.2.2", unix_socket="/s")), ())) == []

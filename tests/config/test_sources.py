@@ -11,6 +11,7 @@ from bridge.config.secrets import secrets_of
 from bridge.errors import ConfigError
 from bridge.protocol.db_url import MysqlUrl, SqliteUrl
 from bridge.protocol.reply_socket import ReplySocket
+from tests.support.other_database import OtherUrl, with_database
 
 SECRET = "hunter2"
 ENVIRON = {"HOME": "/home/u"}
@@ -261,3 +262,9 @@ def test_of_the_headers_all_but_two_are_secrets(tmp_path: Path) -> None:
     headers = f'{{{public}, Authorization = "Bearer x-token", Cookie = "y=z"}}'
     config = read(tmp_path, "", f"janus.gateways.gw.headers={headers}")
     assert set(secrets_of(config)) == {"Bearer x-token", "x-token", "y=z"}
+
+
+def test_the_password_of_any_database_is_a_secret(tmp_path: Path) -> None:
+    config = read(tmp_path, "")
+    assert set(secrets_of(config)) == set()
+    assert set(secrets_of(with_database(config, OtherUrl(password=SECRET)))) == {SECRET}

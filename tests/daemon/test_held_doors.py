@@ -5,11 +5,13 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 
 from bridge.config import Config, load
+from bridge.daemon.doors import DOORS, DatagramDoor
 from bridge.daemon.listeners import Listeners
 from bridge.errors import ConfigError
 from bridge.transport.fd_store import FdStore
@@ -113,6 +115,33 @@ async def test_what_is_not_asked_for_is_closed(tmp_path: Path, store: FdStore) -
     assert store.held == []
     await one_process(store, tmp_path, held(tmp_path, http=[f"127.0.0.1:{port}"]), leaves=False)
     assert store.held == []
+
+
+async def test_what_a_new_kind_of_door_holds_is_kept_for_it(
+    tmp_path: Path, store: FdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row says it all."""
+    monkeypatch.setitem(
+        cast("dict[str, object]", DOORS),
+        "other",
+        lambda mi, hall, _tls: [DatagramDoor(f"unix:{tmp_path}/other.sock", mi, hall)],
+    )
+    settings = {"datagram": [], "http": [], "hold_listeners": True}
+    await one_process(store, tmp_path, settings)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+        caller.connect(f"{tmp_path}/other.sock")
+        caller.bind(f"{tmp_path}/client")
+        caller.send(b"{}")
+        caller.setblocking(False)
+        async with running_batch() as batch, trio.open_nursery() as nursery:
+            made = listeners(batch, store)
+            await made.bind(config(tmp_path, settings))
+            caller.send(b"{}")  # refused, if it was let go
+            await made.serve(nursery)
+            await trio.lowlevel.wait_readable(caller)
+            assert caller.recv(4096) == b"{}"
+            made.stop()
+        made.close()
 
 
 async def test_what_was_put_in_their_place_is_not_taken(tmp_path: Path, store: FdStore) -> None:

@@ -9,6 +9,7 @@ from bridge.core.stats import Stats
 from bridge.daemon.parts import _events
 from bridge.protocol.event_delivery import NotSent
 from bridge.protocol.reply_socket import ReplySocket
+from tests.support.other_database import OtherUrl, with_database
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,9 @@ async def test_they_are_refused_where_loopback_and_tmp_are_allowed(text: str, tm
     config = load(None, [f'state.dir="{tmp_path}"', *doors], {})
     with pytest.raises(NotSent):
         await _events(config, Stats())[1].admit(ReplySocket.parse(text), "caller")
+
+
+async def test_the_socket_of_any_database_is_refused(tmp_path: Path) -> None:
+    config = with_database(load(None, [f'state.dir="{tmp_path}"'], {}), OtherUrl(unix_socket="/tmp/database"))
+    with pytest.raises(NotSent):
+        await _events(config, Stats())[1].admit(ReplySocket.parse("unix:/tmp/database"), "caller")
