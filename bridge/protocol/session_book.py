@@ -1,9 +1,8 @@
 """The sessions of one gateway: the managed one, those of callers, and those that are over.
 
-Owns contract 5.7 (which ids are honoured, which are replaced by the managed one, what is refused), proved as a property
-in its tests; every step that a session takes; and which connection carries it, by its number. Must not know what a
-connection is, or the clock. A managed session that lives on with another Janus, on a connection that was left, is a
-*former* one: nothing new is made in it, its handles work.
+Owns contract 5.7 (which ids are honoured, replaced by the managed one, or refused), every step of a session, and which
+connection carries it, by its number. Must not know connections or the clock. A managed session that lives on with
+another Janus, on a connection that was left, is *former*: its handles work, nothing new is made in it.
 """
 
 from collections.abc import Iterable, Iterator
