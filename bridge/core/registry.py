@@ -62,7 +62,7 @@ class LinkRegistry:
         self._links: dict[str, JanusLink] = {}
         self._scopes: dict[JanusLink, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
-        self._stopping = False
+        self.stopping = False
 
     def __iter__(self) -> Iterator[JanusLink]:
         return iter(list(self._links.values()))
@@ -103,12 +103,14 @@ class LinkRegistry:
     def _steps(self, gateways: Mapping[str, Gateway], difference: TableChanges) -> Iterator[None]:
         """One row a step."""
         for janus_id in [janus_id for janus_id in self._links if janus_id not in gateways]:
-            if janus_id in self._links:  # else the end has come meanwhile
+            if self.stopping:
+                return
+            if janus_id in self._links:
                 self._remove(janus_id, UnknownJanusId("removed"))
                 difference.removed.append(janus_id)
                 yield
         for janus_id, gateway in gateways.items():
-            if self._stopping:
+            if self.stopping:
                 return
             link = self._links.get(janus_id)
             if link is None:
@@ -189,7 +191,7 @@ class LinkRegistry:
         Else sessions are left for the next process to claim where their Janus keeps them without a connection, or
         destroyed (contract 2).
         """
-        self._stopping = True
+        self.stopping = True
         with trio.move_on_after(DRAIN):
             for link in self:
                 await link.requests.drained()

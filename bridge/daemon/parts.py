@@ -127,7 +127,8 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     rows = noted(database.rows, redaction)
 
     async def keep(rows: list[TableRow]) -> None:
-        held.table(link.gateway for link in links)
+        if not links.stopping:  # then there are no links, and what is held is the next process's
+            held.table(link.gateway for link in links)
         await saved_table.save(rows)
 
     table = Table(links, rows, keep, retry, time.time, config.janus.db_poll_interval, hide)

@@ -166,9 +166,8 @@ class KeptSocket:
     def leave(self, *, goes_on: bool = True) -> None:
         """Only its owner goes: it is held. ``goes_on``: it is in a state in which the next one may go on with it."""
         if not goes_on and self.name.startswith(self._base):
-            before = self.name
+            self._store.drop(self.name)  # first: systemd stores a socket once, whatever its name
             self.name = self._store.keep(self._base, self._fd, goes_on=False).name
-            self._store.drop(before)
         self._store.hold(self.name, self._fd)
 
 

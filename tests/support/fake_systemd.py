@@ -2,8 +2,8 @@
 
 What a service says, what it gives, and the start of the next one with that.
 
-Owns the socket and the descriptors. As systemd 252: a name may be stored twice, what has no room is closed without a
-word, and so is what hangs up; LISTEN_FDS begin at 3. Unlike it, it does not look who speaks.
+Owns the socket and the descriptors. As systemd 252: a name may be stored twice, a file only once; what has no room is
+closed without a word, and so is what hangs up; LISTEN_FDS begin at 3. Unlike it, it does not look who speaks.
 """
 
 import array
@@ -129,6 +129,7 @@ class FakeSystemd:
         name = next((line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")), "stored")
         with self._lock:
             if "FDSTORE=1" in lines:
+                fds = [fd for fd in fds if not self._has(fd)]
                 free = max(self._room - len(self._stored), 0)
                 self._stored += [Stored(name, fd) for fd in fds[:free]]
                 fds = fds[free:]
@@ -138,6 +139,13 @@ class FakeSystemd:
                 self._said.put(lines)
         for fd in fds:
             os.close(fd)
+
+    def _has(self, fd: int) -> bool:
+        """Whether this very file is stored; then the descriptor is closed."""
+        if any(os.path.sameopenfile(stored.fd, fd) for stored in self._stored):
+            os.close(fd)
+            return True
+        return False
 
     def _drop(self, gone: list[Stored]) -> None:
         self._stored = [stored for stored in self._stored if stored not in gone]
