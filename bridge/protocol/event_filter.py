@@ -40,18 +40,19 @@ class EventFilter(NamedTuple):
 
     def passes(self, name: str, origin: str | None, body: str, members: codec.JsonObject | None) -> bool:
         """Whether this one is wanted. ``body`` is Janus's message as text, and ``members`` as an object, where that is
-        known; what MI raised has no ``origin``, and passes no filter of gateways.
+        known, whatever is in them; what MI raised has no ``origin``, and passes no filter of gateways.
         """
         if self.janus_ids and origin not in self.janus_ids:
             return False
         if name != E_JANUS_EVENT or not (self.kinds or self.plugins):
             return True
         message = _message(body) if members is None else members
-        if self.kinds and message.get("janus") not in self.kinds:
+        kind = message.get("janus")
+        if self.kinds and not (isinstance(kind, str) and kind in self.kinds):
             return False
         data = message.get("plugindata")
         plugin = data.get("plugin") if isinstance(data, dict) else None
-        return not self.plugins or plugin is None or plugin in self.plugins
+        return not self.plugins or plugin is None or (isinstance(plugin, str) and plugin in self.plugins)
 
 
 def _message(body: str) -> codec.JsonObject:
