@@ -41,6 +41,8 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
         expire = call.arguments.get("expire", DEFAULT_EXPIRE)
         if expire < 0:
             raise invalid_params("Negative expire value")
+        if expire > codec.INT32_MAX:  # OpenSIPS clips it; thousands of digits would go into the log on disk
+            raise bad_type("expire")
         event, text = _filled(call, "event"), _filled(call, "socket")
         name, start = call.arguments.get("name"), _start(call)
         try:

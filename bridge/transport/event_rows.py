@@ -45,9 +45,16 @@ def inserts(records: Sequence[EventRecord]) -> Iterator[tuple[str, list[Any]]]:
 
 def event_row(record: EventRecord) -> EventRecord:
     """A lone surrogate has no UTF-8; it would be a "?" wherever the event goes."""
-    if record.body.isascii():
+    origin, url, body = record.origin, record.url, record.body
+    if body.isascii() and (url is None or url.isascii()) and (origin is None or origin.isascii()):
         return record
-    return record._replace(body=record.body.encode("utf-8", "replace").decode())
+    return record._replace(
+        origin=None if origin is None else _utf8(origin), url=None if url is None else _utf8(url), body=_utf8(body)
+    )
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def subscriber_row(state: OutletState) -> tuple[str, int, str, str | None]:

@@ -26,6 +26,7 @@ from bridge.protocol.event_record import (
     StoreContents,
     StoreFailed,
 )
+from bridge.throttle import Throttle
 from bridge.transport.event_rows import APPLICATION, EVENT, SCHEMA, VERSION, inserts, read_subscriber, subscriber_row
 
 log = logging.getLogger("bridge.evi")
@@ -35,6 +36,7 @@ _Ts = TypeVarTuple("_Ts")
 
 PAGE, PAGE_BYTES = 256, 1 << 20  # events and bytes that are read at a time
 CHUNK = 5000  # events that are cut at a time
+LOG_INTERVAL = 60.0  # seconds
 
 
 class EventStore:
@@ -48,6 +50,7 @@ class EventStore:
         self._reader: sqlite3.Connection | None = None
         self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
         self._damage = ""  # what a reader found
+        self._lines = Throttle(LOG_INTERVAL)
         self._first = self._last = self._bytes = 0
 
     def open(self) -> StoreContents:
@@ -114,7 +117,9 @@ class EventStore:
     async def _in_thread(self, limiter: trio.CapacityLimiter, work: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
         try:
             return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
-        except sqlite3.Error as exc:
+        except StoreFailed:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a row of any kind costs a failure that is told, and no task
             raise StoreFailed(f"{self._path}: {_words(exc)}") from None
 
     def _write(
@@ -137,9 +142,8 @@ class EventStore:
         try:
             for sql, rows in inserts(records):
                 writer.execute(sql, rows)
-            writer.executemany(
-                "INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?)", map(subscriber_row, outlets)
-            )
+            for state in outlets:
+                self._keep(writer, state)
             writer.executemany("DELETE FROM janus_subscriber WHERE name = ?", [(name,) for name in gone])
             if cut:
                 writer.execute("DELETE FROM janus_event WHERE seq <= ?", (cut,))
@@ -149,6 +153,15 @@ class EventStore:
                 writer.execute("ROLLBACK")
             raise
         self._measure(writer, cut)
+
+    def _keep(self, writer: sqlite3.Connection, state: OutletState) -> None:
+        """One that cannot be kept costs no other, and no event, its place."""
+        try:
+            writer.execute("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?)", subscriber_row(state))
+        except (ValueError, TypeError, OverflowError) as exc:
+            text = f"the place of the subscriber {state.name!a} cannot be kept: {exc}"
+            if self._lines.due(text, time.monotonic()):
+                log.error("%s: %s", self._path, text)
 
     def _measure(self, connection: sqlite3.Connection, cut: int = -1) -> None:
         (self._last,) = connection.execute("SELECT ifnull(max(seq), 0) FROM janus_event").fetchone()

@@ -133,6 +133,8 @@ async def test_a_renewal_counts_from_itself(mi: Mi) -> None:
         ([E_JANUS_EVENT, ""], invalid("Bad type for parameter 'socket'")),
         ([E_JANUS_EVENT, A, None], invalid("Bad type for parameter 'expire'")),
         ([E_JANUS_EVENT, A, -1], invalid("Negative expire value")),
+        ([E_JANUS_EVENT, A, 2**31], invalid("Bad type for parameter 'expire'")),
+        ([E_JANUS_EVENT, A, 10**4000], invalid("Bad type for parameter 'expire'")),
         (["", A, -1], invalid("Negative expire value")),
         ([E_JANUS_EVENT], invalid("Too few or too many parameters")),
         ({"event": E_JANUS_EVENT, "sock": A}, invalid("Named parameters do not match")),

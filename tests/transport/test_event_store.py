@@ -94,6 +94,8 @@ async def test_a_lone_surrogate_is_a_question_mark(path: Path) -> None:
     made.open()
     await write(made, record(1, '{"a":"\ud83d"}'))
     assert [one.body for one in (await made.read(0, 9))[0]] == ['{"a":"?"}']
+    await write(made, record(2, "{}", janus_id="\udcff")._replace(url="ws://\udcff"))
+    assert [(one.origin, one.url) for one in (await made.read(1, 9))[0]] == [("?", "ws://?")]
     made.close()
 
 
@@ -128,6 +130,32 @@ async def test_a_gateway_s_events_from_a_number_on(path: Path) -> None:
     assert [one.seq for one in await made.replay("g2", 0, 0, 2)] == ["7-1", "7-2"]
     assert await made.replay("g3", 0, 0, 2) == []
     made.close()
+
+
+async def test_a_place_that_cannot_be_kept_costs_no_other_and_no_event(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = store(path)
+    made.open()
+    for number in (1, 2):
+        await made.write(
+            [record(number)], [OutletState("a", number), OutletState("b", 2**70), OutletState("c", number)], (), 0
+        )
+    made.close()
+    assert contents(path) == StoreContents(2, 7, (OutletState("a", 2), OutletState("c", 2)))
+    assert [line.split(": ")[1] for line in caplog.messages] == ["the place of the subscriber 'b' cannot be kept"]
+
+
+async def test_whatever_goes_wrong_is_a_failure_of_the_store(path: Path) -> None:
+    made = store(path)
+    made.open()
+    with pytest.raises(StoreFailed, match="too large"):
+        await write(made, record(2**70))
+    with pytest.raises(StoreFailed, match="surrogates"):
+        await made.replay("\ud800", 0, 0, 1)
+    await write(made, record(1))
+    made.close()
+    assert contents(path).end == 1
 
 
 def scribble(path: Path) -> None:
