@@ -71,7 +71,7 @@ class Service:
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
         self._reload_asked = AutoResetEvent()
-        self._replacement = Replacement(lambda: successor.fault(successor.command()))
+        self._replacement = Replacement(self._fault_of_replacement)
         self._refusal: WrongTableVersion | None = None
         parts = self._parts
         wrong_token, lost = (partial(parts.stats.add, name) for name in ("token_failures", "mi_answers_lost"))
@@ -192,6 +192,9 @@ class Service:
             else:
                 log.info("%s: stopping", signal.Signals(number).name)
                 return
+
+    async def _fault_of_replacement(self) -> str | None:
+        return self._store.fault() or await successor.fault(successor.command())
 
     async def _reload_when_asked(self) -> None:
         """Beside the signals, as ``_open``. Who asks while a reload is under way gets another one behind it."""

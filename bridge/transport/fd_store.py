@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import resource
 import socket
 import struct
 import termios
@@ -28,6 +29,10 @@ log = logging.getLogger("bridge.state")
 
 FIRST = 3  # the descriptors that were handed on are numbered from here
 _MOST = 1 << 20  # of them
+_NAMES_ROOM = (
+    131_072 - len("LISTEN_FDNAMES=") - 1
+)  # bytes of one string of an environment: execve(2), systemd's as well
+_SPARE = 32  # descriptors that the end of a process may want for itself
 # What this program calls its own: the stream of a socket to a Janus, which may go on; one that is only held, because
 # nobody else can read or write it; a listener. Which of whom, and a number.
 STREAM, HELD, LISTENER = "j", "h", "l"
@@ -72,6 +77,8 @@ class FdStore:
         for held in _found(environ):
             self._held.setdefault(held.base, []).append(held)
         self._last = max((held.number for held in self.held), default=0)
+        self._stored = {held.name for held in self.held}  # what the next process is told of, used or only held
+        self._names_room = _NAMES_ROOM - sum(len(held.name) + 1 for held in self.held if not held.number)
         room = environ.get("FDSTORE", environ.get("FDSTORE_MAX", ""))  # of systemd from 254 on; of the unit
         self._room = read_decimal(room, 2**32) or 0
         self._warned = Throttle()
@@ -90,7 +97,9 @@ class FdStore:
         """Put a socket into the store, while its owner goes on using it; ``goes_on``: so may the next one."""
         self._last += 1
         name = f"{base if goes_on else HELD + base[1:]}.{self._last}"
-        self._notifier.tell("FDSTORE=1", f"FDNAME={name}", fd=fd)
+        if not self.outlives or len(self._stored) < self._most:  # with more systemd could start nobody
+            self._notifier.tell("FDSTORE=1", f"FDNAME={name}", fd=fd)
+        self._stored.add(name)
         return KeptSocket(self, base, name, fd)
 
     def hold(self, name: str, fd: int) -> None:
@@ -101,6 +110,7 @@ class FdStore:
 
     def drop(self, name: str) -> None:
         """It is over: out of the store."""
+        self._stored.discard(name)
         self._notifier.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def take(self, base: str) -> HeldSocket | None:
@@ -124,28 +134,63 @@ class FdStore:
             self.drop(held.name)
         return unread
 
+    @property
+    def _most(self) -> int:
+        """Names of ours that fit into an environment, however their sockets are left."""
+        return self._names_room // len(f"{base_of()}.{2 * self._last}:")
+
+    def fault(self) -> str | None:
+        """Why not all sockets could be handed on as they are now, else None. For each that is in use a second
+        descriptor is needed meanwhile: the limit of this process is raised as far as it may.
+        """
+        number = len(self._stored)
+        if number > self._most:
+            return f"{number} sockets are to be handed on, and the names of {self._most} fit into its environment"
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        needed = len(os.listdir("/proc/self/fd")) + number + _SPARE
+        if 0 <= limit < needed:  # negative: there is none
+            return (
+                f"{number} sockets are to be handed on, and that takes {needed} descriptors; raise their hard limit of "
+                f"{limit}"
+            )
+        return None
+
     def hand_on(self) -> dict[str, str]:
         """Put all that is held where the program looks for it that this process becomes; returns what its environment
         has to say. The descriptors of the numbers from 3 on are replaced: nothing else is to be done with any.
         """
         going = self.held
-        aside = [fcntl.fcntl(held.fd, fcntl.F_DUPFD_CLOEXEC, FIRST + len(going)) for held in going]
-        for number, fd in enumerate(aside, FIRST):
+        fds = [held.fd for held in going]
+        places = {fd: place for place, fd in enumerate(fds)}
+        for place, number in enumerate(range(FIRST, FIRST + len(fds))):
+            fd = fds[place]
+            if fd == number:
+                os.set_inheritable(fd, True)
+                continue
+            if number in places:  # another one that goes, too: out of the way
+                aside = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, FIRST)
+                places[aside] = other = places.pop(number)
+                fds[other] = aside
             os.dup2(fd, number, inheritable=True)
+            os.close(fd)
+            del places[fd]
         names = ":".join(held.name for held in going)
-        return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(aside)), "LISTEN_FDNAMES": names}
+        return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": names}
 
     def expect(self, number: int) -> None:
         """So many sockets are to be kept: say so where that many do not fit."""
-        if not self.outlives or number <= self._room:
+        room = min(self._room, self._most)
+        if not self.outlives or number <= room:
             self._warned.over()
-        elif self._warned.due(str(self._room)):
+        elif self._warned.due(str(room)):
             log.warning(
                 "systemd keeps %d of %d sockets over a restart of the bridge; calls on the others end with it where "
                 "Janus does not reclaim; print the unit anew (janus-bridge unit), or raise FileDescriptorStoreMax= and "
-                "FDSTORE_MAX= in it",
-                self._room,
+                "FDSTORE_MAX= in it (%d is the most)",
+                room,
                 number,
+                self._most,
             )
 
 

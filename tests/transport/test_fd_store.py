@@ -1,8 +1,9 @@
 """Sockets that outlive the process: what is found at a start, what is kept, held, taken and let go."""
 
 import os
+import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -169,6 +170,78 @@ def test_no_socket_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert FdStore(Notifier({}), environ).end(BASE) == 0
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(number)
+
+
+@pytest.mark.parametrize("places", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (4, 0, 3), (8, 9, 0)])
+def test_what_is_held_is_put_where_the_next_program_looks(
+    monkeypatch: pytest.MonkeyPatch, pairs: ExitStack, places: Sequence[int]
+) -> None:
+    """Wherever it was before, also in one another's place, and with no more than one descriptor to spare."""
+    peers = {}
+    store = FdStore(Notifier({}), {})
+    first = max(map(int, os.listdir("/proc/self/fd"))) + 100
+    for number, place in enumerate(places):
+        ours, theirs = pair(pairs)
+        name = f"{BASE}.{number + 1}"
+        os.dup2(ours.fileno(), first + place)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "dup", lambda fd: fd)
+            store.hold(name, first + place)
+        peers[name] = theirs
+    monkeypatch.setattr(fd_store, "FIRST", first)
+    before = len(os.listdir("/proc/self/fd"))
+    environ = store.hand_on()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (environ["LISTEN_PID"], environ["LISTEN_FDS"]) == (str(os.getpid()), "3")
+    for fd, name in enumerate(environ["LISTEN_FDNAMES"].split(":"), first):
+        assert os.get_inheritable(fd)
+        os.write(fd, name.encode())
+        assert peers[name].recv(99) == name.encode()
+        os.close(fd)
+
+
+def test_a_process_that_hands_on_may_have_all_descriptors_that_it_may_ask_for(pairs: ExitStack) -> None:
+    """Each socket that is in use needs another one meanwhile."""
+    store = FdStore(Notifier({}), {})
+    ours, _ = pair(pairs)
+    store.keep(BASE, ours.fileno())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
+        assert store.fault() is None
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_that_cannot_hand_all_on_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FdStore(Notifier({}), {})
+    for _ in range(6000):
+        store.keep(BASE, 0)
+    assert store.fault() == "6000 sockets are to be handed on, and the names of 5242 fit into its environment"
+    for number in range(1, 2001):
+        store.drop(f"{BASE}.{number}")
+    monkeypatch.setattr(resource, "setrlimit", lambda what, limits: None)
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (1024, 4030))
+    fault = store.fault()
+    assert fault is not None
+    assert fault.startswith("4000 sockets are to be handed on, and that takes 40")
+    assert fault.endswith(" descriptors; raise their hard limit of 4030")
+
+
+def test_names_that_do_not_fit_into_an_environment_are_not_stored(
+    monkeypatch: pytest.MonkeyPatch, systemd: FakeSystemd, notifier: Notifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    """systemd could not start the next process, execve(2)."""
+    monkeypatch.setattr(fd_store, "_NAMES_ROOM", 2 * len(f"{BASE}.1:"))
+    store = FdStore(notifier, {"FDSTORE": "10"})
+    for _ in range(3):
+        store.keep(BASE, 0)
+    assert systemd.names == [f"{BASE}.1", f"{BASE}.2"]
+    store.expect(3)
+    [line] = caplog.messages
+    assert line.startswith("systemd keeps 2 of 3 sockets ")
+    assert line.endswith(" (2 is the most)")
 
 
 @pytest.mark.parametrize("variable", ["FDSTORE", "FDSTORE_MAX"])
