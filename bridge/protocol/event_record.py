@@ -149,4 +149,4 @@ class Store(Protocol):
         """Events and bytes that it has."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files, unless what was cancelled is still at them."""

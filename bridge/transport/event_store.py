@@ -106,7 +106,9 @@ class EventStore:
         return (self._last - self._first + 1 if self._last else 0), self._bytes
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; not while a thread is still in it, which would be the end of the process."""
+        if self._writing.borrowed_tokens or self._reading.borrowed_tokens:
+            return  # what is out keeps this store, and so its connections
         for connection in (self._reader, self._writer):  # the writer last: it merges the WAL into the file
             if connection is not None:
                 connection.close()

@@ -1,16 +1,19 @@
 """The log of events on the disk: what was written is there, and a file that cannot be used is set aside."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
 from bridge.protocol.event_payload import E_JANUS_STATUS, janus_status
 from bridge.protocol.event_record import EventRecord, OutletState, StoreAnew, StoreContents, StoreFailed, record_of
 from bridge.transport.event_rows import VERSION
 from bridge.transport.event_store import PAGE, PAGE_BYTES, EventStore
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.event_logs import record
 
 ASIDE = "it is set aside as"
@@ -156,6 +159,36 @@ async def test_whatever_goes_wrong_is_a_failure_of_the_store(path: Path) -> None
     await write(made, record(1))
     made.close()
     assert contents(path).end == 1
+
+
+async def test_nothing_is_closed_while_a_thread_is_in_it(path: Path) -> None:
+    """A stop in the middle of a read; sqlite3 crashes the process that closes what another thread uses."""
+    made = store(path)
+    made.open()
+    began, go, over = threading.Event(), threading.Event(), threading.Event()
+    found: list[object] = []
+
+    def work() -> None:
+        began.set()
+        go.wait(HANG_SECONDS)
+        try:
+            found.append(made._connected(made._reader).execute("SELECT 5").fetchone())
+        except sqlite3.Error as exc:
+            found.append(exc)
+        over.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made._in_thread, made._reading, work)
+        await trio.to_thread.run_sync(began.wait, HANG_SECONDS)
+        nursery.cancel_scope.cancel()
+    made.close()
+    go.set()
+    await trio.to_thread.run_sync(over.wait, HANG_SECONDS)
+    assert found == [(5,)]
+    await write(made, record(1))
+    await made.read(0, 1)  # behind what was out
+    made.close()
+    assert made._reader is None
 
 
 def scribble(path: Path) -> None:
