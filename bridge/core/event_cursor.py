@@ -57,6 +57,7 @@ class LogCursor:
         self._told = Gap()  # what the notices say
         self._missed: tuple[int, Gap] | None = None  # what is to be read no more, and from which position on
         self._cut: trio.Event | None = None  # while its losses by a cut are counted
+        self._cut_off, self._cut_events = Gap(), 0  # these
         self._until = _FOR_EVER
         for janus_id, janus_url, reason, lost, last in state.losses:
             self._losses[janus_id, janus_url, reason] = lost
@@ -177,34 +178,37 @@ class LogCursor:
 
     # What is lost
 
-    def begin_cut(self, cut: int, reason: str) -> int:
-        """The log is about to lose everything up to ``cut``. What of it was read is lost at once; nothing is read until
-        ``end_cut``. Returns from where on the rest is to be counted.
-        """
+    def begin_cut(self) -> int:
+        """The log is about to be cut: nothing is read until ``end_cut``. Returns behind where it has not read."""
         self._cut = trio.Event()
+        self._cut_off, self._cut_events = Gap(), 0
+        return self.read_to
+
+    def count(self, record: EventRecord, reason: str) -> None:
+        """This one would be cut off before it was read."""
+        if record.position <= self._until and self.wants(record):
+            self._cut_events += 1
+            _count(self._cut_off, record, reason)
+
+    def cut(self, after: int, cut: int, reason: str) -> None:
+        """All up to ``cut`` is counted, from ``after`` on: it is lost, and what was read of it and not delivered."""
         now = trio.current_time()
         while self._page and self._page[0].position <= cut:
             sent = self._parcel is not None and self._parcel.sent
             self._drops.add("unanswered" if sent else reason, now)
             self._lose(self._page[0], reason)
             self._next()
-        after = self.read_to
+        if self._cut_events and self.read_to == after:  # else the log has begun anew meanwhile, and that is told
+            self._drops.add(reason, now, self._cut_events)
+            self._losses.absorb(self._cut_off)
         self.read_to = max(self.read_to, cut)
         self._settle()
-        return after
-
-    def count(self, record: EventRecord, reason: str) -> None:
-        """This one is cut off before it was read."""
-        if record.position <= self._until and self.wants(record):
-            self._drops.add(reason, trio.current_time())
-            self._lose(record, reason)
 
     def end_cut(self) -> None:
-        """All of it is counted."""
+        """It reads on: behind the cut, or where it was, if that came to nothing."""
         if self._cut is not None:
             self._cut.set()
             self._cut = None
-        self._move()
         self.wake()
 
     def miss(self, record: EventRecord, reason: str) -> None:

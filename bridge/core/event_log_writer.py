@@ -139,12 +139,13 @@ class LogWriter:
     async def _cut_to(self, cut: int, reason: str) -> None:
         """Whoever has not read so far is told how much it lost, counted in the log itself before that goes."""
         for cursor in self.events.behind(cut):
-            after = cursor.begin_cut(cut, reason)
+            seen = after = cursor.begin_cut()
             try:
-                while after < cut:
-                    records, after = await self.store.read(after, cut)
+                while seen < cut:
+                    records, seen = await self.store.read(seen, cut)
                     for record in records:
                         cursor.count(record, reason)
+                cursor.cut(after, cut, reason)
             finally:
                 cursor.end_cut()
         self._cut = cut
