@@ -1,6 +1,7 @@
 """What a configuration names on this machine: PEM files, folders, groups. Is it there, and can it be used?
 
-Owns the look at them for ``check``: ``run`` meets each only when it needs it. Creates and binds nothing.
+Owns the look at them for ``check`` and ``run --check``: ``run`` meets each only when it needs it. Creates and binds
+nothing.
 """
 
 import grp
@@ -15,6 +16,7 @@ from bridge.errors import ConfigError, ConnectFailed
 from bridge.protocol.caller import Role
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import Grant, PeerRoles
+from bridge.transport.state_dir import StateDir
 from bridge.transport.tls import client_context
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
@@ -26,16 +28,35 @@ _PROTECTED_FIFOS = Path(
 
 def faults(config: Config) -> Iterator[str]:
     """One line each: section, key, and what is wrong there."""
-    try:
-        server_context(config.mi)
-    except ConfigError as exc:
-        yield str(exc)
-    yield from _names(config.mi)
+    yield from _certificate(config.mi)
+    for key, path in [*_paths(config.mi), *_reply_dir(config.mi)]:
+        if os.path.dirname(path) != _OF_THE_UNIT:
+            yield from _folder(key, path)
+    yield from _roles(config.mi)
+    yield from _group(config.mi)
     for janus_id, gateway in config.janus.gateways.items():
         try:
             client_context(gateway.tls_ca, gateway.tls_cert, gateway.tls_key)
         except ConnectFailed as exc:
             yield f"[janus.gateways.{janus_id}] {exc.reason}"
+
+
+def refusals(config: Config) -> Iterator[str]:
+    """Those for which ``run`` does not start, here and now; what only the attempt shows, an address in use, is none."""
+    yield from _certificate(config.mi)
+    yield from _roles(config.mi)
+    paths = _paths(config.mi)
+    if paths:
+        yield from _group(config.mi)
+    for key, path in paths:
+        yield from _folder(key, path)
+        is_kind = stat.S_ISFIFO if key == "fifo" else stat.S_ISSOCK
+        if os.path.lexists(path) and not is_kind(os.lstat(path).st_mode):
+            yield f"[mi] {key} {path}: there is something else of that name"
+    try:
+        StateDir(config.state.dir).look()
+    except ConfigError as exc:
+        yield str(exc)
 
 
 def doubts(mi: MiSettings) -> Iterator[str]:
@@ -55,19 +76,38 @@ def doubts(mi: MiSettings) -> Iterator[str]:
         )
 
 
-def _names(mi: MiSettings) -> Iterator[str]:
+def _certificate(mi: MiSettings) -> Iterator[str]:
+    try:
+        server_context(mi)
+    except ConfigError as exc:
+        yield str(exc)
+
+
+def _paths(mi: MiSettings) -> list[tuple[str, str]]:
+    """What is made in the file system: the key of [mi], and the path."""
     addresses = map(parse_datagram_address, mi.datagram)
     paths = [("datagram", address.path) for address in addresses if isinstance(address, UnixAddress)]
-    if mi.fifo is not None:
-        paths += [("fifo", mi.fifo), ("fifo_reply_dir", f"{mi.fifo_reply_dir}/.")]
-    for key, path in paths:
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder) and folder != _OF_THE_UNIT:
-            yield f"[mi] {key} {path}: there is no folder {folder}"
+    return paths if mi.fifo is None else [*paths, ("fifo", mi.fifo)]
+
+
+def _reply_dir(mi: MiSettings) -> list[tuple[str, str]]:
+    return [] if mi.fifo is None else [("fifo_reply_dir", f"{mi.fifo_reply_dir}/.")]
+
+
+def _folder(key: str, path: str) -> Iterator[str]:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        yield f"[mi] {key} {path}: there is no folder {folder}"
+
+
+def _roles(mi: MiSettings) -> Iterator[str]:
     try:
         PeerRoles().replace(Role.NONE, Role.NONE, [Grant(one.role, one.users, one.groups) for one in mi.roles])
     except ConfigError as exc:
         yield f"[mi] roles: {exc}"
+
+
+def _group(mi: MiSettings) -> Iterator[str]:
     if mi.unix_group is not None and not mi.unix_group.isdecimal():
         try:
             grp.getgrnam(mi.unix_group)

@@ -9,16 +9,19 @@ import sys
 import trio
 
 from bridge import logs
+from bridge.cli import check_paths
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.cli.output import settle
-from bridge.config import secrets_of
+from bridge.config import Config, secrets_of
 from bridge.daemon import serve
-from bridge.daemon.listeners import server_context
-from bridge.errors import ConfigError, TableRefused
+from bridge.daemon.parts import database_of
+from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.redaction import Redaction
 from bridge.transport.successor import become, command
 
 log = logging.getLogger("bridge")
+
+LOOK = 10.0  # seconds that a database has for --check
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError for what cannot be read."""
     config = load_config(args)
     if args.check:
-        server_context(config.mi)
+        for fault in check_paths.refusals(config):
+            raise ConfigError(fault)
+        trio.run(_look_at_table, config)
         return 0
     for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, as long as nobody listens to them
         signal.signal(number, signal.SIG_IGN)
@@ -55,6 +60,17 @@ def run(args: argparse.Namespace) -> int:
     if hands_on is not None:
         become(command(), os.environ | hands_on.hand_on())
     return 0
+
+
+async def _look_at_table(config: Config) -> None:
+    """Raise WrongTableVersion if the database says so within a moment: without it ``run`` starts all the same."""
+    with trio.move_on_after(LOOK):
+        try:
+            await database_of(config).rows()
+        except WrongTableVersion:
+            raise
+        except TableUnavailable:
+            pass
 
 
 def _on_journal() -> bool:

@@ -3,6 +3,7 @@
 Owns its creation and its lock. Must not know what lies in it. Authority: systemd.exec(5) StateDirectory=, flock(2).
 """
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -32,6 +33,18 @@ class StateDir:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise self._fault("another janus-bridge is running with it") from None
+
+    def look(self) -> None:
+        """Raise ConfigError where it could not be taken, whoever has it now; nothing is made or changed."""
+        if self.path.is_dir():
+            if not os.access(self.path, os.W_OK | os.X_OK, effective_ids=True):
+                raise self._fault(os.strerror(errno.EACCES))
+            return
+        there = next(path for path in (self.path, *self.path.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise self._fault(os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+            raise self._fault(os.strerror(errno.EACCES))
 
     def release(self) -> None:
         """Give it free."""

@@ -3,12 +3,15 @@
 import io
 import os
 import socket
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bridge.__main__ import main
+from tests.support.tables import sqlite_table
 
 
 def test_a_stderr_without_a_descriptor_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +24,50 @@ def test_a_stderr_without_a_descriptor_is_no_journal(tmp_path: Path, monkeypatch
     assert f"CRITICAL:bridge: [mi] http {address}: Address already in use by " in line
     assert line.endswith(f" (process {os.getpid()}); the bridge does not start")
     assert not line.startswith("<")
+
+
+@pytest.fixture
+def version_7(tmp_path: Path) -> str:
+    """The URL of a table of another version."""
+    url = sqlite_table(tmp_path / "t.db", {})
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
+        database.execute("UPDATE version SET table_version = 7")
+    return url
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ('mi.roles=[{role="commands", users=["nobody-here"]}]', "[mi] roles: "),
+        ('mi.roles=[{role="commands", groups=["nobody-here"]}]', "[mi] roles: "),
+        ('mi.datagram=["unix:{folder}/none/mi.sock"]', "[mi] datagram {folder}/none/mi.sock: there is no folder "),
+        ('mi.fifo="{folder}/none/fifo"', "[mi] fifo {folder}/none/fifo: there is no folder {folder}/none"),
+        ('mi.fifo="/run/janus-bridge/fifo"', "[mi] fifo /run/janus-bridge/fifo: there is no folder "),
+        ('mi.datagram=["unix:{folder}/file"]', "[mi] datagram {folder}/file: there is something else of that name"),
+        ('state.dir="{folder}/file"', "[state] dir {folder}/file: Not a directory"),
+        ('state.dir="{folder}/file/below"', "[state] dir {folder}/file/below: Not a directory"),
+        ('mi.unix_group="nobody-here"', "[mi] unix_group nobody-here: there is no such group"),
+        ('janus.janus_db_url="{version_7}"', "invalid version 7 for table 'janus' found"),
+    ],
+)
+def test_what_would_not_start_fails_the_check_and_leaves_no_trace(
+    tmp_path: Path, version_7: str, option: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.iterdir())
+    given = [f'state.dir="{tmp_path}/state"', f'mi.datagram=["unix:{tmp_path}/mi.sock"]', "mi.http=[]", option]
+    words = [one.replace("{folder}", str(tmp_path)).replace("{version_7}", version_7) for one in given]
+    options = [word for one in words for word in ("-o", one)]
+    assert main(["run", "--check", *options]) == 2
+    assert said.replace("{folder}", str(tmp_path)) in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+    assert main(["run", *options]) == 2  # so it is
+
+
+def test_what_may_pass_does_not_fail_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A database that is away or has no table yet; a TLS file of one gateway; a folder that is still to be made."""
+    for url in ("mysql://nobody@127.0.0.1:1/none", f"sqlite://{tmp_path}/none.db"):
+        options = [f'state.dir="{tmp_path}/a/b"', f'janus.janus_db_url="{url}"', 'janus.gateways.gw.tls_ca="/none"']
+        assert main(["run", "--check", *(word for one in options for word in ("-o", one))]) == 0
+    assert capsys.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
