@@ -25,7 +25,6 @@ ELSEWHERE = {
     "core/commands_maintenance": "links/test_maintenance",
     "core/commands_status": "links/test_results",
     "core/event_cursor": "core/test_event_log",
-    "core/event_log_writer": "core/test_event_log",
     "core/join": "links/test_unable",
     "core/link": "links/test_leaving",
     "core/long_messages": "links/test_long_messages",

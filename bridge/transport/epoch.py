@@ -3,9 +3,10 @@
 Owns the file ``epoch`` in the state directory and the one decision that counts: an epoch is never used twice, so that a
 number never names two events, whatever of them reached a disk. Must not know events. Authority: contract 7.3.
 
-The file holds the epoch of the last start; this one's is one more, and is on the disk before it is used. Where there is
-no file (the first start, a directory that does not last) or none that can be read, the epoch is the clock's, in unix
-milliseconds: beyond whatever came before, because nothing starts a thousand times a second.
+The file holds the epoch of the last start. This one's is the clock's, in unix milliseconds, or one more than the
+largest that is known where the clock is not beyond that, and is on the disk before it is used. A file that is lost or
+cannot be written repeats none, because nothing starts a thousand times a second; nor does a clock that was set back.
+Both together may, unless the log of events knows better.
 """
 
 import logging
@@ -27,34 +28,30 @@ _FILE_MAX = 64  # bytes
 def take_epoch(path: Path, clock: Callable[[], float] = time.time, newest: int = 0) -> int:
     """The epoch of this start, kept. ``clock`` gives unix seconds; ``newest`` is the last epoch that is known from
     elsewhere. Nothing fails: what is wrong is logged.
-
-    Where it cannot be kept the clock decides as well: one more than the last would be used again by the next start.
     """
-    last = _read(path)
-    now = max(int(clock() * 1000), 1)
-    epoch = max(now if last is None else last + 1, newest + 1)
+    epoch = max(int(clock() * 1000), _read(path) + 1, newest + 1)
     try:
         _write(path, epoch)
     except OSError as exc:
-        epoch = max(now, epoch)
-        log.error("%s cannot be written: %s; the epoch of this start is the clock's, %d", path, exc.strerror, epoch)
+        log.error("%s cannot be written: %s; the epoch of this start, %d, is not kept", path, exc.strerror, epoch)
     return epoch
 
 
-def _read(path: Path) -> int | None:
+def _read(path: Path) -> int:
+    """0: there is none."""
     try:
         epoch = read_decimal(read_file(path, _FILE_MAX).decode("ascii").strip(), LARGEST - 1, 1)
         if epoch is not None:
             return epoch
         fault = "the file is damaged"
     except FileNotFoundError:
-        return None
+        return 0
     except OSError as exc:
         fault = exc.strerror or str(exc)
     except ValueError:
         fault = "the file is damaged"
     log.warning("%s: %s; events are numbered from the clock on", path, fault)
-    return None
+    return 0
 
 
 def _write(path: Path, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""Epochs: one more at each start, never one twice."""
+"""Epochs: larger at each start, never one twice."""
 
 import os
 from pathlib import Path
@@ -12,8 +12,12 @@ from bridge.transport.private_file import replace_file
 NOW = 1_800_000_000.5  # unix seconds
 
 
-def test_the_first_is_the_clock_s_and_each_start_adds_one(tmp_path: Path) -> None:
+def test_it_is_the_clock_s_and_one_more_where_that_is_not_ahead(tmp_path: Path) -> None:
     file = tmp_path / "epoch"
+    assert [take_epoch(file, lambda: NOW - 60), take_epoch(file, lambda: NOW - 30)] == [
+        1_799_999_940_500,
+        1_799_999_970_500,
+    ]
     assert [take_epoch(file, lambda: NOW) for _ in range(3)] == [1_800_000_000_500 + n for n in range(3)]
     assert file.read_bytes() == b"1800000000502\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -50,14 +54,24 @@ def test_a_lost_file_is_beyond_all_that_were_used(tmp_path: Path) -> None:
     assert take_epoch(file, lambda: NOW + 0.01) > max(used)
 
 
-def test_what_cannot_be_kept_is_not_used_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """One more than the last would be, by the next start."""
+def test_what_cannot_be_kept_is_not_used_again_and_none_goes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start with a full disk leaves the file at the start before it."""
     file = tmp_path / "gone" / "epoch"
     assert take_epoch(file, lambda: NOW) == 1_800_000_000_500
-    assert "cannot be written: No such file or directory; the epoch of this start is the clock's" in caplog.messages[0]
+    words = "cannot be written: No such file or directory; the epoch of this start, 1800000000500, is not kept"
+    assert words in caplog.messages[0]
     file.parent.mkdir()
     replace_file(file, b"7\n")
-    assert take_epoch(file, lambda: NOW) == 8
+    assert take_epoch(file, lambda: NOW + 1) == 1_800_000_001_500
+
+
+def test_a_clock_that_was_set_back_repeats_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "epoch"
+    assert take_epoch(file, lambda: NOW) == 1_800_000_000_500
+    assert take_epoch(file, lambda: NOW - 86_400) == 1_800_000_000_501
+    assert take_epoch(file, lambda: -1.0, newest=1_900_000_000_000) == 1_900_000_000_001
 
 
 def test_a_folder_in_its_place_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
