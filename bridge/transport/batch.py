@@ -99,6 +99,13 @@ class Batch:
         if not self._busy:
             os.eventfd_write(self._bell, 1)
 
+    def next(self, member: Member, events: int) -> None:
+        """Serve it before all others, in a turn that is under way or the next one."""
+        member._events |= events
+        if not member._waits:
+            member._waits = True
+            self._queue.appendleft(member)
+
     def end(self, member: Member) -> None:
         """To be called in an ``except Exception``: end the member that has raised. One traceback a minute is logged."""
         self.remove(member)

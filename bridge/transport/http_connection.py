@@ -165,8 +165,9 @@ class HttpConnection:
 
     def shed(self) -> None:
         """Drop what it holds: others need it, and it is slow."""
-        if self.activity is _READING and self._wire.send(render(_NO_ROOM, HttpRequest(""), False)) > 0:
-            self._parser.give_up(_NO_ROOM)
+        told = self.activity is _READING and self._wire.send(render(_NO_ROOM, HttpRequest(""), False)) > 0
+        self._parser.give_up(_NO_ROOM)
+        if told:
             self.held.release()
             self._close()
         else:
@@ -252,7 +253,7 @@ class HttpConnection:
     def _go_on(self, answered: bool) -> None:
         """Nothing is being answered or written: what is next. ``answered``: after an answer."""
         parser = self._parser
-        if not self._keep:
+        if not self._keep or self._last:
             self._close()
         elif self._queue:  # who pipelines gets one turn a request, as everybody
             self.activity = _QUEUED

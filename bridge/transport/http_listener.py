@@ -17,9 +17,13 @@ from bridge.transport.port_holder import bind_fault
 
 # A host name may have addresses that this machine has not: "localhost" without IPv6.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-# Accepted sockets inherit both: an answer goes out at once, and one that is not taken waits here, where it is counted,
-# rather than in megabytes of the kernel's.
-_OPTIONS: Final = ((socket.TCP_NODELAY, 1), (socket.TCP_NOTSENT_LOWAT, 16_384))
+# Accepted sockets inherit them: an answer goes out at once, and one that is not taken waits here, where it is counted,
+# rather than in megabytes of the kernel's; an urgent byte is one of the stream, so that no read ends in front of it.
+_OPTIONS: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16_384),
+    (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1),
+)
 
 
 class Listener(NamedTuple):
@@ -77,8 +81,8 @@ def found_listeners(fds: Iterable[int], tls: ssl.SSLContext | None = None) -> li
 def listening(sock: socket.socket, tls: ssl.SSLContext | None = None) -> Listener:
     """A listener of a socket that listens already."""
     sock.setblocking(False)
-    for option, value in _OPTIONS:
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    for level, option, value in _OPTIONS:
+        sock.setsockopt(level, option, value)
     return Listener(sock, tls)
 
 

@@ -19,7 +19,7 @@ import trio
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
 from bridge.throttle import Throttle
-from bridge.transport.batch import PIECE, Batch, Member
+from bridge.transport.batch import PIECE, READABLE, Batch, Member
 from bridge.transport.http_connection import HttpConnection
 from bridge.transport.http_ends import HttpHandler, HttpLimits
 from bridge.transport.http_listener import Listener, bound_address, close_listener
@@ -32,7 +32,6 @@ log = logging.getLogger("bridge.mi")
 _CLIENT_GONE = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT}
 _CLIENT_GONE |= {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.EOPNOTSUPP}
 _SHORTAGE_PAUSE = 0.1  # seconds, while descriptors or memory are short; clients stay in the backlog
-_AT_ONCE = 16  # connections that a listener accepts in one turn
 _PATROL = 1.0  # seconds between two looks at the deadlines, at most
 
 
@@ -115,6 +114,8 @@ class HttpServer:
             self._nursery.start_soon(wire.run)
         self._connections.add(wire.connection)
         self._clients[client] += 1
+        if isinstance(wire, PlainWire):  # before the next one looks for room: its request may be there already
+            self._batch.next(wire, READABLE)
 
     def _closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
@@ -234,22 +235,21 @@ class _Accepter(Member):
         close_listener(self._listener)
 
     def serve(self, events: int) -> int:
-        """Accept who waits, so many at once."""
-        for number in range(_AT_ONCE):
-            try:
-                sock, address = self._listener.sock.accept()
-            except BlockingIOError:
-                return number * PIECE
-            except OSError as error:
-                if error.errno in _CLIENT_GONE:
-                    continue
-                if self._somebody_knocks():  # without descriptors, accept(2) fails even if nobody does
-                    self._batch.remove(self)
-                    self._cannot(self, os.strerror(error.errno or 0))
-                return number * PIECE
-            self._accepted(sock, address[0], self._listener)
+        """Accept one who waits: to make room for one is dear."""
+        try:
+            sock, address = self._listener.sock.accept()
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in _CLIENT_GONE:
+                self._batch.again(self)
+            elif self._somebody_knocks():  # without descriptors, accept(2) fails even if nobody does
+                self._batch.remove(self)
+                self._cannot(self, os.strerror(error.errno or 0))
+            return 0
         self._batch.again(self)
-        return _AT_ONCE * PIECE
+        self._accepted(sock, address[0], self._listener)
+        return PIECE
 
     def _somebody_knocks(self) -> bool:
         look = select.poll()

@@ -259,6 +259,9 @@ def test_who_is_shed_hears_why_and_holds_nothing() -> None:
     deaf = Script(room=3).feed(post(b"1"))
     deaf.connection.shed()
     assert (deaf.closed, deaf.budget.used) == (1, 0)
+    full = Script(room=0).feed(post(b"x" * 900)[:-1])  # as over TLS, where nothing goes out at once
+    full.connection.shed()
+    assert (full.closed, full.budget.used, full.connection._parser.partial) == (1, 0, 0)
 
 
 def test_a_fault_of_a_later_answer_is_that_connections_alone() -> None:

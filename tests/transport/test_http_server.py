@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import pytest
 import trio
 
+from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.http_ends import HttpLimits
 from tests.support.deadlines import HANG_SECONDS
-from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve
+from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve, split_answers
 
 
 def crowd() -> int:
@@ -89,6 +90,29 @@ async def test_who_waits_for_an_answer_makes_no_room(nursery: trio.Nursery, capl
     assert [(await client.answer()).body for client in waiting] == [b"late 1", b"late 1"]
     assert "no room for more than 2 connections" in caplog.text
     assert len(caplog.records) <= 2  # not one for each
+
+
+async def test_a_burst_of_callers_pushes_none_of_its_own_out(nursery: trio.Nursery) -> None:
+    served = await serve(nursery, limits=HttpLimits(max_connections=8))
+    idle = [await served.connect() for _ in range(8)]
+    for client in idle:
+        await client.ask(post(b"1"))
+    callers = []
+    for number in range(8):  # all of them before the server has its turn
+        sock = socket.create_connection((served.host, served.port))
+        sock.sendall(post(b"%d" % number))
+        callers.append(served.keep(trio.SocketStream(trio.socket.from_stdlib_socket(sock))))
+    assert [(await client.answer()).body for client in callers] == [b"<%d>" % number for number in range(8)]
+
+
+async def test_an_urgent_byte_is_one_of_the_stream(nursery: trio.Nursery) -> None:
+    served = await serve(nursery)
+    client = await served.connect()
+    assert isinstance(client.stream, trio.SocketStream)
+    await client.send(post(b"1"))
+    await client.stream.socket.send(b"!", socket.MSG_OOB)
+    await client.send(post(b"2"))
+    assert [answer.status for answer in split_answers(await client.rest())] == [200, 406]  # "!POST" is no method here
 
 
 async def test_many_more_clients_than_room(nursery: trio.Nursery) -> None:
@@ -167,6 +191,28 @@ async def test_stop_answers_what_was_asked_and_drops_the_rest(nursery: trio.Nurs
             assert (answer.body, answer.header("Connection")) == (b"late 1", "close")
             assert await busy.closed()
             await busy.stream.aclose()
+
+
+async def test_stop_ends_who_takes_an_answer_when_it_is_taken(nursery: trio.Nursery) -> None:
+    large = b'{"x":"%b"}' % (b"y" * 8_000_000)
+
+    answered = trio.Event()
+
+    def answer_much(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
+        answer(large)
+        answered.set()
+
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving, answer_much)
+            served.keep_in(nursery)
+            client = await served.connect()
+            await client.send(post(b"1"))
+            await answered.wait()
+            served.http.stop()
+            assert (await client.answer()).body == large
+            assert await client.closed()
+            await client.stream.aclose()
 
 
 async def test_cancelling_closes_everything(nursery: trio.Nursery) -> None:
