@@ -43,7 +43,6 @@ ELSEWHERE = {
     "transport/db_mysql_guard": "transport/test_db_mysql_auth",
     "transport/db_sql": "transport/test_db_sqlite",
     "transport/db_visit": "transport/test_db_limits",
-    "transport/event_rows": "transport/test_event_store",
     "transport/http_head": "transport/test_http_parser",
     "transport/http_messages": "transport/test_http_parser",
     "transport/janus_stream": "transport/test_janus_socket",

@@ -36,7 +36,6 @@ _Ts = TypeVarTuple("_Ts")
 
 PAGE, PAGE_BYTES = 256, 1 << 20  # events and bytes that are read at a time
 CHUNK = 5000  # events that are cut at a time
-LOG_INTERVAL = 60.0  # seconds
 
 
 class EventStore:
@@ -49,8 +48,8 @@ class EventStore:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
-        self._damage = ""  # what a reader found
-        self._lines = Throttle(LOG_INTERVAL)
+        self._damage, self._is_aside = "", False  # what a reader found, and whether only its successor is missing
+        self._lines = Throttle(60.0)
         self._first = self._last = self._bytes = 0
 
     def open(self) -> StoreContents:
@@ -183,10 +182,9 @@ class EventStore:
                 size += len(found[-1].body)
                 if size > PAGE_BYTES:
                     break
-        except sqlite3.OperationalError:
-            raise
         except sqlite3.DatabaseError as exc:
-            self._damage = str(exc)
+            if not isinstance(exc, sqlite3.OperationalError):
+                self._damage = str(exc)
             raise
         return found
 
@@ -212,9 +210,9 @@ class EventStore:
             cut = seq
         if cut:
             return cut, "store_age"
-        if self._bytes <= size:
+        if self._bytes <= size or not self._last:  # subscribers' rows may take all of it
             return None
-        events = self._last - self._first + 1
+        events, _ = self.figures()
         few = min(CHUNK, 1 + events * (self._bytes - size) // self._bytes)
         return min(self._last, self._first + few - 1), "store_bytes"
 
@@ -268,8 +266,11 @@ class EventStore:
     def _anew(self, reason: str) -> StoreFailed:
         """Set aside, in the writer's thread, while nobody can be sure of what a reader finds."""
         try:
-            self._set_aside(reason)
+            if not self._is_aside:
+                self._set_aside(reason)
+            self._is_aside = True  # what is there from now on is begun anew, and replaces no file with events
             self._open()
+            self._is_aside = False
         except (sqlite3.Error, OSError, _Unusable) as exc:
             self._damage = reason
             return StoreFailed(f"{self._path}: {_words(exc)}")
@@ -280,10 +281,12 @@ class EventStore:
             self._writer.close()
         self._writer = self._reader = None  # somebody may be reading: whoever lets go of it last, closes it
         aside = f"{self._path}.aside"
-        for suffix in ("", "-wal", "-shm"):
-            Path(aside + suffix).unlink(missing_ok=True)
-            if os.path.lexists(f"{self._path}{suffix}"):
-                os.rename(f"{self._path}{suffix}", aside + suffix)
+        names = [(f"{self._path}{suffix}", aside + suffix) for suffix in ("", "-wal", "-shm")]
+        for _, old in names if os.path.lexists(self._path) else ():
+            Path(old).unlink(missing_ok=True)
+        for name, place in names:
+            if os.path.lexists(name):
+                os.rename(name, place)
         log.error(
             "%s cannot be used: %s; it is set aside as %s, and the log of events begins anew", self._path, reason, aside
         )
