@@ -17,6 +17,7 @@ class HeldDoors:
     def __init__(self, store: FdStore) -> None:
         self._store = store
         self._kept: list[KeptSocket] = []
+        self._taken: dict[str, list[str]] = {}  # by their bases: names in the store, of nobody's yet
         self.holds = False
 
     def only(self, addresses: Iterable[str]) -> None:
@@ -26,12 +27,14 @@ class HeldDoors:
             self._store.end(base)
 
     def take(self, address: str) -> list[int]:
-        """The descriptors that were found for an address, for the caller to close."""
-        taken = []
-        while (held := self._store.take(_base(address))) is not None:
-            taken.append(held.fd)
-            self._store.drop(held.name)
-        return taken[::-1]  # as they were bound
+        """The descriptors that were found for an address, for the caller to close. They stay in the store until one is
+        kept for this address: a start that fails leaves them to the next one.
+        """
+        base, fds = _base(address), []
+        while (held := self._store.take(base)) is not None:
+            fds.append(held.fd)
+            self._taken.setdefault(base, []).append(held.name)
+        return fds[::-1]  # as they were bound
 
     def take_one(self, address: str) -> int | None:
         """The descriptor that was found for an address that has one, for the caller to close."""
@@ -41,14 +44,20 @@ class HeldDoors:
         return fds[-1] if fds else None
 
     def keep(self, address: str, fd: int) -> None:
-        """It is bound, or was found and is of use."""
+        """It is bound, or was found and is of use: what was found for its address is in the store no longer, and what
+        is to go on is, anew.
+        """
+        base = _base(address)
+        for name in self._taken.pop(base, ()):
+            self._store.drop(name)
         if self.holds:
-            self._kept.append(self._store.keep(_base(address), fd))
+            self._kept.append(self._store.keep(base, fd))
 
     def leave(self) -> None:
-        """Whoever serves them goes; what is kept goes on."""
-        for kept in self._kept:
-            kept.leave()
+        """Whoever serves them goes; what is kept goes on. Twice is the same as once."""
+        kept, self._kept = self._kept, []
+        for one in kept:
+            one.leave()
 
 
 def _base(address: str) -> str:

@@ -93,8 +93,11 @@ class Service:
             await self._listeners.bind(self._config)
             with trio.open_signal_receiver(*SIGNALS) as signals:
                 await self._live(signals)
-            await self._notifier.heard()
         finally:
+            if self._store.outlives:  # also where the start failed: the next one finds them
+                self._listeners.leave()
+            with trio.CancelScope(shield=True):
+                await self._notifier.heard()
             self._listeners.close()
             self._parts.batch.close()
             if self._parts.log_writer is not None:

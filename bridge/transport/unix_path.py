@@ -100,6 +100,8 @@ def bind_datagram(
         os.chmod(path, mode)
     except BaseException as exc:
         sock.close()
+        if found is not None:  # whoever kept it has it still
+            owned.leave()
         owned.close()
         if isinstance(exc, OSError):
             raise ConfigError(f"unix:{path}: {path_fault(exc, path)}") from None
@@ -141,6 +143,8 @@ def make_fifo(owned: OwnedPath, mode: int, group: str | None = None, found: int 
             os.fchmod(fd, mode)
         except BaseException:
             os.close(fd)
+            if found is not None:  # as above
+                owned.leave()
             raise
     except OSError as exc:
         raise ConfigError(f"{owned.path}: {path_fault(exc, owned.path)}") from None

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from bridge.config import Config, load
+from bridge.daemon import serve
 from bridge.daemon.doors import DOORS, DatagramDoor
 from bridge.daemon.listeners import Listeners
 from bridge.errors import ConfigError
@@ -19,6 +20,7 @@ from bridge.transport.systemd import Notifier
 from tests.daemon.test_listeners import everything, listeners
 from tests.support.batches import running_batch
 from tests.support.bridge import toml
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.ports import free_port
 
 REQUEST = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -158,3 +160,38 @@ async def test_what_was_put_in_their_place_is_not_taken(tmp_path: Path, store: F
         made.close()
     (tmp_path / "mi.sock").unlink()
     await one_process(store, tmp_path, settings, leaves=False)
+
+
+async def test_a_door_that_cannot_be_had_stays_in_the_store_for_the_next_start(tmp_path: Path) -> None:
+    with FakeSystemd(tmp_path) as systemd:
+        notifier = Notifier(systemd.environ)
+        store = FdStore(notifier, {})
+        await one_process(store, tmp_path, held(tmp_path))
+        before = systemd.names
+        (tmp_path / "mi.sock").unlink()
+        (tmp_path / "mi.sock").write_text("somebody else's")
+        async with running_batch() as batch:
+            made = listeners(batch, store)
+            with pytest.raises(ConfigError, match="there is something else of that name"):
+                await made.bind(config(tmp_path, held(tmp_path)))
+            made.leave()
+            made.close()
+        assert len(systemd.names) == 4
+        assert set(systemd.names) >= set(before[2:])  # the one that failed, and the one behind it
+        for one in store.held:
+            store.end(one.base)
+        notifier.close()
+
+
+async def test_a_start_that_fails_leaves_all_that_it_has_bound_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In systemd's store, and in the file system."""
+    with FakeSystemd(tmp_path) as systemd:
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.environ["NOTIFY_SOCKET"])
+        settings = config(tmp_path, held(tmp_path, http=[], fifo=f"{tmp_path}/none/fifo"))
+        with pytest.raises(ConfigError, match="none/fifo"):
+            await serve(settings, lambda: settings)
+        assert len(systemd.names) == 2
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+            caller.connect(str(tmp_path / "mi.sock"))

@@ -230,13 +230,17 @@ def test_a_process_that_cannot_hand_all_on_says_so(monkeypatch: pytest.MonkeyPat
 
 
 def test_names_that_do_not_fit_into_an_environment_are_not_stored(
-    monkeypatch: pytest.MonkeyPatch, systemd: FakeSystemd, notifier: Notifier, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    systemd: FakeSystemd,
+    notifier: Notifier,
+    pairs: ExitStack,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """systemd could not start the next process, execve(2)."""
     monkeypatch.setattr(fd_store, "_NAMES_ROOM", 2 * len(f"{BASE}.1:"))
     store = FdStore(notifier, {"FDSTORE": "10"})
     for _ in range(3):
-        store.keep(BASE, 0)
+        store.keep(BASE, pair(pairs)[0].fileno())
     assert systemd.names == [f"{BASE}.1", f"{BASE}.2"]
     store.expect(3)
     [line] = caplog.messages

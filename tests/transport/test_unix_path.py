@@ -175,3 +175,24 @@ def test_a_lock_on_a_file_that_its_former_holder_removed_is_none(path: Path, mon
     with pytest.raises(ConfigError, match="another janus-bridge holds it"):
         OwnedPath(str(path))
     owned.close()
+
+
+def test_what_another_process_left_and_cannot_be_used_keeps_its_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has a copy of it still."""
+    group = str(os.getgid() + 1)
+    sock, owned = bind_datagram(str(path), 0o600, None)
+    owned.leave()
+    owned.close()
+    monkeypatch.setattr(os, "chown", no_chown)
+    with pytest.raises(ConfigError, match="can only be given by one of its members"):
+        bind_datagram(str(path), 0o600, group, sock)
+    assert path.is_socket()
+    path.unlink()
+    owned = OwnedPath(str(path))
+    fd = make_fifo(owned, 0o600)
+    with pytest.raises(ConfigError, match="can only be given by one of its members"):
+        make_fifo(owned, 0o600, group, fd)
+    owned.close()
+    assert path.is_fifo()
