@@ -253,6 +253,4 @@ def _count(gap: Gap, record: EventRecord, reason: str) -> None:
 
 
 def _url(record: EventRecord) -> str:
-    if record.url is not None:
-        return record.url
-    return next((str(value) for name, value in record.params if name == "janus_url"), "")
+    return record.url if record.url is not None else record.text_of("janus_url")

@@ -22,6 +22,7 @@ from bridge.core.event_drops import LOG_INTERVAL, Drops
 from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
 from bridge.core.stats import Stats
+from bridge.errors import MalformedMessage
 from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel, Sender
 from bridge.protocol.event_payload import Encoding, Event, TooLarge, encoding_of
 from bridge.protocol.event_record import EventRecord, StoreFailed
@@ -198,7 +199,11 @@ class Delivery:
         return wanted is None or wanted.passes(record.name, record.origin, record.message, None)
 
     def _logged(self, event_of: Callable[[EventRecord], Event], record: EventRecord) -> Parcel | None:
-        event = event_of(record)
+        try:
+            event = event_of(record)
+        except MalformedMessage as exc:
+            self._say("size", f"an {record.name} of the log cannot be read: {exc}")
+            return None
         parcel = self._parcel(event, float("inf"))
         event.seal()
         return parcel

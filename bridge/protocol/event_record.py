@@ -8,7 +8,7 @@ transport/event_store.py.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.event_payload import BODY, E_JANUS_EVENT, Params, janus_event
 from bridge.protocol.numbers import read_decimal
@@ -41,16 +41,25 @@ class EventRecord(NamedTuple):
     @property
     def message(self) -> str:
         """Janus's message, as JSON text; "" where there is none."""
-        if self.url is not None:
-            return self.body
-        return next((str(value) for name, value in self.params if name == BODY), "")
+        return self.body if self.url is not None else self.text_of(BODY)
+
+    def text_of(self, name: str) -> str:
+        """A parameter as text; "" where there is none, or they cannot be read."""
+        try:
+            return next((str(value) for one, value in self.params if one == name), "")
+        except MalformedMessage:
+            return ""
 
     @property
     def params(self) -> Params:
-        """Its parameters, in order."""
+        """Its parameters, in order. Raises MalformedMessage: it has too many elements, or is damaged."""
         if self.url is not None and self.origin is not None:
             return janus_event(self.origin, self.url, self.body)
-        return [(name, value) for name, value in codec.parse(self.body)]
+        pairs = codec.parse(self.body)
+        try:
+            return [(name, value) for name, value in pairs]
+        except (TypeError, ValueError):
+            raise MalformedMessage("not a list of pairs") from None
 
 
 class Wish(NamedTuple):

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
+from bridge.protocol import codec
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.event_record import NamedSubscription, OutletState, Wish
@@ -15,6 +16,7 @@ from tests.support.evi_bed import URL
 
 MI, OTHER = (ReplySocket.parse(f"mi:udp:h:{port}") for port in (1, 2))
 UDP = ReplySocket.parse("udp:h:3")
+TCP, THIRD = (ReplySocket.parse(f"tcp:h:{port}", reliable=True) for port in (4, 5))
 
 
 def after_a_restart(path: Path) -> Life:
@@ -95,3 +97,16 @@ async def test_what_cannot_have_a_name(tmp_path: Path) -> None:
     memory = EventInterface(lambda socket: life.sender(socket), Stats())
     with pytest.raises(ValueError, match="a name needs \\[events\\] store"):
         await memory.subscribe_as("a", E_JANUS_EVENT, MI, 600)
+
+
+async def test_what_the_log_has_and_nobody_can_read_costs_itself_alone(tmp_path: Path) -> None:
+    """More elements than a message may have, as MI may raise; it is counted, and what is behind it is delivered."""
+    only = EventFilter(kinds=frozenset({"event"}))
+    async with living(opened(tmp_path / "events.db")) as life:
+        life.evi.configure([(E_JANUS_EVENT, TCP), (E_JANUS_EVENT, THIRD)], {(E_JANUS_EVENT, THIRD): only})
+        life.evi.raise_event(E_JANUS_EVENT, [(f"a{n}", n) for n in range(codec.MAX_ELEMENTS // 2 + 1)])
+        life.evi.gateway_event("g1", URL, '{"janus":"event","n":1}')
+        await life.settled()
+        figures = {one.subscriber: one.drops for one in life.evi.figures()}
+    assert [life.sender(one).bodies() for one in (TCP, THIRD)] == [[1], [1]]
+    assert figures == {str(TCP): {"too_large": 1}, str(THIRD): {}}
