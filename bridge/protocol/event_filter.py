@@ -15,6 +15,7 @@ from bridge.protocol import codec
 from bridge.protocol.event_payload import E_JANUS_EVENT
 
 MEMBERS: Final = ("janus_id", "kind", "plugin")
+MOST, MOST_TEXT = 256, 8192  # texts of a filter, and their characters: it is kept, and written, with each place
 
 
 class EventFilter(NamedTuple):
@@ -32,6 +33,9 @@ class EventFilter(NamedTuple):
                 raise ValueError(f"a filter has {', '.join(MEMBERS)}, and no {name!r}")
             if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
                 raise ValueError(f"{name} of a filter is a list of texts")
+        texts = [one for value in members.values() for one in value]
+        if len(texts) > MOST or sum(map(len, texts)) > MOST_TEXT:
+            raise ValueError(f"a filter has {MOST} texts and {MOST_TEXT} characters at most")
         return cls(*(frozenset(members.get(name, ())) for name in MEMBERS))
 
     def lists(self) -> dict[str, list[str]]:

@@ -63,6 +63,8 @@ def test_a_status_event_has_a_gateway_alone() -> None:
         ({"janus": ["g1"]}, "a filter has janus_id, kind, plugin, and no 'janus'"),
         ({"kind": "event"}, "kind of a filter is a list of texts"),
         ({"plugin": [5]}, "plugin of a filter is a list of texts"),
+        ({"kind": ["x"] * 200, "plugin": ["y"] * 57}, "a filter has 256 texts and 8192 characters at most"),
+        ({"janus_id": ["x" * 5000], "kind": ["y" * 3193]}, "a filter has 256 texts and 8192 characters at most"),
     ],
 )
 def test_what_is_no_filter_is_named(members: dict[str, Any], words: str) -> None:
