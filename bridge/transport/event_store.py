@@ -120,6 +120,10 @@ class EventStore:
             return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
         except StoreFailed:
             raise
+        except sqlite3.DatabaseError as exc:
+            if limiter is self._reading and not isinstance(exc, sqlite3.OperationalError):
+                self._damage = str(exc)  # the next write sets the file aside
+            raise StoreFailed(f"{self._path}: {exc}") from None
         except Exception as exc:  # noqa: BLE001 - a row of any kind costs a failure that is told, and no task
             raise StoreFailed(f"{self._path}: {_words(exc)}") from None
 
@@ -176,16 +180,11 @@ class EventStore:
     def _page(self, sql: str, parameters: tuple[Any, ...]) -> list[EventRecord]:
         found: list[EventRecord] = []
         size = 0
-        try:
-            for row in self._connected(self._reader).execute(sql, parameters):
-                found.append(EventRecord._make(row))
-                size += len(found[-1].body)
-                if size > PAGE_BYTES:
-                    break
-        except sqlite3.DatabaseError as exc:
-            if not isinstance(exc, sqlite3.OperationalError):
-                self._damage = str(exc)
-            raise
+        for row in self._connected(self._reader).execute(sql, parameters):
+            found.append(EventRecord._make(row))
+            size += len(found[-1].body)
+            if size > PAGE_BYTES:
+                break
         return found
 
     def _gateways(self) -> list[GatewayEvents]:
