@@ -164,9 +164,8 @@ class EventStore:
         try:
             writer.execute("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?)", subscriber_row(state))
         except (ValueError, TypeError, OverflowError) as exc:
-            text = f"the place of the subscriber {state.name!a} cannot be kept: {exc}"
-            if self._lines.due(text, time.monotonic()):
-                log.error("%s: %s", self._path, text)
+            if self._lines.due(f"{state.name}: {exc}", time.monotonic()):
+                log.error("%s: the place of the subscriber %r cannot be kept: %s", self._path, state.name, exc)
 
     def _measure(self, connection: sqlite3.Connection, cut: int = -1) -> None:
         (self._last,) = connection.execute("SELECT ifnull(max(seq), 0) FROM janus_event").fetchone()
