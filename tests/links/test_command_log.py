@@ -25,7 +25,11 @@ async def test_each_command_has_one_line_without_its_secrets(janus: Janus, caplo
         await bed.ask({"janus": "attach", "plugin": "no.such", "transaction": "t3"})
         await bed.ask_in_vain(message(handle, do="late", ms=60_000))
         await error_of(bed.ask({"janus": "ping"}, janus_id="disabled"))
-    lines = [re.sub(r"ms=\d+\.\d{3} |(?<=408|503) .*", "", line) for line in caplog.messages if "outcome" in line]
+    lines = [
+        re.sub(r"ms=\d+\.\d{3} |(?<=outcome: 408|outcome: 503) .*", "", line)
+        for line in caplog.messages
+        if "outcome" in line
+    ]
     assert lines == [
         "gw: attach handle=- transaction=- outcome: answered",
         f"gw: message handle={handle} transaction='t 2' outcome: answered",
