@@ -9,10 +9,12 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     ├── UnknownJanusId       404 "Unknown Janus ID"
     ├── InvalidCommand       400 "Invalid Janus command"
     ├── LinkDown             503 "Janus not connected"           nothing was sent: safe to repeat
-    │   └── Draining             503 "Janus draining"            nothing was sent: for another gateway
+    │   ├── Draining             503 "Janus draining"            nothing was sent: for another gateway
+    │   └── PeerNotReached       503                             nothing was sent to the bridge that has it
     ├── TooManyInFlight      503 "Too many commands in flight"   nothing was sent: safe to repeat
     ├── OverBudget           503 "Too many bytes pending"        nothing was done: safe to repeat
     ├── TransactionLost      502 "Janus connection lost"         sent, the link fell: outcome unknown
+    │   └── PeerSilent           502                             sent to the bridge that has it: outcome unknown
     ├── TransactionTimeout   408 "Janus command timed out"
     ├── ReconnectRefused     409 "Janus connection kept"         (janus_reconnect) the old one serves on
     ├── ConnectFailed        an attempt to connect to a Janus failed (inside a link; callers see LinkDown)
@@ -68,6 +70,10 @@ class Draining(LinkDown):
     message = "Janus draining"
 
 
+class PeerNotReached(LinkDown):
+    """A request to another bridge of the cluster was not sent."""
+
+
 class TooManyInFlight(BridgeError):
     code = 503
     message = "Too many commands in flight"
@@ -81,6 +87,10 @@ class OverBudget(BridgeError):
 class TransactionLost(BridgeError):
     code = 502
     message = "Janus connection lost"
+
+
+class PeerSilent(TransactionLost):
+    """A request to another bridge of the cluster was sent, and has no answer."""
 
 
 class TransactionTimeout(BridgeError):

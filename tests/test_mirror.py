@@ -54,8 +54,16 @@ ELSEWHERE = {
 }
 # Names, values and interfaces: nothing is decided there.
 PLAIN = {
-    *("cli/text", "cli/version", "config/row", "config/shapes", "core/environment", "daemon/pages", "errors", "native"),
-    *("protocol/event_delivery", "protocol/life", "protocol/snapshot", "protocol/statistics"),
+    *("cli/text", "cli/version", "config/row", "config/shapes", "daemon/pages", "errors", "native"),
+    *(
+        "core/cluster_faces",
+        "core/environment",
+        "protocol/cluster",
+        "protocol/event_delivery",
+        "protocol/life",
+        "protocol/snapshot",
+        "protocol/statistics",
+    ),
     *("native", "transport/http_ends", "transport/websocket_options"),
 }
 

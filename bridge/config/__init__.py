@@ -10,6 +10,7 @@ from bridge.config.reload import ChangedSettings, difference, reloaded
 from bridge.config.secrets import secrets_of
 from bridge.config.settings import (
     SETTINGS,
+    ClusterSettings,
     Config,
     EventsSettings,
     GatewaySettings,
@@ -24,6 +25,7 @@ __all__ = [
     "DEFAULT_PATH",
     "SETTINGS",
     "ChangedSettings",
+    "ClusterSettings",
     "Config",
     "EventsSettings",
     "GatewaySettings",

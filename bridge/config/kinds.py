@@ -18,7 +18,7 @@ from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.host_port import Network, read_host, read_host_port
-from bridge.protocol.mi_address import UdpAddress, parse_datagram_address
+from bridge.protocol.mi_address import UdpAddress, parse_datagram_address, parse_http_address
 from bridge.protocol.plugin_types import STRING_IDS
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.upgrade import Headers, check_headers
@@ -227,6 +227,7 @@ PATH_WORD = ValueKind(
     schema=shapes.matching(_PATH_WORD_PATTERN),
 )
 DB_URL = ValueKind("text in quotes", "string", parse_db_url, bare=True)
+MI_URL = ValueKind('text in quotes like "https://sip1.example.org:8889/mi"', "string", parse_http_address, bare=True)
 ORIGIN = ValueKind(
     _ORIGIN, "string", _matching(_ORIGIN_PATTERN, _ORIGIN), bare=True, schema=shapes.matching(_ORIGIN_PATTERN)
 )

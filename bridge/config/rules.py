@@ -6,7 +6,8 @@ Owns them, and the words for breaking one. Must not know where values come from.
 from collections.abc import Iterator
 
 from bridge.config.kinds import is_loopback
-from bridge.config.settings import Config
+from bridge.config.settings import ClusterSettings, Config, default_table
+from bridge.protocol.db_url import SqliteUrl
 from bridge.protocol.plugin_types import INTEGER_MEMBERS
 
 
@@ -42,6 +43,33 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (*path, "tls_key"), "needs tls_cert to be set, too"
         if gateway.token is not None and gateway.token_secret is not None:
             yield (*path, "token_secret"), "cannot be set beside token: a token is either stored or signed"
+    if config.cluster.cluster_id is not None:
+        yield from _of_cluster(config, config.cluster)
+
+
+def _of_cluster(config: Config, cluster: ClusterSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    node_id, url = ("cluster", "cluster_id"), ("cluster", "my_node_url")
+    if cluster.my_node_id is None or cluster.my_node_url is None:
+        yield node_id, "needs my_node_id and my_node_url to be set, too"
+        return
+    if cluster.node_timeout < 4 * cluster.ping_interval:
+        timeout = (
+            "cluster",
+            "node_timeout" if cluster.node_timeout != ClusterSettings().node_timeout else "ping_interval",
+        )
+        yield timeout, "node_timeout must be at least four times ping_interval: a beat may come late"
+    database = cluster.db_url or config.janus.janus_db_url
+    if database == default_table(config.state.dir):
+        yield node_id, "needs janus_db_url, or db_url here: the default table is this bridge's alone"
+        return
+    if is_loopback(cluster.my_node_url.host):
+        return
+    if isinstance(database, SqliteUrl):
+        yield url, "is of another machine's reach, and SQLite is for the bridges of one machine: use a MySQL cluster"
+    if not cluster.my_node_url.tls:
+        yield url, "can be reached from other machines: make it https:// ([mi] http_tls_cert)"
+    if cluster.token is None and config.mi.token is None:
+        yield url, "can be reached from other machines: set [mi] token, or token here"
 
 
 def doubts(config: Config) -> Iterator[str]:

@@ -20,6 +20,7 @@ from bridge.config.row import Setting
 from bridge.config.row import row as _row
 from bridge.protocol.db_url import DbUrl, SqliteUrl
 from bridge.protocol.host_port import Network
+from bridge.protocol.mi_address import HttpAddress
 from bridge.protocol.plugin_types import INTEGER_MEMBERS
 from bridge.protocol.upgrade import Headers
 
@@ -288,6 +289,50 @@ class StateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """``[cluster]``: a site of bridges, in the words of OpenSIPS's clusterer; unset, this bridge is alone."""
+
+    cluster_id: int | None = _row(
+        kinds.INTEGER, "which cluster of bridges this one belongs to; unset, none", low=1, high=2**31 - 1
+    )
+    my_node_id: int | None = _row(
+        kinds.INTEGER, "its number there, which no other bridge of the cluster has", low=1, high=2**31 - 1
+    )
+    my_node_url: HttpAddress | None = _row(
+        kinds.MI_URL, "its MI as the other bridges reach it; beyond loopback with https and a token"
+    )
+    ping_interval: float = _row(
+        kinds.NUMBER,
+        "how often it says in the database that it lives, and looks at the others",
+        1,
+        "s",
+        low=0.1,
+        high=60,
+    )
+    node_timeout: float = _row(
+        kinds.NUMBER, "a bridge that was silent for as long is taken over by another one", 10, "s", low=1, high=600
+    )
+    db_url: DbUrl | None = _row(
+        kinds.DB_URL, "the database with the tables janus_node and janus_session; unset, janus_db_url"
+    )
+    db_password_file: str | None = _row(
+        kinds.TEXT, "file with the password for db_url; where that is unset, janus_db_password_file counts"
+    )
+    db_outage: str = _row(
+        kinds.CHOICE,
+        "without the database and the other bridges: go on with open connections, or hold commands",
+        "serve",
+        choices=("serve", "stop"),
+    )
+    token: Secret | None = _row(
+        kinds.TOKEN, "what this bridge shows to the MI of the others; unset, its own [mi] token"
+    )
+    tls_ca: str | None = _row(
+        kinds.TEXT, "PEM file with the CA to trust for the MI of the others instead of the system's"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All settings. ``warnings``: lines about what works but should not stay so; ``source``: the file, if one was
     read.
@@ -298,6 +343,7 @@ class Config:
     events: EventsSettings
     log: LogSettings
     state: StateSettings
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
@@ -318,6 +364,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "events": EventsSettings,
     "log": LogSettings,
     "state": StateSettings,
+    "cluster": ClusterSettings,
 }
 GATEWAY_SECTION = "janus.gateways.ID"
 

@@ -168,7 +168,7 @@ def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, name: s
         ("MI_TOKEN", "MI__TOKEN"),
         ("mi_token", "MI__TOKEN"),
         ("MI_TOKN", "MI__TOKEN"),
-        ("TOKEN", "MI__TOKEN"),
+        ("TOKEN", "MI__TOKEN or JANUS_BRIDGE_CLUSTER__TOKEN"),
         ("JANUS_DB_URL", "JANUS__JANUS_DB_URL"),
         ("JANUS_JANUS_DB_URL", "JANUS__JANUS_DB_URL"),
         ("ALLOW", "MI__ALLOW or JANUS_BRIDGE_EVENTS__ALLOW"),

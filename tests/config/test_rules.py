@@ -1,6 +1,7 @@
 """Rules that bind two settings: which key is blamed, and which name is said. Values stay unsaid."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from bridge.config import Config, load
 from bridge.config.kinds import RoleGrant, Secret
 from bridge.config.rules import conflicts, doubts
 from bridge.protocol.caller import Role
+from bridge.protocol.db_url import parse_db_url
+from bridge.protocol.mi_address import parse_http_address
 
 PEM = Path("/x.pem")
 
@@ -75,3 +78,40 @@ def test_a_token_stands_for_one_role(token: str | None, tokens: list[str | None]
     roles = tuple(grant(Role(1 + number % 3), one) for number, one in enumerate(tokens))
     found = [words for _, words in conflicts(config(token=token and Secret(token), roles=roles))]
     assert found == [f"{names} have the same token: give each its own" for names in said]
+
+
+CLUSTER = {
+    "cluster_id": 1,
+    "my_node_id": 2,
+    "my_node_url": parse_http_address("https://sip2.example.org:8889/mi"),
+    "db_url": parse_db_url("mysql://db/opensips"),
+    "token": Secret("t"),
+}
+LOOPBACK = parse_http_address("http://127.0.0.1:8889")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"my_node_url": LOOPBACK, "token": None, "db_url": parse_db_url("sqlite:///c.db")}, {"cluster_id": None}],
+)
+def test_a_cluster_s_settings_are_whole(changes: dict[str, Any]) -> None:
+    assert list(conflicts(config("cluster", **CLUSTER | changes))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"my_node_id": None}, "cluster_id", "needs my_node_id and my_node_url"),
+        ({"my_node_url": None}, "cluster_id", "needs my_node_id and my_node_url"),
+        ({"db_url": None}, "cluster_id", "needs janus_db_url, or db_url here"),
+        ({"ping_interval": 3.0}, "ping_interval", "node_timeout must be at least four times"),
+        ({"node_timeout": 3.5}, "node_timeout", "node_timeout must be at least four times"),
+        ({"my_node_url": parse_http_address("http://10.0.0.1:1")}, "my_node_url", ".*: make it https"),
+        ({"token": None}, "my_node_url", ".*: set .mi. token, or token here"),
+        ({"db_url": parse_db_url("sqlite:///c.db")}, "my_node_url", ".*SQLite is for the bridges of one machine"),
+    ],
+)
+def test_a_cluster_that_cannot_work_is_named(changes: dict[str, Any], path: str, words: str) -> None:
+    [(blamed, said)] = conflicts(config("cluster", **CLUSTER | changes))
+    assert blamed == ("cluster", path)
+    assert re.match(words, said)

@@ -32,7 +32,7 @@ def test_strays_have_the_prefix_and_not_the_form() -> None:
     ("stray", "suggestion"),
     [
         ("JANUS_BRIDGE_LOG_LEVEL", "JANUS_BRIDGE_LOG__LEVEL"),
-        ("JANUS_BRIDGE_TOKEN", "JANUS_BRIDGE_MI__TOKEN"),
+        ("JANUS_BRIDGE_TOKEN", "JANUS_BRIDGE_MI__TOKEN or JANUS_BRIDGE_CLUSTER__TOKEN"),
         ("JANUS_BRIDGE_PENDING_BYTES", "JANUS_BRIDGE_MI__PENDING_BYTES or JANUS_BRIDGE_EVENTS__PENDING_BYTES"),
         ("JANUS_BRIDGE_GATEWAYS_GW1_TOKEN", "JANUS_BRIDGE_JANUS__GATEWAYS__<ID>__<KEY>"),
         ("JANUS_BRIDGE_PORT", None),

@@ -1,0 +1,61 @@
+"""What the parts of a cluster are to each other.
+
+Owns these interfaces alone: the links see sessions that are kept for peers, and the peers; the cluster sees links that
+adopt and give up. Authority: contract 11.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from bridge.protocol.cluster import Node, NodeSession
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
+
+
+class ClusterLinks(Protocol):
+    """All links, as the cluster sees them."""
+
+    async def adopt(self, node_id: int, sessions: Sequence[NodeSession], silent_for: float) -> int:
+        """Claim the sessions of a node that is over, on our own connections; returns how many. Tells ``taken_over``
+        and ``events_lost``; ``silent_for``: seconds since its last sign of life. For our own ``node_id``: sessions of
+        an earlier life.
+        """
+        ...
+
+    def give_up(self, reason: str) -> None:
+        """All sessions are a peer's now: forget them without a word to Janus that ends them, and make new ones."""
+        ...
+
+
+class ClusterSessions(Protocol):
+    """The sessions of this node, as peers find them when it dies."""
+
+    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool) -> None:
+        """Before Janus hears of this id: in the database, or after a moment still on its way there. Never raises."""
+        ...
+
+    def save(self, gateway: Gateway, session: SavedSession) -> None:
+        """A session that came by another way, or its end; its handles are not kept here."""
+        ...
+
+
+class ClusterPeers(Protocol):
+    """The other nodes, as far as they are known."""
+
+    def living(self) -> list[Node]:
+        """Those whose beat goes on."""
+        ...
+
+    def silent(self) -> list[Node]:
+        """Those whose beat stands still and whose sessions nobody has taken yet."""
+        ...
+
+
+class AskPeer(Protocol):
+    """One MI request to a peer, over a connection that is kept."""
+
+    async def __call__(self, url: str, method: str, params: Sequence[Any], patience: float) -> Any:
+        """Its result. ``patience`` in seconds for everything. Raises PeerNotReached (nothing was sent), PeerSilent (it
+        was sent, the outcome is unknown), RpcError (its answer).
+        """
+        ...

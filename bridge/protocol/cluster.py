@@ -1,0 +1,43 @@
+"""The words of a cluster of bridges: a node, its state, a session of one.
+
+Owns these values alone; what follows from them is decided in ``membership``. Authority: contract 11; the names are
+those of OpenSIPS's clusterer.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class NodeState(IntEnum):
+    """As it stands in the table ``janus_node``."""
+
+    DRAINING = 0  # it hands its sessions over, and takes nobody else's
+    ACTIVE = 1
+    OVER = 2  # its process is over, and whatever sessions it left are still to be taken
+    TAKEN = 3  # a peer has its sessions
+
+
+class Node(NamedTuple):
+    """A bridge of the cluster, as the table has it. ``url``: its MI as peers reach it. ``epoch``: of this life, and of
+    no other in the whole cluster; ``beat``: one more every ping_interval, a number and no time.
+    """
+
+    node_id: int
+    url: str
+    epoch: int
+    beat: int
+    state: NodeState
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not said, and nobody has found, that it is over."""
+        return self.state in (NodeState.ACTIVE, NodeState.DRAINING)
+
+
+class NodeSession(NamedTuple):
+    """A session at a Janus, of one node. With its id whoever reads it can claim and destroy it (contract 6.4)."""
+
+    janus_id: str
+    janus_url: str
+    session_id: int
+    managed: bool
