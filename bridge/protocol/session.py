@@ -53,7 +53,7 @@ class JanusSession:
 
     ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge;
     ``unknown_to`` the last one whose Janus did not know it. ``adrift_since`` is when it was first asked for after its
-    carrier had ended. ``home`` is the gateway under which it is saved.
+    carrier had ended. ``home`` is the gateway under which it is saved; ``node`` the bridge that had it before us.
     """
 
     managed: bool
@@ -63,6 +63,7 @@ class JanusSession:
     unknown_to: int | None = None
     adrift_since: float | None = None
     home: Gateway | None = None
+    node: int | None = None
     handles: dict[int, str | None] = field(default_factory=dict)
 
     @classmethod

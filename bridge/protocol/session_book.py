@@ -1,22 +1,19 @@
-"""The sessions of one gateway: the managed one, those of callers, and those that are over.
+"""What becomes of the sessions of one gateway: the managed one, those of callers, and those that are over.
 
-Owns contract 5.7 (which ids are honoured, replaced by the managed one, or refused), every step of a session, and which
-connection carries it, by its number. Must not know connections or the clock. A managed session that lives on with
-another Janus, on a connection that was left, is *former*: its handles work, nothing new is made in it.
+Owns every step of a session, and which connection carries it, by its number. Must not know connections or the clock.
+Which sessions there are, and what their ids mean in a command, is ``known_sessions``.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from bridge.errors import Draining, InvalidCommand, LinkDown
-from bridge.protocol.command import JanusCommand
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.handles import Handles, Save
 from bridge.protocol.history import BY_CALLER, Happening, Note
+from bridge.protocol.known_sessions import KnownSessions
 from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionStep
 
-REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
 MAX_CLIENT_SESSIONS = 65_536  # a Janus gone mad could grant a new session in each message
 
 
@@ -27,12 +24,9 @@ class _Carrier(NamedTuple):
     sessions: set[JanusSession]
 
 
-class SessionBook:
-    """``managed_ids`` is shared by all gateways: two rows may name the same Janus, and neither may harm the other.
-
-    ``save(gateway, session)`` keeps a session, or its end, for the next process, under the gateway where it lives;
-    ``saved`` are those of ``gateway`` that the last process left. ``note`` is told what becomes of sessions and
-    handles. ``draining``: no new ones are made for callers.
+class SessionBook(KnownSessions):
+    """``save(gateway, session)`` keeps a session, or its end, for the next process, under the gateway where it lives.
+    ``note`` is told what becomes of sessions and handles.
     """
 
     def __init__(
@@ -43,108 +37,10 @@ class SessionBook:
         saved: Iterable[SavedSession] = (),
         note: Note = lambda _: None,
     ) -> None:
-        self._managed_ids = managed_ids
         self._save = save
-        self._gateway = gateway
         self._open: dict[int, _Carrier] = {}  # the connections that are open
-        self._former: dict[int, JanusSession] = {}
-        self._client_sessions: dict[int, JanusSession] = {}
-        self._ended: dict[int, None] = {}  # a set that keeps its order
-        self.handles = Handles(note, save)
-        self.draining = False
         self._note = note
-        self.managed = JanusSession(managed=True)
-        for record in saved:
-            self._restore(record)
-
-    def _restore(self, record: SavedSession) -> None:
-        if record.ended:
-            self._remember(record.session_id)
-            return
-        session = JanusSession.adrift(record.session_id, managed=record.managed)
-        session.home = self._gateway
-        self.handles.restore(session, record.handles)
-        if not record.managed:
-            self._client_sessions[record.session_id] = session
-            return
-        if self.managed.session_id is None:
-            self.managed = session
-        else:
-            self._former[record.session_id] = session
-        self._managed_ids.add(record.session_id)
-
-    def __iter__(self) -> Iterator[JanusSession]:
-        yield self.managed
-        yield from [*self._former.values(), *self._client_sessions.values()]
-
-    def __len__(self) -> int:
-        return 1 + len(self._former) + len(self._client_sessions)
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """How many sessions have an id, and how many handles they have, without walking them."""
-        return len(self) - (self.managed.session_id is None), self.handles.count
-
-    def find(self, session_id: int | None) -> JanusSession | None:
-        """The session with this id, if it is ours and not over."""
-        if session_id is None or session_id == self.managed.session_id:
-            return None if session_id is None else self.managed
-        return self._client_sessions.get(session_id) or self._former.get(session_id)
-
-    # What a command may do
-
-    def check(self, command: JanusCommand) -> None:
-        """Refuse what could harm a managed session, and what is new while the gateway drains.
-
-        Raises InvalidCommand, Draining; nothing was sent then.
-        """
-        if self.draining and command.kind in ("attach", "create"):
-            raise Draining(f"the gateway takes no {command.kind}: it is being drained (janus_drain)")
-        if command.kind == "destroy":
-            if command.session_id is None:
-                raise InvalidCommand("destroy without a session_id")
-            self._refuse_managed(command.session_id, "destroy")
-            if not self._issued(command.session_id):
-                raise InvalidCommand("destroy of a session that was not made or claimed through the bridge")
-        elif command.kind == "claim":
-            self._refuse_managed(command.session_id, "claim")
-        elif command.kind == "create":
-            self._refuse_managed(command.new_id, "create")
-
-    def address(self, command: JanusCommand) -> int | None:
-        """The session_id that the command goes out with; None for a server-level verb.
-
-        Raises LinkDown if it would be the managed one and there is none.
-        """
-        if command.verb.server:
-            return None
-        session_id = command.session_id
-        if command.kind == "claim" or (session_id is not None and self._issued(session_id)):
-            return session_id
-        session = self._addressed(session_id, command.handle_id)
-        if session.session_id is None or not (session.carrier or session.live):
-            raise LinkDown("the managed session is being created")
-        return session.session_id
-
-    def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
-        """The plugin of a handle to which a command with these ids would go; None: it is not known."""
-        return None if handle_id is None else self._addressed(session_id, handle_id).handles.get(handle_id)
-
-    def _addressed(self, session_id: int | None, handle_id: int | None) -> JanusSession:
-        """The session to which a command with these ids goes: the managed one, unless they are those of another."""
-        if session_id is None and not self._former:
-            return self.managed  # as nearly always
-        session = self.find(session_id)
-        if session is None and self._former and handle_id is not None and handle_id not in self.managed.handles:
-            session = next((former for former in self._former.values() if handle_id in former.handles), None)
-        return self.managed if session is None else session
-
-    def _issued(self, session_id: int | None) -> bool:
-        return session_id in self._client_sessions or session_id in self._ended or session_id in self._former
-
-    def _refuse_managed(self, session_id: Any, what: str) -> None:
-        if session_id in self._managed_ids or (session_id is not None and session_id == self.managed.session_id):
-            raise InvalidCommand(f"{what} names a session that the bridge manages")
+        super().__init__(managed_ids, gateway, Handles(note, save), saved)
 
     # Which connection has them
 
@@ -289,10 +185,18 @@ class SessionBook:
         elif self._client_sessions.pop(session.session_id, None) is not None:
             self._remember(session.session_id)
 
-    def _remember(self, session_id: int) -> None:
-        self._ended[session_id] = None
-        if len(self._ended) > REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+    def forget(self) -> list[JanusSession]:
+        """All sessions are another bridge's: none is ours any more, and none is over. Returns them."""
+        forgotten = [session for session in self if session.session_id is not None]
+        for session in forgotten:
+            session.step(SessionStep.GONE)
+            self._lives_nowhere(session)
+            self.handles.ended(session)
+        self.close()
+        self._former.clear()
+        self._client_sessions.clear()
+        self.managed = JanusSession(managed=True)
+        return forgotten
 
     def close(self) -> None:
         """The gateway goes: its managed ids are free."""

@@ -26,8 +26,8 @@ from bridge.auto_reset_event import AutoResetEvent
 from bridge.files import read_file
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.janus import member_id
+from bridge.protocol.known_sessions import REMEMBERED
 from bridge.protocol.session import SavedSession
-from bridge.protocol.session_book import REMEMBERED
 from bridge.throttle import Throttle
 from bridge.transport.private_file import replace_file
 

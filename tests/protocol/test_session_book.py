@@ -6,9 +6,10 @@ import pytest
 
 from bridge.errors import LinkDown
 from bridge.protocol.command import JanusCommand, read_command
+from bridge.protocol.known_sessions import REMEMBERED
 from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionState
-from bridge.protocol.session_book import MAX_CLIENT_SESSIONS, REMEMBERED, SessionBook
+from bridge.protocol.session_book import MAX_CLIENT_SESSIONS, SessionBook
 from tests.support.commands import shape
 from tests.support.session_bed import CLIENT, GATEWAY, MANAGED, STRANGE, Bed
 

@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.known_sessions import REMEMBERED
 from bridge.protocol.session import SavedSession
-from bridge.protocol.session_book import REMEMBERED
 from bridge.transport import session_journal
 from tests.support.deadlines import in_time
 from tests.support.journals import GATEWAY, OTHER, client_session, count, loaded, managed, rows, write
