@@ -24,7 +24,6 @@ ELSEWHERE = {
     "core/command_log": "links/test_command_log",
     "core/commands_maintenance": "links/test_maintenance",
     "core/commands_status": "links/test_results",
-    "core/event_cursor": "core/test_event_log",
     "core/join": "links/test_unable",
     "core/link": "links/test_leaving",
     "core/long_messages": "links/test_long_messages",

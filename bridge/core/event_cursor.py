@@ -8,7 +8,7 @@ was read, up to ``read_to``; bytes are made of its first record alone.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import trio
@@ -16,15 +16,17 @@ import trio
 from bridge.core.event_drops import Drops
 from bridge.core.event_queue import Gap
 from bridge.protocol.event_delivery import Parcel
-from bridge.protocol.event_record import EventRecord, NamedSubscription, OutletState
+from bridge.protocol.event_record import EventRecord, Loss, NamedSubscription, OutletState
 
 _FOR_EVER = 2**63 - 1  # beyond all positions
+_MOST_HOLES = 256  # that are told each in its place; a disk that comes and goes so often has the rest in the last
 
 
 class Log(Protocol):
     """What a cursor needs of its log."""
 
-    end: int
+    @property
+    def end(self) -> int: ...
 
     async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]: ...
 
@@ -55,21 +57,25 @@ class LogCursor:
         self._notices: deque[Parcel] = deque()  # go before everything in _page
         self._losses = Gap()  # before everything in _page, behind the notices
         self._told = Gap()  # what the notices say
-        self._missed: tuple[int, Gap] | None = None  # what is to be read no more, and from which position on
+        self._holes: deque[tuple[int, Gap]] = deque()  # what is to be read no more, each behind its position
         self._cut: trio.Event | None = None  # while its losses by a cut are counted
         self._cut_off, self._cut_events = Gap(), 0  # these
-        self._until = _FOR_EVER
-        for janus_id, janus_url, reason, lost, last in state.losses:
-            self._losses[janus_id, janus_url, reason] = lost
-            self._losses.last[janus_id, janus_url, reason] = last
+        self._until = _FOR_EVER if state.until is None else state.until
+        for loss in state.losses:
+            gap = self._losses if loss.before <= self.position else self._hole(loss.before)
+            key = loss.janus_id, loss.janus_url, loss.reason
+            gap[key], gap.last[key] = loss.lost, loss.last
 
     def state(self) -> OutletState:
         """What is to be kept of it."""
-        losses = Gap()
-        losses.absorb(self._told)
-        losses.absorb(self._losses)
-        told = tuple((*key, lost, losses.last[key]) for key, lost in losses.items())
-        return OutletState(self.name, self.position, told, self.subscription)
+        gap = Gap()
+        gap.absorb(self._told)
+        gap.absorb(self._losses)
+        losses = [*_losses(gap, self.position)]
+        for before, hole in self._holes:
+            losses += _losses(hole, before)
+        until = None if self._until == _FOR_EVER else self._until
+        return OutletState(self.name, self.position, tuple(losses), self.subscription, until)
 
     def named(self, subscription: NamedSubscription) -> None:
         """It belongs to this one."""
@@ -112,20 +118,21 @@ class LogCursor:
             if self._cut is not None:
                 await self._cut.wait()
                 continue
-            missed, after = self._missed, self.read_to
-            upto = self._until if missed is None else min(self._until, missed[0] - 1)
+            hole, after = self._holes[0] if self._holes else None, self.read_to
+            if hole is not None and hole[0] <= after:
+                self._losses.absorb(hole[1])
+                self._holes.popleft()
+                self._move()
+                continue
+            upto = self._until if hole is None else min(self._until, hole[0])
             records, seen = await self._log.read(after, upto)
             if self.read_to != after or self._cut is not None:
                 continue  # a cut came in between
-            if seen > after:
-                self.read_to = seen
-                self._page.extend(filter(self.wants, records))
-                self._settle()
-            elif missed is None:
+            if seen == after:
                 return False
-            elif missed is self._missed:
-                self._losses.absorb(missed[1])
-                self._missed = None
+            self.read_to = seen
+            self._page.extend(filter(self.wants, records))
+            self._settle()
         return True
 
     def announce(self, notices: Iterable[Parcel]) -> None:
@@ -166,10 +173,9 @@ class LogCursor:
 
     def retire(self, retired: bool) -> None:
         """It ends with what is in the log now; or does not."""
-        if not retired:
-            self._until = _FOR_EVER
-        elif self._until == _FOR_EVER:
-            self._until = self._log.end
+        if retired == (self._until == _FOR_EVER):
+            self._until = self._log.end if retired else _FOR_EVER
+            self._move()
 
     @property
     def is_over(self) -> bool:
@@ -211,14 +217,15 @@ class LogCursor:
             self._cut = None
         self.wake()
 
-    def miss(self, record: EventRecord, reason: str) -> None:
-        """This one will never be on the disk, and is let go by memory."""
+    def miss(self, record: EventRecord, reason: str, hole: int) -> None:
+        """This one will never be on the disk, and is let go by memory; ``hole``: the first one before it of which that
+        is true without a gap.
+        """
         if record.position <= self.read_to or record.position > self._until or not self.wants(record):
             return
         self._drops.add(reason, trio.current_time())
-        if self._missed is None:
-            self._missed = record.position, Gap()
-        _count(self._missed[1], record, reason)
+        _count(self._hole(max(hole - 1, self.read_to)), record, reason)
+        self._move()
 
     def skip(self, position: int) -> None:
         """All up to there is gone, and what it was is not known."""
@@ -226,6 +233,12 @@ class LogCursor:
             self._drops.add("store_lost", trio.current_time(), position - self.read_to)
             self.read_to = position
             self._settle()
+
+    def _hole(self, before: int) -> Gap:
+        """What is lost behind that position. Holes come in order."""
+        if not self._holes or (self._holes[-1][0] != before and len(self._holes) < _MOST_HOLES):
+            self._holes.append((before, Gap()))
+        return self._holes[-1][1]
 
     def _next(self) -> None:
         self._parcel = None
@@ -250,6 +263,10 @@ def _count(gap: Gap, record: EventRecord, reason: str) -> None:
         key = record.origin, _url(record), reason
         gap[key] += 1
         gap.last[key] = record.seq
+
+
+def _losses(gap: Gap, before: int) -> Iterator[Loss]:
+    return (Loss(*key, lost, gap.last[key], before) for key, lost in gap.items())
 
 
 def _url(record: EventRecord) -> str:

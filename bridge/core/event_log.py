@@ -1,7 +1,7 @@
-"""The log of events: a list, of which the disk has the beginning, and memory the end.
+"""The log of events: a list, of which the disk has the beginning, and memory the end (``Tail``).
 
-Owns positions, what of the log is in memory, and who reads where. Must not know files (a ``Store`` does), when they are
-written (``LogWriter``) or sockets. Authority: contract 12; ``[events] store`` and its kin.
+Owns what of it may be read, and who reads where. Must not know files (a ``Store`` does), when they are written
+(``LogWriter``) or sockets. Authority: contract 12; ``[events] store`` and its kin.
 
 ``append`` gives each event the next position and never waits. An outlet is a cursor (``LogCursor``) and reads on from
 where it is, from memory as long as that has it, else from the disk. What the disk does not take stays in memory,
@@ -10,11 +10,7 @@ told to those who miss it.
 """
 
 import time
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from itertools import islice
-from operator import attrgetter
 from typing import NamedTuple
 
 import trio
@@ -22,28 +18,27 @@ import trio
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.event_cursor import LogCursor
 from bridge.core.event_drops import Drops
+from bridge.core.event_tail import Tail
 from bridge.core.stats import Stats
 from bridge.protocol.event_payload import Params
 from bridge.protocol.event_record import (
     EventRecord,
+    LogPage,
     NamedSubscription,
     OutletState,
     Store,
     StoreContents,
     StoreFailed,
-    record_of,
+    row_of,
 )
 
-OVERHEAD = 512  # bytes that a record takes in memory beside its body
-BATCH = 4096  # events in one write
-PAGE, PAGE_BYTES = 256, 1 << 20  # what an outlet reads at a time
-KEEP_EVENTS, KEEP_BYTES = 4096, 4 << 20  # of what the disk has, that memory has as well
-
-_position = attrgetter("position")
+BATCH = 4096  # events in one write, and a page beyond
 
 
 class LogLimits(NamedTuple):
-    """What may wait for the disk, in events and bytes. ``full``: outlets get only what the disk has."""
+    """What may wait for the disk, in events and bytes, beside what it is just being given. ``full``: outlets get only
+    what the disk has.
+    """
 
     events: int = 65_536
     bytes: int = 64 << 20
@@ -51,7 +46,7 @@ class LogLimits(NamedTuple):
 
 
 class EventLog:
-    """``end`` is the position of the newest event. ``trouble``: why the disk takes nothing now; the writer says so."""
+    """``trouble``: why the disk takes nothing now; the writer says so."""
 
     def __init__(
         self,
@@ -65,16 +60,13 @@ class EventLog:
         """``contents``: what the store had when it was opened. ``clock`` gives unix seconds."""
         self._store = store
         self._stats = stats
-        self._most_events, self._most_bytes, self._full = limits
+        self._full = limits.full
         self._epoch = epoch
         self._clock = clock
-        self.end = self._saved = contents.end
+        self._tail = Tail(contents.end, limits.events, limits.bytes)
         self._known = {state.name: state for state in contents.outlets}
         self.outlets: dict[str, LogCursor] = {}
         self.gone: set[str] = set()  # outlets that the store is to forget
-        self._kept: deque[EventRecord] = deque()  # the disk has them, or is just being given them
-        self._waiting: deque[EventRecord] = deque()  # for the disk
-        self._held = 0  # bytes of both
         self.work, self.urgent = AutoResetEvent(), AutoResetEvent()  # for the writer; urgent: more than cursors
         self._progress = trio.Event()
         self._hurried = False  # the writer knows of what waits
@@ -83,24 +75,24 @@ class EventLog:
 
     def append(self, name: str, params: Params, origin: str | None, n: int) -> None:
         """Keep an event, the ``n``-th of its gateway; never waits."""
-        end = self.end = self.end + 1
-        epoch = 0 if origin is None else self._epoch
-        record = record_of(end, self._clock(), name, params, origin, epoch, n)
-        waiting = self._waiting
-        waiting.append(record)
-        self._held += len(record.body) + OVERHEAD
-        if self._held > self._most_bytes or len(self._kept) + len(waiting) > self._most_events:
+        row = row_of(self._clock(), name, params, origin, 0 if origin is None else self._epoch, n)
+        if self._tail.add(row):
             self._make_room()
         if not self._hurried:
             self.hurry()
-        if not self._full or self.visible == end:
+        if not self._full or self.trouble is not None:
             for cursor in self.outlets.values():
                 cursor.wake()
 
     @property
+    def end(self) -> int:
+        """The position of the newest event."""
+        return self._tail.end
+
+    @property
     def visible(self) -> int:
         """Up to where outlets may read."""
-        return self._saved if self._full and self.trouble is None else self.end
+        return self._tail.saved if self._full and self.trouble is None else self._tail.end
 
     async def flushed(self) -> None:
         """Wait until outlets may read all there is now."""
@@ -111,37 +103,22 @@ class EventLog:
     @property
     def waiting(self) -> int:
         """Events that the disk has not got."""
-        return self.end - self._saved
+        return self._tail.end - self._tail.saved
 
     async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
         """The next page behind ``after``, up to ``upto`` at most, and how far that has looked. Raises StoreFailed."""
         end = min(self.visible, upto)
         if after >= end:
             return [], after
-        oldest = self._kept or self._waiting
-        first = oldest[0].position if oldest else self.end + 1
-        if after + 1 >= first or after >= self._saved:
-            return self._remembered(after, end)
+        first = self._tail.first
+        if after + 1 >= first or after >= self._tail.saved:
+            return self._tail.read(after, end)
         try:
             return await self._store.read(after, min(first - 1, end))
         except StoreFailed:
             self.doubtful = True
             self.hurry()
             raise
-
-    def _remembered(self, after: int, end: int) -> tuple[list[EventRecord], int]:
-        found: list[EventRecord] = []
-        size = 0
-        for line in (self._kept, self._waiting):
-            for index in range(bisect_right(line, after, key=_position), len(line)):
-                record = line[index]
-                if record.position > end:
-                    return found, end
-                if len(found) == PAGE or size > PAGE_BYTES:
-                    return found, found[-1].position
-                found.append(record)
-                size += len(record.body)
-        return found, end
 
     # Outlets
 
@@ -201,13 +178,10 @@ class EventLog:
 
     # For the writer
 
-    def take(self) -> list[EventRecord]:
+    def take(self, most: int = BATCH) -> list[LogPage]:
         """The next ones for the disk. Then ``written`` or ``take_back``."""
         self._hurried = False
-        records = list(islice(self._waiting, BATCH))
-        for _ in records:
-            self._kept.append(self._waiting.popleft())
-        return records
+        return self._tail.take(most)
 
     def dirty(self) -> list[LogCursor]:
         """The cursors whose state the disk has not got; it gets it now."""
@@ -216,13 +190,12 @@ class EventLog:
             cursor.dirty = False
         return moved
 
-    def written(self, records: Sequence[EventRecord]) -> None:
+    def written(self, pages: Sequence[LogPage]) -> None:
         """The disk has them."""
-        if records:
-            self._saved = records[-1].position
+        self._tail.written(pages)
         self.doubtful = False
-        self._trim()
-        if self._waiting:
+        self._tail.trim(min((cursor.read_to for cursor in self.outlets.values()), default=self.end))
+        if not self._tail.is_written:
             self.hurry()
         self.progress()
 
@@ -234,47 +207,20 @@ class EventLog:
 
     def take_back(self, moved: Sequence[LogCursor]) -> None:
         """The disk has them not."""
-        while self._kept and self._kept[-1].position > self._saved:
-            self._waiting.appendleft(self._kept.pop())
+        self._tail.take_back()
         for cursor in moved:
             cursor.dirty = True
+        self._make_room()
 
     def write_again(self) -> None:
         """The disk has nothing any more: it gets what memory has; the rest is lost to those who have not read it."""
-        oldest = self._kept or self._waiting
-        self._saved = oldest[0].position - 1 if oldest else self.end
+        self._tail.begin_anew()
         for cursor in self.outlets.values():
             cursor.dirty = True
-            cursor.skip(self._saved)
+            cursor.skip(self._tail.saved)
 
     def _make_room(self) -> None:
-        while len(self._kept) + len(self._waiting) > self._most_events or self._held > self._most_bytes:
-            if not self._let_go():
-                break
-
-    def _let_go(self) -> bool:
-        """Let go of the oldest in memory that is not just being written; whether there was one."""
-        if self._kept and self._kept[0].position <= self._saved:
-            self._held -= _size(self._kept.popleft())
-        elif self._waiting:
-            record = self._waiting.popleft()
-            self._held -= _size(record)
+        while (gone := self._tail.let_go()) is not None:
             self._stats.add("store_full")
             for cursor in self.outlets.values():
-                cursor.miss(record, "store_full")
-        else:
-            return False
-        return True
-
-    def _trim(self) -> None:
-        """Of what the disk has, memory keeps what somebody has still to read, and not much of that."""
-        kept = self._kept
-        read = min((cursor.read_to for cursor in self.outlets.values()), default=self.end)
-        while kept and kept[0].position <= self._saved:
-            if kept[0].position > read and len(kept) <= KEEP_EVENTS and self._held <= KEEP_BYTES:
-                break
-            self._held -= _size(kept.popleft())
-
-
-def _size(record: EventRecord) -> int:
-    return len(record.body) + OVERHEAD
+                cursor.miss(gone.record, "store_full", gone.hole)

@@ -78,13 +78,13 @@ class LogWriter:
     async def _write(self) -> bool:
         """One write of what there is; whether that worked."""
         events = self.events
-        records, moved, gone, cut = events.take(), events.dirty(), list(events.gone), self._cut
-        if not (records or moved or gone or cut or events.doubtful):
+        pages, moved, gone, cut = events.take(), events.dirty(), list(events.gone), self._cut
+        if not (pages or moved or gone or cut or events.doubtful or events.waiting):
             return True
         self._began = began = trio.current_time()
         written = False
         try:
-            await self.store.write(records, [cursor.state() for cursor in moved], gone, cut)
+            await self.store.write(pages, [cursor.state() for cursor in moved], gone, cut)
             written = True
             self._began, self._commit = None, trio.current_time() - began
         except StoreFailed as exc:
@@ -103,7 +103,7 @@ class LogWriter:
                 self._cut = 0
                 self._was_cut.set()
             self._over()
-            events.written(records)
+            events.written(pages)
         return written
 
     async def _watch(self) -> None:

@@ -119,6 +119,7 @@ class Delivery:
         """Its events come from the log from now on, behind what its queue has."""
         cursor.wants, cursor.wake = self._wants, self._wake
         cursor.parcel_of = functools.partial(self._logged, event_of)
+        cursor.retire(self._retired)
         self._cursor = cursor
         self.is_logged = True
         self._wake()

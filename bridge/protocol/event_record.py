@@ -2,11 +2,14 @@
 
 Owns the shape of what is kept of an event and of an outlet, the way from parameters to columns and back, and what a
 store is. Must not know files or queues. Authority: contract 12; the columns are those of ``janus_event`` in
-transport/event_store.py.
+transport/event_pages.py.
+
+Events are kept, written and read by pages, so that memory, threads and the disk have a 256th to do of what it would be
+with each event on its own.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
@@ -14,9 +17,12 @@ from bridge.protocol.event_payload import BODY, E_JANUS_EVENT, Params, janus_eve
 from bridge.protocol.numbers import read_decimal
 
 LARGEST = 2**53 - 1  # of an epoch or a number: what every reader of JSON holds exactly
+PAGE: Final = 256  # events of a page, at most
+PAGE_BYTES: Final = 1 << 20  # from which on a page is full
+OVERHEAD: Final = 512  # bytes that an event takes in memory beside its body
 
-# janus_id, janus_url, reason, how many, the newest one's janus_seq
-Loss: TypeAlias = tuple[str, str, str, int, str | None]
+# An event but for its position: at, name, origin, epoch, n, url, body
+Row: TypeAlias = tuple[float, str, str | None, int, int, str | None, str]
 
 
 class EventRecord(NamedTuple):
@@ -62,6 +68,58 @@ class EventRecord(NamedTuple):
             raise MalformedMessage("not a list of pairs") from None
 
 
+class LogPage:
+    """Events side by side: ``rows[i]`` has the position ``first + i``. ``size`` is what they take, in bytes."""
+
+    __slots__ = ("first", "rows", "size")
+
+    def __init__(self, first: int, rows: Sequence[Row] = ()) -> None:
+        self.first = first
+        self.rows: list[Row] = []
+        self.size = 0
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row) -> int:
+        """The next event; returns its size."""
+        size = len(row[6]) + OVERHEAD
+        self.rows.append(row)
+        self.size += size
+        return size
+
+    def drop(self) -> tuple[EventRecord, int]:
+        """Let go of the first event: what it was, and its size."""
+        record = EventRecord(self.first, *self.rows.pop(0))
+        size = len(record.body) + OVERHEAD
+        self.first += 1
+        self.size -= size
+        return record, size
+
+    @property
+    def last(self) -> int:
+        """The position of its last event."""
+        return self.first + len(self.rows) - 1
+
+    def records(self, after: int = 0, upto: int = LARGEST) -> list[EventRecord]:
+        """Those behind ``after``, up to ``upto``."""
+        first, rows = self.first, self.rows
+        chosen = range(max(0, after + 1 - first), min(len(rows), upto + 1 - first))
+        return [EventRecord(first + index, *rows[index]) for index in chosen]
+
+
+class Loss(NamedTuple):
+    """What an outlet has still to be told, before what is behind the position ``before``; ``last``: the newest one's
+    janus_seq.
+    """
+
+    janus_id: str
+    janus_url: str
+    reason: str
+    lost: int
+    last: str | None
+    before: int
+
+
 class Wish(NamedTuple):
     """One event of a named subscription: until when, in unix seconds, and a filter's lists by its members, if any."""
 
@@ -79,13 +137,14 @@ class NamedSubscription(NamedTuple):
 
 class OutletState(NamedTuple):
     """What is kept of an outlet: up to where it has everything, and what it has still to be told. ``subscription``: of
-    one that the configuration does not name.
+    one that the configuration does not name; ``until``: up to where it gets events, if that has ended.
     """
 
     name: str
     position: int
     losses: tuple[Loss, ...] = ()
     subscription: NamedSubscription | None = None
+    until: int | None = None
 
 
 def read_seq(text: str) -> tuple[int, int] | None:
@@ -97,14 +156,12 @@ def read_seq(text: str) -> tuple[int, int] | None:
     return numbers[0], numbers[1]
 
 
-def record_of(
-    position: int, at: float, name: str, params: Params, origin: str | None = None, epoch: int = 0, n: int = 0
-) -> EventRecord:
-    """The record of an event."""
+def row_of(at: float, name: str, params: Params, origin: str | None = None, epoch: int = 0, n: int = 0) -> Row:
+    """What is kept of an event."""
     if name == E_JANUS_EVENT and origin is not None and len(params) == 3 and params[2][0] == BODY:
-        return EventRecord(position, at, name, origin, epoch, n, str(params[1][1]), str(params[2][1]))
+        return at, name, origin, epoch, n, str(params[1][1]), str(params[2][1])
     pairs = codec.render([[name, value] for name, value in params])
-    return EventRecord(position, at, name, origin, epoch, n, None, pairs)
+    return at, name, origin, epoch, n, None, pairs
 
 
 class GatewayEvents(NamedTuple):
@@ -135,12 +192,12 @@ class Store(Protocol):
     """The log on a disk. What is awaited raises StoreFailed; ``write`` StoreAnew, too."""
 
     async def write(
-        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
+        self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
     ) -> None:
-        """All of it or nothing: keep records and outlets, forget those ``gone``, and the events up to ``cut``."""
+        """All of it or nothing: keep pages and outlets, forget those ``gone``, and the pages up to ``cut``."""
 
     async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
-        """The first records with ``after`` < position <= ``upto``, a page at most, and how far that has looked."""
+        """The first records with ``after`` < position <= ``upto``, two pages at most, and how far that has looked."""
 
     async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
         """The first events of a gateway from a number on; fewer than ``limit`` also where they are large."""
@@ -152,7 +209,9 @@ class Store(Protocol):
         """What it has of each gateway."""
 
     async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
-        """Up to where it should be cut, and the reason (of DROP_REASONS); None while it is young and small enough."""
+        """Up to where it should be cut, the end of a page, and the reason (of DROP_REASONS); None while it is young and
+        small enough.
+        """
 
     def figures(self) -> tuple[int, int]:
         """Events and bytes that it has."""

@@ -14,28 +14,29 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
 from bridge.protocol.event_record import (
     EventRecord,
     GatewayEvents,
+    LogPage,
     OutletState,
     StoreAnew,
     StoreContents,
     StoreFailed,
 )
 from bridge.throttle import Throttle
-from bridge.transport.event_rows import APPLICATION, EVENT, SCHEMA, VERSION, inserts, read_subscriber, subscriber_row
+from bridge.transport import event_pages, event_rows
+from bridge.transport.event_rows import APPLICATION, VERSION, read_subscriber, subscriber_row
 
 log = logging.getLogger("bridge.evi")
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-PAGE, PAGE_BYTES = 256, 1 << 20  # events and bytes that are read at a time
-CHUNK = 5000  # events that are cut at a time
+SCHEMA = event_rows.SCHEMA + event_pages.SCHEMA
 
 
 class EventStore:
@@ -69,36 +70,30 @@ class EventStore:
             raise StoreFailed(f"{self._path}: {_words(exc)}") from None
 
     async def write(
-        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
+        self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
     ) -> None:
         """In one transaction. Raises StoreFailed, StoreAnew."""
-        await self._in_thread(self._writing, self._write, records, outlets, gone, cut)
+        await self._in_thread(self._writing, self._write, pages, outlets, gone, cut)
 
     async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]:
         """A page. Raises StoreFailed."""
-        sql = f"SELECT {EVENT} FROM janus_event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        records = await self._in_thread(self._reading, self._page, sql, (after, upto, PAGE))
-        whole = len(records) < PAGE and sum(len(record.body) for record in records) <= PAGE_BYTES
-        return records, upto if whole else records[-1].position
+        return await self._read(event_pages.read, after, upto)
 
     async def replay(self, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
         """The first events of a gateway from a number on; fewer where they are large. Raises StoreFailed."""
-        sql = f"SELECT {EVENT} FROM janus_event WHERE janus_id = ? AND (epoch, n) >= (?, ?) ORDER BY epoch, n LIMIT ?"
-        return await self._in_thread(self._reading, self._page, sql, (janus_id, epoch, n, limit))
+        return await self._read(event_pages.replay, janus_id, epoch, n, limit)
 
     async def place_of(self, epoch: int, n: int) -> int | None:
         """Before the first event that is numbered so or later. Raises StoreFailed."""
-        sql = f"SELECT {EVENT} FROM janus_event WHERE epoch > ? OR (epoch = ? AND n >= ?) ORDER BY seq LIMIT 1"
-        found = await self._in_thread(self._reading, self._page, sql, (epoch, epoch, n))
-        return found[0].position - 1 if found else None
+        return await self._read(event_pages.place_of, epoch, n)
 
     async def gateways(self) -> list[GatewayEvents]:
         """What it has of each gateway. Raises StoreFailed."""
-        return await self._in_thread(self._reading, self._gateways)
+        return await self._read(event_pages.gateways)
 
     async def overdue(self, age: float, size: int) -> tuple[int, str] | None:
         """Up to where it should be cut now, and why. Raises StoreFailed."""
-        return await self._in_thread(self._reading, self._overdue, age, size)
+        return await self._read(self._overdue, age, size)
 
     def figures(self) -> tuple[int, int]:
         """Events and bytes."""
@@ -115,6 +110,12 @@ class EventStore:
 
     # In threads
 
+    async def _read(self, work: Callable[[sqlite3.Connection, *_Ts], _T], *args: *_Ts) -> _T:
+        def in_thread() -> _T:
+            return work(self._connected(self._reader), *args)
+
+        return await self._in_thread(self._reading, in_thread)
+
     async def _in_thread(self, limiter: trio.CapacityLimiter, work: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
         try:
             return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
@@ -127,92 +128,58 @@ class EventStore:
         except Exception as exc:  # noqa: BLE001 - a row of any kind costs a failure that is told, and no task
             raise StoreFailed(f"{self._path}: {_words(exc)}") from None
 
-    def _write(
-        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
-    ) -> None:
+    def _write(self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int) -> None:
         if self._damage:
             raise self._anew(self._damage)
         try:
-            self._transact(records, outlets, gone, cut)
+            self._transact(pages, outlets, gone, cut)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as exc:
             raise self._anew(str(exc)) from None
 
     def _transact(
-        self, records: Sequence[EventRecord], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
+        self, pages: Sequence[LogPage], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
     ) -> None:
         writer = self._connected(self._writer)
         writer.execute("BEGIN IMMEDIATE")
         try:
-            for sql, rows in inserts(records):
-                writer.execute(sql, rows)
+            event_pages.insert(writer, pages)
             for state in outlets:
                 self._keep(writer, state)
             writer.executemany("DELETE FROM janus_subscriber WHERE name = ?", [(name,) for name in gone])
             if cut:
-                writer.execute("DELETE FROM janus_event WHERE seq <= ?", (cut,))
+                event_pages.delete(writer, cut)
             writer.execute("COMMIT")
         except BaseException:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
-        self._measure(writer, cut)
+        self._measure(writer)
 
     def _keep(self, writer: sqlite3.Connection, state: OutletState) -> None:
         """One that cannot be kept costs no other, and no event, its place."""
         try:
-            writer.execute("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?)", subscriber_row(state))
+            writer.execute("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?, ?)", subscriber_row(state))
         except (ValueError, TypeError, OverflowError) as exc:
             if self._lines.due(f"{state.name}: {exc}", time.monotonic()):
                 log.error("%s: the place of the subscriber %r cannot be kept: %s", self._path, state.name, exc)
 
-    def _measure(self, connection: sqlite3.Connection, cut: int = -1) -> None:
-        (self._last,) = connection.execute("SELECT ifnull(max(seq), 0) FROM janus_event").fetchone()
-        if cut or not self._first:
-            (self._first,) = connection.execute("SELECT ifnull(min(seq), 0) FROM janus_event").fetchone()
+    def _measure(self, connection: sqlite3.Connection) -> None:
+        self._first, self._last = event_pages.bounds(connection)
         pages, free, size = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
         self._bytes = (pages - free) * size
 
-    def _page(self, sql: str, parameters: tuple[Any, ...]) -> list[EventRecord]:
-        found: list[EventRecord] = []
-        size = 0
-        for row in self._connected(self._reader).execute(sql, parameters):
-            found.append(EventRecord._make(row))
-            size += len(found[-1].body)
-            if size > PAGE_BYTES:
-                break
-        return found
-
-    def _gateways(self) -> list[GatewayEvents]:
-        """By its index, a step a gateway: events are millions."""
-        reader, found, janus_id = self._connected(self._reader), list[GatewayEvents](), ""
-        of_next = f"SELECT {EVENT} FROM janus_event WHERE janus_id > ? ORDER BY janus_id, epoch, n LIMIT 1"
-        of_last = f"SELECT {EVENT} FROM janus_event WHERE janus_id = ? ORDER BY epoch DESC, n DESC LIMIT 1"
-        while (row := reader.execute(of_next, (janus_id,)).fetchone()) is not None:
-            first = EventRecord._make(row)
-            janus_id = str(first.origin)
-            last = EventRecord._make(reader.execute(of_last, (janus_id,)).fetchone())
-            found.append(GatewayEvents(janus_id, first, last))
-        return found
-
-    def _overdue(self, age: float, size: int) -> tuple[int, str] | None:
-        oldest = self._connected(self._reader).execute("SELECT seq, at FROM janus_event ORDER BY seq LIMIT ?", (CHUNK,))
-        before = self._clock() - age
-        cut = 0
-        for seq, at in oldest:
-            if at >= before:
-                break
-            cut = seq
+    def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
+        cut = event_pages.older_than(connection, self._clock() - age)
         if cut:
             return cut, "store_age"
         if self._bytes <= size or not self._last:  # subscribers' rows may take all of it
             return None
         events, _ = self.figures()
-        few = min(CHUNK, 1 + events * (self._bytes - size) // self._bytes)
-        return min(self._last, self._first + few - 1), "store_bytes"
+        return event_pages.beyond(connection, 1 + events * (self._bytes - size) // self._bytes), "store_bytes"
 
     # The file
 
@@ -225,11 +192,9 @@ class EventStore:
             writer.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         self._reader = reader = self._connect()
         self._prepare(reader)
-        self._damage, self._first = "", 0
+        self._damage = ""
         self._measure(writer)
-        (epoch,) = writer.execute(
-            "SELECT ifnull(max(epoch), 0) FROM (SELECT epoch FROM janus_event ORDER BY seq DESC LIMIT 1000)"
-        ).fetchone()
+        epoch = event_pages.newest_epoch(writer)
         try:
             outlets = tuple(read_subscriber(*row) for row in writer.execute("SELECT * FROM janus_subscriber"))
         except (ValueError, TypeError):

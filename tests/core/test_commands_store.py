@@ -13,7 +13,7 @@ from bridge.protocol.event_payload import E_JANUS_EVENT
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.resources import schema
 from tests.support.callers import OPERATOR, ask
-from tests.support.event_logs import Life, living, opened, record
+from tests.support.event_logs import Life, living, opened, pages, record
 
 MI = ReplySocket.parse("mi:udp:h:1")
 DAY = 86_400
@@ -36,10 +36,13 @@ async def test_a_day_of_one_gateway_in_pages(tmp_path: Path) -> None:
     half = DAY // 60
     day = [(n, janus_id) for n in range(2 * half) for janus_id in ("g1", "g2", "g3")]
     await life.writer.store.write(
-        [
-            record(i, at=n * 30.0, janus_id=janus_id, n=n % half + 1)._replace(epoch=7 + n // half)
-            for i, (n, janus_id) in enumerate(day, 1)
-        ],
+        pages(
+            *(
+                record(i, at=n * 30.0, janus_id=janus_id, n=n % half + 1)._replace(epoch=7 + n // half)
+                for i, (n, janus_id) in enumerate(day, 1)
+            ),
+            most=120,
+        ),
         (),
         (),
         120 * 3,

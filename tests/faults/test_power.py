@@ -16,14 +16,14 @@ from pathlib import Path
 import trio
 from bridge.protocol.event_record import OutletState
 from bridge.transport.event_store import EventStore
-from tests.support.event_logs import record
+from tests.support.event_logs import pages, record
 
 async def main():
     store = EventStore(Path(sys.argv[1]) / "events.db", full=True)
     store.open()
     for first in range(1, 200, 20):
         records = [record(n, "x" * 400) for n in range(first, first + 20)]
-        await store.write(records, [OutletState("o", first - 1)], (), first // 2)
+        await store.write(pages(*records), [OutletState("o", first - 1)], (), first // 40 * 20)
         os.write(1, b"committed %d" % (first + 19))
 
 trio.run(main)
@@ -55,4 +55,4 @@ def test_power_fails_with_store_sync_full(tmp_path: Path) -> None:
     assert len(moments) == 10
     for line, files in moments:
         last = int(line.split()[1])
-        assert found(tmp_path / line, dict(files)) == ((last - 19) // 2 + 1, last)
+        assert found(tmp_path / line, dict(files)) == ((last - 19) // 40 * 20 + 1, last)

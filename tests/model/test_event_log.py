@@ -73,16 +73,13 @@ class Model:
                 return number, gateway
         return None
 
-    def cut(self, count: int) -> int | None:
-        """How many of them are cut, if any is on the disk; counts what is lost."""
-        prefix = [one for one in self.events if one[0] <= self.written][:count]
-        for number, gateway, wanted in prefix:
+    def cut(self, upto: int) -> None:
+        """Up to that number; counts what is lost."""
+        while self.events and self.events[0][0] <= upto:
+            number, gateway, wanted = self.events.pop(0)
             if wanted and number > self.at:
                 self.losses[gateway] += 1
-        del self.events[: len(prefix)]
-        if prefix:
-            self.at = max(self.at, prefix[-1][0])
-        return prefix[-1][0] if prefix else None
+        self.at = max(self.at, upto)
 
 
 class Run:
@@ -150,10 +147,13 @@ class Run:
 
     async def cut(self, count: int) -> None:
         await self.write()
-        last = self.model.cut(count)
-        if last is None:
+        kept = (await self.everything())[:count]
+        ends = [one for one in self.ends() if kept and one <= kept[-1].position]
+        if not ends:
             return
-        (position,) = [one.position for one in await self.everything() if number_of(one) == last]
+        position = ends[-1]
+        (last,) = [number_of(one) for one in kept if one.position == position]
+        self.model.cut(last)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.write_on)
             await self.writer._cut_to(position, "store_age")
@@ -163,6 +163,11 @@ class Run:
     async def write_on(self) -> None:
         while await self.writer._write():
             await trio.lowlevel.checkpoint()
+
+    def ends(self) -> list[int]:
+        """Of the pages on the disk: where the log can be cut."""
+        assert self.store._reader is not None
+        return [last for (last,) in self.store._reader.execute("SELECT last FROM janus_page ORDER BY last")]
 
     async def everything(self) -> list[EventRecord]:
         found: list[EventRecord] = []

@@ -13,13 +13,16 @@ from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
 from bridge.protocol.event_payload import janus_event
 from bridge.protocol.event_record import (
+    PAGE,
+    PAGE_BYTES,
     EventRecord,
     GatewayEvents,
+    LogPage,
     OutletState,
     Store,
     StoreContents,
     StoreFailed,
-    record_of,
+    row_of,
 )
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_store import EventStore
@@ -30,7 +33,19 @@ from tests.support.evi_bed import URL, MemorySender
 def record(position: int, body: str | None = None, *, at: float = 0.0, janus_id: str = "g1", n: int = 0) -> EventRecord:
     """An event of a gateway; its n is the position unless it is said."""
     text = f'{{"n":{position}}}' if body is None else body
-    return record_of(position, at, "E_JANUS_EVENT", janus_event(janus_id, URL, text), janus_id, 7, n or position)
+    row = row_of(at, "E_JANUS_EVENT", janus_event(janus_id, URL, text), janus_id, 7, n or position)
+    return EventRecord(position, *row)
+
+
+def pages(*records: EventRecord, most: int = PAGE) -> list[LogPage]:
+    """In as few pages as can be, ``most`` events each."""
+    found: list[LogPage] = []
+    for one in records:
+        last = found[-1] if found else None
+        if last is None or one.position != last.last + 1 or len(last.rows) >= most or last.size >= PAGE_BYTES:
+            found.append(LogPage(one.position))
+        found[-1].add(one[1:])
+    return found
 
 
 class MemoryStore:
@@ -46,13 +61,14 @@ class MemoryStore:
         self.closed = False
 
     async def write(
-        self, records: Sequence[EventRecord], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
+        self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
     ) -> None:
         await trio.lowlevel.checkpoint()
         if self.held is not None:
             await self.held.wait()
         if self.fault is not None:
             raise self.fault
+        records = [one for page in pages for one in page.records()]
         self.writes.append(len(records))
         self.records.update((one.position, one) for one in records)
         self.outlets.update((one.name, one) for one in outlets)

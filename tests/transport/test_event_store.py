@@ -10,11 +10,21 @@ import pytest
 import trio
 
 from bridge.protocol.event_payload import E_JANUS_STATUS, janus_status
-from bridge.protocol.event_record import EventRecord, OutletState, StoreAnew, StoreContents, StoreFailed, record_of
+from bridge.protocol.event_record import (
+    PAGE,
+    PAGE_BYTES,
+    EventRecord,
+    Loss,
+    OutletState,
+    StoreAnew,
+    StoreContents,
+    StoreFailed,
+    row_of,
+)
 from bridge.transport.event_rows import VERSION
-from bridge.transport.event_store import PAGE, PAGE_BYTES, EventStore
+from bridge.transport.event_store import EventStore
 from tests.support.deadlines import HANG_SECONDS
-from tests.support.event_logs import record
+from tests.support.event_logs import pages, record
 
 ASIDE = "it is set aside as"
 
@@ -44,8 +54,8 @@ def contents(path: Path) -> StoreContents:
         made.close()
 
 
-async def write(made: EventStore, *records: EventRecord, cut: int = 0) -> None:
-    await made.write(records, (), (), cut)
+async def write(made: EventStore, *records: EventRecord, cut: int = 0, most: int = PAGE) -> None:
+    await made.write(pages(*records, most=most), (), (), cut)
 
 
 async def numbers(made: EventStore, after: int = 0, upto: int = 2**62) -> list[int]:
@@ -60,12 +70,12 @@ async def test_what_was_written_is_there_again(path: Path, full: bool) -> None:
     status = janus_status("g1", "janusws://h", "connected", "", "{}")
     raised = [
         record(1),
-        record_of(2, 5.5, E_JANUS_STATUS, status, "g1", 7, 2),
-        record_of(3, 6.0, "E_JANUS_EVENT", [("janus_id", "x"), ("n", 5)]),
+        EventRecord(2, *row_of(5.5, E_JANUS_STATUS, status, "g1", 7, 2)),
+        EventRecord(3, *row_of(6.0, "E_JANUS_EVENT", [("janus_id", "x"), ("n", 5)])),
         record(4, '{"ü":"😀\\u0000\x7f"}'),
     ]
-    losses = (("g1", "janusws://h", "store_age", 3, "7-9"), ("g2", "u", "full", 1, None))
-    await made.write(raised, [OutletState("mi:udp:h:1", 2, losses), OutletState("gone", 1)], (), 0)
+    losses = (Loss("g1", "janusws://h", "store_age", 3, "7-9", 2), Loss("g2", "u", "full", 1, None, 4))
+    await made.write(pages(*raised), [OutletState("mi:udp:h:1", 2, losses), OutletState("gone", 1)], (), 0)
     await made.write((), [OutletState("mi:udp:h:1", 3, losses)], ["gone"], 0)
     made.close()
     again = store(path)
@@ -95,14 +105,14 @@ async def test_pages_by_count_and_by_bytes(path: Path) -> None:
 async def test_cut_by_age_and_by_bytes(path: Path) -> None:
     made = store(path, now=100.0)
     made.open()
-    await write(made, *(record(n, at=float(n)) for n in range(1, 61)))
-    assert await made.overdue(60.0, 1 << 40) == (39, "store_age")
+    await write(made, *(record(n, at=float(n)) for n in range(1, 61)), most=3)
+    assert await made.overdue(60.0, 1 << 40) == (39, "store_age")  # the end of a page
     await write(made, cut=39)
     assert await made.overdue(60.0, 1 << 40) is None
     assert (await numbers(made), made.figures()[0]) == (list(range(40, 61)), 21)
     cut = await made.overdue(60.0, 1)
     assert cut == (60, "store_bytes")
-    await write(made, *(record(n, "x" * 1000, at=99.0) for n in range(100, 2000)))
+    await write(made, *(record(n, "x" * 1000, at=99.0) for n in range(100, 2000)), most=10)
     size = made.figures()[1]
     position, reason = await made.overdue(60.0, size - size // 10) or (0, "")
     assert reason == "store_bytes"
@@ -275,12 +285,12 @@ async def test_a_full_disk_keeps_all_or_nothing(path: Path) -> None:
     made.open()
     await write(made, record(1))
     assert made._writer is not None
-    (pages,) = made._writer.execute("PRAGMA page_count").fetchone()
-    made._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    (size,) = made._writer.execute("PRAGMA page_count").fetchone()
+    made._writer.execute(f"PRAGMA max_page_count = {size + 2}")
     with pytest.raises(StoreFailed, match="database or disk is full"):
-        await made.write([record(n, "x" * 500) for n in range(2, 200)], [OutletState("o", 1)], (), 0)
+        await made.write(pages(*(record(n, "x" * 500) for n in range(2, 200))), [OutletState("o", 1)], (), 0)
     assert await numbers(made) == [1]
-    made._writer.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    made._writer.execute(f"PRAGMA max_page_count = {size + 1000}")
     await write(made, *(record(n, "x" * 500) for n in range(2, 200)))
     made.close()
     assert contents(path) == StoreContents(199, 7)
