@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bridge.config import Config
 from bridge.config.kinds import is_loopback
+from bridge.config.rules import reachable
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.printable import printable
 
@@ -61,7 +62,7 @@ def lines(config: Config, found: Iterable[Peer], look_up: LookUp, resolv_conf: P
             made.append(f"# {words}: {host}, which is not found now")
     if named:
         made += _allow("name servers of /etc/resolv.conf", _name_servers(resolv_conf))
-    if not all(is_loopback(address.rpartition(":")[0]) for address in config.mi.http):
+    if any(reachable(config.mi)):
         made += _allow("[mi] allow: clients", map(str, config.mi.allow))
     made += _allow("[events] allow: what MI may subscribe", map(str, config.events.allow))
     return made, missing

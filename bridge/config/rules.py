@@ -3,10 +3,11 @@
 Owns them, and the words for breaking one. Must not know where values come from. Authority: contract 3.2, 3.3, 8.4.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
-from bridge.config.kinds import is_loopback
-from bridge.config.settings import ClusterSettings, Config, default_table
+from bridge.config.kinds import LISTENERS, is_loopback
+from bridge.config.settings import ClusterSettings, Config, MiSettings, default_table
 from bridge.protocol.db_url import SqliteUrl
 from bridge.protocol.plugin_types import INTEGER_MEMBERS
 
@@ -22,12 +23,10 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("mi", "http_tls_key"), "needs http_tls_cert to be set, too"
     named = [("[mi] token", mi.token), *((f"role {grant.role}", grant.token) for grant in mi.roles)]
     tokens = [(name, token) for name, token in named if token is not None]
-    for address in mi.http:
-        if not tokens and not is_loopback(address.rpartition(":")[0]):
-            yield (
-                ("mi", "http"),
-                f"{address!r} can be reached from other machines: set [mi] token, or listen on 127.0.0.1",
-            )
+    if not tokens:
+        for key, address in reachable(mi):
+            words = "can be reached from other machines: set [mi] token, or listen on 127.0.0.1"
+            yield ("mi", key), f"{address!r} {words}"
     for number, (name, token) in enumerate(tokens):
         twin = next((other for other, same in tokens[:number] if same == token), None)
         if twin is not None:
@@ -70,6 +69,15 @@ def _of_cluster(config: Config, cluster: ClusterSettings) -> Iterator[tuple[tupl
         yield url, "can be reached from other machines: make it https:// ([mi] http_tls_cert)"
     if cluster.token is None and config.mi.token is None:
         yield url, "can be reached from other machines: set [mi] token, or token here"
+
+
+def reachable(mi: MiSettings) -> Iterator[tuple[str, str]]:
+    """Key and address of each listener that other machines reach, whichever key it stands in."""
+    for row in dataclasses.fields(mi):
+        if row.metadata["setting"].kind is LISTENERS:
+            for address in getattr(mi, row.name):
+                if not is_loopback(address.rpartition(":")[0]):
+                    yield row.name, address
 
 
 def doubts(config: Config) -> Iterator[str]:

@@ -17,21 +17,23 @@ from bridge.protocol.host_port import bracketed, read_host_port
 
 class SocketKind(NamedTuple):
     """``form`` is what stands behind the kind; ``envelope``, how an event is put into bytes for it (event_payload).
-    A METHOD in the form, and reliable sockets, are for streams alone. ``ipv6``: an IPv6 host may stand there.
+    A METHOD in the form, and reliable sockets, are for streams alone. ``over``: what carries it there. ``ipv6``: an
+    IPv6 host may stand there.
     """
 
     form: Literal["HOST:PORT", "HOST:PORT[/METHOD]", "PATH"]
     envelope: Literal["datagram", "stream", "mi"]
+    over: Literal["udp", "unix", "tcp"]
     ipv6: bool = False
 
 
 # A row a kind. Who sends to it stands in transport/event_senders.py.
 KINDS: Final[Mapping[str, SocketKind]] = {
-    "udp": SocketKind("HOST:PORT", "datagram"),
-    "unix": SocketKind("PATH", "datagram"),
-    "tcp": SocketKind("HOST:PORT[/METHOD]", "stream"),
-    "mi:udp": SocketKind("HOST:PORT", "mi", ipv6=True),
-    "mi:unix": SocketKind("PATH", "mi"),
+    "udp": SocketKind("HOST:PORT", "datagram", "udp"),
+    "unix": SocketKind("PATH", "datagram", "unix"),
+    "tcp": SocketKind("HOST:PORT[/METHOD]", "stream", "tcp"),
+    "mi:udp": SocketKind("HOST:PORT", "mi", "udp", ipv6=True),
+    "mi:unix": SocketKind("PATH", "mi", "unix"),
 }
 _FORMS = [f"{name}:{kind.form}" for name, kind in KINDS.items()]
 FORMS: Final = f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}"

@@ -83,7 +83,7 @@ class Addresses:
         found = await self._look_up(socket, look_up)
         if self._trusted(socket):
             return found[0]
-        if socket.kind != "tcp" and socket.port in self._own_ports:
+        if KINDS[socket.kind].over == "udp" and socket.port in self._own_ports:
             found = [(family, address) for family, address in found if not _is_here(address)]
             if not found:
                 raise NotSent("is the MI of this bridge")
@@ -95,7 +95,7 @@ class Addresses:
     async def _look_up(self, socket: ReplySocket, look_up: _LookUp) -> list[tuple[int, SocketAddress]]:
         # IPv4 first, and alone where OpenSIPS has no other.
         family = sockets.AF_UNSPEC if KINDS[socket.kind].ipv6 else sockets.AF_INET
-        kind = sockets.SOCK_STREAM if KINDS[socket.kind].envelope == "stream" else sockets.SOCK_DGRAM
+        kind = sockets.SOCK_STREAM if KINDS[socket.kind].over == "tcp" else sockets.SOCK_DGRAM
         question = (socket.host, socket.port, family, kind)
         try:
             found = sockets.getaddrinfo(*question, flags=sockets.AI_NUMERICHOST)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from bridge.config import Config, load
-from bridge.config.kinds import RoleGrant, Secret
-from bridge.config.rules import conflicts, doubts
+from bridge.config.kinds import LISTENERS, RoleGrant, Secret
+from bridge.config.row import row
+from bridge.config.rules import conflicts, doubts, reachable
+from bridge.config.settings import MiSettings
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.mi_address import parse_http_address
@@ -62,6 +64,16 @@ def test_any_token_makes_a_listener_safe_to_reach(open_to_all: str) -> None:
     assert not list(conflicts(config(http=(open_to_all,), token=Secret("t"))))
     assert not list(conflicts(config(http=(open_to_all,), roles=(grant(Role.READ_ONLY, "t"),))))
     assert list(conflicts(config(http=(open_to_all,), roles=(grant(Role.READ_ONLY, None),))))
+
+
+def test_listeners_of_any_key_need_a_token() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class WithMore(MiSettings):
+        websocket: tuple[str, ...] = row(LISTENERS, "one more way in", ["127.0.0.1:1", "0.0.0.0:2"])
+
+    opened = dataclasses.replace(config(), mi=WithMore())
+    assert list(reachable(opened.mi)) == [("websocket", "0.0.0.0:2")]
+    assert [path for path, _ in conflicts(opened)] == [("mi", "websocket")]
 
 
 @pytest.mark.parametrize(
