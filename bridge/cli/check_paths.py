@@ -13,7 +13,6 @@ from pathlib import Path
 from bridge.config import Config, MiSettings
 from bridge.daemon.listeners import server_context
 from bridge.errors import ConfigError, ConnectFailed
-from bridge.protocol.caller import Role
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.state_dir import StateDir
@@ -102,7 +101,7 @@ def _folder(key: str, path: str) -> Iterator[str]:
 
 def _roles(mi: MiSettings) -> Iterator[str]:
     try:
-        PeerRoles().replace(Role.NONE, Role.NONE, [Grant(one.role, one.users, one.groups) for one in mi.roles])
+        PeerRoles().replace({}, [Grant(one.role, one.users, one.groups) for one in mi.roles])
     except ConfigError as exc:
         yield f"[mi] roles: {exc}"
 

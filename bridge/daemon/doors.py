@@ -14,8 +14,7 @@ import trio
 
 from bridge.config import MiSettings
 from bridge.daemon.held_doors import HeldDoors
-from bridge.protocol.budget import Budget
-from bridge.protocol.jsonrpc import Dispatch, Refused
+from bridge.protocol.caller import ROLES, Role
 from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
 from bridge.transport.http_ends import HttpLimits
@@ -26,27 +25,21 @@ from bridge.transport.http_listener import (
     found_listeners,
     open_listeners,
 )
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
-from bridge.transport.peer_roles import PeerRoles
 
 
 class Hall(NamedTuple):
-    """What all doors lead to. ``batch`` serves their hot sockets; ``pending`` is the budget of requests;
-    ``refused(who, reason)`` is called for each that no method sees, ``lost`` for each answer that does not reach its
-    caller; ``access`` judges HTTP clients, ``roles`` the senders of datagrams and lines; ``held`` has what another
-    process has bound.
+    """What all doors lead to. ``batch`` serves their hot sockets; ``access`` judges HTTP clients; ``held`` has what
+    another process has bound.
     """
 
-    dispatch: Dispatch
+    reception: Reception
     batch: Batch
     pages: Mapping[str, Page]
-    pending: Budget
-    refused: Refused
-    lost: Callable[[], None]
     access: Access
-    roles: PeerRoles
     held: HeldDoors
 
 
@@ -100,17 +93,17 @@ class HttpDoor:
             self._listeners += opened
 
     async def serve(self, nursery: trio.Nursery) -> None:
-        hall = self._hall
-        limits = HttpLimits(max_body=min(self._mi.max_body, hall.pending.largest))
+        hall, reception = self._hall, self._hall.reception
+        limits = HttpLimits(max_body=min(self._mi.max_body, reception.pending.largest))
         serve = partial(
             serve_mi_http,
             root=self._mi.http_root,
             limits=limits,
             pages=hall.pages,
-            pending=hall.pending,
-            refused=hall.refused,
+            pending=reception.pending,
+            refused=reception.refused,
         )
-        server = await nursery.start(serve, self._listeners, hall.dispatch, hall.access, hall.batch)
+        server = await nursery.start(serve, self._listeners, reception.dispatch, hall.access, hall.batch)
         self._stop = server.stop
 
     def names(self) -> Iterator[str]:
@@ -153,9 +146,7 @@ class DatagramDoor:
         held.keep(self._address, self._socket.fileno())
 
     async def serve(self, nursery: trio.Nursery) -> None:
-        hall = self._hall
-        serve = partial(serve_mi_datagram, refused=hall.refused)
-        await nursery.start(serve, self._socket, hall.dispatch, hall.roles, hall.pending, hall.lost)
+        await nursery.start(serve_mi_datagram, self._socket, self._hall.reception)
 
     def names(self) -> Iterator[str]:
         if self._socket is not None:
@@ -196,9 +187,7 @@ class FifoDoor:
         held.keep(self._path, self._fifo.fileno())
 
     async def serve(self, nursery: trio.Nursery) -> None:
-        hall = self._hall
-        serve = partial(serve_mi_fifo, refused=hall.refused)
-        await nursery.start(serve, self._fifo, hall.dispatch, hall.roles, hall.pending, hall.lost)
+        await nursery.start(serve_mi_fifo, self._fifo, self._hall.reception)
 
     def names(self) -> Iterator[str]:
         yield f"fifo {self._path}"
@@ -218,6 +207,11 @@ class FifoDoor:
     def close(self) -> None:
         if self._fifo is not None:
             self._fifo.close()
+
+
+def kinds_of_senders(mi: MiSettings) -> Mapping[str, Role]:
+    """What those may do of whom the kernel says nothing, by the kind that their door calls them."""
+    return {"udp": ROLES[mi.udp_role], "fifo": ROLES[mi.fifo_role]}
 
 
 # The key of [mi] that asks for it -> the doors that are configured.

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 import trio
 
 from bridge.config import Config, MiSettings
-from bridge.daemon.doors import DOORS, Door, Hall
+from bridge.daemon.doors import DOORS, Door, Hall, kinds_of_senders
 from bridge.daemon.held_doors import HeldDoors
 from bridge.errors import ConfigError
 from bridge.files import read_file, require_file
 from bridge.protocol.budget import Budget
-from bridge.protocol.caller import ROLES
 from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.batch import Batch
 from bridge.transport.http_access import Access
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_http import Page
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.tls import PEM_MAX, pem_text
@@ -54,7 +54,8 @@ class Listeners:
         self._held = held
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
-        self._hall = Hall(dispatch, batch, pages, pending, refused, lost, self._access, self._roles, held)
+        reception = Reception(dispatch, self._roles, pending, lost, refused)
+        self._hall = Hall(reception, batch, pages, self._access, held)
         self._tls: ssl.SSLContext | None = None
         self._certificate = b""  # digest of its files
         self._doors: list[Door] = []
@@ -103,7 +104,7 @@ class Listeners:
     def _grant(self, mi: MiSettings) -> None:
         """Who may do what, from now on. Raises ConfigError for a user or group that is not there."""
         grants = [Grant(grant.role, grant.users, grant.groups) for grant in mi.roles]
-        self._roles.replace(ROLES[mi.udp_role], ROLES[mi.fifo_role], grants)
+        self._roles.replace(kinds_of_senders(mi), grants)
         self._access.replace(mi.allow, mi.token, [(one.token, one.role) for one in mi.roles if one.token is not None])
         if self._roles.blind:
             log.warning(

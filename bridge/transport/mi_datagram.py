@@ -8,18 +8,17 @@ that has connected gets it too, and a slow command holds up nobody else.
 import errno
 import logging
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
-from bridge.protocol.budget import Budget, Holding
+from bridge.protocol.budget import Holding
 from bridge.protocol.caller import Caller
 from bridge.protocol.framing import DATAGRAM_CEILING
-from bridge.protocol.jsonrpc import Dispatch, Refused, render_error, too_large
+from bridge.protocol.jsonrpc import render_error, too_large
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
-from bridge.transport.mi_ask import ask
+from bridge.transport.mi_ask import Reception, ask
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.port_holder import bind_fault
 from bridge.transport.unix_path import OwnedPath, bind_datagram, leads_to
@@ -69,7 +68,7 @@ class MiSocket:
                     body, ancillary, _flags, peer = self._sock.recvmsg(DATAGRAM_CEILING + 1, CREDENTIALS_SPACE)
                     return body, peer, roles.of_unix(ancillary)
                 body, peer = self._sock.recvfrom(DATAGRAM_CEILING + 1)
-                return body, peer, roles.of_udp()
+                return body, peer, roles.of("udp")
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
 
@@ -167,48 +166,36 @@ def open_unix(path: str, mode: int, group: str | None, found: socket.socket | No
 
 async def serve_mi_datagram(
     sock: MiSocket,
-    dispatch: Dispatch,
-    roles: PeerRoles | None = None,
-    pending: Budget | None = None,
-    lost: Callable[[], None] = lambda: None,
+    reception: Reception,
     *,
-    refused: Refused = lambda who, reason: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``.
-
-    ``pending`` is the budget of answers that wait, unset: as many as there may be; ``lost`` is called for each answer
-    that does not reach its caller, ``refused`` for each request that is too long.
-    """
+    """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``."""
     slots = trio.Semaphore(MAX_CONCURRENT)
-    roles = roles or PeerRoles()
-    pending = pending or Budget(4 * MAX_CONCURRENT * DATAGRAM_CEILING)
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
             with sock.listening:
                 while True:
                     await slots.acquire()
-                    body, peer, caller = await sock.receive(roles)
-                    held = Holding(pending, caller.name)
-                    nursery.start_soon(_answer, sock, dispatch, body, peer, caller, held, slots, lost, refused)
+                    body, peer, caller = await sock.receive(reception.roles)
+                    held = Holding(reception.pending, caller.name)
+                    nursery.start_soon(_answer, sock, reception, body, peer, caller, held, slots)
     finally:
         sock.close()
 
 
 async def _answer(
     sock: MiSocket,
-    dispatch: Dispatch,
+    reception: Reception,
     body: bytes,
     peer: Address,
     caller: Caller,
     held: Holding,
     slots: trio.Semaphore,
-    lost: Callable[[], None],
-    refused: Refused,
 ) -> None:
     try:
-        answer = await _reply(dispatch, body, caller, refused)
+        answer = await _reply(reception, body, caller)
         if answer is None or not peer:
             return
         fits = len(answer) <= DATAGRAM_CEILING
@@ -217,21 +204,21 @@ async def _answer(
             log.warning("dropped an answer of %d bytes to %s: a datagram holds %d", size, caller.name, DATAGRAM_CEILING)
             answer = too_large(answer, DATAGRAM_CEILING, _WAY_OUT)
         if not (await sock.send(answer, peer, held) and fits):
-            lost()
+            reception.lost()
     finally:
         held.release()
         slots.release()
 
 
-async def _reply(dispatch: Dispatch, body: bytes, caller: Caller, refused: Refused) -> bytes | None:
+async def _reply(reception: Reception, body: bytes, caller: Caller) -> bytes | None:
     if not body:
         return None
     if len(body) > DATAGRAM_CEILING:  # cut by the kernel
         reason = f"the request has more than {DATAGRAM_CEILING} bytes: {_WAY_OUT}"
-        refused(caller.name, reason)
+        reception.refused(caller.name, reason)
         return render_error(MalformedMessage(reason), None)
     try:
-        return await ask(dispatch, body, caller)
+        return await ask(reception.dispatch, body, caller)
     except MalformedMessage as exc:
         return render_error(exc, None)
 

@@ -9,18 +9,14 @@ import errno
 import logging
 import os
 import stat
-import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import trio
 
 from bridge.errors import ConfigError, MalformedMessage
-from bridge.protocol.budget import Budget, Holding
+from bridge.protocol.budget import Holding
 from bridge.protocol.framing import reply_name_fault, split_fifo
-from bridge.protocol.jsonrpc import Dispatch, Refused, render_error
-from bridge.transport.mi_ask import ask
-from bridge.transport.peer_roles import PeerRoles
+from bridge.protocol.jsonrpc import render_error
+from bridge.transport.mi_ask import Reception, ask
 from bridge.transport.unix_path import OwnedPath, make_fifo
 
 log = logging.getLogger("bridge.mi")
@@ -32,8 +28,7 @@ _PIPE_SIZE = 65536  # a FIFO's capacity: one read takes all that is there, so th
 _READER_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # s: a client opens its FIFO after it has written the request
 _WRITE_SECONDS = 2.0  # for an answer, after the reader has stopped reading
 
-_Ask: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
-_Refuse: TypeAlias = Callable[[str], None]
+_KIND = "fifo"  # what its writers are called, and their role
 
 
 class MiFifo:
@@ -105,43 +100,26 @@ class MiFifo:
 
 async def serve_mi_fifo(
     fifo: MiFifo,
-    dispatch: Dispatch,
-    roles: PeerRoles | None = None,
-    pending: Budget | None = None,
-    lost: Callable[[], None] = lambda: None,
+    reception: Reception,
     *,
-    refused: Refused = lambda who, reason: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``.
-
-    ``pending`` is the budget of answers until they are taken, unset: without an end; ``lost`` is called for each answer
-    that is given up, ``refused`` for each request that has nowhere to be answered, and for what is none.
-    """
+    """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``."""
     slots = trio.Semaphore(MAX_CONCURRENT)
-    roles = roles or PeerRoles()
-    pending = pending or Budget(sys.maxsize)
-
-    async def asked(body: bytes) -> bytes | None:
-        return await ask(dispatch, body, roles.of_fifo())
-
-    def refuse(reason: str) -> None:
-        refused(roles.of_fifo().name, reason)
-
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
             with fifo.listening:
                 while True:
-                    for name, bodies in (await _by_reply(await fifo.read(), refuse)).items():
+                    for name, bodies in (await _by_reply(await fifo.read(), reception)).items():
                         await slots.acquire()
-                        held = Holding(pending, roles.of_fifo().name)
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, asked, held, slots, lost, refuse)
+                        held = Holding(reception.pending, _KIND)
+                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, reception, held, slots)
     finally:
         fifo.close()
 
 
-async def _by_reply(chunk: bytes, refuse: _Refuse) -> dict[str, list[bytes]]:
+async def _by_reply(chunk: bytes, reception: Reception) -> dict[str, list[bytes]]:
     # Requests that name the same reply FIFO are one client's, and answered one behind the other through one opening of
     # it: the client would take its closing for the end.
     clients: dict[str, list[bytes]] = {}
@@ -155,7 +133,7 @@ async def _by_reply(chunk: bytes, refuse: _Refuse) -> dict[str, list[bytes]]:
             await trio.lowlevel.checkpoint()
     if garbage:
         # Not what they are: it may be the rest of a command, with its secrets.
-        refuse(f"{sum(map(len, garbage))} bytes do not begin with :REPLYNAME:")
+        reception.refused(_KIND, f"{sum(map(len, garbage))} bytes do not begin with :REPLYNAME:")
     return clients
 
 
@@ -163,36 +141,34 @@ async def _answer(
     reply_dir: str,
     name: str,
     bodies: list[bytes],
-    asked: _Ask,
+    reception: Reception,
     held: Holding,
     slots: trio.Semaphore,
-    lost: Callable[[], None],
-    refuse: _Refuse,
 ) -> None:
     try:
         if not name:
             for body in bodies:
-                await _reply(asked, body)
+                await _reply(reception, body)
                 await trio.lowlevel.checkpoint()
             return
         try:
             fd = await _open_reply(reply_dir, name)
         except ValueError as exc:
             for _ in bodies:
-                refuse(str(exc))
+                reception.refused(_KIND, str(exc))
             return
         async with trio.lowlevel.FdStream(fd) as stream:
             for body in bodies:
-                answer = await _reply(asked, body)
+                answer = await _reply(reception, body)
                 if not held.resize(len(answer or b"")):
                     log.warning("MI FIFO: no room for the answer to %s%s; dropped it", reply_dir, name)
-                    lost()
+                    reception.lost()
                     return
                 with trio.move_on_after(_WRITE_SECONDS) as scope:
                     await stream.send_all(answer or b"")
                 if scope.cancelled_caught:
                     log.warning("MI FIFO: %s%s is not being read; dropped the answer", reply_dir, name)
-                    lost()
+                    reception.lost()
                     return
     except trio.BrokenResourceError:
         log.debug("MI FIFO: the reader of %s%s is gone", reply_dir, name)
@@ -201,9 +177,9 @@ async def _answer(
         slots.release()
 
 
-async def _reply(asked: _Ask, body: bytes) -> bytes | None:
+async def _reply(reception: Reception, body: bytes) -> bytes | None:
     try:
-        return await asked(body)
+        return await ask(reception.dispatch, body, reception.roles.of(_KIND))
     except MalformedMessage as exc:
         return render_error(exc, None)
 

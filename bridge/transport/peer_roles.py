@@ -34,13 +34,14 @@ class Grant(NamedTuple):
 class PeerRoles:
     """The rules as they are now; ``replace`` them at a reload. As made, senders may do everything."""
 
-    udp: Role = Role.EVERYTHING
-    fifo: Role = Role.EVERYTHING
+    _kinds: Mapping[str, Role] = field(default_factory=dict)
     _users: Mapping[int, Role] | None = None  # None: no role names users or groups, and the file's mode decides alone
     _groups: Mapping[int, Role] = field(default_factory=dict)
 
-    def replace(self, udp: Role, fifo: Role, grants: Iterable[Grant]) -> None:
-        """Raises ConfigError for a user or group that is not there; nothing has changed then."""
+    def replace(self, kinds: Mapping[str, Role], grants: Iterable[Grant]) -> None:
+        """``kinds``: what those may do of whom the kernel says nothing. Raises ConfigError for a user or group that is
+        not there; nothing has changed then.
+        """
         users: dict[int, Role] = {}
         groups: dict[int, Role] = {}
         for grant in grants:
@@ -52,7 +53,7 @@ class PeerRoles:
                 _raise_to(users, _user(name, grant.role), grant.role)
         named = bool(users or groups)
         users[0] = users[os.geteuid()] = Role.EVERYTHING  # who can read the tokens anyway
-        self.udp, self.fifo, self._users, self._groups = udp, fifo, users if named else None, groups
+        self._kinds, self._users, self._groups = kinds, users if named else None, groups
 
     @property
     def blind(self) -> bool:
@@ -67,13 +68,11 @@ class PeerRoles:
         except OSError:
             return False
 
-    def of_udp(self) -> Caller:
-        """The sender of a UDP datagram: somebody on this machine, which has millions of loopback addresses."""
-        return Caller(self.udp, "udp")
-
-    def of_fifo(self) -> Caller:
-        """A writer to the FIFO."""
-        return Caller(self.fifo, "fifo")
+    def of(self, kind: str) -> Caller:
+        """A sender of whom the kernel says nothing: who wrote to the FIFO, or sent a UDP datagram, which is somebody on
+        this machine: it has millions of loopback addresses.
+        """
+        return Caller(self._kinds.get(kind, Role.EVERYTHING), kind)
 
     def of_unix(self, ancillary: Iterable[tuple[int, int, bytes]]) -> Caller:
         """The sender of a unix datagram, of the ancillary data that came with it."""

@@ -13,6 +13,7 @@ from bridge.errors import ConfigError
 from bridge.protocol.caller import Role
 from bridge.protocol.jsonrpc import Abandon, TakeAnswer
 from bridge.protocol.recipe import Parameter
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import open_udp, open_unix, serve_mi_datagram
 from tests.cli.conftest import Cli, Http
 from tests.support.callers import OPERATOR
@@ -41,7 +42,7 @@ def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> Abandon | None
 @pytest.fixture
 async def udp(nursery: trio.Nursery) -> str:
     listener = open_udp("127.0.0.1", 0)
-    await nursery.start(serve_mi_datagram, listener, dispatch)
+    await nursery.start(serve_mi_datagram, listener, Reception(dispatch))
     return listener.name
 
 
@@ -106,7 +107,7 @@ async def test_no_control_character_reaches_the_terminal(cli: Cli, udp: str) -> 
 
 async def test_over_a_unix_socket(cli: Cli, nursery: trio.Nursery, tmp_path: Path) -> None:
     listener = open_unix(str(tmp_path / "mi"), 0o600, None)
-    await nursery.start(serve_mi_datagram, listener, dispatch)
+    await nursery.start(serve_mi_datagram, listener, Reception(dispatch))
     assert await cli("mi", "help", "--url", f"unix:{tmp_path}/mi") == (0, USAGE, "")
 
 

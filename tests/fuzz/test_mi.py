@@ -27,6 +27,7 @@ from bridge.errors import MalformedMessage
 from bridge.transport.http_access import Access
 from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_listener import bound_address, open_listeners
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from tests.fuzz.targets import fuzz
@@ -183,17 +184,18 @@ def test_any_bytes_leave_the_door_open(transport: str) -> None:
 
 async def _besiege(transport: str, folder: Path) -> None:
     mi = registry(folder / "state")
+    reception = Reception(mi.dispatch)
     async with trio.open_nursery() as nursery:
         await nursery.start(mi.run)
         if transport == "udp":
             udp = open_datagram("udp:127.0.0.1:0")
-            await nursery.start(serve_mi_datagram, udp, mi.dispatch)
+            await nursery.start(serve_mi_datagram, udp, reception)
             shoot = shoot_udp(int(udp.name.rpartition(":")[2]))
         elif transport == "unix":
-            await nursery.start(serve_mi_datagram, open_datagram(f"unix:{folder / 'mi'}"), mi.dispatch)
+            await nursery.start(serve_mi_datagram, open_datagram(f"unix:{folder / 'mi'}"), reception)
             shoot = shoot_unix(str(folder / "mi"))
         elif transport == "fifo":
-            await nursery.start(serve_mi_fifo, MiFifo(str(folder / "fifo"), 0o622, str(folder)), mi.dispatch)
+            await nursery.start(serve_mi_fifo, MiFifo(str(folder / "fifo"), 0o622, str(folder)), reception)
             shoot = shoot_fifo(folder / "fifo", folder)
         else:
             (listener,) = await open_listeners("127.0.0.1:0", None)

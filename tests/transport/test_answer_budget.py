@@ -9,6 +9,7 @@ import trio
 
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import TakeAnswer
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import open_unix, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from tests.support.deadlines import HANG_SECONDS
@@ -31,7 +32,7 @@ async def test_an_answer_that_a_fifo_does_not_take_is_counted(
 ) -> None:
     budget = Budget(2**20)  # of which one client may have 393,216 with what is large
     fifo = MiFifo(str(tmp_path / "fifo"), 0o622, str(tmp_path))
-    await nursery.start(serve_mi_fifo, fifo, large, None, budget)
+    await nursery.start(serve_mi_fifo, fifo, Reception(large, pending=budget))
     readers = []
     for name in ("a", "b"):
         os.mkfifo(tmp_path / name)
@@ -57,7 +58,7 @@ async def test_an_answer_that_a_datagram_client_does_not_take_is_counted(nursery
     def dispatch(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
         answer(b"x" * 50_000)
 
-    await nursery.start(serve_mi_datagram, open_unix(path, 0o600, None), dispatch, None, budget)
+    await nursery.start(serve_mi_datagram, open_unix(path, 0o600, None), Reception(dispatch, pending=budget))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
         for _ in range(40):

@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from bridge.errors import ConfigError
 from bridge.protocol.framing import DATAGRAM_CEILING
 from bridge.protocol.jsonrpc import Dispatch, TakeAnswer
 from bridge.transport import mi_datagram
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import MiSocket, open_datagram, open_udp, open_unix, serve_mi_datagram
 from tests.support.mi_pairs import HELP, PAIRS, as_opensips, call, core_registry, error
 from tests.support.tasks import in_tasks
@@ -78,7 +78,7 @@ async def listen(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
         clients.append(sock)
         client = Client(listener, sock, address)
         refused = lambda who, reason: client.refused.append((who, reason))  # noqa: E731
-        await nursery.start(partial(serve_mi_datagram, refused=refused), listener, dispatch)
+        await nursery.start(serve_mi_datagram, listener, Reception(dispatch, refused=refused))
         return client
 
     yield start
@@ -135,7 +135,8 @@ async def test_an_answer_the_kernel_has_no_room_for_is_said_and_counted(
 
     listener, lost = open_unix(str(tmp_path / "small"), 0o600, None), []
     listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    await nursery.start(serve_mi_datagram, listener, dispatch, None, None, lambda: lost.append(1))
+    reception = Reception(dispatch, lost=lambda: lost.append(1))
+    await nursery.start(serve_mi_datagram, listener, reception)
     with unix_client() as sock:
         answer = json.loads(await Client(listener, sock, str(tmp_path / "small")).ask(b"?"))
     assert answer["id"] == 7
@@ -272,7 +273,7 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
     listener = open_unix(str(tmp_path / "mi"), 0o600, None)
     with unix_client() as client:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_mi_datagram, listener, in_tasks(nursery, handler))
+            await nursery.start(serve_mi_datagram, listener, Reception(in_tasks(nursery, handler)))
             await client.sendto(b"in flight", str(tmp_path / "mi"))
             await started.wait()
             listener.stop()

@@ -2,7 +2,6 @@ import os
 import stat
 import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,6 +11,7 @@ import trio
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.jsonrpc import Dispatch, TakeAnswer, render_error
 from bridge.transport import mi_fifo
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from tests.support.mi_pairs import HELP, PAIRS, as_opensips, call, core_registry
 from tests.support.tasks import in_tasks
@@ -61,7 +61,7 @@ def listen(nursery: trio.Nursery, tmp_path: Path) -> Start:
         fifo = MiFifo(str(tmp_path / "fifo"), 0o622, str(tmp_path))
         client = Client(fifo, tmp_path)
         refused = lambda who, reason: client.refused.append(f"{who}: {reason}")  # noqa: E731
-        await nursery.start(partial(serve_mi_fifo, refused=refused), fifo, dispatch)
+        await nursery.start(serve_mi_fifo, fifo, Reception(dispatch, refused=refused))
         return client
 
     return start
@@ -91,7 +91,7 @@ async def test_pairs_of_opensips(listen: Start) -> None:
 async def test_the_fifo_has_its_mode_and_goes_with_its_server(tmp_path: Path) -> None:
     fifo = MiFifo(str(tmp_path / "fifo"), 0o622, "/tmp/")
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_mi_fifo, fifo, echo)
+        await nursery.start(serve_mi_fifo, fifo, Reception(echo))
         assert stat.S_IMODE((tmp_path / "fifo").stat().st_mode) == 0o622
         fifo.stop()
     assert os.listdir(tmp_path) == []
@@ -256,7 +256,7 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
     client = Client(fifo, tmp_path)
     async with client.open("reply") as stream:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_mi_fifo, fifo, in_tasks(nursery, handler))
+            await nursery.start(serve_mi_fifo, fifo, Reception(in_tasks(nursery, handler)))
             client.write(b":reply:{}")
             await started.wait()
             fifo.stop()

@@ -14,6 +14,7 @@ import trio
 from bridge.errors import ConfigError
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import TakeAnswer
+from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import open_datagram, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.peer_roles import Grant, PeerRoles
@@ -49,7 +50,7 @@ async def asked(client: socket.socket, path: Path, uid: int, gid: int, *more: tu
 
 
 async def serve(nursery: trio.Nursery, path: Path, roles: PeerRoles) -> None:
-    await nursery.start(serve_mi_datagram, open_datagram(f"unix:{path}"), whoami, roles)
+    await nursery.start(serve_mi_datagram, open_datagram(f"unix:{path}"), Reception(whoami, roles))
 
 
 async def test_without_users_or_groups_the_file_decides(
@@ -60,14 +61,14 @@ async def test_without_users_or_groups_the_file_decides(
     for _ in range(2):
         client.sendto(b"x", str(tmp_path / "mi"))
         assert await answer(client) == f"everything uid {os.getuid()}"
-        roles.replace(Role.READ_ONLY, Role.READ_ONLY, [Grant(Role.READ_ONLY, (), ())])
+        roles.replace({}, [Grant(Role.READ_ONLY, (), ())])
 
 
 async def test_the_bridges_own_user_may_do_everything(
     nursery: trio.Nursery, tmp_path: Path, client: socket.socket
 ) -> None:
     roles = PeerRoles()
-    roles.replace(Role.NONE, Role.NONE, [Grant(Role.READ_ONLY, [str(STRANGER)], [])])
+    roles.replace({}, [Grant(Role.READ_ONLY, [str(STRANGER)], [])])
     await serve(nursery, tmp_path / "mi", roles)
     client.sendto(b"x", str(tmp_path / "mi"))
     assert await answer(client) == f"everything uid {os.getuid()}"
@@ -77,14 +78,14 @@ async def test_the_bridges_own_user_may_do_everything(
 async def test_users_and_groups(nursery: trio.Nursery, tmp_path: Path, client: socket.socket) -> None:
     roles = PeerRoles()
     grants = [Grant(Role.READ_ONLY, [str(STRANGER)], []), Grant(Role.COMMANDS, [], [str(STRANGE_GROUP)])]
-    roles.replace(Role.NONE, Role.NONE, grants)
+    roles.replace({}, grants)
     path = tmp_path / "mi"
     await serve(nursery, path, roles)
     assert await asked(client, path, STRANGER, 1) == f"read-only uid {STRANGER}"
     assert await asked(client, path, STRANGER, STRANGE_GROUP) == f"commands uid {STRANGER}"  # the higher one
     assert await asked(client, path, STRANGER + 1, STRANGE_GROUP) == f"commands uid {STRANGER + 1}"
     assert await asked(client, path, STRANGER + 1, 1) == f"none uid {STRANGER + 1}"
-    roles.replace(Role.NONE, Role.NONE, [])  # a reload holds for the next datagram
+    roles.replace({}, [])  # a reload holds for the next datagram
     assert await asked(client, path, STRANGER + 1, 1) == f"everything uid {STRANGER + 1}"
 
 
@@ -108,7 +109,7 @@ def test_names_are_users_and_groups_with_their_members(monkeypatch: pytest.Monke
     monkeypatch.setattr(pwd, "getpwnam", lambda name: others[name] if name != "root" else me)
     monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((group.gr_name, "x", gid, ["sip", "gone"])))
     roles = PeerRoles()
-    roles.replace(Role.NONE, Role.NONE, [Grant(Role.COMMANDS, ["root"], [group.gr_name])])
+    roles.replace({}, [Grant(Role.COMMANDS, ["root"], [group.gr_name])])
     credentials = (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("3i", 1, STRANGER, 1))
     assert roles.of_unix([credentials]).role is Role.COMMANDS
 
@@ -117,22 +118,22 @@ def test_names_are_users_and_groups_with_their_members(monkeypatch: pytest.Monke
 def test_a_name_that_is_not_there_changes_nothing(users: list[str], groups: list[str], words: str) -> None:
     roles = PeerRoles()
     with pytest.raises(ConfigError, match=f"^role commands: there is no {words} 'nobody-such'"):
-        roles.replace(Role.NONE, Role.NONE, [Grant(Role.COMMANDS, users, groups)])
+        roles.replace({}, [Grant(Role.COMMANDS, users, groups)])
     assert roles == PeerRoles()
 
 
 def test_a_sender_whom_the_kernel_does_not_name() -> None:
     roles = PeerRoles()
     assert roles.of_unix([]).role is Role.EVERYTHING
-    roles.replace(Role.NONE, Role.NONE, [Grant(Role.COMMANDS, ["0"], [])])
+    roles.replace({}, [Grant(Role.COMMANDS, ["0"], [])])
     assert roles.of_unix([]).role is Role.NONE
 
 
 async def test_udp_and_fifo_have_a_role_each(nursery: trio.Nursery, tmp_path: Path) -> None:
     roles = PeerRoles()
-    roles.replace(Role.READ_ONLY, Role.COMMANDS, [])
+    roles.replace({"udp": Role.READ_ONLY, "fifo": Role.COMMANDS}, [])
     listener = open_datagram("udp:127.0.0.1:0")
-    await nursery.start(serve_mi_datagram, listener, whoami, roles)
+    await nursery.start(serve_mi_datagram, listener, Reception(whoami, roles))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
         client.sendto(b"x", ("127.0.0.1", int(listener.name.rpartition(":")[2])))
@@ -146,7 +147,7 @@ async def test_udp_and_fifo_have_a_role_each(nursery: trio.Nursery, tmp_path: Pa
         asked.set()
         answer(None)
 
-    await nursery.start(serve_mi_fifo, MiFifo(str(tmp_path / "fifo"), 0o600, str(tmp_path)), note, roles)
+    await nursery.start(serve_mi_fifo, MiFifo(str(tmp_path / "fifo"), 0o600, str(tmp_path)), Reception(note, roles))
     (tmp_path / "fifo").write_bytes(b"::{}")
     with trio.fail_after(HANG_SECONDS):
         await asked.wait()
