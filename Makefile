@@ -15,11 +15,12 @@ export PYTHONSAFEPATH := 1 # the package is the one that is installed, not this 
 endif
 
 # In as many processes as there are processors, each with servers of its own.
-PYTEST = $(BIN)/python -m pytest $(INSTALLED) -n auto --maxprocesses 4 --dist worksteal
+PYTEST = $(BIN)/python -m pytest $(INSTALLED) $(REPORT) -n auto --maxprocesses 4 --dist worksteal
+REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml)
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
-  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace
+  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq
 
-.PHONY: demo test quick test-systemd coverage fuzz soak lint bench clean
+.PHONY: demo test quick systemd-tree test-systemd coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -27,18 +28,20 @@ demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leave
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
-	$(PYTEST) $(if $(COVERAGE),--cov --cov-report=term)
+	$(PYTEST) $(if $(COMPILED),-m "not systemd") $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: lint ## linters, types, and the tests that need no server, in under a minute
 	QUICK=1 $(PYTEST) -m "not (janus or mysql or opensips or browser or program or systemd or slow)"
 
-test-systemd: $(VENV)/.dev ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
+systemd-tree: $(VENV)/.dev
 	@tools/systemd-tree .systemd-tree $(VENV)
-	$(BIN)/python -m pytest -m systemd tests/systemd
+
+test-systemd: systemd-tree ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
+	$(BIN)/python -m pytest $(REPORT) -m systemd tests/systemd
 
 coverage: COVERAGE = 1
 coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
-	$(BIN)/python -m pytest tests/links/test_costs.py  # skipped while lines are counted: counting costs calls
+	$(BIN)/python -m pytest $(REPORT) tests/links/test_costs.py  # skipped while lines are counted: counting costs calls
 
 fuzz: $(VENV)/.dev ## the fuzz targets for long: EXAMPLES=5000 for each
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/fuzz
@@ -61,7 +64,7 @@ bench: $(VENV)/.dev ## what is measured, both builds beside what they are compar
 
 clean: ## what the other targets made in this folder
 	rm -rf --one-file-system .systemd-tree
-	rm -rf .venv .venv-compiled $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
+	rm -rf .venv .venv-compiled $(VENV) .reports dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: pyproject.toml $(PACKAGE)

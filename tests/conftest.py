@@ -77,7 +77,15 @@ def run_with_deadline(
         if scope.cancelled_caught:
             raise HangError(f"test did not end within {seconds:g} s; it was cancelled here:\n{where}")
 
-    trio.run(guarded, clock=clock, instruments=instruments)
+    try:
+        trio.run(guarded, clock=clock, instruments=instruments)
+    except BaseExceptionGroup as group:
+        left: BaseException = group
+        while isinstance(left, BaseExceptionGroup) and len(left.exceptions) == 1:
+            left = left.exceptions[0]
+        if isinstance(left, pytest.skip.Exception):
+            raise left from None  # pytest-trio would forget its reason
+        raise
 
 
 def pytest_configure() -> None:
