@@ -4,11 +4,25 @@ Exit codes (contract 2): 0 fine, 1 a finding or an MI error, 2 usage or configur
 Ctrl-C, as shells have it. Every error is one line on stderr.
 """
 
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailable
+
+# Each, and its module in bridge.cli.
+SUBCOMMANDS = {
+    "run": "run",
+    "check": "check",
+    "db": "db",
+    "import": "import_cfg",
+    "status": "status",
+    "mi": "mi",
+    "events": "events",
+    "reload": "reload",
+    "unit": "unit",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,18 +49,26 @@ def _keep_standard_streams() -> None:
 
 def _obey(argv: Sequence[str] | None) -> int:
     # Loaded here, because it takes a while, and Ctrl-C in that while is no reason for a traceback either.
-    from bridge.cli import check, db, events, import_cfg, mi, reload, run, status, unit
     from bridge.cli.parser import Parser
     from bridge.cli.version import version
 
     parser = Parser(prog="janus-bridge", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=version())
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for subcommand in (run, check, db, import_cfg, status, mi, events, reload, unit):
-        subcommand.add_parser(subparsers)
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    for module in _modules(words):
+        importlib.import_module(f"bridge.cli.{module}").add_parser(subparsers)
+    args = parser.parse_args(words)
     code: int = args.run(args)
     return code
+
+
+def _modules(words: Sequence[str]) -> Iterable[str]:
+    """Of the subcommand that is named, or of all for a help text or a fault: most of a start is loading them."""
+    first = next((word for word in words if not word.startswith("-")), "")
+    if first in SUBCOMMANDS:
+        return [SUBCOMMANDS[first]]
+    return () if list(words) == ["--version"] else SUBCOMMANDS.values()
 
 
 def _end(exc: BaseException) -> int:

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "core/long_messages": "links/test_long_messages",
     "core/performer": "core/test_link_faults",
     "core/requests": "links/test_outcomes",
+    "daemon/database": "cli/test_db",
     "daemon/doors": "daemon/test_listeners",
     "daemon/held": "daemon/test_held_doors",
     "daemon/parts": "e2e/test_main_job",

@@ -19,7 +19,7 @@ from bridge.cli.probe import JanusProbe, Level
 from bridge.cli.text import GREEN, RED, YELLOW, colour
 from bridge.config import Config, secrets_of
 from bridge.config.settings import TABLE_FILE
-from bridge.daemon.parts import database_of, secrets_of_rows
+from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import Gateway, TableRow, doubts, read_rows
 from bridge.protocol.printable import printable

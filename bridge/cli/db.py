@@ -16,7 +16,7 @@ from bridge.cli import text
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put, waiting
 from bridge.cli.service import UNIT, as_owner
-from bridge.daemon.parts import database_of
+from bridge.daemon.database import database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import MAX_JANUS_ID, TableRow
 from bridge.protocol.janus_url import JanusUrl, shown

@@ -13,8 +13,8 @@ from bridge.cli import check_paths
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.cli.output import settle
 from bridge.config import Config, secrets_of
-from bridge.daemon import serve
-from bridge.daemon.parts import database_of
+from bridge.daemon.database import database_of
+from bridge.daemon.service import serve
 from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.redaction import Redaction
 from bridge.transport.successor import become, command

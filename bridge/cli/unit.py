@@ -18,7 +18,7 @@ from bridge.cli import unit_addresses
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put
 from bridge.config.settings import TABLE_FILE
-from bridge.daemon.parts import database_of
+from bridge.daemon.database import database_of
 from bridge.protocol.gateway import read_rows
 
 

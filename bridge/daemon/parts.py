@@ -6,13 +6,11 @@ Owns the wiring: which part gets which callable of which other. Starts nothing.
 import logging
 import os
 import random
-import re
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from bridge import __version__, logs
 from bridge.config import Config, secrets_of
@@ -33,6 +31,7 @@ from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import ReadRows, Table
 from bridge.core.timers import Timers
+from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.gateways import Gateways
 from bridge.daemon.held import HeldSockets
 from bridge.protocol.backoff import Backoff
@@ -40,12 +39,10 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.event_payload import E_JANUS_EVENT
 from bridge.protocol.event_record import StoreFailed
 from bridge.protocol.gateway import Gateway, TableRow
-from bridge.protocol.janus_url import secrets as url_secrets
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.redaction import Redaction
 from bridge.transport.batch import Batch
 from bridge.transport.cgroup import room
-from bridge.transport.db import JanusTable, Tls
 from bridge.transport.drained import DrainedGateways
 from bridge.transport.epoch import take_epoch
 from bridge.transport.event_address import Addresses
@@ -58,8 +55,6 @@ from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge.evi")
-
-_SECRET = re.compile(r"[@?#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +157,6 @@ def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
     return read
 
 
-def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:
-    """What of the URLs of a table may not be shown. Most have nothing, which is seen at once."""
-    for row in rows:
-        if _SECRET.search(row.janus_url):
-            yield from url_secrets(row.janus_url)
-
-
 def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses, LogWriter | None]:
     events = config.events
     limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
@@ -236,23 +224,3 @@ def link_settings(config: Config) -> LinkSettings:
         reconnect_max=janus.reconnect_max,
         wide_strings=janus.wide_integers == "string",
     )
-
-
-def database_of(config: Config) -> JanusTable:
-    """The table that the configuration names."""
-    janus = config.janus
-    tls = None
-    if janus.db_tls_ca or janus.db_tls_cert or janus.db_tls_key:
-        tls = Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
-    return JanusTable(
-        janus.janus_db_url,
-        janus.janus_db_table,
-        janus.db_version_table,
-        password_file=_path(janus.janus_db_password_file),
-        tls=tls,
-        public_key_file=_path(janus.db_server_public_key),
-    )
-
-
-def _path(name: str | None) -> Path | None:
-    return None if name is None else Path(name)

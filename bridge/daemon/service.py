@@ -17,11 +17,12 @@ from bridge.auto_reset_event import AutoResetEvent
 from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
+from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
 from bridge.daemon.pages import pages_of
-from bridge.daemon.parts import build, configure_events, database_of, noted, secrets_of_rows
+from bridge.daemon.parts import build, configure_events, noted
 from bridge.daemon.replacement import Replacement
 from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level

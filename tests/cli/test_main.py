@@ -73,6 +73,16 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.program
+def test_a_command_loads_what_it_needs() -> None:
+    """A script that calls ``janus-bridge mi`` does not wait for the service to be loaded."""
+    script = "import sys; from bridge.__main__ import main; code = main(['mi', 'x', '--url', 'unix:/none']); "
+    script += "print(code, [name for name in ('trio', 'bridge.daemon.service') if name in sys.modules])"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert done.stdout == "3 []\n", done.stderr
+
+
+@pytest.mark.program
 @pytest.mark.parametrize(("words", "code", "said"), [(["--version"], 0, "janus-bridge "), ([], 2, "")])
 def test_python_runs_the_package_as_the_program(words: list[str], code: int, said: str) -> None:
     command = [sys.executable, "-m", "bridge", *words]

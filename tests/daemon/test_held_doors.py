@@ -11,9 +11,9 @@ import pytest
 import trio
 
 from bridge.config import Config, load
-from bridge.daemon import serve
 from bridge.daemon.doors import DOORS, DatagramDoor
 from bridge.daemon.listeners import Listeners
+from bridge.daemon.service import serve
 from bridge.errors import ConfigError
 from bridge.transport.fd_store import FdStore
 from bridge.transport.systemd import Notifier

@@ -16,7 +16,7 @@ import trio
 from bridge.config import load
 from bridge.core.connection import JanusConnection
 from bridge.core.pending import PendingRequest
-from bridge.daemon import serve
+from bridge.daemon.service import serve
 from bridge.protocol.event_delivery import Parcel
 from tests.model.site import MAX_MESSAGE, Site
 from tests.support import mi_client

@@ -1,0 +1,42 @@
+"""The table that a configuration names, and what of its rows may not be shown.
+
+Owns which settings place it. Must not know when it is read: service, ``check``, ``db`` and ``unit`` all do.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bridge.config import Config
+from bridge.protocol.gateway import TableRow
+from bridge.protocol.janus_url import secrets as url_secrets
+from bridge.transport.db import JanusTable, Tls
+
+_SECRET = re.compile(r"[@?#]")
+
+
+def database_of(config: Config) -> JanusTable:
+    """The table that the configuration names."""
+    janus = config.janus
+    tls = None
+    if janus.db_tls_ca or janus.db_tls_cert or janus.db_tls_key:
+        tls = Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
+    return JanusTable(
+        janus.janus_db_url,
+        janus.janus_db_table,
+        janus.db_version_table,
+        password_file=_path(janus.janus_db_password_file),
+        tls=tls,
+        public_key_file=_path(janus.db_server_public_key),
+    )
+
+
+def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:
+    """What of the URLs of a table may not be shown. Most have nothing, which is seen at once."""
+    for row in rows:
+        if _SECRET.search(row.janus_url):
+            yield from url_secrets(row.janus_url)
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
