@@ -41,6 +41,7 @@ ELSEWHERE = {
     "protocol/roster": "protocol/test_failover",
     "transport/db": "transport/test_db_sqlite",
     "transport/db_mysql_guard": "transport/test_db_mysql_auth",
+    "transport/db_mysql_link": "transport/test_db_mysql",
     "transport/db_sql": "transport/test_db_sqlite",
     "transport/db_visit": "transport/test_db_limits",
     "transport/http_head": "transport/test_http_parser",

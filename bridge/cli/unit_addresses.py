@@ -34,9 +34,11 @@ class Peer(NamedTuple):
 
 def peers(config: Config, gateways: Iterable[Gateway]) -> Iterator[Peer]:
     """Whom the bridge connects to, or sends to."""
-    url = config.janus.janus_db_url
-    if url.host and url.unix_socket is None:
-        yield Peer(url.host, "the database")
+    databases = {"the database": config.janus.janus_db_url, "the cluster's database": config.cluster.db_url}
+    for what, database in databases.items():
+        for url in database.each if database is not None else ():
+            if url.host and url.unix_socket is None:
+                yield Peer(url.host, what)
     for gateway in gateways:
         if gateway.url is not None:
             yield Peer(gateway.url.host.partition("%")[0], f"gateway {gateway.janus_id}")

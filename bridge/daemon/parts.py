@@ -117,7 +117,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     drained = DrainedGateways(config.state.dir / "drained.json")
     links = LinkRegistry(environment, gateways.credentials, journal.saved, drained.load())
     database = database_of(config)
-    saved_table = SavedTable(config.state.dir / "table.json", database.name)
+    saved_table = SavedTable(config.state.dir / "table.json", *database.sources)
     retry = Backoff(1.0, 30.0, random.uniform)
     rows = noted(database.rows, redaction)
 

@@ -241,7 +241,7 @@ class Service:
         others = parts.gateways.changed(config)
         parts.links.credentials_changed(others)
         database = database_of(config)
-        parts.table.rows, parts.saved_table.source = noted(database.rows, self._redaction), database.name
+        parts.table.rows, parts.saved_table.sources = noted(database.rows, self._redaction), database.sources
         table = None
         try:
             table, _ = await parts.table.reload()

@@ -1,6 +1,7 @@
 """The grammar of ``janus_db_url``, OpenSIPS's own (contract 4.2).
 
     mysql://[user[:password]@]host[:port]/database            IPv6 in brackets; no host: the local server
+    mysql://[user[:password]@]host[:port],host[:port].../database      the hosts of one cluster, tried in turn: ours
     mysql://user[:password]@unix(/path/to/socket)/database
     sqlite:///path
 
@@ -10,7 +11,7 @@ Authority: OpenSIPS db/db_id.c (each part percent-decoded; a password may hold `
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -21,19 +22,21 @@ from bridge.protocol.redaction import HIDDEN
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_+.-]*)://(.*)", re.DOTALL)
 _MYSQL = re.compile(
     r"(?:(?P<user>[^:@/\[]*)(?::(?P<password>[^@]*))?@)?"
-    r"(?:(?i:unix)\((?P<socket>[^)]*)\)|(?P<host>\[[^\]/]*\]|[^:@/\[]*)(?::(?P<port>[^/@]*))?)"
+    r"(?:(?i:unix)\((?P<socket>[^)]*)\)|(?P<hosts>[^@/]*))"
     r"/(?P<database>[^?]*)(?:\?(?P<parameters>.*))?",
     re.DOTALL,
 )
+_PLACE = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[]*)(?::(?P<port>.*))?", re.DOTALL)
 _ESCAPES = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_HOSTS_MAX = 16
 _SOCKET_MAX = 107  # bytes; sun_path holds 108 with the NUL that ends it
 
 
 @dataclass(frozen=True, slots=True)
 class MysqlUrl:
     """Parts as decoded. ``host`` is without brackets and empty for the local server; ``unix_socket`` replaces host
-    and port; ``user`` is empty for the server's default.
+    and port; ``user`` is empty for the server's default. ``others``: further hosts and ports of the same database.
     """
 
     host: str
@@ -42,12 +45,25 @@ class MysqlUrl:
     user: str = ""
     password: str = field(default="", repr=False)
     unix_socket: str | None = None
+    others: tuple[tuple[str, int | None], ...] = ()
+
+    @property
+    def each(self) -> tuple["MysqlUrl", ...]:
+        """A URL for each of the hosts."""
+        hosts = ((self.host, self.port), *self.others)
+        return tuple(replace(self, host=host, port=port, others=()) for host, port in hosts)
+
+    @property
+    def place(self) -> str:
+        """Where it is: the hosts, or the socket."""
+        if self.unix_socket is not None:
+            return f"unix({self.unix_socket})"
+        hosts = ((self.host, self.port), *self.others)
+        return ",".join(bracketed(host) + ("" if port is None else f":{port}") for host, port in hosts)
 
     def __str__(self) -> str:
-        place = f"unix({self.unix_socket})" if self.unix_socket is not None else bracketed(self.host)
-        port = "" if self.port is None else f":{self.port}"
         user = self.user + (f":{HIDDEN}" if self.password else "")
-        return f"mysql://{user}{'@' if user else ''}{place}{port}/{self.database}"
+        return f"mysql://{user}{'@' if user else ''}{self.place}/{self.database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +76,20 @@ class SqliteUrl:
 
     path: str
 
+    @property
+    def each(self) -> tuple["SqliteUrl", ...]:
+        return (self,)
+
+    @property
+    def place(self) -> str:
+        return self.path
+
     def __str__(self) -> str:
         return f"sqlite://{self.path}"
 
 
-# Each has what others ask of any: password (to hide), host and unix_socket (to reach, and to keep events away from).
+# Each has what others ask of any: password (to hide), host and unix_socket (to reach, and to keep events away from),
+# and ``each``, with its ``place``, to try one after the other.
 DbUrl: TypeAlias = MysqlUrl | SqliteUrl
 
 
@@ -113,14 +138,33 @@ def _mysql(rest: str) -> MysqlUrl:
     database = _decode("the database's name", match["database"])
     if not database:
         raise ValueError("lacks the name of the database behind the last '/'")
+    (host, port), *others = _hosts(match["hosts"] or "")
     return MysqlUrl(
-        host=_host(match["host"] or ""),
-        port=_port(match["port"]),
+        host=host,
+        port=port,
         database=database,
         user=_decode("the user's name", match["user"] or ""),
         password=_decode("the password", match["password"] or "", printable=False),
         unix_socket=socket,
+        others=tuple(others),
     )
+
+
+def _hosts(text: str) -> list[tuple[str, int | None]]:
+    places = text.split(",")
+    if len(places) > _HOSTS_MAX:
+        raise ValueError(f"more than {_HOSTS_MAX} hosts")
+    found = [_place(place) for place in places]
+    if len(found) > 1 and not all(host for host, _ in found):
+        raise ValueError("one of the hosts between the commas is empty")
+    return found
+
+
+def _place(text: str) -> tuple[str, int | None]:
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        raise ValueError("is not of the form mysql://user:password@host:port/database")
+    return _host(match["host"]), _port(match["port"])
 
 
 def _host(text: str) -> str:

@@ -3,8 +3,8 @@
 Owns the deadline and the threads: every visit to the database is made in a worker thread, one at a time, so that a hung
 database costs one thread and nobody's time but its caller's (contract 4.3, 5.2). At the deadline the work is ended, not
 abandoned: the socket is shut, SQLite interrupted. A thread that does not end all the same (in a name look-up, on a disk
-that hangs) is in nobody's way: the next visit takes another. Engines are in db_mysql and db_sqlite, statements in
-db_sql. Must not know what a row means.
+that hangs) is in nobody's way: the next visit takes another. Where the URL names several hosts, they are tried in turn.
+Engines are in db_mysql and db_sqlite, statements in db_sql. Must not know what a row means.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import trio
 from bridge.errors import TableUnavailable
 from bridge.protocol.db_url import DbUrl, MysqlUrl
 from bridge.protocol.gateway import TableRow
+from bridge.transport.db_hosts import HostsInTurn
 from bridge.transport.db_mysql import MysqlEngine, Tls
 from bridge.transport.db_sql import Engine, Execute, Mode, Statements
 from bridge.transport.db_sqlite import SqliteEngine
@@ -27,6 +28,32 @@ T = TypeVar("T")
 
 DEADLINE = 10.0  # seconds for one visit, connecting and waiting for its turn included
 MOST_THREADS = 4  # one, and three that hang
+
+
+def script_of(what: str, url: DbUrl) -> str:
+    """The file in ``sql/`` that creates tables in this kind of database."""
+    return f"{what}-create.{'mysql' if isinstance(url, MysqlUrl) else 'sqlite'}.sql"
+
+
+def hosts_of(
+    url: DbUrl,
+    patience: float,
+    password_file: Path | None = None,
+    tls: Tls | None = None,
+    public_key_file: Path | None = None,
+) -> HostsInTurn[MysqlEngine | SqliteEngine]:
+    """The engines of a URL, one a host. ``patience``: seconds to wait for each single answer."""
+    return HostsInTurn(
+        [
+            (
+                one.place,
+                MysqlEngine(one, patience, password_file, tls, public_key_file)
+                if isinstance(one, MysqlUrl)
+                else SqliteEngine(one, patience),
+            )
+            for one in url.each
+        ]
+    )
 
 
 class JanusTable:
@@ -53,16 +80,14 @@ class JanusTable:
         self._url = url
         self._statements = Statements(table, version_table)
         self._deadline = deadline
-        # Half of the deadline for each single answer: a visit given up soon gives its thread back too.
-        patience = deadline / 2
-        self._engine: Engine
-        if isinstance(url, MysqlUrl):
-            self._engine = MysqlEngine(url, patience, password_file, tls, public_key_file)
-        else:
-            self._engine = SqliteEngine(url, patience)
+        # Half of the deadline for each single answer: a visit given up soon gives its thread back too. And less where
+        # another host is to have its turn.
+        patience = deadline / (1 + len(url.each))
+        self._hosts = hosts_of(url, patience, password_file, tls, public_key_file)
         self._turn = trio.Lock()
         self.threads = trio.CapacityLimiter(MOST_THREADS)
         self.name = f"{url} {table}"
+        self.sources = tuple(f"{one} {table}" for one in url.each)
 
     async def rows(self) -> list[TableRow]:
         """Every row, by id, after the version was checked."""
@@ -70,7 +95,9 @@ class JanusTable:
 
     async def create(self) -> bool:
         """Create what is missing of file, version table, version row and table; whether anything was."""
-        return await self._visit("create", lambda execute: self._statements.create(execute, self._engine.script))
+        return await self._visit(
+            "create", lambda execute: self._statements.create(execute, script_of("janus", self._url))
+        )
 
     async def add(self, janus_id: str, janus_url: str) -> int | None:
         """Insert a row; its id, or None (and nothing is changed) if one with this janus_id is there."""
@@ -87,9 +114,12 @@ class JanusTable:
     async def _visit(self, mode: Mode, work: Callable[[Execute], T]) -> T:
         ending = Ending()
 
-        def visit() -> T:
-            with self._engine.session(mode, ending) as execute:
+        def at(engine: Engine) -> T:
+            with engine.session(mode, ending) as execute:
                 return work(execute)
+
+        def visit() -> T:
+            return self._hosts.visit(at, again=mode == "read")
 
         try:
             with trio.fail_after(self._deadline):

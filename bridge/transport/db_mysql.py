@@ -1,66 +1,39 @@
-"""The table in MySQL or MariaDB, through PyMySQL, which only this file and db_mysql_guard know.
+"""The table in MySQL or MariaDB, through PyMySQL, which only this file, db_mysql_link and db_mysql_guard know.
 
-Owns connecting, TLS and what the server's errors mean. Must not know the statements.
-Authority: PyMySQL's documentation; "Server Error Message Reference" of MySQL and MariaDB; libmysqlclient for what
-"localhost" means.
+Owns what a connection is made of: place, password, keys and TLS. Must not know the statements.
+Authority: PyMySQL's documentation; libmysqlclient for what "localhost" means.
 """
 
 import os
-import socket
 import ssl
-import struct
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pymysql
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pymysql.constants import CR, ER, FIELD_TYPE
+from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions
 
 from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
 from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.redaction import Redaction
+from bridge.transport.db_hosts import NotServing
 from bridge.transport.db_mysql_guard import GuardedConnection, Trust
-from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
-from bridge.transport.db_visit import Ending, bounded, ended_by
+from bridge.transport.db_mysql_link import Dial, MysqlLink, translated_errors
+from bridge.transport.db_sql import Execute, Mode
+from bridge.transport.db_visit import Ending, ended_by
 from bridge.transport.tls import client_context
 
 # Where libmysqlclient, and so OpenSIPS, looks for the local server: Debian's place, Red Hat's. Not /tmp/mysql.sock:
 # there any user of the machine can listen.
 _LOCAL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock")
-# The server's own errors that pass by themselves.
-_TEMPORARY = {
-    ER.CON_COUNT_ERROR,
-    ER.SERVER_SHUTDOWN,
-    ER.USER_LIMIT_REACHED,
-    ER.LOCK_WAIT_TIMEOUT,
-    ER.LOCK_DEADLOCK,
-    1203,  # ER_TOO_MANY_USER_CONNECTIONS, which PyMySQL does not name; nor
-    1927,  # ER_CONNECTION_KILLED (MariaDB)
-}
-# The client's own that do not.
-_REFUSALS = {CR.CR_AUTH_PLUGIN_ERR, CR.CR_AUTH_PLUGIN_CANNOT_LOAD, CR.CR_SSL_CONNECTION_ERROR}
 # Values as they come, but for integers: PyMySQL's other conversions raise what they like for what a server makes up.
 _CONVERSIONS = {kind: convert for kind, convert in conversions.items() if isinstance(kind, type)} | dict.fromkeys(
     (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG), int
-)
-# What PyMySQL lets out when the peer's bytes are no MySQL at all, or an authentication needs a missing package.
-_NO_MYSQL = (
-    OSError,
-    struct.error,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    NameError,
-    AssertionError,
-    RuntimeError,
 )
 _PASSWORD_FILE_MAX = 4096
 _PUBLIC_KEY_FILE_MAX = 65_536
@@ -76,8 +49,6 @@ class Tls(NamedTuple):
 
 class MysqlEngine:
     """Connects anew for every session: the files with password, key and certificates are read each time."""
-
-    script = "janus-create.mysql.sql"
 
     def __init__(
         self,
@@ -105,22 +76,18 @@ class MysqlEngine:
 
     @contextmanager
     def _session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
-        with ExitStack() as stack:
-            connection = self._connect(ending, stack)
+        with closing(self.open(ending)) as link, ended_by(ending, link.shut):
 
             def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
                 ending.check()
-                connection.expect()
-                with _translated_errors(self._redaction), connection.cursor() as cursor:
-                    cursor.execute(sql.replace("?", "%s"), values or None)
-                    return bounded(cursor.fetchall())
+                return link.rows(sql, *values)
 
             yield execute
             if mode != "read":
-                with _translated_errors(self._redaction):
-                    connection.commit()
+                link.commit()
 
-    def _connect(self, ending: Ending, stack: ExitStack) -> GuardedConnection:
+    def open(self, ending: Ending, *, autocommit: bool = False) -> MysqlLink:
+        """Connect. Raises NotServing, TableRefused."""
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
         context = self._tls_context() if path is None else None
@@ -128,7 +95,7 @@ class MysqlEngine:
         host, port = url.host or "localhost", url.port or 3306
         password = self._password()
         self._redaction.know("password", [password])
-        with _translated_errors(self._redaction):
+        with translated_errors(self._redaction):
             connection = GuardedConnection(
                 trust,
                 host=host,
@@ -143,13 +110,21 @@ class MysqlEngine:
                 read_timeout=self._patience,
                 write_timeout=self._patience,
                 ssl=context,
+                autocommit=autocommit,
             )
-        dial = _Dial(self._patience, ending, stack)
+        dial = Dial(self._patience, ending)
         sock = dial.unix(path) if path is not None else dial.tcp(host, port)
-        stack.callback(connection.close)
-        with _translated_errors(self._redaction):
-            connection.connect(sock)
-        return connection
+        link = MysqlLink(connection, sock, self._redaction)
+        try:
+            with ended_by(ending, link.shut), translated_errors(self._redaction):
+                connection.connect(sock)
+        except TableRefused:
+            link.close()
+            raise
+        except TableUnavailable as exc:
+            link.close()
+            raise NotServing(str(exc)) from None
+        return link
 
     def _password(self) -> str:
         if self._password_file is None:
@@ -189,74 +164,3 @@ def _local_socket() -> str | None:
         if path and Path(path).is_socket():
             return path
     return None
-
-
-class _Dial:
-    """Connects so that another thread can end it, whatever PyMySQL and TLS make of the socket: by its twin."""
-
-    def __init__(self, patience: float, ending: Ending, stack: ExitStack) -> None:
-        self._patience = patience
-        self._ending = ending
-        self._stack = stack
-
-    def unix(self, path: str) -> socket.socket:
-        try:
-            return self._connected(socket.AF_UNIX, path)
-        except OSError as exc:
-            raise TableUnavailable(f"cannot connect to {path}: {exc.strerror or exc}") from None
-
-    def tcp(self, host: str, port: int) -> socket.socket:
-        try:
-            return self._tcp(host, port)
-        except (OSError, UnicodeError) as exc:
-            raise TableUnavailable(f"Can't connect to MySQL server on {host!r} ({exc})") from None
-
-    def _tcp(self, host: str, port: int) -> socket.socket:
-        failure = OSError("the name has no address")
-        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            try:
-                sock = self._connected(family, address)
-            except OSError as exc:
-                failure = exc
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return sock
-        raise failure
-
-    def _connected(self, family: int, address: Any) -> socket.socket:
-        sock = socket.socket(family)
-        try:
-            twin = self._stack.enter_context(sock.dup())
-            self._stack.enter_context(ended_by(self._ending, partial(_shut, twin)))
-            sock.settimeout(self._patience)
-            sock.connect(address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-
-def _shut(sock: socket.socket) -> None:
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def _translated_errors(hide: Redaction) -> Iterator[None]:
-    try:
-        yield
-    except pymysql.Error as exc:
-        raise _translated(exc, hide) from None
-    except _NO_MYSQL as exc:
-        raise TableUnavailable(f"the server's answer was not understood: {one_line(hide(str(exc)))}") from None
-
-
-def _translated(exc: pymysql.Error, hide: Redaction) -> TableUnavailable:
-    code = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
-    # A server may say what it was told: hidden before it is cut, or half of it would no longer be known.
-    text = one_line(hide(" ".join(map(str, exc.args[1:] if code else exc.args))))
-    if code == ER.NO_SUCH_TABLE:
-        return NoSuchTable(text)
-    # 2000 to 2999 are the client's own: nothing was reached, or it fell silent.
-    answered = (1000 <= code < 2000 or code >= 3000) and code not in _TEMPORARY
-    return TableRefused(text) if answered or code in _REFUSALS else TableUnavailable(text)

@@ -1,6 +1,7 @@
 """What is asked of the ``janus`` table and of the ``version`` table, in SQL that every engine understands.
 
-Owns the statements and the meaning of the version row (contract 4.1). Must not know engines, threads or deadlines.
+Owns the statements, and for every table of ours the meaning of its version row (contract 4.1). Must not know engines,
+threads or deadlines.
 Authority: OpenSIPS scripts/*/janus-create.sql, db/db.c (db_check_table_version) and the C module's query.
 """
 
@@ -25,9 +26,7 @@ Mode: TypeAlias = Literal["read", "write", "create"]
 
 
 class Engine(Protocol):
-    """One kind of database. ``script`` names the file in ``sql/`` that creates the tables."""
-
-    script: str
+    """One kind of database."""
 
     def session(self, mode: Mode, ending: Ending) -> AbstractContextManager[Execute]:
         """Connect, and commit at the end unless an error leaves the block; blocking, until ``ending`` ends it."""
@@ -37,26 +36,29 @@ class NoSuchTable(TableRefused):
     """A statement named a table that is not there."""
 
 
-class Statements:
-    """The statements for one pair of table names. Raises ValueError for a name that is no plain SQL identifier."""
+class Duplicate(TableRefused):
+    """A row would have had the key of another one."""
 
-    def __init__(self, table: str, version_table: str) -> None:
+
+class VersionedTable:
+    """A table with its row in the version table. ``word``: its name in the script that creates it, and by default.
+
+    Raises ValueError for a name that is no plain SQL identifier.
+    """
+
+    def __init__(self, word: str, table: str, version_table: str) -> None:
         for name in (table, version_table):
             if not IDENTIFIER.fullmatch(name):
                 raise ValueError(f"{name!r} is not an SQL identifier (letters, digits and _, at most 64)")
-        self._table = table
+        self._word = word
+        self.name = table
         self._version_table = version_table
 
-    def rows(self, execute: Execute) -> list[TableRow]:
-        """Every row, by id. Raises WrongTableVersion."""
-        self._check_version(execute)
-        return self._select(execute)
-
     def create(self, execute: Execute, script: str) -> bool:
-        """Create what is missing: version table, version row, table; whether anything was."""
+        """Create what is missing: version table, version row, table; whether anything was. Raises WrongTableVersion."""
         version_table, version_row, table = self._script(script)
         try:
-            self._check_version(execute)
+            self.check(execute)
             missing_version = False
         except WrongTableVersion:
             execute(version_table)
@@ -64,7 +66,7 @@ class Statements:
                 raise
             missing_version = True
         try:
-            self._select(execute)
+            execute(f"SELECT 1 FROM `{self.name}` LIMIT 1")
             missing_table = False
         except NoSuchTable:
             execute(table)
@@ -72,6 +74,57 @@ class Statements:
         if missing_version:
             execute(version_row)
         return missing_version or missing_table
+
+    def check(self, execute: Execute) -> None:
+        """Raises WrongTableVersion."""
+        expected = f"expected version {TABLE_VERSION}"
+        try:
+            found = self._versions(execute)
+        except NoSuchTable:
+            raise WrongTableVersion(
+                f"there is no {self._version_table!r} table with a version for table {self.name!r}, {expected}"
+            ) from None
+        if not found:
+            raise WrongTableVersion(f"{self.name!r} record not found in {self._version_table!r} table, {expected}")
+        if len(found) > 1:
+            raise WrongTableVersion(
+                f"{len(found)} records for {self.name!r} in {self._version_table!r} table, expected one "
+                f"with version {TABLE_VERSION}"
+            )
+        version = found[0][0]
+        if version != TABLE_VERSION:
+            shown = version if isinstance(version, int) else repr(as_text(version)[:40])
+            raise WrongTableVersion(f"invalid version {shown} for table {self.name!r} found, {expected}")
+
+    def _versions(self, execute: Execute) -> list[tuple[Any, ...]]:
+        return execute(f"SELECT table_version FROM `{self._version_table}` WHERE table_name = ? LIMIT 9", self.name)
+
+    def _script(self, name: str) -> list[str]:
+        """Of a create script, for our table names: the version table, then our row in it, then our table."""
+        text = re.sub(r"--.*", "", resources.path(f"sql/{name}").read_text(encoding="utf-8"))
+        for word, replacement in ((self._word, self.name), ("version", self._version_table)):
+            text = re.sub(rf"'{word}'", f"'{replacement}'", text)
+            text = re.sub(rf"(?<!')\b{word}\b(?!')", f"`{replacement}`", text)
+        statements = [statement.strip() for statement in text.split(";") if statement.strip()]
+        ours = (f"'{self.name}'", f"`{self.name}`")
+        return statements[:1] + [one for mark in ours for one in statements[1:] if mark in one]
+
+
+class Statements:
+    """The statements for one pair of table names. Raises ValueError for a name that is no plain SQL identifier."""
+
+    def __init__(self, table: str, version_table: str) -> None:
+        self._versioned = VersionedTable("janus", table, version_table)
+        self._table = table
+
+    def rows(self, execute: Execute) -> list[TableRow]:
+        """Every row, by id. Raises WrongTableVersion."""
+        self._versioned.check(execute)
+        return self._select(execute)
+
+    def create(self, execute: Execute, script: str) -> bool:
+        """Create what is missing: version table, version row, table; whether anything was."""
+        return self._versioned.create(execute, script)
 
     def add(self, execute: Execute, janus_id: str, janus_url: str) -> int | None:
         """Insert a row; its id, or None (and nothing is changed) if one with this janus_id is there."""
@@ -113,37 +166,6 @@ class Statements:
         )
         rows = [TableRow(_as_id(key), as_text(janus_id), as_text(janus_url)) for key, janus_id, janus_url in found]
         return sorted(rows, key=lambda row: row.order)
-
-    def _versions(self, execute: Execute) -> list[tuple[Any, ...]]:
-        return execute(f"SELECT table_version FROM `{self._version_table}` WHERE table_name = ? LIMIT 9", self._table)
-
-    def _check_version(self, execute: Execute) -> None:
-        expected = f"expected version {TABLE_VERSION}"
-        try:
-            found = self._versions(execute)
-        except NoSuchTable:
-            raise WrongTableVersion(
-                f"there is no {self._version_table!r} table with a version for table {self._table!r}, {expected}"
-            ) from None
-        if not found:
-            raise WrongTableVersion(f"{self._table!r} record not found in {self._version_table!r} table, {expected}")
-        if len(found) > 1:
-            raise WrongTableVersion(
-                f"{len(found)} records for {self._table!r} in {self._version_table!r} table, expected one "
-                f"with version {TABLE_VERSION}"
-            )
-        version = found[0][0]
-        if version != TABLE_VERSION:
-            shown = version if isinstance(version, int) else repr(as_text(version)[:40])
-            raise WrongTableVersion(f"invalid version {shown} for table {self._table!r} found, {expected}")
-
-    def _script(self, name: str) -> list[str]:
-        """The three statements of a create script, for our table names."""
-        text = re.sub(r"--.*", "", resources.path(f"sql/{name}").read_text(encoding="utf-8"))
-        for word, replacement in (("janus", self._table), ("version", self._version_table)):
-            text = re.sub(rf"'{word}'", f"'{replacement}'", text)
-            text = re.sub(rf"(?<!')\b{word}\b(?!')", f"`{replacement}`", text)
-        return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
 def _as_id(value: Any) -> int | str:

@@ -33,8 +33,6 @@ _URI_MODES: dict[Mode, str] = {"read": "ro", "write": "rw", "create": "rwc"}
 class SqliteEngine:
     """Reads without the right to write; creates the file, and its folder for the owner alone, in mode "create"."""
 
-    script = "janus-create.sqlite.sql"
-
     def __init__(self, url: SqliteUrl, patience: float) -> None:
         """``patience``: seconds to wait for another's lock."""
         self._path = Path(url.path)

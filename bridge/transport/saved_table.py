@@ -1,6 +1,7 @@
 """The last good table, kept in the state directory for a start without the database (contract 4.3).
 
-Owns the file. It belongs to one database and table: rows of another are not used. Must not know what a row means.
+Owns the file. It belongs to one database and table: rows of another are not used, those of another host of the same
+cluster are. Must not know what a row means.
 """
 
 import json
@@ -30,11 +31,11 @@ class SavedRows(NamedTuple):
 
 
 class SavedTable:
-    """``source`` says which table this is, JanusTable.name; set it anew when a reload names another."""
+    """``sources`` say which table this is, JanusTable.sources; set them anew when a reload names another."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, *sources: str) -> None:
         self._path = path
-        self.source = source
+        self.sources = sources
 
     async def save(self, rows: list[TableRow]) -> None:
         """Replace the file (0600: a URL's query may hold a secret). Rows whose id is no key stay out: disabled ones.
@@ -43,7 +44,7 @@ class SavedTable:
         """
         content = {
             "format": FORMAT,
-            "source": self.source,
+            "source": self.sources[0] if len(self.sources) == 1 else self.sources,
             "saved_at": time.time(),
             "rows": [[row.id, row.janus_id, row.janus_url] for row in rows if isinstance(row.id, int)],
         }
@@ -68,8 +69,9 @@ class SavedTable:
     def _read(self, content: Any) -> SavedRows | None:
         if content["format"] != FORMAT:
             raise ValueError
-        if content["source"] != self.source:
-            log.warning("%s: ignoring the saved table: it belongs to %r", self._path, content["source"])
+        saved = content["source"]
+        if not set(saved if isinstance(saved, list) else [saved]) & set(self.sources):
+            log.warning("%s: ignoring the saved table: it belongs to %r", self._path, saved)
             return None
         saved_at = content["saved_at"]
         rows = [TableRow(key, janus_id, janus_url) for key, janus_id, janus_url in content["rows"]]

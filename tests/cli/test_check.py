@@ -20,9 +20,10 @@ from bridge.cli import check_paths, probe
 from tests.support.certs import Certificates
 from tests.support.fake_janus import FakeJanus, Reply, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
+from tests.support.mariadb import MariaDb
 from tests.support.ports import free_port
 from tests.support.rtpengine import Rtpengine
-from tests.support.tables import sqlite_table
+from tests.support.tables import mariadb_table, sqlite_table
 
 Rows = list[tuple[str, str, str]]
 Check = Callable[..., tuple[int, Rows, str]]
@@ -127,6 +128,18 @@ def test_a_database_that_does_not_answer_is_exit_code_3(check: Check) -> None:
     assert f"127.0.0.1:{port}" in text
     assert "refused" in text
     assert "hunter2" not in text
+
+
+def test_a_host_that_is_away_is_named_while_another_serves(check: Check, mariadb: MariaDb) -> None:
+    url = mariadb_table(mariadb, {"gw1": "janusws://127.0.0.1"})
+    port = free_port()
+    code, rows, _ = check(f"janus.janus_db_url={url.replace('@', f'@127.0.0.1:{port},')}")
+    assert code == 1
+    [(_, where, text)] = [row for row in rows if row[0] == "warning"]
+    assert where == f"127.0.0.1:{port}"
+    assert "Can't connect" in text
+    assert text.endswith("; the others serve")
+    assert [level for level, _, _ in rows].count("ok") == 2
 
 
 def test_a_file_for_tls_to_the_database_that_is_not_there_is_named(check: Check) -> None:

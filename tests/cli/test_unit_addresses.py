@@ -43,7 +43,8 @@ def test_a_bridge_of_this_machine_needs_no_other(tmp_path: Path) -> None:
 def test_all_that_is_named_elsewhere(tmp_path: Path) -> None:
     rows = {"a": "janusws://192.0.2.1/?token=x", "b": "janusws://192.0.2.1:1/", "c": "januswss://gw.example.org/"}
     options = [
-        "janus.janus_db_url=mysql://u:p@192.0.2.2/d",
+        "janus.janus_db_url=mysql://u:p@192.0.2.2,127.0.0.1,192.0.2.4:3307/d",
+        "cluster.db_url=mysql://u:p@192.0.2.5/d",
         'events.subscribers=[{event = "E_JANUS_EVENT", socket = "udp:192.0.2.3:1"}]',
         'events.allow=["127.0.0.0/8", "198.51.100.0/24"]',
         'mi.http=["0.0.0.0:8889"]',
@@ -55,6 +56,10 @@ def test_all_that_is_named_elsewhere(tmp_path: Path) -> None:
             *BASE,
             "# the database",
             "IPAddressAllow=192.0.2.2",
+            "# the database",
+            "IPAddressAllow=192.0.2.4",
+            "# the cluster's database",
+            "IPAddressAllow=192.0.2.5",
             "# gateway a, gateway b",
             "IPAddressAllow=192.0.2.1",
             "# gateway c: gw.example.org, whose addresses may change",

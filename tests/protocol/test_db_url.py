@@ -35,6 +35,9 @@ PASSWORD = "hunter2"
         ("mysql://u:p@unix(/run/mysqld/mysqld.sock)/d", MysqlUrl("", None, "d", "u", "p", "/run/mysqld/mysqld.sock")),
         ("mysql://u@UNIX(/tmp/a%20b)/d", MysqlUrl("", None, "d", "u", unix_socket="/tmp/a b")),
         ("mysql://h/d?", MysqlUrl("h", None, "d")),
+        # The hosts of one cluster: ours.
+        ("mysql://u:p@db1,db2:3307/d", MysqlUrl("db1", None, "d", "u", "p", others=(("db2", 3307),))),
+        ("mysql://h:1,[::1]:2,[::2]/d", MysqlUrl("h", 1, "d", others=(("::1", 2), ("::2", None)))),
         # OpenSIPS's db_sqlite strips "sqlite:/" and takes the rest as it stands.
         ("sqlite:///var/lib/opensips.db", SqliteUrl("/var/lib/opensips.db")),
         ("sqlite://var/opensips.db", SqliteUrl("/var/opensips.db")),
@@ -72,6 +75,16 @@ def test_reads_what_opensips_reads(text: str, expected: MysqlUrl | SqliteUrl) ->
         ("mysql://u:p@h/d%00", "database's name has a control"),
         ("mysql://u%0a:p@h/d", "user's name has a control"),
         ("mysql://unix(/s)/d", "user@"),
+        ("mysql://u@h1,,h2/d", "one of the hosts between the commas is empty"),
+        ("mysql://u@h1,/d", "one of the hosts between the commas is empty"),
+        ("mysql://u@h1,:3306/d", "one of the hosts between the commas is empty"),
+        ("mysql://u@h1,h_-/d", "host"),
+        ("mysql://u@h1, h2/d", "host"),
+        ("mysql://u@h1,[::1/d", "form"),
+        (f"mysql://u@{','.join(17 * 'h')}/d", "more than 16 hosts"),
+        ("mysql://u@unix(/s),h/d", "host"),
+        ("mysql://u@h,unix(/s)/d", "host"),
+        (f"mysql://u:{PASSWORD},h2/d", "'@'"),
         ("mysql://u@unix(s)/d", "absolute"),
         (f"mysql://u@unix(/{'s' * 107})/d", "107"),
         (f"mysql://u:{PASSWORD}@h/d?tls_domain=x&y", "'tls_domain' is not supported"),
@@ -94,6 +107,7 @@ def test_names_the_part_at_fault_and_no_password(text: str, part: str) -> None:
         (f"mysql://u:{PASSWORD}@h:1/d", "mysql://u:***@h:1/d"),
         (f"mysql://u:{PASSWORD}@[::1]:1/d", "mysql://u:***@[::1]:1/d"),
         (f"mysql://u:{PASSWORD}@unix(/s)/d", "mysql://u:***@unix(/s)/d"),
+        (f"mysql://u:{PASSWORD}@h:1,[::1],h/d", "mysql://u:***@h:1,[::1],h/d"),
         ("mysql://u@h/d", "mysql://u@h/d"),
         ("mysql://h/d", "mysql://h/d"),
         ("sqlite:///a.db", "sqlite:///a.db"),
@@ -122,3 +136,14 @@ def test_any_text_is_a_url_or_a_value_error(tail: str) -> None:
             parse_db_url(text)
         except ValueError as exc:
             assert "\n" not in str(exc)  # noqa: PT017  # both outcomes are fine
+
+
+def test_each_host_has_a_url_of_its_own() -> None:
+    url = parse_db_url(f"mysql://u:{PASSWORD}@h1,[::1]:2/d")
+    assert isinstance(url, MysqlUrl)
+    assert url.each == (MysqlUrl("h1", None, "d", "u", PASSWORD), MysqlUrl("::1", 2, "d", "u", PASSWORD))
+    assert [one.place for one in url.each] == ["h1", "[::1]:2"]
+    alone = parse_db_url("mysql://u@unix(/s)/d")
+    assert (alone.each, alone.place) == ((alone,), "unix(/s)")
+    file = SqliteUrl("/a.db")
+    assert (file.each, file.place) == ((file,), "/a.db")

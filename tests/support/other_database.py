@@ -14,6 +14,14 @@ class OtherUrl:
     password: str = ""
     unix_socket: str | None = None
 
+    @property
+    def each(self) -> tuple["OtherUrl", ...]:
+        return (self,)
+
+    @property
+    def place(self) -> str:
+        return self.host
+
 
 def with_database(config: Config, url: OtherUrl) -> Config:
     other: Final[Any] = url

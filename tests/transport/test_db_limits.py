@@ -16,6 +16,7 @@ from bridge.protocol.db_url import MysqlUrl, SqliteUrl, parse_db_url
 from bridge.protocol.gateway import MAX_JANUS_ID, MAX_JANUS_URL, TableRow, read_rows
 from bridge.transport import db_mysql_guard, db_sql, db_sqlite, db_visit
 from bridge.transport.db import JanusTable
+from bridge.transport.db_sqlite import SqliteEngine
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.mariadb import MariaDb
 from tests.support.mysql_script import LET_IN, ScriptedServer, column, eof, packet
@@ -257,7 +258,7 @@ def test_a_row_with_an_id_of_its_own_kind_is_a_row() -> None:
 async def test_a_thread_that_hangs_for_ever_is_in_nobodys_way(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release, inside = threading.Event(), trio.Event()
     table = JanusTable(SqliteUrl(str(file)))
-    session = table._engine.session
+    session = SqliteEngine.session
     token = trio.lowlevel.current_trio_token()
 
     def hang(*arguments: Any) -> Any:
@@ -265,13 +266,13 @@ async def test_a_thread_that_hangs_for_ever_is_in_nobodys_way(file: Path, monkey
         release.wait(HANG_SECONDS)
         return session(*arguments)
 
-    monkeypatch.setattr(table._engine, "session", hang)
+    monkeypatch.setattr(SqliteEngine, "session", hang)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(table.rows)
             await inside.wait()
             nursery.cancel_scope.cancel()
-        monkeypatch.setattr(table._engine, "session", session)
+        monkeypatch.setattr(SqliteEngine, "session", session)
         assert await table.rows() == []
         assert table.threads.borrowed_tokens == 1
     finally:

@@ -1,5 +1,6 @@
 """The table in a real MariaDB: what is read, and what each thing that can be wrong is called."""
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bridge.transport.db import JanusTable, Tls
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.mariadb import MariaDb
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -263,3 +265,38 @@ async def test_no_tls_where_it_is_asked_for_is_an_error(certificates: Certificat
         error = await error_of(JanusTable(url, tls=Tls(ca=certificates.ca)))
     assert isinstance(error, TableRefused)
     assert "SSL is required" in str(error)
+
+
+def of_hosts(url: MysqlUrl, *ports: int) -> MysqlUrl:
+    """The same database at several ports of this machine."""
+    return replace(url, port=ports[0], others=tuple((url.host, port) for port in ports[1:]))
+
+
+async def test_a_host_that_is_away_is_passed_over(url: MysqlUrl) -> None:
+    assert url.port is not None
+    table = JanusTable(of_hosts(url, free_port(), url.port))
+    assert await table.add("gw1", "janusws://h") == 1
+    assert await table.rows() == [TableRow(1, "gw1", "janusws://h")]
+    error = await error_of(JanusTable(of_hosts(url, free_port(), free_port())))
+    assert str(error).count("Can't connect to MySQL server") == 2
+    assert not isinstance(error, TableRefused)
+
+
+async def test_a_frozen_host_leaves_time_for_the_next(url: MysqlUrl) -> None:
+    assert url.port is not None
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        table = JanusTable(of_hosts(url, frozen.getsockname()[1], url.port), deadline=1.5)
+        with in_time(HANG_SECONDS):
+            assert await table.rows() == []
+
+
+async def test_a_host_that_takes_no_changes_is_passed_over(url: MysqlUrl, mariadb: MariaDb) -> None:
+    assert url.port is not None
+    mariadb.execute("SET GLOBAL read_only = 1")
+    try:
+        with pytest.raises(TableRefused, match="read-only"):
+            await JanusTable(url).add("gw1", "janusws://h")
+        with pytest.raises(TableUnavailable, match=r"read-only.*Can't connect"):
+            await JanusTable(of_hosts(url, url.port, free_port())).add("gw1", "janusws://h")
+    finally:
+        mariadb.execute("SET GLOBAL read_only = 0")

@@ -41,6 +41,15 @@ async def test_another_database_s_rows_are_not_used(tmp_path: Path, caplog: pyte
     assert "sqlite:///other.db" in caplog.text
 
 
+async def test_another_host_of_the_same_cluster_s_are(tmp_path: Path) -> None:
+    await SavedTable(tmp_path / "table.json", SOURCE).save(ROWS)
+    more = SavedTable(tmp_path / "table.json", "mysql://u:***@h2/opensips janus", SOURCE)
+    assert more.load() is not None
+    await more.save(ROWS)
+    assert SavedTable(tmp_path / "table.json", SOURCE).load() is not None
+    assert SavedTable(tmp_path / "table.json", "mysql://u:***@h3/opensips janus").load() is None
+
+
 GOOD = {"format": 1, "source": SOURCE, "saved_at": 1.5, "rows": [[1, "gw1", "janusws://h"]]}
 
 

@@ -1,0 +1,52 @@
+"""The hosts of one database, tried in turn.
+
+Owns which of them comes next: the one that served last, until it does not. Must not know what is asked of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from bridge.errors import TableRefused, TableUnavailable
+
+H = TypeVar("H")
+R = TypeVar("R")
+
+
+class NotServing(TableUnavailable):
+    """Nothing was done there: this host was not reached, or does not serve now. Another one may."""
+
+
+class ReadOnlyHost(NotServing, TableRefused):
+    """It takes no changes; of a single host, a refusal."""
+
+
+class HostsInTurn(Generic[H]):
+    """``hosts``: each with the name that errors call it by."""
+
+    def __init__(self, hosts: Sequence[tuple[str, H]]) -> None:
+        self._hosts = tuple(hosts)
+        self._at = 0
+
+    def visit(self, attempt: Callable[[H], R], *, again: bool = False) -> R:
+        """What ``attempt`` returns at the first host that serves; ``again``: it may be made twice, so that the next one
+        is tried after any failure that may pass. Raises TableUnavailable, and TableRefused at once.
+        """
+        faults: list[TableUnavailable] = []
+        for _ in self._hosts:
+            name, host = self._hosts[self._at]
+            try:
+                return attempt(host)
+            except TableUnavailable as exc:
+                faults.append(self._named(name, exc))
+                if not (isinstance(exc, NotServing) or (again and not isinstance(exc, TableRefused))):
+                    raise faults[-1] from None
+            self.next()
+        refused = all(isinstance(fault, TableRefused) for fault in faults)
+        raise (TableRefused if refused else TableUnavailable)("; ".join(map(str, faults)))
+
+    def next(self) -> None:
+        """Begin with the next one from now on."""
+        self._at = (self._at + 1) % len(self._hosts)
+
+    def _named(self, name: str, exc: TableUnavailable) -> TableUnavailable:
+        return type(exc)(f"{name}: {exc}") if len(self._hosts) > 1 else exc

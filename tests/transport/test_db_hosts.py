@@ -1,0 +1,72 @@
+"""Several hosts of one database: which one is asked, and what is said where none serves."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from bridge.errors import TableRefused, TableUnavailable
+from bridge.transport.db_hosts import HostsInTurn, NotServing, ReadOnlyHost
+
+AWAY = NotServing("away")
+BROKE = TableUnavailable("broke")
+NO = TableRefused("no")
+READ_ONLY = ReadOnlyHost("read-only")
+
+
+def at(outcomes: Mapping[str, TableUnavailable], asked: list[str]) -> Callable[[str], str]:
+    def attempt(host: str) -> str:
+        asked.append(host)
+        if host in outcomes:
+            raise outcomes[host]
+        return host
+
+    return attempt
+
+
+def three() -> HostsInTurn[str]:
+    return HostsInTurn([(name, name) for name in ("h1", "h2", "h3")])
+
+
+def test_the_one_that_served_last_is_asked_first() -> None:
+    hosts, asked = three(), list[str]()
+    assert hosts.visit(at({"h1": AWAY}, asked)) == "h2"
+    assert hosts.visit(at({}, asked)) == "h2"
+    assert hosts.visit(at({"h2": AWAY, "h3": AWAY}, asked)) == "h1"
+    hosts.next()
+    assert hosts.visit(at({}, asked)) == "h2"
+    assert asked == ["h1", "h2", "h2", "h2", "h3", "h1", "h2"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "again", "expected", "asked"),
+    [
+        ({"h1": READ_ONLY}, False, "h2", 2),
+        ({"h1": BROKE}, True, "h2", 2),
+        ({"h1": BROKE}, False, TableUnavailable("h1: broke"), 1),  # who knows what it did
+        ({"h1": NO}, True, TableRefused("h1: no"), 1),
+        ({"h1": AWAY, "h2": NO}, False, TableRefused("h2: no"), 2),
+        ({"h1": AWAY, "h2": BROKE, "h3": AWAY}, True, TableUnavailable("h1: away; h2: broke; h3: away"), 3),
+        ({"h1": AWAY, "h2": READ_ONLY, "h3": READ_ONLY}, False, TableUnavailable("h1: away; h2: read-only; "), 3),
+        (dict.fromkeys(("h1", "h2", "h3"), READ_ONLY), False, TableRefused("h1: read-only; h2: read-only; "), 3),
+    ],
+)
+def test_what_goes_on_to_the_next(
+    outcomes: Mapping[str, TableUnavailable], again: bool, expected: str | TableUnavailable, asked: int
+) -> None:
+    seen: list[str] = []
+    if isinstance(expected, str):
+        assert three().visit(at(outcomes, seen), again=again) == expected
+    else:
+        with pytest.raises(type(expected)) as caught:
+            three().visit(at(outcomes, seen), again=again)
+        assert str(caught.value).startswith(str(expected))
+        assert isinstance(caught.value, TableRefused) == isinstance(expected, TableRefused)
+    assert len(seen) == asked
+
+
+@pytest.mark.parametrize("fault", [AWAY, BROKE, NO, READ_ONLY])
+def test_a_single_host_is_not_named(fault: TableUnavailable) -> None:
+    with pytest.raises(TableUnavailable) as caught:
+        HostsInTurn([("h1", "h1")]).visit(at({"h1": fault}, []))
+    assert str(caught.value) == str(fault)
+    assert isinstance(caught.value, TableRefused) == isinstance(fault, TableRefused)
