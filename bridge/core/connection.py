@@ -10,6 +10,7 @@ from typing import Protocol
 
 import trio
 
+from bridge.core.fence import Fence
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
@@ -88,9 +89,9 @@ class Owner(Protocol):
 
 
 class JanusConnection:
-    """A WebSocket with its record. It is its WebSocket's Reports."""
+    """A WebSocket with its record. It is its WebSocket's Reports. ``fence``: nothing is sent while it is closed."""
 
-    def __init__(self, record: ConnectionRecord, reader: Reader, owner: Owner) -> None:
+    def __init__(self, record: ConnectionRecord, reader: Reader, owner: Owner, fence: Fence | None = None) -> None:
         self.record = record
         self.number = record.number
         self.task = trio.CancelScope()  # what is under way: it is being opened, or sessions are brought onto it
@@ -105,6 +106,7 @@ class JanusConnection:
         self.on_long_text = partial(reader.long_text, self)
         self.on_refused = reader.refused
         self._owner = owner
+        self._fence = fence
         self._ws: WebSocket | None = None
         self._keepalive_at: tuple[int, float] = (0, 0.0)
 
@@ -152,6 +154,8 @@ class JanusConnection:
         """Send, if that is still possible; whether it is. A connection that ended reports that by itself."""
         if self._ws is None or self.record.stalled or self.ended.is_set():
             return False
+        if self._fence is not None and not self._fence.open():
+            return False  # this process was stopped since whoever sends has looked
         self._ws.send_text(text)
         return True
 

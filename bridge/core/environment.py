@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 import trio
 
+from bridge.core.cluster_faces import ClusterSessions
 from bridge.core.connection import Connect
+from bridge.core.fence import Fence
+from bridge.core.fenced_requests import FencedRequests
 from bridge.core.stats import Stats
 from bridge.core.timers import Timers
 from bridge.protocol.codec import JsonObject
@@ -27,6 +30,16 @@ class LinkSettings:
     reconnect_min: float = 0.5
     reconnect_max: float = 15.0
     wide_strings: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCluster:
+    """What links need of a cluster of bridges. ``new_id()`` is a session id that nobody has, and nobody can guess."""
+
+    node_id: int
+    fenced: FencedRequests
+    sessions: ClusterSessions
+    new_id: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +65,10 @@ class LinkEnvironment:
     hide: Callable[[str], str] = unchanged  # a text of Janus or of the network, without secrets
     settings: LinkSettings = field(default_factory=LinkSettings)
     parsing: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))  # of long messages
-    managed_ids: ManagedIds = field(default_factory=ManagedIds)  # of all gateways: see SessionBook
+    managed_ids: ManagedIds = field(default_factory=ManagedIds)  # of all gateways: see KnownSessions
+    cluster: LinkCluster | None = None  # None: this bridge is alone
+
+    @property
+    def fence(self) -> Fence | None:
+        """What says whether a Janus may be written to; None: it always may."""
+        return None if self.cluster is None else self.cluster.fenced.fence

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import trio
 
+from bridge.core.chosen_id import CONFLICTS, chosen_id
 from bridge.core.connection import JanusConnection
+from bridge.core.environment import LinkCluster
 from bridge.core.pending import AwaitedAnswer
 from bridge.core.requests import Requests
 from bridge.errors import BridgeError
@@ -58,6 +60,7 @@ class Joining:
     book: SessionBook
     over: SessionOver
     serves_beside: bool
+    cluster: LinkCluster | None
 
     async def run(self) -> None:
         """Bring the sessions onto it. Raises a JoinStopped; what was claimed stays claimed then."""
@@ -87,7 +90,10 @@ class Joining:
         self.book.confirmed(connection.number)
 
     async def _create(self) -> None:
-        message = await self._answer(self._ask({"janus": "create"}), trio.current_time())
+        if self.cluster is None:
+            message = await self._answer(self._ask({"janus": "create"}), trio.current_time())
+        else:
+            message = await self._create_chosen(self.cluster)
         answer = classify(message)
         data = message.get("data")
         session_id = member_id(data.get("id")) if isinstance(answer, Success) and isinstance(data, dict) else None
@@ -95,8 +101,24 @@ class Joining:
             raise JoinStopped(Input.REFUSED, _text("create", answer))
         self.book.managed_created(session_id, self.connection.number)
 
+    async def _create_chosen(self, cluster: LinkCluster) -> JsonObject:
+        """Janus's answer, with an id that is in the database before Janus hears of it."""
+        message: JsonObject = {}
+        for _ in range(CONFLICTS):
+            async with chosen_id(cluster, self.connection.record.target.gateway, managed=True) as choice:
+                create: JsonObject = {"janus": "create", "id": choice.session_id}
+                message = await self._answer(self._ask(create), trio.current_time())
+                choice.judge(message)
+            if not choice.conflict:
+                break
+        return message
+
     async def _claim(self, unsettled: Iterable[JanusSession]) -> None:
-        """Claim these. Stops where the connection that serves should go on serving."""
+        """Claim these. Stops where the connection that serves should go on serving. In a cluster they are another
+        bridge's after some time without a beat: nothing is claimed until there was one.
+        """
+        if self.cluster is not None:
+            await self.cluster.fenced.fence.validated()
         book, number, asked_at = self.book, self.connection.number, trio.current_time()
         claims = []
         for session in unsettled:

@@ -246,7 +246,7 @@ class JanusLink:
     async def stop(self, error: BridgeError, *, destroy: bool) -> None:
         """Before the task is cancelled: fail what is in flight, destroy the sessions if told to, close politely."""
         connections = self._end(error)
-        if destroy:
+        if destroy and (self._env.fence is None or self._env.fence.valid()):
             await destroy_sessions([c for c in connections if c.usable], self.requests, self.book)
         for connection in connections:
             connection.close()

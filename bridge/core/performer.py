@@ -11,6 +11,7 @@ import trio
 
 from bridge.core.connection import JanusConnection, Reader
 from bridge.core.environment import LinkEnvironment
+from bridge.core.fence import Fence
 from bridge.core.join import Joining, JoinStopped, retire
 from bridge.core.keepalive import Keepalive
 from bridge.core.requests import Requests
@@ -97,7 +98,7 @@ class Performer:
         connection, record = self.connections.get(number), self._roster.connections.get(number)
         match action.effect:
             case Effect.OPEN if record is not None:
-                connection = self.connections[number] = JanusConnection(record, self.reader, self)
+                connection = self.connections[number] = JanusConnection(record, self.reader, self, self._env.fence)
                 nursery.start_soon(self._connect, connection, connection.task)
             case Effect.CANCEL if connection is not None:
                 connection.task.cancel()
@@ -107,7 +108,7 @@ class Performer:
                 connection.task = trio.CancelScope()
                 nursery.start_soon(self._join, connection, connection.task)
             case Effect.CLOSE if connection is not None:
-                connection.close()
+                self._close(nursery, connection)
             case Effect.PING if connection is not None:
                 connection.ping()
             case Effect.WATCH if connection is not None:
@@ -118,6 +119,17 @@ class Performer:
                 self._audience.tell(action)
 
     # What is done
+
+    def _close(self, nursery: trio.Nursery, connection: JanusConnection) -> None:
+        """Where Janus reclaims nothing, that ends sessions: behind a fence, they may be another bridge's by now."""
+        if self._env.fence is None or self._env.fence.valid():
+            connection.close()
+        else:
+            nursery.start_soon(self._close_when_valid, self._env.fence, connection)
+
+    async def _close_when_valid(self, fence: Fence, connection: JanusConnection) -> None:
+        await fence.validated()
+        connection.close()
 
     def set_alarm(self) -> None:
         """Wake up when the next decision is due."""
@@ -150,7 +162,7 @@ class Performer:
             with scope:
                 beside, over = self._roster.serves_beside(connection.number), self._audience.session_over
                 try:
-                    await Joining(connection, self.requests, self._book, over, beside).run()
+                    await Joining(connection, self.requests, self._book, over, beside, self._env.cluster).run()
                 except JoinStopped as exc:
                     self.happened(connection, exc.what, str(exc))
                 else:

@@ -80,6 +80,8 @@ class LinkRegistry:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Host the links until cancelled. ``started()`` when ``reconcile`` may be called."""
         async with trio.open_nursery() as self._nursery:
+            if self._env.cluster is not None:
+                self._nursery.start_soon(supervise, self._env.cluster.fenced.run, "the fence of the cluster", log)
             task_status.started()
             await trio.sleep_forever()
 

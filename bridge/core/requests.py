@@ -46,6 +46,7 @@ class Requests:
         self._connections = connections
         self._start = environment.start
         self._timers = environment.timers
+        self._fenced = None if environment.cluster is None else environment.cluster.fenced
         self._max_in_flight = environment.settings.max_in_flight
         self._totals = environment.stats.counts
         self._now = trio.lowlevel.current_clock().current_time
@@ -174,6 +175,8 @@ class Requests:
     def _transmit(self, pending: PendingRequest, connection: JanusConnection) -> None:
         """Put into a command what is known only now, and send it."""
         command = pending.command
+        if self._fenced is not None and self._fenced.keeps(self, pending, connection.number):
+            return
         members = command.members
         if pending.session_id is not None:
             members["session_id"] = pending.session_id
@@ -184,6 +187,14 @@ class Requests:
         if not connection.send(command.take().decode()):
             self.fail(pending, TransactionLost(connection.end_reason or "the connection cannot be written to"))
 
+    def resume(self, pending: PendingRequest, number: int) -> None:
+        """It was kept behind a closed fence; it was to go out on the connection with that number."""
+        connection = self._connections.get(number) if pending.kind == "internal" else self._route(pending.session_id)
+        if connection is None:
+            self.fail(pending, self._down())
+        else:
+            self._transmit(pending, connection)
+
     def ask(self, connection: JanusConnection, request: JsonObject) -> AwaitedAnswer:
         """Send a request of the bridge's own; its answer is nobody's event."""
         command = JanusCommand(request["janus"], request)
@@ -192,7 +203,9 @@ class Requests:
         return answer
 
     def keepalive(self, connection: JanusConnection, session_id: int) -> None:
-        """Keep a session alive. Its transaction names the session, so that nothing has to be remembered."""
+        """Keep a session alive. Its transaction names the session, so that nothing has to be remembered. Behind a
+        closed fence it is left out.
+        """
         number, transaction = self._table.number("internal", str(session_id))
         request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": transaction}
         connection.record.target.credentials.apply(request)

@@ -14,6 +14,7 @@ from bridge.protocol.codec import INT64_MAX, JsonObject
 ACK, ERROR, EVENT = "ack", "error", "event"  # of a message's member `janus`, those that are looked at first
 SESSION_NOT_FOUND = 458
 HANDLE_NOT_FOUND = 459
+SESSION_CONFLICT = 468
 
 SUBPROTOCOL = "janus-protocol"
 

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from bridge.core.connection import Connect, Reports, WebSocket
-from bridge.core.environment import LinkEnvironment, LinkSettings
+from bridge.core.environment import LinkCluster, LinkEnvironment, LinkSettings
 from bridge.core.link import JanusLink
 from bridge.core.pending import AwaitedAnswer
 from bridge.core.registry import LinkRegistry
@@ -62,6 +62,7 @@ class LinkBed:
     batch: Batch = field(init=False)  # while it runs
     look_every: float = 0.001  # seconds between looks at what is waited for
     store: FdStore | None = None  # keeps the sockets
+    cluster: LinkCluster | None = None
 
     def __post_init__(self) -> None:
         self.stats = Stats()
@@ -83,6 +84,7 @@ class LinkBed:
             uniform=random.Random(1).uniform,
             wall=time.time,
             settings=self.settings,
+            cluster=self.cluster,
         )
         self.registry = LinkRegistry(
             self.environment,
