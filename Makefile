@@ -20,7 +20,7 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq
 
-.PHONY: demo test quick systemd-tree test-systemd coverage fuzz soak lint bench clean
+.PHONY: demo test quick test-galera systemd-tree test-systemd coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -28,10 +28,14 @@ demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leave
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
-	$(PYTEST) $(if $(COMPILED),-m "not systemd") $(if $(COVERAGE),--cov --cov-report=term)
+	$(PYTEST) -m "not galera$(if $(COMPILED), and not systemd)" $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not (janus or mysql or opensips or browser or program or systemd or slow)"
+	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or opensips or browser or program or systemd or slow)"
+
+test-galera: $(VENV)/.dev ## what a cluster of bridges does on a Galera of three nodes, whose nodes die
+	@tools/need $(SERVERS) /usr/lib/galera/libgalera_smm.so=galera-4
+	$(BIN)/python -m pytest $(INSTALLED) $(REPORT) -m galera
 
 systemd-tree: $(VENV)/.dev
 	@tools/systemd-tree .systemd-tree $(VENV)

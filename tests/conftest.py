@@ -20,11 +20,12 @@ from bridge.cli import service
 from bridge.transport.batch import Batch
 from tests.support.certs import Certificates, issue
 from tests.support.examples import FEW, QUICK
+from tests.support.galera import galera, galera_nodes
 from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import mariadb
 from tests.support.rtpengine import Rtpengine
 
-__all__ = ["mariadb"]  # a fixture by being here
+__all__ = ["galera", "galera_nodes", "mariadb"]  # fixtures by being here
 
 # A busy machine is no fault of the code under test; in CI the same examples every time, at a desk new ones.
 settings.register_profile(
@@ -102,6 +103,7 @@ def pytest_configure() -> None:
 NEEDS = {
     "janus": ("janus", "janus_factory", "signing_janus"),
     "mysql": ("mariadb", "own_mariadb"),
+    "galera": ("galera",),
     "browser": ("devtools",),
     "program": ("bridge_factory", "rtpengine"),
 }

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +55,7 @@ class MariaDb(ServerProcess):
     """One server. ``with MariaDb() as mariadb:`` or start() and stop(); port and data stay over a restart."""
 
     host = "127.0.0.1"
+    _environ: Mapping[str, str] | None = None  # this process's own
 
     def __init__(self, certificates: Certificates | None = None, *, charset: str = "utf8mb4") -> None:
         """With certificates it offers TLS. ``charset`` is the one of databases that do not name theirs."""
@@ -78,6 +79,12 @@ class MariaDb(ServerProcess):
     def socket(self) -> Path:
         """Where it listens besides its port."""
         return self.folder / "s.sock"
+
+    @property
+    def listening(self) -> bool:
+        """To be asked before PyMySQL tries: that forgets to close a unix socket on which nobody listens."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
 
     def start(self) -> Self:
         """Return when it lets root in. Raises MariaDbFailed when it is missing, dies or stays silent."""
@@ -152,13 +159,16 @@ class MariaDb(ServerProcess):
     def _spawn(self, folder: Path) -> ChildProcess:
         if not is_free(self.port):
             raise _PortTakenError
+        return ChildProcess(self._command(folder), folder / "mariadb.log", cwd=folder, environ=self._environ)
+
+    def _command(self, folder: Path) -> list[str]:
         command = [_program("mariadbd"), "--no-defaults", *_folders(folder), *_user(), *_SMALL]
         command += [f"--bind-address={self.host}", f"--port={self.port}", f"--socket={folder / 's.sock'}"]
         command += [f"--pid-file={folder / 'pid'}", "--skip-name-resolve", f"--character-set-server={self._charset}"]
         if self._certificates is not None:
             made = self._certificates
             command += [f"--ssl-ca={made.ca}", f"--ssl-cert={made.cert}", f"--ssl-key={made.key}"]
-        return ChildProcess(command, folder / "mariadb.log", cwd=folder)
+        return command
 
     def _await_ready(self, process: ChildProcess) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -167,10 +177,7 @@ class MariaDb(ServerProcess):
                 if "Address already in use" in process.output:
                     raise _PortTakenError
                 raise MariaDbFailed(f"mariadbd ended with code {process.exit_code}:\n{process.output[-2000:]}")
-            # First a plain connect: PyMySQL forgets to close a unix socket on which nobody listens.
-            with socket.socket(socket.AF_UNIX) as probe:
-                listening = probe.connect_ex(str(self.socket)) == 0
-            if listening:
+            if self.listening:
                 self.execute("SELECT 1")
                 return
             time.sleep(_POLL_SECONDS)
