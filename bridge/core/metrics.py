@@ -25,6 +25,7 @@ from bridge.protocol.session import JanusSession, shorten
 from bridge.protocol.snapshot import (
     MOST_SESSIONS,
     BudgetSnapshot,
+    ClusterSnapshot,
     GatewaySnapshot,
     HistorySnapshot,
     Room,
@@ -62,9 +63,10 @@ class MetricsCollector:
         room: Callable[[], Room],
         log_drops: Callable[[], int] = lambda: 0,
         store: Callable[[], StoreSnapshot] | None = None,
+        cluster: Callable[[], ClusterSnapshot] | None = None,
     ) -> None:
         """``room`` asks the system; ``log_drops()``: lines of the log that could not be written; ``store``: the log of
-        events, where there is one.
+        events, and ``cluster``, where there is one.
         """
         self._process = process
         self._budgets: dict[str, Budget | Pools] = budgets._asdict()
@@ -72,6 +74,7 @@ class MetricsCollector:
         self._room = room
         self._log_drops = log_drops
         self._store = store
+        self._cluster = cluster
         self._stats = stats
         self._links = links
         self._evi = evi
@@ -116,6 +119,7 @@ class MetricsCollector:
             subscribers=self._subscribers(),
             gateways=map(_gateway, self._links),
             store=None if self._store is None else self._store(),
+            cluster=None if self._cluster is None else self._cluster(),
         )
 
     def _sample(self, now: float) -> None:

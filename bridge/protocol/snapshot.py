@@ -161,11 +161,38 @@ class StoreSnapshot(NamedTuple):
     trouble: str | None
 
 
+class NodeSnapshot(NamedTuple):
+    """A bridge of the cluster, as this one sees it. ``state``: active, draining, silent (its beat stands still), over
+    (its sessions are still to be taken) or taken; ``still``: seconds since its beat last moved, by our own clock.
+    """
+
+    node_id: int
+    url: str
+    state: str
+    still: float
+    epoch: int
+    beat: int
+
+
+class ClusterSnapshot(NamedTuple):
+    """The cluster, all its nodes, ourselves too. ``valid``: seconds for which this bridge may still claim and destroy,
+    not above 0 when its fence is shut; ``serves``: whether it writes to Janus at all; ``trouble``: why it cannot beat.
+    """
+
+    cluster_id: int
+    node_id: int
+    valid: float
+    serves: bool
+    trouble: str | None
+    nodes: Sequence[NodeSnapshot]
+
+
 class Snapshot(NamedTuple):
     """The whole bridge. ``now`` and ``started`` in unix seconds, ``loop_lag`` in seconds (the worst of a minute).
 
     ``counters`` are the totals since the start by statistic. ``gateways`` are read one by one as they are asked for,
-    so that whoever shows a thousand of them can let other tasks run in between. ``store``: None where there is none.
+    so that whoever shows a thousand of them can let other tasks run in between. ``store`` and ``cluster``: None where
+    there is none.
     """
 
     version: str
@@ -179,3 +206,4 @@ class Snapshot(NamedTuple):
     subscribers: Sequence[SubscriberSnapshot]
     gateways: Iterator[GatewaySnapshot]
     store: StoreSnapshot | None = None
+    cluster: ClusterSnapshot | None = None

@@ -25,5 +25,9 @@ COUNTERS: dict[str, str] = {
     "mi_refused": "MI requests refused before any method saw them: by the door they came to, or as no request",
     "mi_errors": "MI requests answered with an error",
     "mi_answers_lost": "MI answers over datagrams and FIFO that were too large, not read, or found no room",
+    "beats_late": "beats of this bridge that came later than ping_interval and a half, or not at all",
+    "take_overs": "bridges of the cluster that were over, and whose sessions this one took",
+    "hand_overs": "gateways whose sessions this bridge handed to a peer",
+    "forwarded": "commands sent on to the bridge of the cluster that has their session",
     "token_failures": "HTTP requests with a wrong token",
 }

@@ -8,7 +8,9 @@ from bridge.protocol.snapshot import (
     MOST_SESSIONS,
     OUTCOMES,
     BudgetSnapshot,
+    ClusterSnapshot,
     GatewaySnapshot,
+    NodeSnapshot,
     Room,
     SessionSnapshot,
     Snapshot,
@@ -57,6 +59,12 @@ def gateway(janus_id: str = "gw1", **changes: Any) -> GatewaySnapshot:
 def subscriber(name: str = "udp:127.0.0.1:8888", **changes: Any) -> SubscriberSnapshot:
     """A configured subscriber that has got a hundred events."""
     return SubscriberSnapshot(name, ["E_JANUS_EVENT"], None, 0, 0, 100, {})._replace(**changes)
+
+
+def cluster(*others: NodeSnapshot, **changes: Any) -> ClusterSnapshot:
+    """A cluster of this bridge, which beats, and ``others``."""
+    own = NodeSnapshot(1, "http://h:1/mi", "active", 0.4, 1795363200001, 1000)
+    return ClusterSnapshot(7, 1, 7.5, True, None, [own, *others])._replace(**changes)
 
 
 def figures(

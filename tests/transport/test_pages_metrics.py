@@ -8,12 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.snapshot import BUCKETS, OUTCOMES, STATES, Snapshot, StoreSnapshot, TableSnapshot
+from bridge.protocol.snapshot import BUCKETS, OUTCOMES, STATES, NodeSnapshot, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.protocol.statistics import COUNTERS
 from bridge.transport.pages.cooperative import TURN
 from bridge.transport.pages.metrics import COUNTED, PREFIX, ROWS, Metrics
 from tests.support.http_peer import serve
-from tests.support.snapshots import figures, gateway, subscriber
+from tests.support.snapshots import cluster, figures, gateway, subscriber
 
 HOSTILE = 'a"b\\n{le="1"} 5 # HELP \\'
 
@@ -162,3 +162,12 @@ async def test_the_log_of_events_has_figures_where_there_is_one() -> None:
     assert [found[(f"store_{name}",)] for name in names] == [1, 120, 65_536, 3, 0.004, 90.5]
     broken = await samples(figures(store=StoreSnapshot(120, 65_536, 3, 0.004, 90.5, "disk is full")))
     assert broken[("store_up",)] == 0
+
+
+async def test_a_cluster_has_figures_where_there_is_one() -> None:
+    assert not any(name.startswith("cluster_") for name, *_ in await samples(figures()))
+    silent = NodeSnapshot(2, "http://h:2/mi", "silent", 3.5, 9, 17)
+    found = await samples(figures(cluster=cluster(silent)))
+    assert (found[("cluster_valid_seconds",)], found[("cluster_serves",)]) == (7.5, 1)
+    up, still = ([found[(f"cluster_node_{name}", node)] for node in "12"] for name in ("up", "still_seconds"))
+    assert (up, still) == ([1, 0], [0.4, 3.5])

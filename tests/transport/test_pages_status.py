@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from bridge.protocol.snapshot import HistorySnapshot, SessionSnapshot, Snapshot, StoreSnapshot, TableSnapshot
+from bridge.protocol.snapshot import (
+    HistorySnapshot,
+    NodeSnapshot,
+    SessionSnapshot,
+    Snapshot,
+    StoreSnapshot,
+    TableSnapshot,
+)
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.status import StatusPage
-from tests.support.snapshots import NOW, figures, gateway, subscriber
+from tests.support.snapshots import NOW, cluster, figures, gateway, subscriber
 
 HOSTILE = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onclick=alert(3) &lt;b&gt;"
 
@@ -62,7 +69,7 @@ async def read(given: Snapshot) -> Reader:
 
 async def rows(given: Snapshot) -> list[list[str]]:
     """The cells of all tables, without their heads."""
-    return [row for row in (await read(given)).rows if row[0] not in ("Gateway", "Socket")]
+    return [row for row in (await read(given)).rows if row[0] not in ("Gateway", "Bridge", "Socket")]
 
 
 def entry(text: str, **changes: Any) -> HistorySnapshot:
@@ -184,6 +191,29 @@ async def test_a_thousand_sessions_are_not_all_listed() -> None:
     assert row[3].startswith("1,000")
     assert row[3].count("1...") == 20
     assert row[3].endswith("and 980 more")
+
+
+async def test_the_bridges_of_a_cluster_those_in_trouble_first() -> None:
+    dead = NodeSnapshot(2, "http://h:2/mi", "taken", 90.0, 1795363200002, 17)
+    given = figures(cluster=cluster(dead, node_id=1))
+    assert await rows(given) == [
+        ["2http://h:2/mi", "taken", "1 min ago17", "1795363200002"],
+        ["1 (this one)http://h:1/mi", "active", "0 s ago1,000", "1795363200001"],
+    ]
+    assert "<dd>1 <small>of 2 alive</small></dd>" in (await reply_to(given)).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("valid", "serves", "words"),
+    [
+        (3.0, True, "the other bridges vouch for this one"),
+        (-1.0, True, "connections that are open go on, nothing is claimed"),
+        (-1.0, False, "commands are held"),
+    ],
+)
+async def test_a_bridge_that_cannot_beat_says_what_that_means(valid: float, serves: bool, words: str) -> None:
+    given = figures(cluster=cluster(valid=valid, serves=serves, trouble="h:3306: <refused>"))
+    assert f"No beat in the database, {words}: h:3306: &lt;refused&gt;" in (await reply_to(given)).body.decode()
 
 
 async def test_a_subscriber() -> None:

@@ -19,7 +19,15 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.snapshot import BUCKETS, STATES, GatewaySnapshot, Snapshot, StoreSnapshot, SubscriberSnapshot
+from bridge.protocol.snapshot import (
+    BUCKETS,
+    STATES,
+    ClusterSnapshot,
+    GatewaySnapshot,
+    Snapshot,
+    StoreSnapshot,
+    SubscriberSnapshot,
+)
 from bridge.protocol.statistics import COUNTERS
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import TURN, map_cooperatively
@@ -103,6 +111,14 @@ def _room(name: str, statistic: str, help: str, member: str) -> MetricRow[Snapsh
     return MetricRow(name, "gauge", (), statistic, help, read)
 
 
+def _cluster(
+    name: str, labels: tuple[str, ...], help: str, read: Callable[[ClusterSnapshot], Samples]
+) -> MetricRow[Snapshot]:
+    return MetricRow(
+        f"cluster_{name}", "gauge", labels, "", help, lambda b: [] if b.cluster is None else read(b.cluster)
+    )
+
+
 def _store(name: str, help: str, read: Callable[[StoreSnapshot], float]) -> MetricRow[Snapshot]:
     return MetricRow(f"store_{name}", "gauge", (), "", help, lambda b: [] if b.store is None else [((), read(b.store))])
 
@@ -137,6 +153,14 @@ BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     _store("commit_seconds", "Time that the last write took", lambda store: store.commit),
     _store("oldest_seconds", "Age of the oldest event that a subscriber with a place in the log has not got",
         lambda store: store.oldest),
+    _cluster("valid_seconds", (),
+        "Time for which this bridge may still claim and destroy; not above 0 when its fence is shut. This and the next "
+        "are absent without [cluster]", lambda cluster: [((), cluster.valid)]),
+    _cluster("serves", (), "1 while this bridge writes to Janus at all", lambda cluster: [((), cluster.serves)]),
+    _cluster("node_up", ("node",), "1 while the bridge of this node_id beats",
+        lambda cluster: [((str(n.node_id),), n.state in ("active", "draining")) for n in cluster.nodes]),
+    _cluster("node_still_seconds", ("node",), "Time since its beat last moved, as this bridge sees it",
+        lambda cluster: [((str(n.node_id),), n.still) for n in cluster.nodes]),
     _total("commands_accepted", "commands", "Commands accepted"),
     _total("notifications_done", "notifications_done", "Commands without an id whose ack or success was dropped"),
     _total("status_events", "status_events", "E_JANUS_STATUS raised"),

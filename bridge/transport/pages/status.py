@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.protocol.snapshot import GatewaySnapshot, Snapshot, StoreSnapshot, TableSnapshot
+from bridge.protocol.snapshot import ClusterSnapshot, GatewaySnapshot, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, element, joined, visible
 from bridge.transport.pages.humanize import clock, count, duration, iso, rate, short_time, size
-from bridge.transport.pages.status_tables import gateway_table, subscriber_table
+from bridge.transport.pages.status_tables import UP, gateway_table, node_table, subscriber_table
 
 RELOAD: Final = "10"  # seconds, for a browser without JavaScript
 SLOW_LOOP: Final = 0.25  # seconds of lag that are worth a colour
@@ -63,6 +63,7 @@ class StatusPage:
                 "main",
                 _summary(figures, gateways, ready),
                 _section("gateways", "Gateways", table, _filter()),
+                *_cluster(figures.cluster),
                 _section("subscribers", "Event subscribers", await subscriber_table(figures.subscribers)),
             ),
             _footer(figures),
@@ -110,6 +111,7 @@ def _summary(figures: Snapshot, gateways: Sequence[GatewaySnapshot], ready: int)
         _tile("Events", rate(sum(gateway.event_rate for gateway in gateways)), "a second"),
         _tile("Dropped", count(counters["event_drops"]), "since the start"),
         *_kept(figures.store),
+        *_nodes(figures.cluster),
         _tile("Table", table.state, _age(table), not table.current),
         _tile("Loop lag", short_time(figures.loop_lag), "worst of a minute", figures.loop_lag > SLOW_LOOP),
     ]
@@ -125,6 +127,17 @@ def _kept(store: StoreSnapshot | None) -> list[Html]:
     return [_tile("Kept", count(store.events), oldest, store.trouble is not None)]
 
 
+def _nodes(cluster: ClusterSnapshot | None) -> list[Html]:
+    if cluster is None:
+        return []
+    up = sum(node.state in UP for node in cluster.nodes)
+    return [_tile("Bridges", count(up), f"of {count(len(cluster.nodes))} alive", up < len(cluster.nodes))]
+
+
+def _cluster(cluster: ClusterSnapshot | None) -> list[Html]:
+    return [] if cluster is None else [_section("nodes", f"Cluster {cluster.cluster_id}", node_table(cluster))]
+
+
 def _tile(term: str, value: str, unit: str, warns: bool = False) -> Html:
     words = joined(value, " ", element("small", unit))
     return element("div", element("dt", term), element("dd", words), class_="tile warns" if warns else "tile")
@@ -138,7 +151,19 @@ def _notices(figures: Snapshot) -> list[Html]:
     words = [] if figures.table.error is None else [_of_table(figures.table, figures.table.error)]
     if figures.store is not None and figures.store.trouble is not None:
         words.append(f"Events are not kept on disk: {visible(figures.store.trouble)}")
+    if figures.cluster is not None and figures.cluster.trouble is not None:
+        words.append(_of_cluster(figures.cluster, figures.cluster.trouble))
     return [element("p", text, class_="notice") for text in words]
+
+
+def _of_cluster(cluster: ClusterSnapshot, trouble: str) -> str:
+    if cluster.valid > 0:
+        left = "the other bridges vouch for this one"
+    elif cluster.serves:
+        left = "connections that are open go on, nothing is claimed"
+    else:
+        left = "commands are held"
+    return f"No beat in the database, {left}: {visible(trouble)}"
 
 
 def _of_table(table: TableSnapshot, error: str) -> str:

@@ -1,4 +1,4 @@
-"""The two tables of the status page: gateways and subscribers.
+"""The tables of the status page: gateways, the bridges of the cluster, subscribers.
 
 Owns their columns and their order: trouble first. Below a certain width each row becomes a card, for which every cell
 has its column's name in ``data-label``, and every part its role (CSS that lays a table out anew takes them away).
@@ -7,12 +7,28 @@ has its column's name in ``data-label``, and every part its role (CSS that lays 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bridge.protocol.snapshot import GatewaySnapshot, HistorySnapshot, SessionSnapshot, SubscriberSnapshot
+from bridge.protocol.snapshot import (
+    ClusterSnapshot,
+    GatewaySnapshot,
+    HistorySnapshot,
+    NodeSnapshot,
+    SessionSnapshot,
+    SubscriberSnapshot,
+)
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
 from bridge.transport.pages.humanize import count, duration, iso, plural, rate, short_time, size
 
 _ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
+UP: Final = ("active", "draining")  # a node
+# A node's state in the colour of a gateway's.
+_COLOURS: Final = {
+    "active": "ready",
+    "draining": "connecting",
+    "silent": "backoff",
+    "over": "backoff",
+    "taken": "disabled",
+}
 
 _NO_GATEWAY: Final = joined(
     "No gateways. Add one to the table: ",
@@ -47,6 +63,23 @@ async def subscriber_table(subscribers: Sequence[SubscriberSnapshot]) -> Html:
         ("Socket", "Subscribed to", "Expires", "Waiting", "Sent", "Dropped"),
         await map_cooperatively(_subscriber, sorted(subscribers, key=lambda one: one.subscriber)),
         "subscribers",
+    )
+
+
+def node_table(cluster: ClusterSnapshot) -> Html:
+    """The bridges of a cluster."""
+    ordered = sorted(cluster.nodes, key=lambda node: (node.state in UP, node.node_id))
+    return _table(("Bridge", "State", "Beat", "Epoch"), (_node(node, cluster.node_id) for node in ordered), "nodes")
+
+
+def _node(node: NodeSnapshot, own: int) -> Html:
+    return _row(
+        f"{node.node_id}{' (this one)' if node.node_id == own else ''}",
+        breakable(node.url),
+        _cell("State", element("span", node.state, class_=f"state {_COLOURS[node.state]}"), class_="mark"),
+        _cell("Beat", f"{duration(node.still)} ago", count(node.beat)),
+        _cell("Epoch", str(node.epoch)),
+        key=str(node.node_id),
     )
 
 
