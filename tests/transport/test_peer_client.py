@@ -1,0 +1,157 @@
+"""The MI of another bridge is asked over connections that are kept, and what is not known is not promised."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from bridge.core.mi import Command, MiRequest, Registry
+from bridge.errors import PeerNotReached, PeerSilent
+from bridge.protocol.caller import Role
+from bridge.protocol.jsonrpc import RpcError
+from bridge.protocol.recipe import Parameter
+from bridge.transport.http_access import LOOPBACK, Access
+from bridge.transport.peer_client import PeerClient
+from tests.support.certs import Certificates, issue
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.http_peer import Served, serve
+from tests.support.ports import free_port
+
+TOKEN = "s3cret"
+
+
+class Peer:
+    """The MI of another bridge: ``x_echo`` answers, ``x_wait`` does not."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.asked = trio.Event()
+        self.left = trio.Event()
+        value = Parameter("value", "json")
+        self.registry.add(
+            Command("x_echo", "x:echo", ((value,),), lambda call: call.arguments["value"], "", "x", Role.EVERYTHING),
+            Command("x_wait", "x:wait", ((),), self._wait, "", "x", Role.EVERYTHING),
+        )
+        self.served: Served
+        self.url = ""
+
+    def _wait(self, _call: MiRequest) -> Callable[[], None]:
+        self.asked.set()
+        return self.left.set
+
+
+@asynccontextmanager
+async def serving(certs: Certificates | None = None) -> AsyncIterator[Peer]:
+    peer = Peer()
+    async with trio.open_nursery() as nursery:
+        tls = None if certs is None else certs.server_context()
+        peer.served = await serve(nursery, peer.registry.dispatch, Access(LOOPBACK, TOKEN), tls=tls)
+        peer.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{peer.served.port}/mi"
+        yield peer
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_connection_serves_many_requests() -> None:
+    async with serving() as peer:
+        client = PeerClient(TOKEN)
+        values: list[Any] = [1, {"id": "9007199254740993"}, 2**62, [[[]]] * 50, "x" * 500_000]
+        for value in values:
+            assert await client(peer.url, "x_echo", [{"value": value}], HANG_SECONDS) == {"value": value}
+        assert peer.served.http.connections == 1
+        client.close()
+        await peer.served.until(0)
+
+
+async def test_answer_may_be_as_deep_as_one_of_janus() -> None:
+    async with serving() as peer:
+        deep: Any = []
+        for _ in range(98):
+            deep = [deep]
+        assert await PeerClient(TOKEN)(peer.url, "x_echo", [{"value": deep}], HANG_SECONDS) == {"value": deep}
+
+
+async def test_error_of_the_peer_is_told_as_it_is() -> None:
+    async with serving() as peer:
+        with pytest.raises(RpcError) as caught:
+            await PeerClient(TOKEN)(peer.url, "x_nothing", [], HANG_SECONDS)
+        assert (caught.value.code, caught.value.message) == (-32601, "Method not found")
+        with pytest.raises(RpcError) as caught:
+            await PeerClient("wrong")(peer.url, "x_echo", [{}], HANG_SECONDS)
+        assert caught.value.code == 401
+
+
+async def test_what_was_not_sent_is_told_from_what_has_no_answer() -> None:
+    client = PeerClient(TOKEN)
+    with pytest.raises(PeerNotReached, match="refused"):
+        await client(f"http://127.0.0.1:{free_port()}/mi", "x_echo", [{}], HANG_SECONDS)
+    with pytest.raises(PeerNotReached, match="form"):
+        await client("ftp://x", "x_echo", [{}], HANG_SECONDS)
+    async with answering(b"") as (url, _closed), serving():
+        with pytest.raises(PeerSilent, match="closed the connection"):
+            await client(url, "x_echo", [{}], HANG_SECONDS)
+
+
+async def test_peer_that_says_nothing() -> None:
+    async with serving() as peer:
+        client = PeerClient(TOKEN)
+        await client(peer.url, "x_echo", [{}], HANG_SECONDS)  # a connection that is kept is written to at once
+        with pytest.raises(PeerSilent, match=r"no answer within 0\.1 s"):
+            await client(peer.url, "x_wait", [], 0.1)
+        await peer.left.wait()
+
+
+async def test_whoever_is_cancelled_leaves() -> None:
+    async with serving() as peer:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(PeerClient(TOKEN), peer.url, "x_wait", [], HANG_SECONDS)
+            await peer.asked.wait()
+            nursery.cancel_scope.cancel()
+        await peer.left.wait()
+
+
+async def test_connection_that_the_peer_has_closed_is_not_used_again() -> None:
+    client = PeerClient(TOKEN)
+    async with answering(b'{"jsonrpc":"2.0","result":"OK","id":"1"}') as (url, closed):
+        for number in (1, 2):
+            assert await client(url, "x_echo", [{}], HANG_SECONDS) == "OK"
+            while len(closed) < number:
+                await trio.lowlevel.checkpoint()
+
+
+async def test_tls_is_verified(tmp_path: Path) -> None:
+    certs = issue(tmp_path)
+    async with serving(certs) as peer:
+        client = PeerClient(TOKEN, certs.context())
+        for _ in range(2):
+            assert await client(peer.url, "x_echo", [{"a": 1}], HANG_SECONDS) == {"a": 1}
+        assert peer.served.http.connections == 1
+        with pytest.raises(PeerNotReached, match="certificate"):
+            await PeerClient(TOKEN)(peer.url, "x_echo", [{}], HANG_SECONDS)
+
+
+async def test_what_is_no_mi_is_no_answer() -> None:
+    async with answering(b"hello") as (url, _closed):
+        with pytest.raises(PeerSilent, match="none of an MI"):
+            await PeerClient()(url, "x_echo", [{}], HANG_SECONDS)
+
+
+@asynccontextmanager
+async def answering(body: bytes) -> AsyncIterator[tuple[str, list[trio.SocketStream]]]:
+    """The URL of a server that gives each connection one answer, or nothing, and closes it; those that are closed."""
+    closed: list[trio.SocketStream] = []
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        if body:
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await stream.aclose()
+        closed.append(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/mi", closed
+        nursery.cancel_scope.cancel()
