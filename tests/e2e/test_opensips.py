@@ -298,3 +298,45 @@ async def create_room(bridge: Bridge, number: int) -> None:
 async def room(bridge: Bridge, number: int) -> Any:
     [found] = [room for room in (await ask(bridge, {"request": "list"}))["list"] if room["room"] == number]
     return found
+
+
+async def test_where_its_bridge_is_down_a_script_asks_the_peer(
+    bridge_factory: BridgeFactory, janus: Janus, tmp_path: Path
+) -> None:
+    own, peer = (bridge_factory({"gw1": janus.url}) for _ in range(2))
+    await ready(peer)
+    there = {
+        "return(-1); # -1": "# -1",
+        '#$var(janus_bridge) = "https://sip2.example.org:8889/mi"': f'$var(janus_bridge) = "{peer.mi_url}"; return(1)',
+    }
+    with OpenSips(tmp_path / "opensips", "sync.cfg", bridge=own.mi_url, replace=there) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            own.stop()
+            assert (await caller.request("OPTIONS", "gw1")).status == 200
+            peer.stop()
+            assert (await caller.request("OPTIONS", "gw1")).status == 503
+
+
+@needs_modules("clusterer", "proto_bin")
+async def test_the_other_opensips_knows_which_call_is_which_handle(tmp_path: Path) -> None:
+    """cluster.inc, twice on this machine; OpenSIPS tells nobody when something of another node has come."""
+    ports = free_port(), free_port()
+    include = 'include_file "janus-bridge.inc"'
+    made = []
+    for own, other in ((0, 1), (1, 0)):
+        told = {
+            include: f'{include}\ninclude_file "cluster.inc"',
+            "10.0.0.1:5566": f"127.0.0.1:{ports[own]}",
+            "10.0.0.2:5566": f"127.0.0.1:{ports[other]}",
+            '"my_node_id", 1)': f'"my_node_id", {own + 1})',
+            "node_id=2": f"node_id={other + 1}",
+        }
+        made.append(OpenSips(tmp_path / f"opensips-{own}", "videoroom.cfg", replace=told))
+    with made[0] as first, made[1] as second:
+        assert await first.mi("clusterer_shtag_set_active", ["vip/1"]) == "OK"
+        while (await second.mi("clusterer_list"))["Clusters"][0]["Nodes"][0]["link_state"] != "Up":  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        await first.mi("cache_store", ["local", "call 5363881119604597", "a84b4c76e66710"])
+        while "value" not in (found := await second.mi("cache_fetch", ["local", "call 5363881119604597"])):  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        assert found["value"] == "a84b4c76e66710"
