@@ -74,11 +74,10 @@ class LogCursor:
         losses = [*_losses(gap, self.position)]
         for before, hole in self._holes:
             losses += _losses(hole, before)
-        until = None if self._until == _FOR_EVER else self._until
-        return OutletState(self.name, self.position, tuple(losses), self.subscription, until)
+        return OutletState(self.name, self.position, tuple(losses), self.subscription, self.until)
 
-    def named(self, subscription: NamedSubscription) -> None:
-        """It belongs to this one."""
+    def named(self, subscription: NamedSubscription | None) -> None:
+        """It belongs to this one; None: the configuration has it."""
         if subscription != self.subscription:
             self.subscription = subscription
             self._move()
@@ -176,6 +175,23 @@ class LogCursor:
         if retired == (self._until == _FOR_EVER):
             self._until = self._log.end if retired else _FOR_EVER
             self._move()
+
+    @property
+    def until(self) -> int | None:
+        """Up to which position it gets events; None: it has not ended."""
+        return None if self._until == _FOR_EVER else self._until
+
+    def give_up(self, reason: str, now: float) -> None:
+        """What it has not got, of every kind, is not delivered."""
+        if self.events:
+            self._drops.add(reason, now, self.events)
+        self._page.clear()
+        self._parcel = None
+        self._holes.clear()
+        self._losses = Gap()
+        self.forget_notices()
+        self.read_to = self._until = max(self.read_to, min(self._until, self._log.end))
+        self._settle()
 
     @property
     def is_over(self) -> bool:

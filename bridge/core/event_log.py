@@ -9,6 +9,7 @@ bounded as a queue is, and goes to outlets all the same; from there the oldest i
 told to those who miss it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
@@ -31,6 +32,8 @@ from bridge.protocol.event_record import (
     StoreFailed,
     row_of,
 )
+
+log = logging.getLogger("bridge.evi")
 
 BATCH = 4096  # events in one write, and a page beyond
 
@@ -147,9 +150,21 @@ class EventLog:
         self.gone.add(name)
         self.moved()
 
+    def rename(self, name: str, new: str) -> None:
+        """A cursor that nobody has named any more."""
+        cursor = self.outlets.pop(name)
+        cursor.name = new
+        cursor.named(None)
+        self.outlets[new] = cursor
+        self.gone.add(name)
+        self.gone.discard(new)
+
     def forget_others(self, names: Collection[str]) -> None:
         """Of those that the store knows, and nobody has asked for, only these are kept."""
         for name in set(self._known).difference(names):
+            owed = self.end - self._known[name].position
+            if owed:
+                log.warning("%s is not subscribed any more: %d event(s) that it had not got are dropped", name, owed)
             self.forget(name)
 
     def moved(self) -> None:

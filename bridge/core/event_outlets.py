@@ -6,7 +6,8 @@ process. Must not know who delivers, or files. Authority: contract 12.
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 
 from bridge.core.event_log import EventLog
 from bridge.core.event_sender import Delivery
@@ -21,6 +22,12 @@ log = logging.getLogger("bridge.evi")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # never the text of a socket, which is the name of a configured one
 
 
+def first_to_end(deliveries: Iterable[Delivery]) -> Delivery | None:
+    """Of those that have ended; the log would keep what they have not got for a day."""
+    ended = [(at, one) for one in deliveries if (at := one.ended_at) is not None]
+    return min(ended, key=itemgetter(0))[1] if ended else None
+
+
 class LoggedOutlets:
     """``event_of`` makes an event of what was kept of it."""
 
@@ -33,10 +40,13 @@ class LoggedOutlets:
         self._names: dict[ReplySocket, str] = {}  # of those that MI has named: one name each, one socket a name
         self._places: dict[str, int] = {}  # behind where a new one begins
 
-    async def name(self, socket: ReplySocket, name: str, start: tuple[int, int] | None) -> None:
-        """Name a socket; again is the same as once. A new one begins with what is numbered ``start`` or later.
+    async def name(
+        self, socket: ReplySocket, name: str, start: tuple[int, int] | None, subscribe: Callable[[], None]
+    ) -> None:
+        """Name a socket and subscribe it; the name again is the same as once. A new one begins with what is numbered
+        ``start`` or later.
 
-        Raises ValueError: it cannot have that name; StoreFailed.
+        Raises ValueError: it cannot have that name, or not be subscribed; StoreFailed.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"the name {name!r} is not of 1 to 64 letters, digits, _, . and -")
@@ -50,24 +60,39 @@ class LoggedOutlets:
         twin = next((other for other, known in self._names.items() if known == name and other != socket), None)
         if twin is not None:
             raise ValueError(f"{name} is the subscription of {twin}: end that one first, by expire 0")
+        is_new = socket not in self._names
         self._names[socket] = name
         if place is not None:
             self._places.setdefault(name, place)
+        try:
+            subscribe()
+        except ValueError:
+            if is_new:
+                self.unname(socket)
+            raise
 
     def serve(self, delivery: Delivery) -> None:
         """A delivery of what is subscribed: from the log, if it is one of those."""
         socket = delivery.socket
         if not socket.answers or not (socket in self._names or self._table.is_configured(socket)):
             return
-        delivery.names = self._table.filters(socket)
-        name = self._name_of(socket)
+        self._follow(delivery, self._table.filters(socket))
+        name, ends = self._names.get(socket), self._table.ends(socket)
+        if name is None:
+            return
+        if ends:
+            wishes = [Wish(event, until, one.lists() if one else None) for event, (until, one) in ends.items()]
+            self._log.outlets[name].named(NamedSubscription(str(socket), tuple(wishes)))
+        else:  # MI has ended it, the configuration has not: it goes on as what it is to that
+            self._log.rename(name, str(socket))
+            self.unname(socket)
+
+    def _follow(self, delivery: Delivery, names: Mapping[str, EventFilter | None]) -> None:
+        delivery.names = names
+        name = self._name_of(delivery.socket)
         cursor = self._log.outlet(name, delivery.drops, self._places.get(name))
         if not delivery.is_logged:
             delivery.follow(cursor, self._event_of)
-        if socket in self._names:
-            ends = self._table.ends(socket)
-            wishes = [Wish(event, until, one.lists() if one else None) for event, (until, one) in ends.items()]
-            cursor.named(NamedSubscription(str(socket), tuple(wishes)))
 
     def gone(self, delivery: Delivery) -> None:
         """It has everything, and is over."""
@@ -83,19 +108,29 @@ class LoggedOutlets:
         """Forget the places of all others."""
         self._log.forget_others([self._name_of(socket) for socket in sockets])
 
-    def restore(self, now: int) -> None:
-        """Subscribe again what had a name in the life before, and has not lapsed at ``now`` (unix seconds)."""
+    def restore(self, now: int, deliver: Callable[[ReplySocket], Delivery]) -> None:
+        """Subscribe again what had a name in the life before, and has not lapsed at ``now`` (unix seconds). What has,
+        gets a delivery by ``deliver``, which ends with what it had not got.
+        """
         for name, subscription in self._log.subscriptions().items():
             text = subscription.socket
             try:
                 socket = ReplySocket.parse(text, reliable=text.startswith("tcp:"))
-                for event, until, lists in subscription.wishes:
-                    if until >= now:
-                        wanted = None if lists is None else EventFilter.read(lists)
-                        self._table.subscribe(event, socket, until - now, now, wanted)
-                        self._names[socket] = name
+                wanted = {
+                    one.event: None if one.filter is None else EventFilter.read(one.filter)
+                    for one in subscription.wishes
+                }
+                live = [one for one in subscription.wishes if one.until >= now]
+                for one in live:
+                    self._table.subscribe(one.event, socket, one.until - now, now, wanted[one.event])
             except ValueError as exc:
                 log.warning("the subscription %s of before is not taken up again: %s", name, exc)
+            else:
+                self._names[socket] = name
+                if not live:
+                    delivery = deliver(socket)
+                    delivery.retire(True)
+                    self._follow(delivery, wanted)
 
     def _name_of(self, socket: ReplySocket) -> str:
         return self._names.get(socket, str(socket))

@@ -134,6 +134,18 @@ class Delivery:
             self._queue.forget_notices()
             self._wake()
 
+    @property
+    def ended_at(self) -> int | None:
+        """Up to where the log has what it is to get, if it is served from there, and has ended."""
+        return None if self._cursor is None or not self._retired else self._cursor.until
+
+    def give_up(self) -> None:
+        """Another one needs its place: what it has not got is dropped, and counted."""
+        now = trio.current_time()
+        self._memory.clear("ended", now)
+        if self._cursor is not None:
+            self._cursor.give_up("ended", now)
+
     def report(self, now: float) -> None:
         """Log the drops that were held back."""
         self.drops.report(now)

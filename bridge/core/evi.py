@@ -18,7 +18,7 @@ from typing import TypeAlias
 import trio
 
 from bridge.core.event_log import EventLog
-from bridge.core.event_outlets import LoggedOutlets
+from bridge.core.event_outlets import LoggedOutlets, first_to_end
 from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
 from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits
@@ -28,11 +28,11 @@ from bridge.protocol.codec import JsonObject
 from bridge.protocol.event_delivery import Sender
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import (
-    BODY,
     E_JANUS_EVENT,
     E_JANUS_STATUS,
     Event,
     Params,
+    body_of,
     encoding_of,
     janus_event,
     janus_status,
@@ -126,7 +126,7 @@ class EventInterface:
         now = trio.current_time()
         for subscription in subscriptions:
             if (origin is not None or not subscription.socket.is_mi) and (
-                subscription.filter is None or subscription.filter.passes(name, origin, _body(params), members)
+                subscription.filter is None or subscription.filter.passes(name, origin, body_of(params), members)
             ):
                 self._deliveries[subscription.socket].put(event, now)
         event.seal()
@@ -144,7 +144,7 @@ class EventInterface:
 
     def subscribe(self, event: str, socket: ReplySocket, expire: int, wanted: EventFilter | None = None) -> None:
         """Subscribe by MI for ``expire`` seconds, or renew. Raises ValueError: no such event, or too many of them."""
-        if socket not in self._deliveries and len(self._deliveries) >= self._most_deliveries:
+        if socket not in self._deliveries and len(self._deliveries) >= self._most_deliveries and not self._make_way():
             raise ValueError(
                 f"{len(self._deliveries)} sockets are served, some of which have ended their subscriptions"
             )
@@ -165,18 +165,12 @@ class EventInterface:
         """
         if self._logged is None:
             raise ValueError("a name needs [events] store")
-        await self._logged.name(socket, name, start)
-        try:
-            self.subscribe(event, socket, expire, wanted)
-        except ValueError:
-            if socket not in self._deliveries:
-                self._logged.unname(socket)
-            raise
+        await self._logged.name(socket, name, start, functools.partial(self.subscribe, event, socket, expire, wanted))
 
     def restore(self) -> None:
-        """Subscribe again what had a name in the life before. Before ``configure``, which forgets the others."""
+        """Take up what had a name in the life before. Before ``configure``, which forgets the others."""
         if self._logged is not None:
-            self._logged.restore(self._now())
+            self._logged.restore(self._now(), self._deliver)
             self._reconcile()
 
     def configure(self, wanted: Iterable[tuple[str, ReplySocket]], filters: Filters = NO_FILTERS) -> None:
@@ -256,13 +250,7 @@ class EventInterface:
         wanted = dict.fromkeys(self._table.sockets())
         for socket in wanted:
             if socket not in self._deliveries:
-                sender = self._open_sender(socket)
-                encoding = encoding_of(socket, numbered=self._numbered)
-                delivery = Delivery(
-                    socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed, encoding
-                )
-                self._deliveries[socket] = delivery
-                self._start_delivery(delivery)
+                self._deliver(socket)
         configured = self._table.configured()
         for socket, delivery in self._deliveries.items():
             delivery.share(self.pools.configured if socket in configured else self.pools.subscribed)
@@ -270,6 +258,24 @@ class EventInterface:
             if self._logged is not None and socket in wanted:
                 self._logged.serve(delivery)
         self._divide(len(configured))
+
+    def _deliver(self, socket: ReplySocket) -> Delivery:
+        """A new delivery."""
+        sender, encoding = self._open_sender(socket), encoding_of(socket, numbered=self._numbered)
+        delivery = self._deliveries[socket] = Delivery(
+            socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed, encoding
+        )
+        self._start_delivery(delivery)
+        return delivery
+
+    def _make_way(self) -> bool:
+        """Give up one that has ended, if the log serves one; whether it does."""
+        first = first_to_end(self._deliveries.values())
+        if first is None:
+            return False
+        first.give_up()
+        self._gone(first)
+        return True
 
     def _revived(self, record: EventRecord) -> Event:
         return self._event(record.name, record.params, record.origin, record.seq)
@@ -286,11 +292,8 @@ class EventInterface:
             self._nursery.start_soon(supervise, run, f"sender of {delivery.socket}", log)
 
     def _gone(self, delivery: Delivery) -> None:
-        del self._deliveries[delivery.socket]
-        if self._logged is not None:
-            self._logged.gone(delivery)
-        self._divide(len(self._table.configured()))
-
-
-def _body(params: Params) -> str:
-    return next((str(value) for name, value in params if name == BODY), "")
+        if self._deliveries.get(delivery.socket) is delivery:  # else it was given up
+            del self._deliveries[delivery.socket]
+            if self._logged is not None:
+                self._logged.gone(delivery)
+            self._divide(len(self._table.configured()))

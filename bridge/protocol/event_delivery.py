@@ -26,6 +26,7 @@ DROP_REASONS: dict[str, str] = {
     "store_age": "older than store_age before it could be delivered from the log",
     "store_bytes": "cut from the log, which had reached store_bytes, before it could be delivered",
     "store_lost": "in a log that was damaged, and is set aside",
+    "ended": "its subscription had ended, and another one needed its place",
     "stopped": "not known to be delivered when the bridge stopped",
 }
 

@@ -63,6 +63,11 @@ def janus_status(janus_id: str, janus_url: str, status: str, reason: str, detail
     )
 
 
+def body_of(params: Params) -> str:
+    """The body as text; "" where there is none."""
+    return next((str(value) for name, value in params if name == BODY), "")
+
+
 def status_fits(janus_id: str, janus_url: str, status: str, reason: str, detail: str) -> bool:
     """Whether a status event fits every kind of socket as it is; its caller splits one that does not."""
     params = janus_status(janus_id, janus_url, status, reason, detail)

@@ -38,7 +38,11 @@ class Subscription:
 
     def lapsed(self, now: int) -> bool:
         """Whether it has ended."""
-        return not self.configured and (self.expire is None or self.subscribed + self.expire < now)
+        return not self.configured and self.over(now)
+
+    def over(self, now: int) -> bool:
+        """Whether MI has not subscribed it, or not for so long."""
+        return self.expire is None or self.subscribed + self.expire < now
 
     def ttl(self, now: int) -> int | None:
         """Seconds that are left; 0 or less is what OpenSIPS shows as "expired"; None for one that never expires."""
@@ -72,6 +76,7 @@ class SubscriptionTable:
         if event not in self._events:
             raise ValueError(f"there is no event {event!r}")
         subscription = self.find(event, socket)
+        is_new = subscription is None
         if subscription is None:
             self.sweep(now)
             if sum(item.expire is not None for item in self._all()) >= MAX_SUBSCRIPTIONS:
@@ -79,7 +84,7 @@ class SubscriptionTable:
             subscription = Subscription(socket)
             self._events[event].insert(0, subscription)
         subscription.subscribed, subscription.expire = now, expire
-        if not subscription.configured:
+        if not subscription.configured and (is_new or expire):  # who ends it has not to say what it was
             subscription.filter = wanted
 
     def configure(self, wanted: Iterable[tuple[str, ReplySocket]], filters: Filters = NO_FILTERS) -> None:
@@ -115,6 +120,9 @@ class SubscriptionTable:
         """Remove what has lapsed."""
         for subscriptions in self._events.values():
             subscriptions[:] = [item for item in subscriptions if not item.lapsed(now)]
+            for item in subscriptions:
+                if item.over(now):
+                    item.expire = None  # the configuration alone has it now
 
     def find(self, event: str, socket: ReplySocket) -> Subscription | None:
         """The subscription of exactly this socket."""

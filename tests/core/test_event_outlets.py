@@ -1,16 +1,21 @@
 """Named subscriptions: they and their place in the log outlive the process."""
 
+import time
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
+from bridge.core import evi
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
-from bridge.protocol import codec
+from bridge.protocol import codec, subscriptions
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.event_record import NamedSubscription, OutletState, Wish
 from bridge.protocol.reply_socket import ReplySocket
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.event_logs import Life, living, opened
 from tests.support.evi_bed import URL
 
@@ -72,9 +77,95 @@ async def test_what_has_lapsed_is_forgotten(tmp_path: Path) -> None:
     await life.writer.store.write((), [OutletState("over", 0, (), over), OutletState("odd", 0, (), strange)], (), 0)
     life.writer.close()
     async with living(after_a_restart(path)) as life:
+        await life.settled()
+        await wait_all_tasks_blocked()
         assert life.evi.figures() == []
         await life.stored()
     assert opened(path).log.subscriptions() == {}
+
+
+async def test_what_has_ended_gets_after_a_restart_what_it_had_not(tmp_path: Path) -> None:
+    """As without one, whichever of the two comes first; what was raised behind its end is not for it."""
+    path = tmp_path / "events.db"
+    async with living(opened(path)) as life:
+        for number, name in enumerate(("over", "late")):
+            socket = (MI, OTHER)[number]
+            await life.evi.subscribe_as(name, E_JANUS_EVENT, socket, 600, EventFilter(janus_ids=frozenset({"g1"})))
+            life.sender(socket).up = False
+        life.janus(1)
+        life.janus(1, janus_id="g2")
+        life.evi.subscribe(E_JANUS_EVENT, MI, 0)
+        life.evi._table.sweep(life.evi._now() + 1)
+        life.evi._reconcile()
+        life.janus(2)
+        await life.stored()
+        assert (life.sender(MI).bodies(), life.sender(OTHER).bodies()) == ([], [])
+    life = opened(path, epoch=8)
+    life.evi._clock = lambda: time.time() + 601
+    life.evi.restore()
+    life.evi.configure([])
+    async with living(life):
+        life.janus(3)
+        await life.settled()
+        await wait_all_tasks_blocked()
+        assert (life.sender(MI).bodies(), life.sender(OTHER).bodies()) == ([1], [1, 2])
+        assert life.evi.figures() == []
+        await life.stored()
+    assert opened(path).log.subscriptions() == {}
+
+
+async def test_a_name_that_has_lapsed_leaves_its_place_to_the_configuration(tmp_path: Path) -> None:
+    """If that has its socket, too; before a restart, or in one."""
+    for before in (True, False):
+        path = tmp_path / f"{before}.db"
+        async with living(opened(path)) as life:
+            await life.evi.subscribe_as("billing", E_JANUS_EVENT, MI, 600)
+            life.evi.configure([(E_JANUS_EVENT, MI)])
+            life.sender(MI).up = False
+            life.janus(1)
+            if before:
+                life.evi._clock = lambda: time.time() + 601
+                life.evi.configure([(E_JANUS_EVENT, MI)])
+            life.janus(2)
+            await life.stored()
+            assert [*life.log.outlets] == [str(MI) if before else "billing"]
+        life = opened(path, epoch=8)
+        life.evi._clock = lambda: time.time() + 601
+        life.evi.restore()
+        life.evi.configure([(E_JANUS_EVENT, MI)])
+        async with living(life):
+            life.janus(3)
+            await life.settled()
+            assert life.sender(MI).bodies() == [1, 2, 3]
+            assert [*life.log.outlets] == [str(MI)]
+            await life.stored()
+        assert opened(path).log.subscriptions() == {}
+
+
+async def test_those_that_have_ended_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log would keep for a day what they have not got; counted, the first to end first."""
+    monkeypatch.setattr(evi, "MAX_SUBSCRIPTIONS", 1)
+    async with living(opened(tmp_path / "events.db")) as life:
+        life.evi.configure([])
+        for name, socket in (("a", MI), ("b", OTHER)):
+            await life.evi.subscribe_as(name, E_JANUS_EVENT, socket, 600)
+            life.sender(socket).up = False
+            life.janus(1)
+            life.evi._clock = lambda: time.time() + 601
+            life.evi._reconcile()
+            life.evi._clock = time.time
+        monkeypatch.setattr(subscriptions, "MAX_SUBSCRIPTIONS", 1)
+        assert {one.subscriber: one.queued for one in life.evi.figures()} == {str(MI): 1, str(OTHER): 1}
+        gone = life.evi._deliveries[MI]
+        life.evi.subscribe(E_JANUS_EVENT, UDP, 600)
+        assert gone.drops.snapshot() == {"ended": 1}
+        life.janus(2)
+        life.sender(OTHER).up = life.sender(MI).up = True
+        await life.settled()
+        assert [life.sender(one).bodies() for one in (MI, OTHER, UDP)] == [[], [1], [2]]
+        with trio.fail_after(HANG_SECONDS):
+            while not life.sender(MI).closed:  # noqa: ASYNC110 - its last attempt ends
+                await trio.sleep(0.01)
 
 
 async def test_what_cannot_have_a_name(tmp_path: Path) -> None:
@@ -94,6 +185,11 @@ async def test_what_cannot_have_a_name(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="there is no event"):
             await life.evi.subscribe_as("c", "E_NONE", ReplySocket.parse("mi:udp:h:9"), 600)
         await life.evi.subscribe_as("d", E_JANUS_EVENT, ReplySocket.parse("mi:udp:h:9"), 600)  # the name was given back
+        life.evi.subscribe(E_JANUS_EVENT, TCP, 600)
+        with pytest.raises(ValueError, match="there is no event"):
+            await life.evi.subscribe_as("e", "E_NONE", TCP, 600)
+        life.evi._reconcile()
+        assert not life.evi._deliveries[TCP].is_logged  # nobody named it
     memory = EventInterface(lambda socket: life.sender(socket), Stats())
     with pytest.raises(ValueError, match="a name needs \\[events\\] store"):
         await memory.subscribe_as("a", E_JANUS_EVENT, MI, 600)
