@@ -243,6 +243,14 @@ class LogCursor:
         _count(self._hole(max(hole - 1, self.read_to)), record, reason)
         self._move()
 
+    def leave(self, records: Iterable[EventRecord], reason: str, saved: int) -> None:
+        """These, behind what is ``saved``, are not on the disk at the end, and lost if they were not delivered."""
+        owed = [one for one in records if self.position < one.position <= self._until and self.wants(one)]
+        if owed:
+            self._drops.add(reason, trio.current_time(), len(owed))
+        for record in owed:
+            _count(self._hole(max(saved, self.position)), record, reason)
+
     def skip(self, position: int) -> None:
         """All up to there is gone, and what it was is not known."""
         if position > self.read_to:
@@ -252,7 +260,7 @@ class LogCursor:
 
     def _hole(self, before: int) -> Gap:
         """What is lost behind that position. Holes come in order."""
-        if not self._holes or (self._holes[-1][0] != before and len(self._holes) < _MOST_HOLES):
+        if not self._holes or (self._holes[-1][0] < before and len(self._holes) < _MOST_HOLES):
             self._holes.append((before, Gap()))
         return self._holes[-1][1]
 

@@ -193,7 +193,7 @@ class EventLog:
 
     # For the writer
 
-    def take(self, most: int = BATCH) -> list[LogPage]:
+    def take(self, most: int) -> list[LogPage]:
         """The next ones for the disk. Then ``written`` or ``take_back``."""
         self._hurried = False
         return self._tail.take(most)
@@ -233,6 +233,16 @@ class EventLog:
         for cursor in self.outlets.values():
             cursor.dirty = True
             cursor.skip(self._tail.saved)
+
+    def left(self, reason: str) -> list[OutletState]:
+        """The bridge stops, and the disk has not got all: what each outlet loses by that, and is to be told."""
+        saved, end = self._tail.saved, self._tail.end
+        after = saved
+        while after < end:
+            records, after = self._tail.read(after, end)
+            for cursor in self.outlets.values():
+                cursor.leave(records, reason, saved)
+        return [cursor.state() for cursor in self.outlets.values()]
 
     def _make_room(self) -> None:
         while (gone := self._tail.let_go()) is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import trio
 
-from bridge.core.event_log import EventLog
+from bridge.core.event_log import BATCH, EventLog
 from bridge.protocol.event_record import Store, StoreAnew, StoreFailed
 from bridge.protocol.snapshot import StoreSnapshot
 from bridge.throttle import Throttle
@@ -21,6 +21,7 @@ RETRY = 1.0  # seconds after what failed
 HANGS = 5.0  # seconds after which a write is said to hang
 CUT_EVERY = 1.0  # seconds
 LAST_WRITE = 2.0  # seconds for it when the bridge stops
+LAST_WORD = 1.0  # seconds for what the next start is to know, if that was too short
 LOG_INTERVAL = 60.0  # seconds
 
 
@@ -67,18 +68,34 @@ class LogWriter:
                         self.events.hurry()
                         await trio.sleep(RETRY)
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE):
-                while await self._write() and self.events.waiting:
-                    pass
+            stops = trio.current_effective_deadline() == float("-inf")
+            with trio.CancelScope(shield=True):
+                with trio.move_on_after(LAST_WRITE):
+                    while await self._write(self.events.waiting) and self.events.waiting:
+                        pass
+                if stops and self.events.waiting:
+                    await self._say_last_word()
 
     def close(self) -> None:
         """Close the store. Nobody waits for one that hangs."""
         self.store.close()
 
-    async def _write(self) -> bool:
+    async def _say_last_word(self) -> None:
+        """Who has not got what the disk has not taken, loses it, and is told at the next start."""
+        log.error("%d event(s) are lost: the disk has not taken them within %g s", self.events.waiting, LAST_WRITE)
+        fault = "it does not respond"
+        with trio.move_on_after(LAST_WORD):
+            try:
+                await self.store.leave(self.events.left("stopped"))
+                return
+            except StoreFailed as exc:
+                fault = str(exc)
+        log.error("the next start cannot tell which events are lost: %s", fault)
+
+    async def _write(self, most: int = BATCH) -> bool:
         """One write of what there is; whether that worked."""
         events = self.events
-        pages, moved, gone, cut = events.take(), events.dirty(), list(events.gone), self._cut
+        pages, moved, gone, cut = events.take(most), events.dirty(), list(events.gone), self._cut
         if not (pages or moved or gone or cut or events.doubtful or events.waiting):
             return True
         self._began = began = trio.current_time()

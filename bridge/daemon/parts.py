@@ -190,7 +190,7 @@ def _events_log(config: Config, stats: Stats) -> tuple[LogWriter | None, int]:
     if not events.store:
         return None, take_epoch(epoch_file)
     full = events.store_sync == "full"
-    store = EventStore(config.state.dir / "events.db", full=full)
+    store = EventStore(config.state.dir / "events.db", full=full, most_wal=events.store_bytes)
     try:
         contents = store.open()
     except StoreFailed as exc:

@@ -213,6 +213,9 @@ class Store(Protocol):
         small enough.
         """
 
+    async def leave(self, outlets: Sequence[OutletState]) -> None:
+        """Where it takes no ``write`` at the stop: what the next one that opens it is to know of these."""
+
     def figures(self) -> tuple[int, int]:
         """Events and bytes that it has."""
 

@@ -93,6 +93,7 @@ def read(connection: sqlite3.Connection, after: int, upto: int) -> tuple[list[Ev
 
 def replay(connection: sqlite3.Connection, janus_id: str, epoch: int, n: int, limit: int) -> list[EventRecord]:
     """The first events of a gateway from a number on; fewer where they are large. Raises sqlite3.Error."""
+    janus_id = janus_id.encode("utf-8", "replace").decode()  # as it is kept
     found: list[EventRecord] = []
     size = 0
     for page in _pages_from(connection, janus_id, epoch, n):

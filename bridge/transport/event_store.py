@@ -28,7 +28,7 @@ from bridge.protocol.event_record import (
     StoreFailed,
 )
 from bridge.throttle import Throttle
-from bridge.transport import event_pages, event_rows
+from bridge.transport import event_left, event_pages, event_rows
 from bridge.transport.event_rows import APPLICATION, VERSION, read_subscriber, subscriber_row
 
 log = logging.getLogger("bridge.evi")
@@ -36,22 +36,27 @@ log = logging.getLogger("bridge.evi")
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
+BUSY = 5  # seconds to wait for another program's write
+LONG_WAL = 64 << 20  # bytes: longer than it ever gets while nobody keeps an old state of the database
 SCHEMA = event_rows.SCHEMA + event_pages.SCHEMA
 
 
 class EventStore:
-    """``open`` first. ``path`` is the database."""
+    """``open`` first. ``path`` is the database; ``most_wal``: bytes that its WAL may take."""
 
-    def __init__(self, path: Path, *, full: bool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, full: bool, clock: Callable[[], float] = time.time, most_wal: int = 1 << 30
+    ) -> None:
         self._path = path
         self._full = full
         self._clock = clock
+        self._most_wal = max(most_wal, LONG_WAL)
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
         self._damage, self._is_aside = "", False  # what a reader found, and whether only its successor is missing
         self._lines = Throttle(60.0)
-        self._first = self._last = self._bytes = 0
+        self._first = self._last = self._bytes = self._wal = 0
 
     def open(self) -> StoreContents:
         """Open it, or begin it anew; nothing else runs yet. Raises StoreFailed: it can be neither."""
@@ -95,9 +100,15 @@ class EventStore:
         """Up to where it should be cut now, and why. Raises StoreFailed."""
         return await self._read(self._overdue, age, size)
 
+    async def leave(self, outlets: Sequence[OutletState]) -> None:
+        """Beside the database, which does not take it now: what the next one that opens it is to know. Raises
+        StoreFailed.
+        """
+        await self._in_thread(trio.CapacityLimiter(1), event_left.leave, self._path, outlets)
+
     def figures(self) -> tuple[int, int]:
-        """Events and bytes."""
-        return (self._last - self._first + 1 if self._last else 0), self._bytes
+        """Events and bytes; with those of the WAL."""
+        return (self._last - self._first + 1 if self._last else 0), self._bytes + self._wal
 
     def close(self) -> None:
         """Close the database; not while a thread is still in it, which would be the end of the process."""
@@ -142,6 +153,8 @@ class EventStore:
         self, pages: Sequence[LogPage], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
     ) -> None:
         writer = self._connected(self._writer)
+        if self._wal > LONG_WAL:
+            self._shorten_wal(writer)
         writer.execute("BEGIN IMMEDIATE")
         try:
             event_pages.insert(writer, pages)
@@ -171,6 +184,24 @@ class EventStore:
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
         self._bytes = (pages - free) * size
+        try:
+            self._wal = os.stat(f"{self._path}-wal").st_size
+        except OSError:
+            self._wal = 0
+
+    def _shorten_wal(self, writer: sqlite3.Connection) -> None:
+        """Who keeps a transaction open in the database, keeps its WAL from being used again. Raises sqlite3.Error."""
+        writer.execute("PRAGMA busy_timeout = 0")
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        writer.execute(f"PRAGMA busy_timeout = {BUSY * 1000}")
+        self._measure(writer)
+        if self._wal <= LONG_WAL:
+            return
+        words = f"another program keeps a transaction open in it, so that its WAL has {self._wal >> 20} MiB"
+        if self._wal > self._most_wal:
+            raise sqlite3.OperationalError(words)
+        if self._lines.due("wal", time.monotonic()):
+            log.warning("%s: %s; end that", self._path, words)
 
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
         cut = event_pages.older_than(connection, self._clock() - age)
@@ -195,6 +226,9 @@ class EventStore:
         self._damage = ""
         self._measure(writer)
         epoch = event_pages.newest_epoch(writer)
+        for state in event_left.left(self._path):
+            self._keep(writer, state)
+        event_left.forget(self._path)
         try:
             outlets = tuple(read_subscriber(*row) for row in writer.execute("SELECT * FROM janus_subscriber"))
         except (ValueError, TypeError):
@@ -203,7 +237,7 @@ class EventStore:
         return StoreContents(end, epoch, outlets)
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
 
     def _require_ours(self, connection: sqlite3.Connection) -> None:
         """Nothing is written before that. Raises _Unusable; nothing, for a new file."""

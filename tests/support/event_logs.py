@@ -97,6 +97,12 @@ class MemoryStore:
         cut, self.cut = self.cut, None
         return cut
 
+    async def leave(self, outlets: Sequence[OutletState]) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.fault is not None:
+            raise self.fault
+        self.outlets.update((one.name, one) for one in outlets)
+
     def figures(self) -> tuple[int, int]:
         return len(self.records), 0
 

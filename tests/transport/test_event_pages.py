@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from bridge.protocol.event_record import EventRecord
+from bridge.protocol.event_record import PAGE, PAGE_BYTES, EventRecord
 from bridge.transport import event_pages
 from tests.support.event_logs import pages, record
 
@@ -79,3 +79,16 @@ def test_many_pages_in_one_write(log: sqlite3.Connection) -> None:
     event_pages.insert(log, pages(*(record(n) for n in range(1, 1001)), most=2))
     assert event_pages.bounds(log) == (1, 1000)
     assert by_hand(log, "SELECT count(*) FROM janus_page") == [(500,)]
+
+
+def test_a_read_has_as_many_as_a_page_has_by_count_or_by_bytes(log: sqlite3.Connection) -> None:
+    event_pages.insert(log, pages(*(record(n) for n in range(1, PAGE + 10)), most=10))
+    records, seen = event_pages.read(log, 5, PAGE + 9)
+    assert (records, seen) == ([record(n) for n in range(6, PAGE + 10)], PAGE + 9)
+    records, seen = event_pages.read(log, 0, PAGE + 9)
+    assert (records, seen) == ([record(n) for n in range(1, 261)], 260)
+    assert event_pages.read(log, 260, PAGE + 9) == ([record(n) for n in range(261, PAGE + 10)], PAGE + 9)
+    event_pages.insert(log, pages(*(record(1000 + n, "x" * (PAGE_BYTES // 2 + 1)) for n in range(4))))
+    assert event_pages.read(log, 999, 2000)[1] == 1001
+    assert event_pages.read(log, 1001, 2000)[1] == 1003
+    assert event_pages.read(log, 1003, 2000) == ([], 2000)
