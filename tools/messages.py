@@ -50,6 +50,10 @@ MAKERS = {
 # Where a text belongs: the first that matches the file, below bridge/.
 PARTS = (
     (
+        "Cluster",
+        r"(core|transport|daemon|cli)/(cluster|commands_cluster|fence|peer_client)|protocol/(cluster|membership)",
+    ),
+    (
         "Process",
         r"logs|daemon/|cli/run"
         r"|core/supervise|transport/(batch|state_dir|reload_verdict|systemd|fd_store|successor|port_holder)",

@@ -16,11 +16,13 @@ from bridge.cli import text
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put, waiting
 from bridge.cli.service import UNIT, as_owner
-from bridge.daemon.database import database_of
+from bridge.config import Config
+from bridge.daemon.database import cluster_database_of, database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import MAX_JANUS_ID, TableRow
 from bridge.protocol.janus_url import JanusUrl, shown
 from bridge.protocol.printable import printable
+from bridge.transport.cluster_tables import ClusterTables
 from bridge.transport.db import JanusTable
 
 _HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
@@ -44,7 +46,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    _verb(verbs, "init", _init, "create what is missing: the table, its row in the version table, and that table")
+    _verb(
+        verbs,
+        "init",
+        _init,
+        "create what is missing: the table, its row in the version table, and that one; with [cluster], its two tables",
+    )
     _verb(verbs, "list", _list, "show the rows")
     for name, act, words in (("add", _add, "add a Janus server"), ("set", _set, "change the URL of a Janus server")):
         verb = _verb(verbs, name, act, words)
@@ -63,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             found.prepare(config.state.dir)
         table = database_of(config)
         with as_owner(config), waiting(lambda: table.name):
-            outcome = trio.run(_visit, args.act, table, args, config.uses_default_table)
+            outcome = trio.run(_visit, args.act, table, args, config)
     except ConfigError as exc:
         return _fail(2, str(exc))
     except TableUnavailable as exc:
@@ -83,16 +90,26 @@ async def _visit(
     act: Callable[[JanusTable, argparse.Namespace], Coroutine[Any, Any, Outcome]],
     table: JanusTable,
     args: argparse.Namespace,
-    ours: bool,
+    config: Config,
 ) -> Outcome:
-    if ours and act is not _init:
+    if config.uses_default_table and act is not _init:
         await table.create()  # the bridge's own table needs no `init`
-    return await act(table, args)
+    outcome = await act(table, args)
+    if act is _init and config.cluster.cluster_id is not None:
+        return await _init_cluster(config, outcome)
+    return outcome
 
 
 async def _init(table: JanusTable, args: argparse.Namespace) -> Outcome:
     created = await table.create()
     return Outcome(0, [f"{'created' if created else 'is there already'}: {table.name}"], {"created": created})
+
+
+async def _init_cluster(config: Config, first: Outcome) -> Outcome:
+    database = cluster_database_of(config)
+    created = await ClusterTables(config.janus.db_version_table).create(database)
+    line = f"{'created' if created else 'is there already'}: {database.url} janus_node, janus_session"
+    return Outcome(0, [*first.lines, line], {"created": first.value["created"] or created})
 
 
 async def _list(table: JanusTable, args: argparse.Namespace) -> Outcome:

@@ -1,16 +1,16 @@
-"""The table that a configuration names, and what of its rows may not be shown.
+"""The databases that a configuration names, and what of the table's rows may not be shown.
 
-Owns which settings place it. Must not know when it is read: service, ``check``, ``db`` and ``unit`` all do.
+Owns which settings place them. Must not know when they are read: service, ``check``, ``db`` and ``unit`` all do.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bridge.config import Config
+from bridge.config import Config, JanusSettings
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
-from bridge.transport.db import JanusTable, Tls
+from bridge.transport.db import DEADLINE, Database, JanusTable, Tls
 
 _SECRET = re.compile(r"[@?#]")
 
@@ -18,17 +18,33 @@ _SECRET = re.compile(r"[@?#]")
 def database_of(config: Config) -> JanusTable:
     """The table that the configuration names."""
     janus = config.janus
-    tls = None
-    if janus.db_tls_ca or janus.db_tls_cert or janus.db_tls_key:
-        tls = Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
     return JanusTable(
         janus.janus_db_url,
         janus.janus_db_table,
         janus.db_version_table,
         password_file=_path(janus.janus_db_password_file),
-        tls=tls,
+        tls=_tls(janus),
         public_key_file=_path(janus.db_server_public_key),
     )
+
+
+def cluster_database_of(config: Config, deadline: float = DEADLINE) -> Database:
+    """The one with the tables of the cluster."""
+    janus, cluster = config.janus, config.cluster
+    password_file = janus.janus_db_password_file if cluster.db_url is None else cluster.db_password_file
+    return Database(
+        cluster.db_url or janus.janus_db_url,
+        password_file=_path(password_file),
+        tls=_tls(janus),
+        public_key_file=_path(janus.db_server_public_key),
+        deadline=deadline,
+    )
+
+
+def _tls(janus: JanusSettings) -> Tls | None:
+    if janus.db_tls_ca or janus.db_tls_cert or janus.db_tls_key:
+        return Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
+    return None
 
 
 def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The ``janus`` table: its rows, and the changes that ``janus-bridge db`` makes.
+"""A database, and in it the ``janus`` table: its rows, and the changes that ``janus-bridge db`` makes.
 
 Owns the deadline and the threads: every visit to the database is made in a worker thread, one at a time, so that a hung
 database costs one thread and nobody's time but its caller's (contract 4.3, 5.2). At the deadline the work is ended, not
@@ -56,10 +56,57 @@ def hosts_of(
     )
 
 
-class JanusTable:
-    """The table at a URL. Every method raises TableUnavailable, TableRefused or WrongTableVersion with one line that
-    begins with the URL (less its password).
+class Database:
+    """The database at a URL, for visits that connect anew. Errors are TableUnavailable and its subclasses, with one
+    line that begins with the URL (less its password).
     """
+
+    def __init__(
+        self,
+        url: DbUrl,
+        *,
+        password_file: Path | None = None,
+        tls: Tls | None = None,
+        public_key_file: Path | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """``password_file``, ``tls`` and ``public_key_file`` (the server's) are of MySQL only and read at every visit;
+        the file's password replaces the URL's. ``deadline`` in seconds.
+        """
+        self.url = url
+        self._deadline = deadline
+        # Half of the deadline for each single answer: a visit given up soon gives its thread back too. And less where
+        # another host is to have its turn.
+        self.hosts = hosts_of(url, deadline / (1 + len(url.each)), password_file, tls, public_key_file)
+        self._turn = trio.Lock()
+        self.threads = trio.CapacityLimiter(MOST_THREADS)
+
+    async def visit(self, mode: Mode, work: Callable[[Execute], T]) -> T:
+        """What ``work`` returns, whose statements are one transaction."""
+        ending = Ending()
+
+        def at(engine: Engine) -> T:
+            with engine.session(mode, ending) as execute:
+                return work(execute)
+
+        def visit() -> T:
+            return self.hosts.visit(at, again=mode == "read")
+
+        try:
+            with trio.fail_after(self._deadline):
+                async with self._turn:
+                    try:
+                        return await trio.to_thread.run_sync(visit, abandon_on_cancel=True, limiter=self.threads)
+                    finally:
+                        ending.now()
+        except trio.TooSlowError:
+            raise TableUnavailable(f"{self.url}: no answer within {self._deadline:g} s") from None
+        except TableUnavailable as exc:
+            raise type(exc)(f"{self.url}: {exc}") from None
+
+
+class JanusTable:
+    """The table in a database. Every method raises TableUnavailable, TableRefused or WrongTableVersion."""
 
     def __init__(
         self,
@@ -72,63 +119,33 @@ class JanusTable:
         public_key_file: Path | None = None,
         deadline: float = DEADLINE,
     ) -> None:
-        """``password_file``, ``tls`` and ``public_key_file`` (the server's) are of MySQL only and read at every visit;
-        the file's password replaces the URL's.
-
-        ``deadline`` in seconds. Raises ValueError for a table name that is no SQL identifier.
-        """
-        self._url = url
+        """The rest as of Database. Raises ValueError for a table name that is no SQL identifier."""
+        self._database = Database(
+            url, password_file=password_file, tls=tls, public_key_file=public_key_file, deadline=deadline
+        )
         self._statements = Statements(table, version_table)
-        self._deadline = deadline
-        # Half of the deadline for each single answer: a visit given up soon gives its thread back too. And less where
-        # another host is to have its turn.
-        patience = deadline / (1 + len(url.each))
-        self._hosts = hosts_of(url, patience, password_file, tls, public_key_file)
-        self._turn = trio.Lock()
-        self.threads = trio.CapacityLimiter(MOST_THREADS)
+        self.threads = self._database.threads
         self.name = f"{url} {table}"
         self.sources = tuple(f"{one} {table}" for one in url.each)
 
     async def rows(self) -> list[TableRow]:
         """Every row, by id, after the version was checked."""
-        return await self._visit("read", self._statements.rows)
+        return await self._database.visit("read", self._statements.rows)
 
     async def create(self) -> bool:
         """Create what is missing of file, version table, version row and table; whether anything was."""
-        return await self._visit(
-            "create", lambda execute: self._statements.create(execute, script_of("janus", self._url))
-        )
+        script = script_of("janus", self._database.url)
+        return await self._database.visit("create", lambda execute: self._statements.create(execute, script))
 
     async def add(self, janus_id: str, janus_url: str) -> int | None:
         """Insert a row; its id, or None (and nothing is changed) if one with this janus_id is there."""
-        return await self._visit("write", lambda execute: self._statements.add(execute, janus_id, janus_url))
+        return await self._database.visit("write", lambda execute: self._statements.add(execute, janus_id, janus_url))
 
     async def change(self, janus_id: str, janus_url: str) -> list[int]:
         """Give every row with this janus_id a new URL; their ids, none if there is no such row."""
-        return await self._visit("write", lambda execute: self._statements.change(execute, janus_id, janus_url))
+        change = self._statements.change
+        return await self._database.visit("write", lambda execute: change(execute, janus_id, janus_url))
 
     async def remove(self, janus_id: str) -> list[int]:
         """Delete every row with this janus_id; their ids, none if there is no such row."""
-        return await self._visit("write", lambda execute: self._statements.remove(execute, janus_id))
-
-    async def _visit(self, mode: Mode, work: Callable[[Execute], T]) -> T:
-        ending = Ending()
-
-        def at(engine: Engine) -> T:
-            with engine.session(mode, ending) as execute:
-                return work(execute)
-
-        def visit() -> T:
-            return self._hosts.visit(at, again=mode == "read")
-
-        try:
-            with trio.fail_after(self._deadline):
-                async with self._turn:
-                    try:
-                        return await trio.to_thread.run_sync(visit, abandon_on_cancel=True, limiter=self.threads)
-                    finally:
-                        ending.now()
-        except trio.TooSlowError:
-            raise TableUnavailable(f"{self._url}: no answer within {self._deadline:g} s") from None
-        except TableUnavailable as exc:
-            raise type(exc)(f"{self._url}: {exc}") from None
+        return await self._database.visit("write", lambda execute: self._statements.remove(execute, janus_id))

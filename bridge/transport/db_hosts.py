@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from bridge.errors import TableRefused, TableUnavailable
 
-H = TypeVar("H")
+H_co = TypeVar("H_co", covariant=True)
 R = TypeVar("R")
 
 
@@ -20,14 +20,14 @@ class ReadOnlyHost(NotServing, TableRefused):
     """It takes no changes; of a single host, a refusal."""
 
 
-class HostsInTurn(Generic[H]):
+class HostsInTurn(Generic[H_co]):
     """``hosts``: each with the name that errors call it by."""
 
-    def __init__(self, hosts: Sequence[tuple[str, H]]) -> None:
+    def __init__(self, hosts: Sequence[tuple[str, H_co]]) -> None:
         self._hosts = tuple(hosts)
         self._at = 0
 
-    def visit(self, attempt: Callable[[H], R], *, again: bool = False) -> R:
+    def visit(self, attempt: Callable[[H_co], R], *, again: bool = False) -> R:
         """What ``attempt`` returns at the first host that serves; ``again``: it may be made twice, so that the next one
         is tried after any failure that may pass. Raises TableUnavailable, and TableRefused at once.
         """

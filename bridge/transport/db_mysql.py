@@ -76,7 +76,7 @@ class MysqlEngine:
 
     @contextmanager
     def _session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
-        with closing(self.open(ending)) as link, ended_by(ending, link.shut):
+        with closing(self.open(ending, autocommit=False)) as link, ended_by(ending, link.shut):
 
             def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
                 ending.check()
@@ -86,7 +86,7 @@ class MysqlEngine:
             if mode != "read":
                 link.commit()
 
-    def open(self, ending: Ending, *, autocommit: bool = False) -> MysqlLink:
+    def open(self, ending: Ending, *, autocommit: bool = True) -> MysqlLink:
         """Connect. Raises NotServing, TableRefused."""
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)

@@ -6,15 +6,15 @@ Authority: sqlite.org "URI filenames" and "Result codes"; OpenSIPS module db_sql
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.db_url import SqliteUrl
-from bridge.transport.db_sql import Execute, Mode, NoSuchTable, one_line
+from bridge.transport.db_sql import Duplicate, Execute, Mode, NoSuchTable, one_line
 from bridge.transport.db_visit import Ending, bounded, ended_by, too_much
 
 # Somebody else's transaction, a full disk or our own interrupt may pass; everything else is a refusal.
@@ -40,6 +40,20 @@ class SqliteEngine:
 
     @contextmanager
     def session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
+        with closing(self.open(ending, mode)) as link, ended_by(ending, link.shut):
+            # One transaction: the version and the rows are of the same moment, and DDL is all or nothing.
+            link.begin(write=mode != "read")
+
+            def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+                ending.check()
+                return link.rows(sql, *values)
+
+            yield execute
+            link.commit()  # without it, closing rolls back
+
+    def open(self, ending: Ending, mode: Mode = "write") -> "SqliteLink":
+        """Open the file. Raises TableUnavailable."""
+        ending.check()
         try:
             if mode == "create":
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,24 +67,19 @@ class SqliteEngine:
             raise TableRefused(f"{self._path.parent}: Not a directory") from None
         except OSError as exc:
             raise TableRefused(f"{self._path.parent}: {exc.strerror}") from None
-        try:
+        with self._translated_errors(mode):
             uri = f"file:{quote(self._path.as_posix())}?mode={_URI_MODES[mode]}"
-            connection = sqlite3.connect(uri, uri=True, timeout=self._patience, isolation_level=None)
-            with closing(connection), ended_by(ending, connection.interrupt):
-                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_MAX)
-                connection.text_factory = bytes  # invalid UTF-8 in one row must not make the others unreadable
-                # One transaction: the version and the rows are of the same moment, and DDL is all or nothing.
-                connection.execute("BEGIN" if mode == "read" else "BEGIN IMMEDIATE")
+            connection = sqlite3.connect(
+                uri, uri=True, timeout=self._patience, isolation_level=None, check_same_thread=False
+            )
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_MAX)
+            connection.text_factory = bytes  # invalid UTF-8 in one row must not make the others unreadable
+            return SqliteLink(connection, lambda: self._translated_errors(mode))
 
-                def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
-                    ending.check()
-                    try:
-                        return bounded(connection.execute(sql, values))
-                    except sqlite3.Error as exc:
-                        raise self._translated(exc, mode) from None
-
-                yield execute
-                connection.execute("COMMIT")  # without it, closing rolls back
+    @contextmanager
+    def _translated_errors(self, mode: Mode) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as exc:
             raise self._translated(exc, mode) from None
 
@@ -81,6 +90,8 @@ class SqliteEngine:
         if text.startswith("no such table"):
             return NoSuchTable(text)
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits say more, not else
+        if code == sqlite3.SQLITE_CONSTRAINT:
+            return Duplicate(text)
         if code in _TEMPORARY:
             return TableUnavailable(text)
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
@@ -100,3 +111,39 @@ class SqliteEngine:
         if journal and not os.access(folder, os.W_OK | os.X_OK):
             return f"no permission to write in {folder}, where SQLite has to make its {'journal' if there else 'file'}"
         return None
+
+
+class SqliteLink:
+    """An open file, as db_mysql_link's connection to a server. Used by one thread at a time, ended from any."""
+
+    def __init__(self, connection: sqlite3.Connection, translated: Callable[[], AbstractContextManager[None]]) -> None:
+        self._connection = connection
+        self._translated = translated
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement with values for its "?"s; the rows of its answer."""
+        with self._translated():
+            return bounded(self._connection.execute(sql, values))
+
+    def change(self, sql: str, *values: Any) -> int:
+        """Run one that changes rows; how many it changed."""
+        with self._translated():
+            return self._connection.execute(sql, values).rowcount
+
+    def begin(self, *, write: bool = True) -> None:
+        """Begin a transaction."""
+        with self._translated():
+            self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    def commit(self) -> None:
+        """End it."""
+        with self._translated():
+            self._connection.execute("COMMIT")
+
+    def shut(self) -> None:
+        """End what happens on it."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Whatever was not committed is undone."""
+        self._connection.close()

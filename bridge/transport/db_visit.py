@@ -34,6 +34,14 @@ class Ending:
         if self._over:
             raise TableUnavailable("given up")
 
+    def keep(self, what: Callable[[], None]) -> bool:
+        """The work is done and cannot be ended any more: do ``what``; False, and nothing is done, if it was over."""
+        with self._lock:
+            self._interrupt = None
+            if not self._over:
+                what()
+            return not self._over
+
     def now(self) -> None:
         """The visit is over: whoever waited for it is gone."""
         with self._lock:

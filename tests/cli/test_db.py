@@ -131,3 +131,20 @@ def test_a_table_in_mariadb(run: Run, mariadb: MariaDb) -> None:
     assert run("init", *options)[1].startswith("created: mysql://")
     assert run("add", "gw1", "janusws://h", *options)[0] == 0
     assert json.loads(run("list", "--json", *options)[1]) == [{"id": 1, "janus_id": "gw1", "janus_url": "janusws://h"}]
+
+
+def test_init_makes_the_tables_of_a_cluster(run: Run, tmp_path: Path) -> None:
+    both = f"sqlite://{tmp_path}/a.db"
+    words = ["-o", f"janus.janus_db_url={both}", "-o", "cluster.my_node_id=1", "-o", "cluster.cluster_id=1"]
+    words += ["-o", "cluster.my_node_url=http://127.0.0.1:8889/mi"]
+    tables = f"{both} janus_node, janus_session"
+    assert run("init", *words) == (0, f"created: {both} janus\ncreated: {tables}\n", "")
+    assert run("init", *words) == (0, f"is there already: {both} janus\nis there already: {tables}\n", "")
+    other = ["-o", f"cluster.db_url=sqlite://{tmp_path}/b.db"]
+    assert run("init", *words, *other)[1].endswith(f"created: sqlite://{tmp_path}/b.db janus_node, janus_session\n")
+    with closing(sqlite3.connect(tmp_path / "b.db")) as database:
+        database.execute("UPDATE version SET table_version = 2 WHERE table_name = 'janus_session'")
+        database.commit()
+    code, out, err = run("init", *words, *other)
+    assert (code, out) == (2, "")
+    assert "invalid version 2 for table 'janus_session' found, expected version 1" in err

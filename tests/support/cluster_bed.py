@@ -1,0 +1,47 @@
+"""A database of a cluster, as nodes see it: a new one in MariaDB or SQLite, with its tables.
+
+db = await made(parse_db_url(mariadb.create_database()))
+nodes = NodeTable(db, CLUSTER, 1)
+"""
+
+from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.db_url import DbUrl
+from bridge.transport.cluster_db import ClusterDb
+from bridge.transport.cluster_tables import ClusterTables, Entry, NodeTable
+from bridge.transport.db import Database
+from tests.support.deadlines import HANG_SECONDS
+
+CLUSTER = 7
+
+
+async def made(url: DbUrl) -> ClusterDb:
+    """A connection to a database that has the tables now."""
+    assert await ClusterTables("version").create(Database(url))
+    return opened(url)
+
+
+def opened(url: DbUrl, patience: float = HANG_SECONDS) -> ClusterDb:
+    """One more connection to it."""
+    return ClusterDb(Database(url, deadline=patience).hosts, patience)
+
+
+async def entered(table: NodeTable, url: str = "http://127.0.0.1:1/mi") -> Entry:
+    """Begin a life of this table's node."""
+    nodes = await table.nodes()
+    seen = next((node for node in nodes if node.node_id == table.node_id), None)
+    entry = await table.enter(url, 1 + max((node.epoch for node in nodes), default=0), seen)
+    assert entry is not None
+    return entry
+
+
+async def found(table: NodeTable, node_id: int) -> Node:
+    """That node as the table has it."""
+    [node] = [node for node in await table.nodes() if node.node_id == node_id]
+    return node
+
+
+def session(number: int, janus_id: str = "gw1", *, managed: bool = False) -> NodeSession:
+    return NodeSession(janus_id, "janusws://127.0.0.1", number, managed)
+
+
+ACTIVE = NodeState.ACTIVE
