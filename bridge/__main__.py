@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "events": "events",
     "reload": "reload",
     "unit": "unit",
+    "doctor": "doctor",
 }
 
 
