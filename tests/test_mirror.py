@@ -57,7 +57,7 @@ ELSEWHERE = {
 }
 # Names, values and interfaces: nothing is decided there.
 PLAIN = {
-    *("cli/text", "cli/version", "config/row", "config/shapes", "daemon/pages", "errors", "native"),
+    *("cli/text", "cli/version", "config/row", "config/shapes", "errors", "native"),
     *(
         "core/cluster_faces",
         "core/environment",

@@ -10,7 +10,8 @@ from pathlib import Path
 from bridge.config import Config, JanusSettings
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
-from bridge.transport.db import DEADLINE, Database, JanusTable, Tls
+from bridge.transport.db import DEADLINE, Database, JanusTable
+from bridge.transport.tls import Tls
 
 _SECRET = re.compile(r"[@?#]")
 

@@ -21,7 +21,6 @@ from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
-from bridge.daemon.pages import pages_of
 from bridge.daemon.parts import build, configure_events, noted
 from bridge.daemon.replacement import Replacement
 from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
@@ -30,6 +29,7 @@ from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
 from bridge.transport import successor
 from bridge.transport.fd_store import FdStore
+from bridge.transport.pages import pages
 from bridge.transport.reload_verdict import write_verdict
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
@@ -79,7 +79,7 @@ class Service:
         self._listeners = Listeners(
             parts.mi.dispatch,
             parts.batch,
-            pages_of(parts.metrics),
+            pages(parts.metrics.figures),
             parts.pending,
             wrong_token,
             parts.mi.refused,

@@ -9,7 +9,7 @@ Engines are in db_mysql and db_sqlite, statements in db_sql. Must not know what 
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -17,12 +17,13 @@ from bridge.errors import TableUnavailable
 from bridge.protocol.db_url import DbUrl, MysqlUrl
 from bridge.protocol.gateway import TableRow
 from bridge.transport.db_hosts import HostsInTurn
-from bridge.transport.db_mysql import MysqlEngine, Tls
 from bridge.transport.db_sql import Engine, Execute, Mode, Statements
 from bridge.transport.db_sqlite import SqliteEngine
 from bridge.transport.db_visit import Ending
+from bridge.transport.tls import Tls
 
-__all__ = ["JanusTable", "Tls"]
+if TYPE_CHECKING:
+    from bridge.transport.db_mysql import MysqlEngine
 
 T = TypeVar("T")
 
@@ -41,19 +42,17 @@ def hosts_of(
     password_file: Path | None = None,
     tls: Tls | None = None,
     public_key_file: Path | None = None,
-) -> HostsInTurn[MysqlEngine | SqliteEngine]:
+) -> "HostsInTurn[MysqlEngine | SqliteEngine]":
     """The engines of a URL, one a host. ``patience``: seconds to wait for each single answer."""
-    return HostsInTurn(
-        [
-            (
-                one.place,
-                MysqlEngine(one, patience, password_file, tls, public_key_file)
-                if isinstance(one, MysqlUrl)
-                else SqliteEngine(one, patience),
-            )
-            for one in url.each
-        ]
-    )
+
+    def engine(one: DbUrl) -> "MysqlEngine | SqliteEngine":
+        if not isinstance(one, MysqlUrl):
+            return SqliteEngine(one, patience)
+        from bridge.transport.db_mysql import MysqlEngine  # its driver is a seventh of a start, which SQLite needs not
+
+        return MysqlEngine(one, patience, password_file, tls, public_key_file)
+
+    return HostsInTurn([(one.place, engine(one)) for one in url.each])
 
 
 class Database:

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -26,7 +26,7 @@ from bridge.transport.db_mysql_guard import GuardedConnection, Trust
 from bridge.transport.db_mysql_link import Dial, MysqlLink, translated_errors
 from bridge.transport.db_sql import Execute, Mode
 from bridge.transport.db_visit import Ending, ended_by
-from bridge.transport.tls import client_context
+from bridge.transport.tls import Tls, client_context
 
 # Where libmysqlclient, and so OpenSIPS, looks for the local server: Debian's place, Red Hat's. Not /tmp/mysql.sock:
 # there any user of the machine can listen.
@@ -37,14 +37,6 @@ _CONVERSIONS = {kind: convert for kind, convert in conversions.items() if isinst
 )
 _PASSWORD_FILE_MAX = 4096
 _PUBLIC_KEY_FILE_MAX = 65_536
-
-
-class Tls(NamedTuple):
-    """PEM files. Any one of them makes TLS with a verified server compulsory; without ``ca`` the system's CAs count."""
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
 
 
 class MysqlEngine:

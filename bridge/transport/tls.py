@@ -1,4 +1,4 @@
-"""TLS towards Janus: contexts from the configured files.
+"""TLS towards Janus and the database: contexts from the configured files.
 
 Owns how a context is made and what each bad file is called. Must not know gateways. Verification is always on: the
 host's name against the certificate, the certificate against ``tls_ca`` or the system's authorities.
@@ -6,6 +6,8 @@ host's name against the certificate, the certificate against ``tls_ca`` or the s
 
 import ssl
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 from bridge.errors import ConnectFailed
 from bridge.files import require_file
@@ -19,6 +21,14 @@ _PEM_FAULTS = {
     "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
 }
 PEM_MAX = 4 << 20  # bytes; a bundle of all public CAs has 250 KB
+
+
+class Tls(NamedTuple):
+    """PEM files. Any one of them makes TLS with a verified server compulsory; without ``ca`` the system's CAs count."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
 
 @cache

@@ -11,7 +11,8 @@ from bridge.errors import TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.protocol.gateway import TableRow
 from bridge.transport import db_mysql
-from bridge.transport.db import JanusTable, Tls
+from bridge.transport.db import JanusTable
+from bridge.transport.tls import Tls
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.mariadb import MariaDb

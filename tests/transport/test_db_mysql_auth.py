@@ -14,7 +14,8 @@ from nacl import bindings
 
 from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
-from bridge.transport.db import JanusTable, Tls
+from bridge.transport.db import JanusTable
+from bridge.transport.tls import Tls
 from tests.support.certs import Certificates
 from tests.support.mariadb import MariaDb
 from tests.support.mysql_script import LET_IN, NONCE, ScriptedServer, error, switch
