@@ -6,7 +6,7 @@ know what is carried. Authority: epoll(7).
 A task that waits for a socket costs two turns of the event loop, two calls of epoll_ctl and a change of tasks for each
 message. Here a socket is registered once, edge-triggered, for all that can happen to it: bytes, room, the peer's
 leaving. trio watches the epoll itself, whose descriptor is readable while anything is ready, and everything else of
-trio (nurseries, deadlines, signals) has its turn between two turns of the batch.
+trio (nurseries, deadlines, signals) has its turn between two turns of the batch, whenever there is anything else.
 
 Edge-triggered means: what is left unread makes no noise, and whoever leaves something says so (``again``).
 """
@@ -22,6 +22,7 @@ import trio
 
 from bridge.native import mypyc_attr
 from bridge.throttle import Throttle
+from bridge.transport.trio_idle import TrioIdle
 
 log = logging.getLogger("bridge")
 
@@ -119,12 +120,22 @@ class Batch:
     async def run(self) -> None:
         """Serve until cancelled."""
         epoll = self._epoll.fileno()
-        while True:
-            if self._queue or self._later:
-                await trio.lowlevel.checkpoint()
-            else:
-                await trio.lowlevel.wait_readable(epoll)
-            self.turn()
+        os.eventfd_write(self._bell, 1)
+        await trio.lowlevel.wait_readable(epoll)
+        idle = TrioIdle(epoll)
+        if idle.found:
+            trio.lowlevel.add_instrument(idle)
+        try:
+            while True:
+                self.turn()
+                if not idle.alone(wait=not (self._queue or self._later)):
+                    if self._queue or self._later:
+                        await trio.lowlevel.checkpoint()
+                    else:
+                        await trio.lowlevel.wait_readable(epoll)
+        finally:
+            if idle.found:
+                trio.lowlevel.remove_instrument(idle)
 
     def turn(self) -> None:
         """One turn: whoever is ready or has waited, until the share is spent."""
