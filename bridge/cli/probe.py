@@ -106,7 +106,7 @@ class JanusProbe:
         request["transaction"] = "check"
         if request["janus"] != "info":
             self._gateways.credentials(self._gateway.janus_id).apply(request)
-        self._websocket.send_text(codec.render(request))
+        self._websocket.send_text(codec.render_bytes(request))
         with trio.move_on_after(DEADLINE):
             while not self._answers:
                 await self._something()

@@ -101,7 +101,7 @@ class _JanusMethods:
             value = arguments.pop("janus_command")
             command = read_command(value, self.types_of(janus_id), link.book.plugin_of, clean=call.clean)
             if call.notification:
-                link.post(command, timeout, call.holding)
+                link.post(command, timeout, call)
                 return None
             return link.request(command, timeout, call).abandon
         except InvalidCommand as exc:

@@ -30,7 +30,8 @@ class WebSocket(Protocol):
     def last_received(self) -> float:
         """When the last frame of any kind came, in trio's clock; now, where what came is still being handled."""
 
-    def send_text(self, text: str) -> None: ...
+    def send_text(self, text: bytes) -> None:
+        """A message, in UTF-8."""
 
     def send_ping(self) -> None: ...
 
@@ -101,6 +102,7 @@ class JanusConnection:
         self.misplaced: list[int] = []  # sessions that are to be destroyed on it: the row points elsewhere
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
         self.ended = trio.Event()
+        self.over = False  # it has ended
         self.end_reason: str | None = None
         self.on_text = partial(reader.text, self)  # bound once: there may be fifty thousand a second
         self.on_long_text = partial(reader.long_text, self)
@@ -116,6 +118,7 @@ class JanusConnection:
             self.end_reason = await connect(self.record.target.gateway, self, self._on_open)
             return self.end_reason
         finally:
+            self.over = True
             self.ended.set()
 
     # Reports
@@ -150,9 +153,9 @@ class JanusConnection:
 
     # Sending
 
-    def send(self, text: str) -> bool:
+    def send(self, text: bytes) -> bool:
         """Send, if that is still possible; whether it is. A connection that ended reports that by itself."""
-        if self._ws is None or self.record.stalled or self.ended.is_set():
+        if self._ws is None or self.record.stalled or self.over:
             return False
         if self._fence is not None and not self._fence.open():
             return False  # this process was stopped since whoever sends has looked
@@ -186,7 +189,7 @@ class JanusConnection:
     @property
     def usable(self) -> bool:
         """Whether it may be written to."""
-        return not (self.record.stalled or self.ended.is_set())
+        return not (self.record.stalled or self.over)
 
     @property
     def credentials(self) -> Credentials:
@@ -208,5 +211,5 @@ class JanusConnection:
         return self._ws.last_received if self._ws is not None else 0.0
 
     def __repr__(self) -> str:
-        state = "ended" if self.ended.is_set() else "open" if self.usable else "stalled"
+        state = "ended" if self.over else "open" if self.usable else "stalled"
         return f"<connection {self.number} {state}>"

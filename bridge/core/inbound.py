@@ -115,33 +115,11 @@ class InboundRouter:
             self.refused(malformed.reason, text[:HEAD], too_large=False)
             return
         transaction = message.get("transaction")
-        pending = self._requests.waiting.get(transaction) if type(transaction) is str else None
-        if pending is not None:
-            self._answer(pending, name, message, shown, connection)
-        else:
-            self._unasked(name, message, shown, connection)
-
-    def refused(self, reason: str, head: str, *, too_large: bool) -> None:
-        """A message that is not kept: counted, and logged once in a while. A caller whom its head names is told."""
-        self._stats.add("oversized" if too_large else "malformed")
-        times = self._refusals.due(reason, trio.current_time())
-        if times:
-            more = f" ({times - 1} more since the last such line)" if times > 1 else ""
-            log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
-        match = _TRANSACTION.search(head)
-        pending = self._requests.waiting.get(match[1]) if match is not None else None
-        if pending is not None:
-            self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
-
-    def _answer(
-        self,
-        pending: PendingRequest,
-        name: str,
-        message: JsonObject,
-        shown: JsonObject | None,
-        connection: JanusConnection,
-    ) -> None:
         requests = self._requests
+        pending = requests.waiting.get(transaction) if type(transaction) is str else None
+        if pending is None:
+            self._unasked(name, message, shown, connection)
+            return
         if name == ACK and not pending.command.verb.ack_is_final:
             requests.acknowledge(pending)
             return
@@ -174,6 +152,18 @@ class InboundRouter:
         # Last of all: it may lead back to here.
         if pending.asker is not None:
             pending.asker.succeed(shown)
+
+    def refused(self, reason: str, head: str, *, too_large: bool) -> None:
+        """A message that is not kept: counted, and logged once in a while. A caller whom its head names is told."""
+        self._stats.add("oversized" if too_large else "malformed")
+        times = self._refusals.due(reason, trio.current_time())
+        if times:
+            more = f" ({times - 1} more since the last such line)" if times > 1 else ""
+            log.warning("%s: a message from Janus %s; dropped%s", self._janus_id, reason, more)
+        match = _TRANSACTION.search(head)
+        pending = self._requests.waiting.get(match[1]) if match is not None else None
+        if pending is not None:
+            self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
 
     def _unheard(self, pending: PendingRequest, name: str, message: JsonObject, shown: JsonObject) -> None:
         """Nobody waits for this answer: its caller left, or it is that to a notification."""

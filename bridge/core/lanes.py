@@ -54,7 +54,12 @@ class Lanes(Generic[Q]):
         closing = self._closing.get(session_id)
         if closing is None:
             if not queued.closes_session:
-                return self._enter_lane(session_id, queued)
+                lane = session_id, queued.handle_id
+                if lane in self._going:
+                    return self._enter_lane(session_id, queued)
+                self._going[lane] = queued  # as nearly always
+                self._lanes[session_id] = self._lanes.get(session_id, 0) + 1
+                return True
             closing = self._closing[session_id] = _Closing()
             if session_id not in self._lanes:
                 closing.destroy = queued

@@ -27,30 +27,21 @@ MAX_NAME = 64  # characters of an unknown method's name that are logged
 OVERHEAD = 2048  # bytes that a request takes beside its own: its objects, its place in tables
 
 
-class MiRequest:
+class MiRequest(Holding):
     """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
 
-    ``holding`` is what the request holds of the budget until it is answered. Whatever holds the request for longer
-    takes it over (``handed_on``). ``clean``: nothing in it has to be looked for that Janus could not read
-    (``codec.read``).
+    It holds its bytes of the budget until it is answered. Whatever holds the request for longer takes them over
+    (``handed_on``). ``clean``: nothing in it has to be looked for that Janus could not read (``codec.read``).
     """
 
-    __slots__ = (
-        "_answer",
-        "_id",
-        "_registry",
-        "arguments",
-        "caller",
-        "clean",
-        "holding",
-        "leave",
-        "method",
-        "notification",
-    )
+    __slots__ = ("_answer", "_id", "_registry", "arguments", "caller", "clean", "leave", "method", "notification")
 
     def __init__(
-        self, registry: "Registry", request: RpcRequest, caller: Caller, holding: Holding, answer: TakeAnswer
+        self, registry: "Registry", request: RpcRequest, caller: Caller, budget: Budget, answer: TakeAnswer
     ) -> None:
+        self.budget = budget
+        self.owner = caller.name
+        self.size = 0
         self._registry = registry
         self._id = request.id
         self._answer: TakeAnswer | None = answer  # None: it was given, or whoever asked has gone
@@ -59,17 +50,21 @@ class MiRequest:
         self.method = request.method
         self.notification = request.notification
         self.caller = caller
-        self.holding = holding
         self.arguments: dict[str, Any] = {}
 
     def succeed(self, result: Any) -> None:
         """It has a result. Raises TypeError, and has none, where that is no JSON."""
-        if self._answer is not None:
-            self._end(None if self.notification else jsonrpc.render_result(result, self._id))
+        answer = self._answer
+        if answer is not None:
+            data = None if self.notification else jsonrpc.render_result(result, self._id)
+            self._answer = None
+            self.release()
+            _give(answer, data, self.caller)
 
     def fail(self, error: BridgeError, *, refused: bool = False) -> None:
         """It has an error instead. ``refused``: no method has seen the request."""
-        if self._answer is None:
+        answer, self._answer = self._answer, None
+        if answer is None:
             return
         registry = self._registry
         registry.stats.add("mi_errors")
@@ -80,21 +75,16 @@ class MiRequest:
             log.warning("%s, sent as a notification: %s", self.method, words)
         if error.data is not None:
             error.data = registry.hide(error.data)
-        self._end(None if self.notification else jsonrpc.render_error(error, self._id))
+        self.release()
+        _give(answer, None if self.notification else jsonrpc.render_error(error, self._id), self.caller)
 
     def abandon(self) -> None:
         """Whoever asked has gone."""
         if self._answer is not None:
             self._answer = None
-            self.holding.release()
+            self.release()
             if self.leave is not None:
                 self.leave()
-
-    def _end(self, data: bytes | None) -> None:
-        answer, self._answer = self._answer, None
-        self.holding.release()
-        if answer is not None:
-            _give(answer, data, self.caller)
 
 
 def _give(answer: TakeAnswer, data: bytes | None, caller: Caller) -> None:
@@ -206,7 +196,7 @@ class Registry:
         except MalformedMessage as malformed:
             self._not_understood(caller, malformed)
             raise
-        request = MiRequest(self, rpc, caller, Holding(self._pending, caller.name), answer)
+        request = MiRequest(self, rpc, caller, self._pending, answer)
         refused = True
         try:
             command = self._by_name.get(rpc.method) or self.find(rpc.method)
@@ -214,7 +204,7 @@ class Registry:
                 require(caller, command.role, command.name)
             request.arguments = bind(command.recipes, rpc.params)
             size = len(body) + OVERHEAD
-            if not request.holding.resize(size):
+            if not request.resize(size):
                 raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
             refused = False
             outcome = command.handler(request)

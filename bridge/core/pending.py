@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
+from bridge.core.timers import Timer
 from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 from bridge.protocol.janus import Kind
 
 if TYPE_CHECKING:
-    from bridge.core.timers import Timer
     from bridge.protocol.budget import Holding
 
 
@@ -92,19 +92,20 @@ class AwaitedAnswer:
         return self._answer
 
 
-class PendingRequest:
-    """``session_id`` is what it goes out with; ``began`` is trio's clock. Nobody is told of one without an ``asker``: a
-    notification, or one whose caller left.
+class PendingRequest(Timer):
+    """Due at its time limit. ``session_id`` is what it goes out with; ``began`` is trio's clock. Nobody is told of one
+    without an ``asker``: a notification, or one whose caller left.
     """
 
     __slots__ = (
         *("abandoned", "asker", "began", "caller", "closes_session", "command", "connection", "finished", "handle_id"),
-        *("holding", "keeper", "kind", "progress", "session_id", "timer", "transaction"),
+        *("holding", "keeper", "kind", "progress", "session_id", "transaction"),
     )
 
     def __init__(
         self, command: JanusCommand, kind: Kind, keeper: Keeper, asker: Asker | None, began: float = 0.0
     ) -> None:
+        self.timers = None
         self.command = command
         self.kind = kind
         self.keeper = keeper
@@ -120,7 +121,6 @@ class PendingRequest:
         self.finished = False
         self.abandoned = False  # its caller left
         self.holding: Holding | None = None  # of a notification: what its request holds of a budget
-        self.timer: Timer | None = None  # its time limit
 
     @property
     def asked(self) -> Asked:
@@ -130,7 +130,7 @@ class PendingRequest:
         """Its caller left."""
         self.keeper.abandon(self)
 
-    def expire(self) -> None:
+    def due(self) -> None:
         """Its time is over."""
         self.keeper.expire(self)
 

@@ -94,7 +94,7 @@ class Requests:
             raise
         self._totals["commands"] += 1
         self._of_callers.add(pending)
-        pending.timer = self._timers.call_at(began + timeout, pending.expire)
+        self._timers.start(pending, began + timeout)
         if self._lanes.enter(pending):
             self._transmit(pending, connection)
         else:
@@ -122,15 +122,14 @@ class Requests:
             pending.session_id = self._book.address(pending.command)
         except LinkDown as exc:
             raise LinkDown(self._roster.down_because if self._roster.serving is None else exc.data) from None
-        connection = self._route(pending.session_id)
-        if connection is None:
+        number = self._roster.route(self._book.carrier_of(pending.session_id))
+        if number is None or number not in self._connections:
             raise self._down()
-        return connection
+        return self._connections[number]
 
     def _route(self, session_id: int | None) -> JanusConnection | None:
         """The connection that a command for this session goes out on; None: none that can be written to."""
-        session = self._book.find(session_id)
-        number = self._roster.route(None if session is None else session.carrier)
+        number = self._roster.route(self._book.carrier_of(session_id))
         return None if number is None else self._connections.get(number)
 
     def _down(self) -> LinkDown:
@@ -183,8 +182,10 @@ class Requests:
         pending.transaction = members["transaction"] = self._table.open(pending)
         pending.progress = Progress.SENT
         pending.connection = connection.number
-        connection.record.target.credentials.apply(members)
-        if not connection.send(command.take().decode()):
+        credentials = connection.record.target.credentials
+        if not credentials.empty:
+            credentials.apply(members)
+        if not connection.send(command.take()):
             self.fail(pending, TransactionLost(connection.end_reason or "the connection cannot be written to"))
 
     def resume(self, pending: PendingRequest, number: int) -> None:
@@ -210,7 +211,7 @@ class Requests:
         request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": transaction}
         connection.record.target.credentials.apply(request)
         connection.keepalive_sent(number)
-        connection.send(codec.render(request))
+        connection.send(codec.render_bytes(request))
 
     # Outcomes
 
@@ -277,8 +278,7 @@ class Requests:
         pending.finished = True
         if pending.transaction is not None:
             self.waiting.pop(pending.transaction, None)
-        if pending.timer is not None:
-            pending.timer.cancel()
+        pending.cancel()
         if pending.holding is not None:
             pending.holding.release()
         if self._next_end is not None:

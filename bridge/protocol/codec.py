@@ -30,7 +30,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 OWN = frozenset({"contact_params", "headers", "metadata"})  # members whose content is the user's own, in all plugins
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19  # from here on an integer may be beyond 64 bits
-_CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")
+CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")  # an integer as its string, of maybe more than 64 bits
 
 
 def _refuse(name: str) -> Any:
@@ -70,8 +70,12 @@ def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
         refuse_many(text, most)
     clean = "\\u" not in text
     try:
-        value = parse_plain(text.encode())
+        data = text.encode()
+        value = orjson.loads(data)
+        wide = data.translate(_DIGITS).find(_LONG) >= 0  # parse_plain, once more: each message of Janus passes here
     except ValueError:
+        wide = True
+    if wide:
         value, clean = _parse_carefully(text), False
     # Fewer brackets than the limit cannot be nested deeper than it: true of nearly every message, and cheap.
     if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
@@ -171,42 +175,37 @@ def widen(value: Any) -> Any:
 
     Not in what is the user's own: ``metadata``, ``headers``, ``contact_params``.
     """
-    if type(value) is dict:
-        widen_object(value)
-    elif type(value) is list:
-        _widen_array(value)
-    elif type(value) is int and not INT32_MIN <= value <= INT32_MAX:
+    kind = type(value)
+    if kind is dict or kind is list:
+        widen_inside(value)
+    elif kind is int and not INT32_MIN <= value <= INT32_MAX:
         return str(value)
     return value
 
 
-def widen_object(value: JsonObject) -> None:
-    """The same for an object. Every answer and event passes here: to make a copy, or a call for each scalar, would be
-    most of the work.
+def widen_inside(value: JsonObject | list[Any]) -> None:
+    """The same for an object or an array. Every answer and event passes here: to make a copy, or a call for each value,
+    would be most of the work.
     """
-    for key, item in value.items():
-        kind = type(item)
-        if kind is str:
-            continue
-        if kind is int:
-            if (item > INT32_MAX or item < INT32_MIN) and key not in OWN:
-                value[key] = str(item)
-        elif kind is dict:
-            if key not in OWN:
-                widen_object(item)
-        elif kind is list and key not in OWN:
-            _widen_array(item)
-
-
-def _widen_array(value: list[Any]) -> None:
-    for index, item in enumerate(value):
-        kind = type(item)
-        if kind is dict:
-            widen_object(item)
-        elif kind is list:
-            _widen_array(item)
-        elif kind is int and not INT32_MIN <= item <= INT32_MAX:
-            value[index] = str(item)
+    todo: list[Any] = [value]  # grows while it is walked
+    for container in todo:
+        if type(container) is dict:
+            for key, item in container.items():
+                kind = type(item)
+                if kind is str:
+                    continue
+                if kind is int:
+                    if (item > INT32_MAX or item < INT32_MIN) and key not in OWN:
+                        container[key] = str(item)
+                elif (kind is dict or kind is list) and key not in OWN:
+                    todo.append(item)
+        else:
+            for index, item in enumerate(container):
+                kind = type(item)
+                if kind is dict or kind is list:
+                    todo.append(item)
+                elif kind is int and not INT32_MIN <= item <= INT32_MAX:
+                    container[index] = str(item)
 
 
 def integer(value: Any) -> int | None:
@@ -215,7 +214,7 @@ def integer(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and _CANONICAL.fullmatch(value):
+    if isinstance(value, str) and CANONICAL.fullmatch(value):
         number = int(value)
         return number if INT64_MIN <= number <= INT64_MAX else None
     return None

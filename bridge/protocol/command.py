@@ -12,7 +12,7 @@ from typing import Any
 from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.codec import INT64_MAX, INT64_MIN, MAX_DEPTH, JsonObject
-from bridge.protocol.janus import MAX_PLUGIN, VERBS, Kind, Verb, member_id, verb_of
+from bridge.protocol.janus import MAX_PLUGIN, VERBS, Kind, Verb, verb_of
 from bridge.protocol.offence import explain
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes, narrow
 
@@ -123,10 +123,19 @@ def read_command(
 
 def _read_id(members: JsonObject, key: str) -> int | None:
     """The id that stands there, which is an integer from now on; None where it is none."""
+    # Once or twice for each command: codec.integer and janus.member_id stand here once more.
     value: Any = members[key]
-    if type(value) is str and (number := codec.integer(value)) is not None:
-        members[key] = value = number
-    return member_id(value)
+    if type(value) is str:
+        if codec.CANONICAL.fullmatch(value) is None:
+            return None
+        number = int(value)
+        if INT64_MIN <= number <= INT64_MAX:
+            members[key] = number
+    elif type(value) is int:
+        number = value
+    else:
+        return None
+    return number if 0 < number <= INT64_MAX else None
 
 
 def _read_new_id(command: JanusCommand) -> None:

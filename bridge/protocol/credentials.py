@@ -35,9 +35,13 @@ class Credentials:
     token_secret: str | None = field(default=None, repr=False)
     token_ttl: int = 3600
     now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+    empty: bool = field(init=False, repr=False)  # there is none
     _plugins: tuple[str, ...] = field(default=(), repr=False)
     _signed: str | None = field(default=None, repr=False)
     _renew_at: float = field(default=0.0, repr=False)
+
+    def __post_init__(self) -> None:
+        self.empty = self.api_secret is None and self.token is None and self.token_secret is None
 
     def grant(self, plugins: Sequence[str]) -> None:
         """Make the next signed tokens valid for these plugins (from Janus's ``info``, which needs no token)."""

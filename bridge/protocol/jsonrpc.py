@@ -88,9 +88,23 @@ def parse(body: bytes) -> RpcRequest:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
     if len(body) > codec.REQUEST_ELEMENTS:
         codec.refuse_many(body, codec.REQUEST_ELEMENTS)
-    members = _plain_envelope(body)
-    plain = members is not None
-    if members is None:
+    levels = 0 if len(body) <= 2 * codec.MAX_DEPTH else body.count(b"[") + body.count(b"{")  # at most
+    try:
+        members = codec.parse_plain(body)
+    except ValueError:
+        members = None
+    count = body.count
+    plain = (
+        type(members) is dict
+        and members.keys() <= _MEMBERS
+        and body.find(b"\\u") < 0  # by which a member's name may be escaped
+        and levels <= MAX_DEPTH
+        and (
+            (count(b'"id"') <= 1 and count(b'"method"') <= 1 and count(b'"params"') <= 1 and count(b'"jsonrpc"') <= 1)
+            or not _repeats(body, members)
+        )
+    )
+    if not plain:
         members = _envelope(_first_value(body))
     notification = "id" not in members
     id = members.get("id")
@@ -104,8 +118,7 @@ def parse(body: bytes) -> RpcRequest:
     params = members.get("params", _ABSENT)
     if not isinstance(params, (list, dict)):
         raise InvalidRequest("member 'params' is neither an array nor an object", id)
-    clean = plain and (len(body) <= 2 * codec.MAX_DEPTH or _brackets(body) <= codec.MAX_DEPTH)
-    return RpcRequest(method, params or None, id, notification, clean)
+    return RpcRequest(method, params or None, id, notification, plain and levels <= codec.MAX_DEPTH)
 
 
 def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: Id) -> bytes:
@@ -136,26 +149,12 @@ def too_large(answer: bytes, limit: int, way_out: str) -> bytes:
     return b'{"jsonrpc":"2.0","error":{%b},"id":%b}' % (error, id)
 
 
-def _plain_envelope(body: bytes) -> dict[str, Any] | None:
-    """The members of nearly every request; None where a closer look is due."""
-    try:
-        value = codec.parse_plain(body)
-    except ValueError:
-        return None
-    if type(value) is not dict or not value.keys() <= _MEMBERS:
-        return None
-    # A member may be there twice, and then the first wins; its name may be escaped.
-    count = body.count
-    if count(b'"id"') > 1 or count(b'"method"') > 1 or count(b'"params"') > 1 or count(b'"jsonrpc"') > 1:
-        return None
-    if body.find(b"\\u") >= 0 or (len(body) > 2 * MAX_DEPTH and _brackets(body) > MAX_DEPTH):
-        return None
-    return value
-
-
-def _brackets(body: bytes) -> int:
-    """Nothing is nested deeper than by so many levels."""
-    return body.count(b"[") + body.count(b"{")
+def _repeats(body: bytes, members: dict[str, Any]) -> bool:
+    """Whether a member of the envelope may be there twice, and then the first wins: a name is in the text more often
+    than in what was parsed, where the last has won.
+    """
+    rendered = codec.render_bytes(members)
+    return any(body.count(name) != rendered.count(name) for name in (b'"id"', b'"method"', b'"params"', b'"jsonrpc"'))
 
 
 class _Repeated(dict[str, Any]):

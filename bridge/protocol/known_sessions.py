@@ -73,6 +73,12 @@ class KnownSessions:
             return None if session_id is None else self.managed
         return self._client_sessions.get(session_id) or self._former.get(session_id)
 
+    def carrier_of(self, session_id: int | None) -> int | None:
+        """The connection that last had this session; None: none had, or ``find`` does not find it."""
+        managed = self.managed
+        session = managed if session_id is not None and session_id == managed.session_id else self.find(session_id)
+        return None if session is None else session.carrier
+
     # What a command may do
 
     def check(self, command: JanusCommand) -> None:
@@ -103,19 +109,23 @@ class KnownSessions:
         session_id = command.session_id
         if command.kind == "claim" or (session_id is not None and self._issued(session_id)):
             return session_id
-        session = self._addressed(session_id, command.handle_id)
+        session = self.managed
+        if session_id is not None or self._former:  # as nearly never
+            session = self._addressed(session_id, command.handle_id)
         if session.session_id is None or not (session.carrier or session.live):
             raise LinkDown("the managed session is being created")
         return session.session_id
 
     def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
         """The plugin of a handle to which a command with these ids would go; None: it is not known."""
-        return None if handle_id is None else self._addressed(session_id, handle_id).handles.get(handle_id)
+        if handle_id is None:
+            return None
+        if session_id is None and not self._former:  # as nearly always
+            return self.managed.handles.get(handle_id)
+        return self._addressed(session_id, handle_id).handles.get(handle_id)
 
     def _addressed(self, session_id: int | None, handle_id: int | None) -> JanusSession:
         """The session to which a command with these ids goes: the managed one, unless they are those of another."""
-        if session_id is None and not self._former:
-            return self.managed  # as nearly always
         session = self.find(session_id)
         if session is None and self._former and handle_id is not None and handle_id not in self.managed.handles:
             session = next((former for former in self._former.values() if handle_id in former.handles), None)

@@ -136,10 +136,10 @@ def widen(message: JsonObject) -> JsonObject:
     plugin = plugindata.get("plugin") if type(plugindata) is dict else None
     if type(plugin) is str and plugin in SCRIPTS:
         message["plugindata"] = None
-        codec.widen_object(message)
+        codec.widen_inside(message)
         message["plugindata"] = plugindata
     else:
-        codec.widen_object(message)
+        codec.widen_inside(message)
     return message
 
 

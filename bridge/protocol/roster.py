@@ -41,11 +41,6 @@ class ConnectionRecord:
     quiet_since: float = 0.0
     patience: float = PATIENCE
 
-    @property
-    def serves(self) -> bool:
-        """Whether commands may go out on it."""
-        return not self.stalled and self.cause is not Cause.SILENCE
-
     def greeted(self, patience: float) -> None:
         """Its Janus answered; it ends a session without a sign of life after so many seconds, if more than usual."""
         self.patience, self.untested = max(PATIENCE, patience), False
@@ -94,7 +89,7 @@ class Roster:
         connection = self.connections.get(carrier or 0)
         if connection is None:
             return self.serving
-        return carrier if connection.serves else None
+        return None if connection.stalled or connection.cause is Cause.SILENCE else carrier
 
     def left(self) -> list[ConnectionRecord]:
         """Those that were left, the oldest first."""

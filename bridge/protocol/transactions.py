@@ -43,12 +43,7 @@ class BridgeTransaction(NamedTuple):
 
 def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
     """The text that goes to Janus. Pure ASCII. ``start`` has no dot; ``caller`` has no lone surrogate (ValueError)."""
-    if caller is None:
-        tail = ""
-    elif caller.isascii() and caller.isalnum():  # as nearly all are: nothing to be quoted
-        tail = "=" + caller
-    else:
-        tail = "=" + quote(caller, safe="")
+    tail = "" if caller is None else "=" + quote(caller, safe="")
     return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
 
 
@@ -97,7 +92,12 @@ class TransactionTable(Generic[W]):
     def open(self, waiting: W) -> str:
         """A new transaction; returns its text on the wire."""
         number = self._next = self._next + 1
-        text = encode(self._start, number, waiting.kind, waiting.caller)
+        caller = waiting.caller
+        if caller is None or (caller.isascii() and caller.isalnum()):  # as nearly all are: nothing to be quoted
+            tail = "" if caller is None else "=" + caller
+            text = f"jb.{self._start}.{number}.{_LETTERS[waiting.kind]}.{tail}"
+        else:
+            text = encode(self._start, number, waiting.kind, caller)
         self.waiting[text] = waiting
         return text
 

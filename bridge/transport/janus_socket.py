@@ -220,9 +220,9 @@ class JanusSocket(Member):
 
     # Writing
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: bytes) -> None:
         """Send a message. Does nothing on a connection that ended: that is reported by itself."""
-        if self._writable and self._outbox.write(text_frame(text.encode(), next(MASK_KEYS))):
+        if self._writable and self._outbox.write(text_frame(text, next(MASK_KEYS))):
             self._watch_outbox()
 
     def send_ping(self) -> None:

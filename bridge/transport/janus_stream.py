@@ -142,9 +142,9 @@ class JanusStream:
 
     # Writing
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: bytes) -> None:
         """Send a message. Does nothing on a connection that ended: that is reported by itself."""
-        self._write(text_frame(text.encode(), next(MASK_KEYS)))
+        self._write(text_frame(text, next(MASK_KEYS)))
 
     def send_ping(self) -> None:
         """Ask for a sign of life."""

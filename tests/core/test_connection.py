@@ -18,14 +18,14 @@ class Socket:
     last_received = 0.0
 
     def __init__(self) -> None:
-        self.sent: list[str] = []
+        self.sent: list[bytes] = []
         self.closed = False
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: bytes) -> None:
         self.sent.append(text)
 
     def send_ping(self) -> None:
-        self.sent.append("ping")
+        self.sent.append(b"ping")
 
     def close(self) -> None:
         self.closed = True
@@ -79,7 +79,7 @@ async def test_one_that_is_no_longer_wanted_is_closed_as_it_opens(bed: Bed) -> N
 async def test_one_that_has_ended_is_not_written_to(bed: Bed) -> None:
     await bed.open()
     assert (bed.reports, bed.socket.closed) == ([Input.OPENED], False)
-    bed.connection.send("{}")
+    bed.connection.send(b"{}")
     bed.connection.ping()
     assert (bed.connection.usable, bed.connection.end_reason, bed.socket.sent) == (False, "reset", [])
 

@@ -84,7 +84,7 @@ async def test_silence_ends_nothing_where_the_new_connection_reaches_another_jan
         with pytest.raises(LinkDown, match="the connection that carries this session is silent"):
             await bed.message(handle, {"n": 1})
         one.thaw()
-        await bed.until(lambda: link.roster.connections[1].serves)
+        await bed.until(lambda: link.roster.route(1) == 1)
         await bed.echo(handle, 2)
         await bed.echo(other, 3)
         assert "session_lost" not in bed.names()
@@ -101,7 +101,7 @@ async def test_silence_ends_nothing_where_the_new_connection_reaches_another_jan
         assert isinstance(lost[0], TransactionLost)
         await bed.echo(other, 5)
         one.thaw()
-        await bed.until(lambda: link.roster.connections[1].serves)
+        await bed.until(lambda: link.roster.route(1) == 1)
         await bed.echo(handle, 6)
 
 

@@ -163,6 +163,13 @@ def test_brackets_are_not_nesting() -> None:
     assert parse(f'{{"jsonrpc":"2.0","method":"m","params":{wide}}}'.encode()).params == [[]] * 1000
 
 
+@pytest.mark.parametrize("inside", ['{"id":"7"}', '{"id":1,"method":"id","params":"\\"id"}', '{"a":["id","jsonrpc"]}'])
+def test_names_of_the_envelope_inside_of_parameters_cost_nothing(inside: str) -> None:
+    text = f'{{"jsonrpc":"2.0","id":"1","method":"m","params":["gw",{inside}]}}'
+    assert parse(text.encode()).clean  # no closer look was taken
+    assert parse(text.replace('"id":"1"', '"id":"1","id":"2"').encode()).id == "1"
+
+
 def test_of_duplicates_the_first_wins_outside_and_the_last_inside() -> None:
     request = parse(b'{"jsonrpc":"2.0","method":"a","METHOD":"b","method":"c","params":{"x":1,"x":2},"params":[]}')
     assert request == RpcRequest("a", {"x": 2}, None, notification=True)

@@ -155,10 +155,9 @@ class LinkBed:
         """Run what waits for a time that is LATER, the newest first: nothing that waits for another one is sent."""
         soon = trio.current_time() + LATER / 2
         for deadline, _, timer in sorted(self.timers._heap, key=lambda entry: entry[1], reverse=True):
-            callback = timer.callback
-            if callback is not None and deadline > soon:
+            if timer.timers is not None and deadline > soon:
                 timer.cancel()
-                callback()
+                timer.due()
 
     async def ask(
         self, command: Mapping[str, Any], timeout: float = HANG_SECONDS, janus_id: str = "gw"

@@ -44,9 +44,9 @@ class MemorySocket:
         self._over = trio.Event()
         self._reason = ""
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: bytes) -> None:
         assert not self.stalled, "nothing is written after a write that stalled"
-        self._janus.arrives(self, codec.parse(text))
+        self._janus.arrives(self, codec.parse(text.decode()))
 
     def send_ping(self) -> None:
         assert not self.stalled, "nothing is written after a write that stalled"

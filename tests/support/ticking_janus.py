@@ -76,7 +76,7 @@ class TickingSocket:
         self._coming: deque[tuple[float, str]] = deque()
         self._changed = trio.Event()
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: bytes) -> None:
         request = json.loads(text)
         self._janus.heard.append((trio.current_time(), request["janus"]))
         if self._janus.answers:

@@ -225,7 +225,7 @@ async def test_what_is_frozen_reads_and_writes_no_more_and_stays_open() -> None:
         await process.ended.wait()
         assert process.reason == "the bridge handed it over"
         assert process.websocket.handed_over
-        process.websocket.send_text("too late")
+        process.websocket.send_text(b"too late")
         theirs.sendall(frame(TEXT, b"two"))
         await settled()
         assert record.texts == ["one"]
@@ -236,7 +236,7 @@ async def test_what_is_frozen_reads_and_writes_no_more_and_stays_open() -> None:
 
 async def test_what_waits_to_be_written_is_written_before() -> None:
     async with opened("sockets", send_timeout=30.0, close_timeout=HANG_SECONDS) as (websocket, server, _, _):
-        websocket.send_text("x" * 3_000_000)
+        websocket.send_text(b"x" * 3_000_000)
         why_not: list[str | None] = []
 
         async def freeze() -> None:
@@ -255,7 +255,7 @@ async def test_what_waits_to_be_written_is_written_before() -> None:
 
 async def test_a_peer_that_does_not_read_is_not_waited_for() -> None:
     async with opened("sockets", send_timeout=30.0, close_timeout=0.05) as (websocket, _, _, ends):
-        websocket.send_text("x" * 3_000_000)
+        websocket.send_text(b"x" * 3_000_000)
         assert await websocket.freeze() == "a write did not complete"
         await until(lambda: ends)
         assert ends == ["the bridge handed it over"]
@@ -263,7 +263,7 @@ async def test_a_peer_that_does_not_read_is_not_waited_for() -> None:
 
 async def test_a_write_that_stalled_leaves_half_a_frame() -> None:
     async with opened("sockets", send_timeout=0.05) as (websocket, _, record, _):
-        websocket.send_text("x" * 3_000_000)
+        websocket.send_text(b"x" * 3_000_000)
         await until(lambda: record.stalls)
         assert await websocket.freeze() == "a write did not complete in janus_send_timeout"
 
@@ -287,7 +287,7 @@ async def test_what_came_before_the_end_is_read_though_a_write_stalled() -> None
             process = Process(ours, batch, record := Slow(), send_timeout=0.01)
             nursery.start_soon(process.run)
             await settled()
-            process.websocket.send_text("x" * 16_000_000)
+            process.websocket.send_text(b"x" * 16_000_000)
             await until(lambda: record.stalls)
             theirs.sendall(frame(TEXT, b"x" * 60_000) + frame(TEXT, b"next"))
             await record.reading.wait()
@@ -345,7 +345,7 @@ async def test_what_waits_is_written_before_it_is_held() -> None:
     websocket = JanusStream(ours, b"", WebSocketOptions(close_timeout=HANG_SECONDS), Record(), "test")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(websocket.run)
-        websocket.send_text("last")
+        websocket.send_text(b"last")
         frozen = trio.Event()
 
         async def freeze() -> None:
@@ -371,7 +371,7 @@ async def test_nothing_is_written_where_nothing_makes_sense(wire: bytes) -> None
         theirs.sendall(frame(TEXT, b"sense") + wire)
         await until(lambda: record.lost_step)
         assert len(record.lost_step) == 1
-        process.websocket.send_text("text")
+        process.websocket.send_text(b"text")
         process.websocket.send_ping()
         theirs.sendall(frame(TEXT, b"more"))
         await settled()
@@ -444,7 +444,7 @@ async def test_a_real_janus_notices_nothing(janus: Janus) -> None:
         reasons: list[str] = []
 
         def ask(**members: Any) -> None:
-            websockets[-1].send_text(json.dumps({"transaction": "t", **members}))
+            websockets[-1].send_text(json.dumps({"transaction": "t", **members}).encode())
 
         nursery.start_soon(connect, None)
         await until(lambda: websockets)

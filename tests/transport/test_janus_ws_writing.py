@@ -15,7 +15,7 @@ async def test_messages_are_written_in_order_and_together(kind: str) -> None:
         nursery.start_soon(server.read)
         texts = [f"{n}" * (n % 300) for n in range(500)]
         for text in texts:
-            websocket.send_text(text)
+            websocket.send_text(text.encode())
         await until(lambda: len(server.texts) == len(texts))
         assert server.texts == texts
         nursery.cancel_scope.cancel()
@@ -25,9 +25,9 @@ async def test_messages_are_written_in_order_and_together(kind: str) -> None:
 async def test_close_is_polite_and_ends_writing(kind: str) -> None:
     async with opened(kind) as (websocket, server, _, ends), trio.open_nursery() as nursery:
         nursery.start_soon(server.read)
-        websocket.send_text("last")
+        websocket.send_text(b"last")
         websocket.close()
-        websocket.send_text("too late")
+        websocket.send_text(b"too late")
         websocket.send_ping()
         websocket.close()
         await until(lambda: server.closed)
@@ -44,10 +44,10 @@ async def test_close_is_polite_and_ends_writing(kind: str) -> None:
 async def test_stalled_write_is_reported_once_and_nothing_is_written_behind_it() -> None:
     """The socket takes what its buffers hold; what comes is still read."""
     async with opened("sockets", send_timeout=0.1) as (websocket, server, record, ends):
-        websocket.send_text("x" * 3_000_000)
+        websocket.send_text(b"x" * 3_000_000)
         await until(lambda: record.stalls)
         for _ in range(10):
-            websocket.send_text("behind")
+            websocket.send_text(b"behind")
             websocket.send_ping()
         await server.stream.send_all(frame(TEXT, b"still read") + frame(PING, b""))
         await until(lambda: record.texts)
