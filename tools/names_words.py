@@ -58,6 +58,7 @@ ERRORS = {
     "404 Unknown Janus ID": "no such row; or the row was removed while the command was in flight",
     "500 Events cannot be read": "`event_replay`, `event_store_list`: the log of events on the disk cannot be read",
     "503 Events are not kept": "`event_replay`, `event_store_list`: `[events] store` is off, or could not be opened",
+    "503 No cluster": "`janus_cluster_list`: `[cluster] cluster_id` is not set",
     "404 Event not published": "`subscribers_list`: no such event",
     "404 Event not registered": "`raise_event`: no such event",
     "404 Subscriber does not exist": "`subscribers_list`: no such socket",

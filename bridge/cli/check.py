@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from bridge.cli import check_paths
+from bridge.cli import check_cluster, check_paths
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import put, waiting
 from bridge.cli.probe import JanusProbe, Level
@@ -113,6 +113,9 @@ async def _check(config: Config, report: Report, *, connect: bool) -> int:
     else:
         report.add("ok", table.name, f"version 1, {len(rows)} rows")
         await _every_host(config, report)
+    if config.cluster.cluster_id is not None:
+        for level, text in await check_cluster.of_database(config):
+            report.add(level, "[cluster]", text)
     report.redaction.know("table", secrets_of_rows(rows))
     gateways = _rows(config, rows, report)
     if connect:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import trio
 
 from bridge.auto_reset_event import AutoResetEvent
+from bridge.cli.check_cluster import of_gateway
 from bridge.config import Config
 from bridge.core.connection import WebSocket
 from bridge.daemon.gateways import Gateways
@@ -38,7 +39,7 @@ class JanusProbe:
         self._batch = Batch()
         self._gateways = Gateways(config, self._batch)
         self._gateway = gateway
-        self._interval = config.janus.janus_ping_interval
+        self._config = config
         self._websocket: WebSocket | None = None
         self._answers: list[JsonObject] = []
         self._news = AutoResetEvent()
@@ -79,7 +80,9 @@ class JanusProbe:
         if info.get("janus") != "server_info":
             yield "error", "the answer to info is not that of a Janus: does its URL lead elsewhere?"
             return
-        for finding in judge(info, self._interval):
+        for finding in judge(info, self._config.janus.janus_ping_interval):
+            yield finding
+        for finding in of_gateway(self._config, self._gateway.janus_id, info):
             yield finding
         plugins = info.get("plugins")
         self._gateways.credentials(self._gateway.janus_id).grant(sorted(plugins) if isinstance(plugins, dict) else ())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from bridge import __version__, logs
 from bridge.config import Config, secrets_of
 from bridge.core import commands_evi
+from bridge.core.commands_cluster import cluster_commands
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
 from bridge.core.commands_maintenance import maintenance_commands
@@ -140,7 +141,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     kept = None if writer is None else writer.figures
     metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped, kept)
-    mi.add(*status_commands(metrics.figures))
+    mi.add(*status_commands(metrics.figures), *cluster_commands(None))
     return Parts(
         batch, stats, timers, journal, evi, writer, gateways, held, links, table, saved_table, mi, pending, metrics
     )

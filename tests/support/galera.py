@@ -51,6 +51,10 @@ class GaleraNode(MariaDb):
         self._first = False
         self._position: Sequence[str] = ()
 
+    @property
+    def place(self) -> str:
+        return f"{self.host}:{self.port}"
+
     def start_first(self) -> Self:
         """As start(), without anybody to join."""
         self._first = True
@@ -167,8 +171,12 @@ class Galera:
     def create_database(self, name: str | None = None) -> str:
         """As MariaDb's; its URL names every node."""
         url = self.nodes[0].create_database(name)
-        places = [f"{node.host}:{node.port}" for node in self.nodes]
-        return url.replace(places[0], ",".join(places))
+        return url.replace(self.nodes[0].place, ",".join(node.place for node in self.nodes))
+
+    def beginning_with(self, number: int, url: str) -> str:
+        """The URL that tries this node first, as a bridge beside it would have it."""
+        places = [node.place for node in self.nodes]
+        return url.replace(",".join(places), ",".join(places[number:] + places[:number]))
 
 
 def _wait(condition: Callable[[], bool], node: GaleraNode) -> None:

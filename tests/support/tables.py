@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bridge import resources
+from tests.support.galera import Galera
 from tests.support.mariadb import MariaDb
 
 
@@ -19,7 +20,7 @@ def sqlite_table(path: Path, rows: Mapping[str, str]) -> str:
     return f"sqlite://{path}"
 
 
-def mariadb_table(server: MariaDb, rows: Mapping[str, str]) -> str:
+def mariadb_table(server: MariaDb | Galera, rows: Mapping[str, str]) -> str:
     """As sqlite_table(), in a new database of this server."""
     script = resources.path("sql/janus-create.mysql.sql").read_text(encoding="utf-8")
     lines = (line for line in script.splitlines() if not line.startswith("--"))

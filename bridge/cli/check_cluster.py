@@ -1,0 +1,90 @@
+"""What ``check`` says of a cluster: its tables and nodes, its times beside those of Galera, and the fences of a Janus.
+
+Owns these findings. Must not know how they are shown, or how a Janus is asked. Authority: contract 11; Galera's
+documentation on ``evs.suspect_timeout``. Observed with three nodes: when one dies or hangs, nothing is committed for
+that time and up to 1.7 s more.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from bridge.config import Config
+from bridge.config.settings import ClusterSettings
+from bridge.daemon.database import cluster_database_of
+from bridge.errors import TableUnavailable
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.db_url import SqliteUrl
+from bridge.transport.cluster_tables import ClusterTables
+from bridge.transport.db_sql import Execute
+
+Finding: TypeAlias = tuple[Literal["ok", "warning", "error"], str]
+
+VALID = 0.8  # of node_timeout
+BEYOND_SUSPECT = 1.7  # seconds
+TO_CLAIM = 5.0  # seconds
+_SUSPECT = re.compile(r"evs\.suspect_timeout *= *PT(?:([\d.]+)M)?(?:([\d.]+)S)?", re.IGNORECASE)
+
+
+async def of_database(config: Config) -> list[Finding]:
+    """Of the tables, of who is entered there, and of Galera's times."""
+    database = cluster_database_of(config)
+    tables = ClusterTables(config.janus.db_version_table)
+
+    def look(execute: Execute) -> tuple[list[tuple[int, str]], str | None]:
+        tables.check(execute)
+        rows = execute(
+            "SELECT node_id, url FROM janus_node WHERE cluster_id = ? ORDER BY node_id", config.cluster.cluster_id
+        )
+        provider = "SHOW VARIABLES LIKE 'wsrep_provider_options'"
+        found = [] if isinstance(database.url, SqliteUrl) else execute(provider)
+        return [(int(node), str(url)) for node, url in rows], str(found[0][1]) if found else None
+
+    try:
+        nodes, provider = await database.visit("read", look)
+    except TableUnavailable as exc:
+        return [("error", f"{exc} (janus-bridge db init makes the tables)")]
+    names = ", ".join(f"{node} at {url}" for node, url in nodes)
+    found: list[Finding] = [
+        ("ok", f"{database.url} janus_node, version 1: {f'nodes {names}' if nodes else 'no node yet'}")
+    ]
+    suspect = suspect_timeout(provider or "")
+    return found if suspect is None else [*found, _beside(config.cluster.node_timeout, suspect)]
+
+
+def suspect_timeout(provider: str) -> float | None:
+    """Seconds, of ``wsrep_provider_options``; None: it is no Galera."""
+    match = _SUSPECT.search(provider)
+    return None if match is None else 60 * float(match[1] or 0) + float(match[2] or 0)
+
+
+def _beside(node_timeout: float, suspect: float) -> Finding:
+    still = suspect + BEYOND_SUSPECT
+    words = f"when a node of this Galera dies, nothing is committed for up to {still:g} s (evs.suspect_timeout)"
+    if VALID * node_timeout >= still:
+        return "ok", f"{words}; node_timeout {node_timeout:g} s is longer"
+    least = still / VALID
+    return "warning", f"{words}: bridges would be taken over that live; node_timeout must be at least {least:.1f} s"
+
+
+def of_gateway(config: Config, janus_id: str, info: JsonObject) -> Iterator[Finding]:
+    """What keeps a bridge that is over from this Janus, and whether sessions wait for the one that takes them over."""
+    cluster, gateway = config.cluster, config.janus.gateways.get(janus_id)
+    if cluster.cluster_id is None:
+        return
+    if gateway is not None and gateway.token_secret is not None:
+        yield "ok", "fences: the bridge's own beat, and Janus itself, by tokens that expire with it (clocks need NTP)"
+    else:
+        yield "ok", "fence: the bridge's own beat; with token_secret Janus itself would be one, too"
+    reclaim, least = info.get("reclaim-session-timeout"), _least_reclaim(cluster, config.janus.janus_ping_interval)
+    if isinstance(reclaim, int) and 0 < reclaim < least:
+        yield (
+            "warning",
+            f"reclaim-session-timeout {reclaim} s: sessions of a bridge whose machine dies may end before another one "
+            f"claims them; at least {least:.0f} s (reclaim_session_timeout in its janus.jcfg)",
+        )
+
+
+def _least_reclaim(cluster: ClusterSettings, ping_interval: float) -> float:
+    """Janus counts from a session's last request, which may be a keepalive interval old when its bridge dies."""
+    return cluster.node_timeout + ping_interval + TO_CLAIM

@@ -1,0 +1,48 @@
+"""janus_cluster_list: its shape, and what it says where there is no cluster."""
+
+from bridge.core.commands_cluster import cluster_commands
+from bridge.core.mi import Registry
+from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
+from tests.support.callers import ask_by_name
+from tests.support.snapshots import cluster
+
+
+def registry(figures: ClusterSnapshot | None) -> Registry:
+    made = Registry()
+    made.add(*cluster_commands(None if figures is None else lambda: figures))
+    return made
+
+
+async def test_the_bridges_of_a_cluster() -> None:
+    silent = NodeSnapshot(2, "https://sip2:8889/mi", "silent", 3.25, 1795363200002, 17)
+    figures = cluster(silent, valid=-3.0, serves=False, trouble="db1:3306: refused")
+    assert await ask_by_name(registry(figures), "janus_cluster_list") == {
+        "cluster_id": 7,
+        "node_id": 1,
+        "valid_ms": 0,
+        "serves": False,
+        "trouble": "db1:3306: refused",
+        "Nodes": [
+            {
+                "node_id": 1,
+                "url": "http://h:1/mi",
+                "state": "active",
+                "still_ms": 400,
+                "epoch": "1795363200001",
+                "beat": 1000,
+            },
+            {
+                "node_id": 2,
+                "url": "https://sip2:8889/mi",
+                "state": "silent",
+                "still_ms": 3250,
+                "epoch": "1795363200002",
+                "beat": 17,
+            },
+        ],
+    }
+
+
+async def test_a_bridge_that_is_alone_says_so() -> None:
+    error = await ask_by_name(registry(None), "janus_cluster:list")
+    assert (error["code"], error["message"]) == (503, "No cluster")
