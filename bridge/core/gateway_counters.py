@@ -8,6 +8,7 @@ from bisect import bisect_left
 from typing import Final
 
 from bridge.core.pending import CallerLeft
+from bridge.core.recent import Ring, quantile
 from bridge.core.stats import Stats
 from bridge.errors import (
     BridgeError,
@@ -37,10 +38,21 @@ _TOTALS: Final = {outcome: f"commands_{outcome}" for outcome in OUTCOMES}
 
 class GatewayCounters:
     """Counts since the gateway came into the table. ``command_rate`` and ``event_rate`` are as of the last ``sample``,
-    a second.
+    a second; ``recent`` has these two and the 99th percentile of the answers' seconds, of the last samples.
     """
 
-    __slots__ = ("_sampled", "_totals", "buckets", "command_rate", "event_rate", "events", "outcomes", "seconds")
+    __slots__ = (
+        "_sampled",
+        "_sampled_buckets",
+        "_totals",
+        "buckets",
+        "command_rate",
+        "event_rate",
+        "events",
+        "outcomes",
+        "recent",
+        "seconds",
+    )
 
     def __init__(self, stats: Stats, now: float) -> None:
         """``now`` is the loop's clock."""
@@ -51,6 +63,8 @@ class GatewayCounters:
         self.events = 0
         self.command_rate = self.event_rate = 0.0
         self._sampled = (now, 0, 0)
+        self._sampled_buckets = self.buckets[:]
+        self.recent: Final = Ring(3)
 
     def answered(self, seconds: float, *, error: bool) -> None:
         """Janus answered a command so many seconds after it was accepted."""
@@ -72,11 +86,16 @@ class GatewayCounters:
         self.events += 1
         self._totals["events"] += 1
 
-    def sample(self, now: float) -> None:
-        """Make the rates those of the time since the last call."""
+    def sample(self, now: float) -> list[int]:
+        """Make the rates those of the time since the last call; returns the answers since then, by BUCKETS."""
         before, commands_before, events_before = self._sampled
         commands, seconds = sum(self.outcomes.values()), now - before
-        if seconds > 0:
-            self.command_rate = (commands - commands_before) / seconds
-            self.event_rate = (self.events - events_before) / seconds
-            self._sampled = (now, commands, self.events)
+        if seconds <= 0:
+            return [0] * len(self.buckets)
+        self.command_rate = (commands - commands_before) / seconds
+        self.event_rate = (self.events - events_before) / seconds
+        self._sampled = (now, commands, self.events)
+        answers = [many - less for many, less in zip(self.buckets, self._sampled_buckets, strict=True)]
+        self._sampled_buckets = self.buckets[:]
+        self.recent.add(self.command_rate, self.event_rate, quantile(answers, 0.99))
+        return answers

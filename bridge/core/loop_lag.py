@@ -5,7 +5,7 @@ not know what is counted.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -15,12 +15,15 @@ MEMORY = 600  # beats for which the worst delay is remembered
 
 
 class LoopLagMonitor:
-    """``sample(now)`` is called every five seconds, with the loop's clock."""
+    """``sample(now, lag)`` is called every five seconds, with the loop's clock and the worst delay since the last
+    call, in seconds.
+    """
 
-    def __init__(self, sample: Callable[[float], None]) -> None:
+    def __init__(self, sample: Callable[[float, float], Awaitable[None]]) -> None:
         self._sample = sample
         self._worst: deque[tuple[int, float]] = deque()  # beat and delay; delays fall, so that the first is the worst
         self._beats = 0
+        self._since_sample = 0.0
 
     @property
     def lag(self) -> float:
@@ -35,10 +38,12 @@ class LoopLagMonitor:
             now = trio.current_time()
             self._note(now - due)
             if self._beats % SAMPLE == 0:
-                self._sample(now)
+                worst, self._since_sample = self._since_sample, 0.0
+                await self._sample(now, worst)
 
     def _note(self, delay: float) -> None:
         self._beats += 1
+        self._since_sample = max(self._since_sample, delay)
         while self._worst and self._worst[-1][1] <= delay:
             self._worst.pop()
         self._worst.append((self._beats, delay))

@@ -5,17 +5,21 @@ contract 8.2 (metrics and statistics are the same figures), 6.4 (what of a gatew
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+import trio
+
 from bridge.core.commands_core import Process
 from bridge.core.event_pool import Pools
 from bridge.core.evi import EventInterface
 from bridge.core.link import JanusLink
 from bridge.core.loop_lag import LoopLagMonitor
+from bridge.core.recent import Ring, quantile
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import Table
@@ -23,11 +27,14 @@ from bridge.protocol.budget import Budget
 from bridge.protocol.history import Happening
 from bridge.protocol.session import JanusSession, shorten
 from bridge.protocol.snapshot import (
+    BUCKETS,
     MOST_SESSIONS,
     BudgetSnapshot,
     ClusterSnapshot,
+    GatewayRecentSnapshot,
     GatewaySnapshot,
     HistorySnapshot,
+    RecentSnapshot,
     Room,
     SessionSnapshot,
     Snapshot,
@@ -38,6 +45,7 @@ from bridge.protocol.snapshot import (
 
 log = logging.getLogger("bridge")
 
+TURN = 50  # gateways that are sampled in one turn of the event loop
 NEWEST = 10  # entries of a gateway's history that are shown with it
 
 
@@ -79,6 +87,8 @@ class MetricsCollector:
         self._links = links
         self._evi = evi
         self._table = table
+        self._recent = Ring(len(RecentSnapshot._fields))
+        self._sampled = (-math.inf, 0)  # when, by the loop's clock, and the drops until then
         self._monitor = LoopLagMonitor(self._sample)
         self.run = self._monitor.run
         for name, read in {
@@ -120,9 +130,10 @@ class MetricsCollector:
             gateways=map(_gateway, self._links),
             store=None if self._store is None else self._store(),
             cluster=None if self._cluster is None else self._cluster(),
+            recent=RecentSnapshot(*self._recent.columns),
         )
 
-    def _sample(self, now: float) -> None:
+    async def _sample(self, now: float, lag: float) -> None:
         for name, budget in self._budgets.items():
             if budget.refused > self._told[name]:
                 more, self._told[name] = budget.refused - self._told[name], budget.refused
@@ -132,8 +143,18 @@ class MetricsCollector:
                     more,
                     budget.used,
                 )
-        for link in self._links:
-            link.requests.counters.sample(now)
+        before, drops_before = self._sampled
+        self._sampled = (now, self._stats.counts["event_drops"])
+        answers, commands, events = [0] * (len(BUCKETS) + 1), 0.0, 0.0
+        for number, link in enumerate(self._links):
+            counters = link.requests.counters
+            answers = [one + more for one, more in zip(answers, counters.sample(now), strict=True)]
+            commands += counters.command_rate
+            events += counters.event_rate
+            if number % TURN == TURN - 1:
+                await trio.lowlevel.checkpoint()
+        drops = (self._sampled[1] - drops_before) / (now - before)
+        self._recent.add(commands, quantile(answers, 0.5), quantile(answers, 0.99), events, drops, lag)
 
     def _table_figures(self) -> TableSnapshot:
         table = self._table
@@ -213,6 +234,7 @@ def _gateway(link: JanusLink) -> GatewaySnapshot:
         event_rate=counters.event_rate,
         serving_url=None if link.serving is None else link.serving.shown_url,
         history=[_entry(*entry) for entry in link.history.newest(NEWEST)],
+        recent=GatewayRecentSnapshot(*counters.recent.columns),
     )
 
 

@@ -59,6 +59,32 @@ class HistorySnapshot(NamedTuple):
     handles: int
 
 
+SAMPLE: Final = 5.0  # seconds between two samples
+
+
+class GatewayRecentSnapshot(NamedTuple):
+    """A gateway's samples, the oldest first: commands and events a second, and the seconds within which 99 of 100
+    answers came; NaN where there was none.
+    """
+
+    commands: Sequence[float] = ()
+    events: Sequence[float] = ()
+    p99: Sequence[float] = ()
+
+
+class RecentSnapshot(NamedTuple):
+    """The bridge's samples, the oldest first: commands, events and dropped events a second; the seconds within which
+    half and 99 of 100 answers came, NaN where there was none; the worst delay of the event loop in seconds.
+    """
+
+    commands: Sequence[float] = ()
+    p50: Sequence[float] = ()
+    p99: Sequence[float] = ()
+    events: Sequence[float] = ()
+    drops: Sequence[float] = ()
+    lag: Sequence[float] = ()
+
+
 class GatewaySnapshot(NamedTuple):
     """One gateway. ``state`` is one of STATES, ``since`` in unix seconds, ``rtt`` (of the last keepalive) in seconds.
 
@@ -89,6 +115,7 @@ class GatewaySnapshot(NamedTuple):
     event_rate: float
     serving_url: str | None = None
     history: Sequence[HistorySnapshot] = ()
+    recent: GatewayRecentSnapshot = GatewayRecentSnapshot()
 
 
 class SubscriberSnapshot(NamedTuple):
@@ -207,3 +234,4 @@ class Snapshot(NamedTuple):
     gateways: Iterator[GatewaySnapshot]
     store: StoreSnapshot | None = None
     cluster: ClusterSnapshot | None = None
+    recent: RecentSnapshot = RecentSnapshot()

@@ -25,7 +25,10 @@ _HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]*\]|[0-9A-Za-z.%_~!$&'()*+;=-
 
 
 def head_fault(request: HttpRequest, target: bytes, version: str, *, secure: bool) -> Reply | None:
-    """Why this request cannot be understood, None if it can; sets its ``path``. ``secure``: it came over TLS."""
+    """Why this request cannot be understood, None if it can; sets its ``path`` and ``query``.
+
+    ``secure``: it came over TLS.
+    """
     if version not in _VERSIONS:
         return NO_VERSION
     headers = request.headers
@@ -42,7 +45,7 @@ def head_fault(request: HttpRequest, target: bytes, version: str, *, secure: boo
     if (host is None and not request.old) or (host is not None and not _HOST.fullmatch(host)):
         return _NO_HOST
     if target.startswith(b"/"):
-        request.path = target.partition(b"?")[0]
+        request.path, _, request.query = target.partition(b"?")
     elif b"://" in target:  # as to a proxy; the other forms are those of OPTIONS and CONNECT, and have no path
         return _take_absolute(request, target, secure)
     return None
@@ -60,5 +63,5 @@ def _take_absolute(request: HttpRequest, target: bytes, secure: bool) -> Reply |
     if not authority or not _HOST.fullmatch(authority):  # a user:password@ is none of a host's (RFC 9110 4.2.4)
         return _BAD_TARGET
     request.headers[b"host"] = authority
-    request.path = url.path or b"/"
+    request.path, request.query = url.path or b"/", url.query or b""
     return None

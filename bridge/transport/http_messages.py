@@ -43,12 +43,25 @@ ANSWER: Final = b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Type: application/json\
 class HttpRequest:
     """One request of one connection. Filled in by the parser; ``refusal`` is what it gets without being looked at."""
 
-    __slots__ = ("body", "caller", "headers", "keep_alive", "length", "method", "old", "path", "peer", "refusal")
+    __slots__ = (
+        "body",
+        "caller",
+        "headers",
+        "keep_alive",
+        "length",
+        "method",
+        "old",
+        "path",
+        "peer",
+        "query",
+        "refusal",
+    )
 
     def __init__(self, peer: str) -> None:
         self.peer = peer  # the address of the client, without a port
         self.method = b""
         self.path = b""  # without the query, as it came: nothing is percent-decoded
+        self.query = b""  # behind the ?, as it came
         self.headers: dict[bytes, bytes] = {}  # names in lower case, equal ones joined by a comma
         self.length = -1  # of the body, as the head says it; -1 where it does not, or is not to be remembered
         self.body = b""

@@ -21,8 +21,8 @@ from bridge.transport.http_listener import Listener
 from bridge.transport.http_messages import JSON, HttpRequest, Reply, refuse
 from bridge.transport.http_server import HttpServer
 
-# What is shown at a path, now. It must not raise.
-Page: TypeAlias = Callable[[], Reply | Awaitable[Reply]]
+# What is shown at a path, now; called with the query as it came. It must not raise.
+Page: TypeAlias = Callable[[bytes], Reply | Awaitable[Reply]]
 
 OPEN_PATHS: Final = frozenset({b"/healthz"})  # for everybody: a load balancer has no token (contract 8.2)
 
@@ -111,7 +111,7 @@ class MiHttp:
     def respond(self, request: HttpRequest, body: bytes, asker: Answerable) -> Abandon | None:
         """The answer to an admitted request."""
         if request.method != b"POST":
-            return self._show(self._pages[request.path], asker)
+            return self._show(self._pages[request.path](request.query), asker)
         if not body:
             self.refused(request, _NO_BODY)
             asker.reply(_NO_BODY)
@@ -122,8 +122,7 @@ class MiHttp:
             asker.answer(render_error(exc, None))
             return None
 
-    def _show(self, page: Page, asker: Answerable) -> Abandon | None:
-        shown = page()
+    def _show(self, shown: Reply | Awaitable[Reply], asker: Answerable) -> Abandon | None:
         if not inspect.isawaitable(shown):
             asker.reply(shown)
             return None

@@ -4,6 +4,7 @@ import pytest
 
 from bridge.core.gateway_counters import GatewayCounters
 from bridge.core.pending import CallerLeft
+from bridge.core.recent import SAMPLES
 from bridge.core.stats import Stats
 from bridge.errors import (
     BridgeError,
@@ -84,3 +85,12 @@ def test_two_samples_at_one_moment_change_nothing(counters: GatewayCounters) -> 
     assert counters.event_rate == 1
     counters.sample(102.0)
     assert counters.event_rate == 1
+
+
+def test_samples_are_kept_for_ten_minutes(counters: GatewayCounters) -> None:
+    for second in range(1, SAMPLES + 3):
+        counters.answered(0.0008, error=False)
+        assert sum(counters.sample(100.0 + second)) == 1
+    commands, events, p99 = counters.recent.columns
+    assert (len(commands), set(commands), set(events)) == (SAMPLES, {1.0}, {0.0})
+    assert list(p99) == pytest.approx([0.000995] * SAMPLES)

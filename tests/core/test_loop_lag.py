@@ -7,6 +7,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from bridge.core.loop_lag import BEAT, MEMORY, SAMPLE, LoopLagMonitor
 
 
+async def nothing(_now: float, _lag: float) -> None:
+    """Whoever has no rates to sample."""
+
+
 async def busy(clock: MockClock, seconds: float) -> None:
     """Let nobody run for so long, while the monitor is in the middle of a pause."""
     await wait_all_tasks_blocked()
@@ -15,7 +19,7 @@ async def busy(clock: MockClock, seconds: float) -> None:
 
 
 async def test_lag_is_the_worst_of_a_minute(nursery: trio.Nursery, mock_clock: MockClock) -> None:
-    monitor = LoopLagMonitor(lambda now: None)
+    monitor = LoopLagMonitor(nothing)
     nursery.start_soon(monitor.run)
     assert monitor.lag == 0
     await busy(mock_clock, 0.25)
@@ -27,7 +31,7 @@ async def test_lag_is_the_worst_of_a_minute(nursery: trio.Nursery, mock_clock: M
 
 
 async def test_lag_is_forgotten(nursery: trio.Nursery, mock_clock: MockClock) -> None:
-    monitor = LoopLagMonitor(lambda now: None)
+    monitor = LoopLagMonitor(nothing)
     nursery.start_soon(monitor.run)
     await busy(mock_clock, 0.5)
     await busy(mock_clock, 0.25)
@@ -42,6 +46,23 @@ async def test_lag_is_forgotten(nursery: trio.Nursery, mock_clock: MockClock) ->
 
 async def test_samples_come_every_five_seconds(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     times: list[float] = []
-    nursery.start_soon(LoopLagMonitor(times.append).run)
+
+    async def note(now: float, _lag: float) -> None:
+        times.append(now)
+
+    nursery.start_soon(LoopLagMonitor(note).run)
     await trio.sleep(3 * SAMPLE * BEAT + 1)
     assert times == pytest.approx([5, 10, 15])
+
+
+async def test_a_sample_has_the_worst_delay_since_the_one_before(nursery: trio.Nursery, mock_clock: MockClock) -> None:
+    lags: list[float] = []
+
+    async def note(_now: float, lag: float) -> None:
+        lags.append(lag)
+
+    nursery.start_soon(LoopLagMonitor(note).run)
+    await busy(mock_clock, 0.5)
+    for _ in range(2 * SAMPLE - 1):
+        await busy(mock_clock, 0)
+    assert lags == pytest.approx([0.5, 0])

@@ -68,7 +68,17 @@ async def test_a_budget_that_had_no_room_is_logged_once_a_look(caplog: pytest.Lo
         assert held.resize(1000)
         for _ in range(3):
             assert not Holding(collector.budget, "a").resize(2**20)
-        collector.metrics._sample(0.0)
-        collector.metrics._sample(1.0)
+        await collector.metrics._sample(0.0, 0.0)
+        await collector.metrics._sample(1.0, 0.0)
     assert caplog.messages[-1:] == ["[mi] pending_bytes: no room 3 times; 1000 bytes are held"]
     assert sum("no room" in message for message in caplog.messages) == 1
+
+
+async def test_a_sample_is_of_all_gateways_together() -> None:
+    async with running(LinkBed(), {}) as bed:
+        collector = MetricsBed(bed)
+        await collector.metrics._sample(5.0, 0.0)
+        bed.stats.add("event_drops", 10)
+        await collector.metrics._sample(10.0, 0.25)
+    recent = collector.metrics.figures().recent
+    assert (list(recent.commands), list(recent.drops), list(recent.lag)) == ([0, 0], [0, 2], [0, 0.25])

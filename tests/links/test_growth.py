@@ -64,7 +64,7 @@ async def ask_everything(bed: LinkBed, collector: MetricsBed) -> int:
     turns = Turns()
     with turns.counting():
         for page in ("/", "/metrics", "/readyz"):
-            reply = pages(collector.metrics.figures)[page]()
+            reply = pages(collector.metrics.figures)[page](b"")
             if not isinstance(reply, tuple):
                 await reply
         await ask(registry, b'{"jsonrpc":"2.0","id":1,"method":"janus_list"}', OPERATOR)

@@ -190,7 +190,7 @@ async def test_a_reload_holds_for_connections_that_are_there(nursery: trio.Nurse
 
 
 async def test_healthz_is_for_everybody_and_nothing_else_is(nursery: trio.Nursery) -> None:
-    def page() -> Reply:
+    def page(_query: bytes) -> Reply:
         return Reply(200, b"text/plain", b"ok\n")
 
     access = Access(networks("192.0.2.0/24"), "secret")

@@ -251,10 +251,10 @@ async def test_a_fault_of_one_request_ends_one_connection(
 
 
 async def test_a_page_that_fails_ends_one_connection(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
-    def now() -> Reply:
+    def now(_query: bytes) -> Reply:
         raise RuntimeError("broken")
 
-    async def later() -> Reply:
+    async def later(_query: bytes) -> Reply:
         await trio.lowlevel.checkpoint()
         raise RuntimeError("broken")
 
@@ -271,7 +271,7 @@ async def test_a_page_that_fails_ends_one_connection(nursery: trio.Nursery, capl
 async def test_a_page_is_let_go_when_its_client_leaves(nursery: trio.Nursery) -> None:
     asked, left = trio.Event(), trio.Event()
 
-    async def page() -> Reply:
+    async def page(_query: bytes) -> Reply:
         asked.set()
         try:
             await trio.sleep_forever()

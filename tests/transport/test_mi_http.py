@@ -179,16 +179,16 @@ async def test_opensips_pairs(nursery: trio.Nursery) -> None:
 # Pages
 
 
-def status_page() -> Reply:
+def status_page(_query: bytes) -> Reply:
     return Reply(200, b"text/html; charset=utf-8", "grüße".encode())
 
 
-async def metrics() -> Reply:
+async def metrics(_query: bytes) -> Reply:
     await trio.lowlevel.checkpoint()
     return Reply(200, b"text/plain; version=0.0.4", b"up 1\n")
 
 
-def not_ready() -> Reply:
+def not_ready(_query: bytes) -> Reply:
     return Reply(503, b"text/plain", b"starting\n")
 
 

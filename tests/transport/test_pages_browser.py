@@ -73,8 +73,8 @@ async def site(nursery: trio.Nursery) -> Site:
     made.show(gateway("gw1"), gateway("gw2", state="backoff", last_error="refused"))
     home = pages(made.figures)["/"]
 
-    async def page() -> Reply:
-        shown = home()
+    async def page(query: bytes) -> Reply:
+        shown = home(query)
         assert not isinstance(shown, Reply)
         reply = await shown
         made.asked += 1
@@ -200,6 +200,32 @@ async def test_the_filter_holds(tab: Tab, site: Site) -> None:
     assert await tab.evaluate(visible) == 11
     await refresh(tab)
     assert await tab.evaluate(visible) == 11
+
+
+async def test_one_state_alone_can_be_shown(tab: Tab, site: Site) -> None:
+    visible = "[...document.querySelectorAll('#gateways tbody tr')].filter((row) => !row.hidden).length"
+    states = ("ready", "ready", "backoff", "connecting", "disabled")
+    site.show(*(gateway(f"gw{n}", state=states[n % 5]) for n in range(20)))
+    await tab.go(site.url)
+    await tab.evaluate("state.value = 'backoff'; state.dispatchEvent(new Event('input'))")
+    assert await tab.evaluate(visible) == 4
+    await refresh(tab)
+    assert await tab.evaluate(visible) == 4
+    await tab.evaluate("state.value = ''; state.dispatchEvent(new Event('input'))")
+    assert await tab.evaluate(visible) == 20
+
+
+async def test_a_gateway_is_drawn_on_demand_and_stays(tab: Tab, site: Site) -> None:
+    await tab.go(site.url)
+    assert await tab.evaluate("document.querySelectorAll('#recent svg').length") == 6
+    loads = tab.loads
+    await tab.evaluate(f"{row_of('gw2')}.querySelector('a').click()")
+    await tab.until(lambda: tab.loads > loads)
+    await tab.evaluate("document.querySelector('#recent a').focus()")
+    await refresh(tab)
+    assert await tab.evaluate("document.querySelectorAll('#recent svg').length") == 9
+    assert await tab.evaluate("document.activeElement.ariaLabel") == "Close the plots of gw2"
+    assert tab.complaints == []
 
 
 async def test_a_bridge_that_does_not_answer_is_told(tab: Tab, site: Site) -> None:

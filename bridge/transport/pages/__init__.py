@@ -24,17 +24,17 @@ def pages(figures: Callable[[], Snapshot]) -> Mapping[str, Page]:
 
 def _metrics(figures: Callable[[], Snapshot]) -> Page:
     """Loaded when it is first asked for, in a thread: prometheus_client would be a seventh of every start."""
-    page: Callable[[], Awaitable[Reply]] | None = None
+    page: Callable[[bytes], Awaitable[Reply]] | None = None
 
-    def load() -> Callable[[], Awaitable[Reply]]:
+    def load() -> Callable[[bytes], Awaitable[Reply]]:
         from bridge.transport.pages.metrics import Metrics
 
         return Metrics(figures)
 
-    async def shown() -> Reply:
+    async def shown(query: bytes) -> Reply:
         nonlocal page
         if page is None:
             page = await trio.to_thread.run_sync(load)
-        return await page()
+        return await page(query)
 
     return shown

@@ -198,7 +198,7 @@ class Metrics:
         self._figures = figures
         self._process = ProcessCollector(registry=None)
 
-    async def __call__(self) -> Reply:
+    async def __call__(self, _query: bytes = b"") -> Reply:
         """All metrics, those of the process last."""
         figures = self._figures()
         gateways = await map_cooperatively(lambda gateway: gateway, figures.gateways)

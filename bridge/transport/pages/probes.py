@@ -16,7 +16,7 @@ TEXT: Final = b"text/plain; charset=utf-8"
 NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
-def healthz() -> Reply:
+def healthz(_query: bytes = b"") -> Reply:
     """The event loop answers: that is all it says."""
     return Reply(200, TEXT, b"ok\n", headers=NO_STORE)
 
@@ -27,7 +27,7 @@ class Ready:
     def __init__(self, figures: Callable[[], Snapshot]) -> None:
         self._figures = figures
 
-    def __call__(self) -> Reply:
+    def __call__(self, _query: bytes = b"") -> Reply:
         """200 or 503, and the reason."""
         table = self._figures().table
         verdict = "ready" if table.attempted else "not ready"

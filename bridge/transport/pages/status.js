@@ -12,7 +12,10 @@
   let timer = 0; // stands still while nobody looks
   let busy = false;
 
+  const state = document.getElementById("state");
   const key = (node) => `${node.closest("details").className} ${node.closest("tr").dataset.key}`;
+  const stops = (part) => [...part.querySelectorAll("a, summary")]; // where a keyboard can be
+  const stop = (node) => `${node.closest("[data-key]")?.dataset.key} ${node.closest("details")?.className ?? node.textContent}`;
   const details = (part) => [...part.querySelectorAll("details")];
 
   function say(text, isBad) {
@@ -23,21 +26,24 @@
   function sift() {
     const rows = [...document.querySelectorAll("#gateways tbody tr")];
     const wanted = filter.value.trim().toLowerCase();
-    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
-    filter.hidden = rows.length < MANY && wanted === "";
+    for (const row of rows) {
+      const fits = state.value === "" || row.querySelector(".state").classList.contains(state.value);
+      row.hidden = !fits || !row.textContent.toLowerCase().includes(wanted);
+    }
+    filter.hidden = state.hidden = rows.length < MANY && wanted === "" && state.value === "";
   }
 
   function replace(old, fresh) {
     const opened = new Set(details(old).filter((one) => one.open).map(key));
-    const focus = old.contains(document.activeElement) ? key(document.activeElement) : null;
+    const focus = old.contains(document.activeElement) ? stop(document.activeElement) : null;
     for (const one of details(fresh)) one.open = opened.has(key(one));
     old.replaceWith(fresh);
-    if (focus !== null) details(fresh).find((one) => key(one) === focus)?.firstElementChild.focus();
+    if (focus !== null) stops(fresh).find((one) => stop(one) === focus)?.focus();
   }
 
   async function refresh() {
     // In full: opened as http://any:TOKEN@host/, what is relative would have that password, which fetch() refuses.
-    const here = location.origin + location.pathname;
+    const here = location.origin + location.pathname + location.search;
     const answer = await fetch(here, { cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(`it answered ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -66,6 +72,7 @@
   }
 
   filter.addEventListener("input", sift);
+  state.addEventListener("input", sift);
   document.addEventListener("visibilitychange", beat);
   sift();
   say("Live", false);

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.protocol.snapshot import ClusterSnapshot, GatewaySnapshot, Snapshot, StoreSnapshot, TableSnapshot
+from bridge.protocol.snapshot import STATES, ClusterSnapshot, GatewaySnapshot, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, element, joined, visible
 from bridge.transport.pages.humanize import clock, count, duration, iso, rate, short_time, size
+from bridge.transport.pages.plots import bridge_plots, chosen_gateways, gateway_plots
 from bridge.transport.pages.status_tables import UP, gateway_table, node_table, subscriber_table
 
 RELOAD: Final = "10"  # seconds, for a browser without JavaScript
@@ -51,18 +52,21 @@ class StatusPage:
     def __init__(self, figures: Callable[[], Snapshot]) -> None:
         self._figures = figures
 
-    async def __call__(self) -> Reply:
-        """The whole document."""
+    async def __call__(self, query: bytes = b"") -> Reply:
+        """The whole document. ``query``: ``gateway=JANUS_ID`` for each whose last ten minutes are to be drawn."""
         figures = self._figures()
         gateways = await map_cooperatively(lambda gateway: gateway, figures.gateways)
-        table = await gateway_table(gateways, figures.now)
+        chosen = chosen_gateways(query)
+        table = await gateway_table(gateways, figures.now, chosen)
+        drawn = [gateway_plots(gateway, chosen) for gateway in gateways if gateway.janus_id in chosen]
         ready = sum(gateway.state == "ready" for gateway in gateways)
         body = joined(
             element("header", element("h1", "janus-bridge ", element("small", figures.version)), _live()),
             element(
                 "main",
                 _summary(figures, gateways, ready),
-                _section("gateways", "Gateways", table, _filter()),
+                _section("recent", "Last ten minutes", joined(bridge_plots(figures.recent), *drawn)),
+                _section("gateways", "Gateways", table, *_filters()),
                 *_cluster(figures.cluster),
                 _section("subscribers", "Event subscribers", await subscriber_table(figures.subscribers)),
             ),
@@ -92,8 +96,13 @@ def _live() -> Html:
     return element("p", f"Reloads every {RELOAD} s", id="live", role="status")
 
 
-def _filter() -> Html:
-    return element("input", type="search", id="filter", placeholder="Filter", aria_label="Filter gateways", hidden=True)
+def _filters() -> list[Html]:
+    """For many gateways, with JavaScript: by state, and by whatever stands in a row."""
+    states = [element("option", "Every state", value=""), *(element("option", state) for state in STATES)]
+    return [
+        element("select", *states, id="state", aria_label="Show gateways in this state", hidden=True),
+        element("input", type="search", id="filter", placeholder="Filter", aria_label="Filter gateways", hidden=True),
+    ]
 
 
 def _section(name: str, title: str, table: Html, *tools: Html) -> Html:

@@ -18,6 +18,7 @@ from bridge.protocol.snapshot import (
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
 from bridge.transport.pages.humanize import count, duration, iso, plural, rate, short_time, size
+from bridge.transport.pages.plots import query
 
 _ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
 UP: Final = ("active", "draining")  # a node
@@ -42,12 +43,12 @@ _NO_SUBSCRIBER: Final = joined(
 )
 
 
-async def gateway_table(gateways: Sequence[GatewaySnapshot], now: float) -> Html:
-    """All gateways. ``now`` in unix seconds."""
+async def gateway_table(gateways: Sequence[GatewaySnapshot], now: float, chosen: Sequence[str] = ()) -> Html:
+    """All gateways. ``now`` in unix seconds; ``chosen``: those whose plots are shown."""
     if not gateways:
         return element("p", _NO_GATEWAY, class_="empty")
     ordered = sorted(gateways, key=lambda gateway: (_ORDER[gateway.state], gateway.janus_id))
-    rows = await map_cooperatively(lambda gateway: _gateway(gateway, now), ordered)
+    rows = await map_cooperatively(lambda gateway: _gateway(gateway, now, chosen), ordered)
     return _table(
         ("Gateway", "State", "Round trip", "Sessions", "In flight", "Commands", "Events", "Reconnects", "Last error"),
         rows,
@@ -94,7 +95,7 @@ def _table(columns: Iterable[str], rows: Iterable[Html], name: str) -> Html:
     )
 
 
-def _gateway(gateway: GatewaySnapshot, now: float) -> Html:
+def _gateway(gateway: GatewaySnapshot, now: float, chosen: Sequence[str]) -> Html:
     answers = sum(gateway.buckets)
     mean = f"answers {short_time(gateway.seconds / answers)}" if answers else ""
     serving = (
@@ -116,7 +117,13 @@ def _gateway(gateway: GatewaySnapshot, now: float) -> Html:
         _cell("Round trip", short_time(gateway.rtt), mean),
         _cell("Sessions", _sessions(gateway)),
         _cell("In flight", count(gateway.in_flight)),
-        _cell("Commands", f"{rate(gateway.command_rate)}/s", f"{count(gateway.outcomes['answered'])} answered", others),
+        _cell(
+            "Commands",
+            f"{rate(gateway.command_rate)}/s",
+            f"{count(gateway.outcomes['answered'])} answered",
+            others,
+            _plots_link(gateway.janus_id, chosen),
+        ),
         _cell("Events", f"{rate(gateway.event_rate)}/s", f"{count(gateway.events)} in all"),
         _cell("Reconnects", count(gateway.reconnects)),
         _cell(
@@ -126,6 +133,13 @@ def _gateway(gateway: GatewaySnapshot, now: float) -> Html:
         ),
         key=gateway.janus_id,
     )
+
+
+def _plots_link(janus_id: str, chosen: Sequence[str]) -> Html:
+    if janus_id in chosen:
+        return Html("")
+    label = f"Last ten minutes of {visible(janus_id)}"
+    return element("a", "ten minutes", href=query([*chosen, janus_id]), aria_label=label)
 
 
 def _since(gateway: GatewaySnapshot, now: float) -> Html:
