@@ -100,7 +100,7 @@ class EventInterface:
 
     def wanted(self, name: str) -> bool:
         """Whether somebody is subscribed, or all are kept. KeyError for an unknown event."""
-        return bool(self._active(name)) or self._log is not None
+        return self._log is not None or bool(self._active(name))
 
     def raise_event(
         self, name: str, params: Params, origin: str | None = None, members: JsonObject | None = None
@@ -111,25 +111,26 @@ class EventInterface:
         ``mi:`` socket: it may have come from the very OpenSIPS that would get it back. ``members``: what its body is
         the text of, where that is known.
         """
+        n, seq = 0, None
         if origin is not None:
-            self._numbers[origin] += 1
+            n = self._numbers[origin] = self._numbers[origin] + 1
+            seq = f"{self._epoch}-{n}"
         subscriptions = self._active(name)
         if self._log is not None:
-            self._log.append(name, params, origin, 0 if origin is None else self._numbers[origin])
-            deliveries = self._deliveries
-            subscriptions = [one for one in subscriptions if not deliveries[one.socket].is_logged]
-        if not subscriptions:
-            return
-        seq = None if origin is None else f"{self._epoch}-{self._numbers[origin]}"
-        event = self._event(name, params, origin, seq)
-        event.members = members
-        now = trio.current_time()
+            self._log.append(name, params, origin, n)
+        event, now = None, 0.0
         for subscription in subscriptions:
-            if (origin is not None or not subscription.socket.is_mi) and (
-                subscription.filter is None or subscription.filter.passes(name, origin, body_of(params), members)
-            ):
-                self._deliveries[subscription.socket].put(event, now)
-        event.seal()
+            delivery, wanted = self._deliveries[subscription.socket], subscription.filter
+            if delivery.is_logged or (origin is None and subscription.socket.is_mi):
+                continue
+            if wanted is not None and not wanted.passes(name, origin, body_of(params), members):
+                continue
+            if event is None:
+                event, now = self._event(name, params, origin, seq), trio.current_time()
+                event.members = members
+            delivery.put(event, now)
+        if event is not None:
+            event.seal()
 
     def gateway_event(self, janus_id: str, janus_url: str, body_text: str, members: JsonObject | None = None) -> None:
         """Raise E_JANUS_EVENT. ``body_text`` is the compact JSON text of Janus's message, ``members`` the message."""

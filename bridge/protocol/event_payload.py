@@ -8,6 +8,7 @@ evi/evi_transport.c (evi_build_payload), event_stream's reliable mode and method
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from bridge.errors import MalformedMessage
@@ -140,7 +141,11 @@ def _encode(event: Event, encoding: Encoding) -> bytes:
             streamed = encoding.numbered, _tail(_parameters(event, encoding, event.params))
             event._streamed = streamed
         return _head(event, encoding) + streamed[1]
-    body = next((value for name, value in event.params if name == BODY), None)
+    body: str | int | None = None
+    for name, value in event.params:
+        if name == BODY:
+            body = value
+            break
     # A body that cannot fit is not encoded first to find that out: Janus may send megabytes.
     if not isinstance(body, str) or len(body) <= MAX_DATAGRAM:
         payload = _envelope(event, encoding, event.params)
@@ -181,8 +186,13 @@ def _envelope(event: Event, encoding: Encoding, params: Params) -> bytes:
 
 
 def _head(event: Event, encoding: Encoding) -> bytes:
-    id = f'"id":{event.reliable_id},' if encoding.form == "reliable" else ""
-    return f'{{{id}"jsonrpc":"2.0","method":{_render(encoding.method or event.name)}'.encode("utf-8", "replace")
+    head = _head_of(encoding.method or event.name)
+    return b'{"id":%d,%b' % (event.reliable_id, head[1:]) if encoding.form == "reliable" else head
+
+
+@lru_cache(512)
+def _head_of(method: str) -> bytes:
+    return f'{{"jsonrpc":"2.0","method":{_render(method)}'.encode("utf-8", "replace")
 
 
 def _tail(params: Params) -> bytes:

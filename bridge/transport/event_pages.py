@@ -3,23 +3,29 @@
 Owns its tables of events and the statements on them. Must not know the file, threads, or who is subscribed. Authority:
 contract 12; sqlite.org/json1.html.
 
-A page is one row, and its events one JSON text: SQLite holds the interpreter's lock between any two of its steps, so a
-row an event would cost the event loop as much as making the events does. ``janus_number`` says where the events of a
-gateway are: its first number in each page. Who reads with ``sqlite3`` has the view ``janus_event``, a row an event.
+A page is one row, and its events one JSON text; a write is one statement. Between any two of its steps SQLite asks for
+the interpreter again, and so takes it from the event loop: a row an event costs that as much as the events do.
+``janus_number`` says where the events of a gateway are: its first number in each page. Who reads with ``sqlite3`` has
+the view ``janus_event``, a row an event.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from bridge.protocol import codec
 from bridge.protocol.event_record import PAGE, PAGE_BYTES, EventRecord, GatewayEvents, LogPage
 
 SCHEMA: Final = """
-CREATE TABLE janus_page (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at REAL NOT NULL, events TEXT NOT NULL);
+CREATE TABLE janus_page (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at REAL NOT NULL, events TEXT NOT NULL,
+    numbers TEXT NOT NULL);
 CREATE TABLE janus_number (janus_id TEXT, epoch INTEGER, n INTEGER, page INTEGER NOT NULL,
     PRIMARY KEY (janus_id, epoch, n)) WITHOUT ROWID;
 CREATE INDEX janus_number_page ON janus_number (page);
+CREATE TRIGGER janus_page_number AFTER INSERT ON janus_page BEGIN
+    INSERT OR REPLACE INTO janus_number SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+        json_extract(value, '$[2]'), new.last FROM json_each(new.numbers);
+END;
 CREATE VIEW janus_event AS SELECT p.first + e.key AS seq, json_extract(e.value, '$[0]') AS at,
     json_extract(e.value, '$[1]') AS name, json_extract(e.value, '$[2]') AS janus_id,
     json_extract(e.value, '$[3]') AS epoch, json_extract(e.value, '$[4]') AS n, json_extract(e.value, '$[5]') AS url,
@@ -27,31 +33,27 @@ CREATE VIEW janus_event AS SELECT p.first + e.key AS seq, json_extract(e.value, 
 """
 _CUT_AT_ONCE: Final = 5000  # events
 
-# The text comes as bytes, so that no copy of it is made here.
+# Texts come as bytes, so that no copy of them is made here. A page has ROW parameters, of which an SQLite before 3.32
+# takes 999 at most.
 _INSERT: Final = "INSERT OR REPLACE INTO janus_page VALUES "
-_ROW: Final = "(?, ?, ?, CAST(? AS TEXT))"
-_NUMBERS: Final = (
-    "INSERT OR REPLACE INTO janus_number SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),"
-    " json_extract(value, '$[2]'), json_extract(value, '$[3]') FROM json_each(CAST(? AS TEXT))"
-)
+_ROW: Final = "(?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
+AT_ONCE: Final = 192  # pages
 _COLUMNS: Final = "first, CAST(events AS BLOB)"
 
 
 def insert(connection: sqlite3.Connection, pages: Sequence[LogPage]) -> None:
-    """Keep these, in two statements. Raises sqlite3.Error."""
-    if not pages:
-        return
-    values: list[Any] = []
-    numbers: list[tuple[str, int, int, int]] = []
-    for page in pages:
-        last = page.last
-        values += (last, page.first, page.rows[-1][0], codec.render_bytes(page.rows, "replace"))
-        firsts = {(row[2], row[3]): row[4] for row in reversed(page.rows)}
-        numbers += [(origin, epoch, n, last) for (origin, epoch), n in firsts.items() if origin is not None]
-    for start in range(0, len(values), 800):  # an SQLite before 3.32 has 999 parameters at most
-        some = values[start : start + 800]
-        connection.execute(_INSERT + ", ".join([_ROW] * (len(some) // 4)), some)
-    connection.execute(_NUMBERS, (codec.render_bytes(numbers, "replace"),))
+    """Keep these, AT_ONCE in a statement. Raises sqlite3.Error."""
+    for start in range(0, len(pages), AT_ONCE):
+        some = pages[start : start + AT_ONCE]
+        connection.execute(
+            _INSERT + ", ".join([_ROW] * len(some)), [value for page in some for value in _columns(page)]
+        )
+
+
+def _columns(page: LogPage) -> tuple[int, int, float, bytes, bytes]:
+    firsts = {(row[2], row[3]): row[4] for row in reversed(page.rows) if row[2] is not None}
+    numbers = codec.render_bytes([(*gateway, n) for gateway, n in firsts.items()], "replace")
+    return page.last, page.first, page.rows[-1][0], codec.render_bytes(page.rows, "replace"), numbers
 
 
 def delete(connection: sqlite3.Connection, cut: int) -> None:

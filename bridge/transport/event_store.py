@@ -28,17 +28,16 @@ from bridge.protocol.event_record import (
     StoreFailed,
 )
 from bridge.throttle import Throttle
-from bridge.transport import event_left, event_pages, event_rows
-from bridge.transport.event_rows import APPLICATION, VERSION, read_subscriber, subscriber_row
+from bridge.transport import event_file, event_left, event_pages
+from bridge.transport.event_file import BUSY, Unusable
+from bridge.transport.event_rows import read_subscriber, subscriber_row
 
 log = logging.getLogger("bridge.evi")
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-BUSY = 5  # seconds to wait for another program's write
 LONG_WAL = 64 << 20  # bytes: longer than it ever gets while nobody keeps an old state of the database
-SCHEMA = event_rows.SCHEMA + event_pages.SCHEMA
 
 
 class EventStore:
@@ -63,14 +62,14 @@ class EventStore:
         try:
             try:
                 return self._open()
-            except _Unusable as exc:
+            except Unusable as exc:
                 self._set_aside(str(exc))
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as exc:
                 self._set_aside(str(exc))
             return self._open()
-        except (sqlite3.Error, OSError, _Unusable) as exc:
+        except (sqlite3.Error, OSError, Unusable) as exc:
             self.close()
             raise StoreFailed(f"{self._path}: {_words(exc)}") from None
 
@@ -155,6 +154,24 @@ class EventStore:
         writer = self._connected(self._writer)
         if self._wal > LONG_WAL:
             self._shorten_wal(writer)
+        if pages and not (outlets or gone or cut or len(pages) > event_pages.AT_ONCE):
+            event_pages.insert(writer, pages)  # a transaction of its own
+        else:
+            self._transact_all(writer, pages, outlets, gone, cut)
+        if pages:
+            self._first, self._last = self._first or pages[0].first, pages[-1].last
+        if cut:
+            self._first, self._last = event_pages.bounds(writer)
+            self._weigh(writer)
+
+    def _transact_all(
+        self,
+        writer: sqlite3.Connection,
+        pages: Sequence[LogPage],
+        outlets: Iterable[OutletState],
+        gone: Iterable[str],
+        cut: int,
+    ) -> None:
         writer.execute("BEGIN IMMEDIATE")
         try:
             event_pages.insert(writer, pages)
@@ -168,7 +185,6 @@ class EventStore:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
-        self._measure(writer)
 
     def _keep(self, writer: sqlite3.Connection, state: OutletState) -> None:
         """One that cannot be kept costs no other, and no event, its place."""
@@ -178,8 +194,7 @@ class EventStore:
             if self._lines.due(f"{state.name}: {exc}", time.monotonic()):
                 log.error("%s: the place of the subscriber %r cannot be kept: %s", self._path, state.name, exc)
 
-    def _measure(self, connection: sqlite3.Connection) -> None:
-        self._first, self._last = event_pages.bounds(connection)
+    def _weigh(self, connection: sqlite3.Connection) -> None:
         pages, free, size = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
@@ -194,7 +209,7 @@ class EventStore:
         writer.execute("PRAGMA busy_timeout = 0")
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         writer.execute(f"PRAGMA busy_timeout = {BUSY * 1000}")
-        self._measure(writer)
+        self._weigh(writer)
         if self._wal <= LONG_WAL:
             return
         words = f"another program keeps a transaction open in it, so that its WAL has {self._wal >> 20} MiB"
@@ -204,6 +219,7 @@ class EventStore:
             log.warning("%s: %s; end that", self._path, words)
 
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
+        self._weigh(connection)
         cut = event_pages.older_than(connection, self._clock() - age)
         if cut:
             return cut, "store_age"
@@ -215,16 +231,11 @@ class EventStore:
     # The file
 
     def _open(self) -> StoreContents:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
-        self._writer = writer = self._connect()
-        self._require_ours(writer)
-        self._prepare(writer)
-        if not writer.execute("PRAGMA user_version").fetchone()[0]:
-            writer.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-        self._reader = reader = self._connect()
-        self._prepare(reader)
+        self._writer = writer = event_file.open_own(self._path, full=self._full)
+        self._reader = event_file.open_another(self._path, full=self._full)
         self._damage = ""
-        self._measure(writer)
+        self._first, self._last = event_pages.bounds(writer)
+        self._weigh(writer)
         epoch = event_pages.newest_epoch(writer)
         for state in event_left.left(self._path):
             self._keep(writer, state)
@@ -232,28 +243,9 @@ class EventStore:
         try:
             outlets = tuple(read_subscriber(*row) for row in writer.execute("SELECT * FROM janus_subscriber"))
         except (ValueError, TypeError):
-            raise _Unusable("a row of janus_subscriber is damaged") from None
+            raise Unusable("a row of janus_subscriber is damaged") from None
         end = max([self._last, *(state.position for state in outlets)])
         return StoreContents(end, epoch, outlets)
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-
-    def _require_ours(self, connection: sqlite3.Connection) -> None:
-        """Nothing is written before that. Raises _Unusable; nothing, for a new file."""
-        (version,), (application,), (tables,) = (
-            connection.execute(sql).fetchone()
-            for sql in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
-        )
-        if (tables or version) and application != APPLICATION:
-            raise _Unusable("it is another program's")
-        if (tables or version) and version != VERSION:
-            raise _Unusable(f"it has version {version}, and this program {VERSION}")
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
-        connection.execute("PRAGMA journal_size_limit = 16777216")
 
     def _connected(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
         if connection is None:
@@ -268,7 +260,7 @@ class EventStore:
             self._is_aside = True  # what is there from now on is begun anew, and replaces no file with events
             self._open()
             self._is_aside = False
-        except (sqlite3.Error, OSError, _Unusable) as exc:
+        except (sqlite3.Error, OSError, Unusable) as exc:
             self._damage = reason
             return StoreFailed(f"{self._path}: {_words(exc)}")
         return StoreAnew(f"{self._path}: {reason}; it was set aside")
@@ -277,20 +269,7 @@ class EventStore:
         if self._writer is not None:
             self._writer.close()
         self._writer = self._reader = None  # somebody may be reading: whoever lets go of it last, closes it
-        aside = f"{self._path}.aside"
-        names = [(f"{self._path}{suffix}", aside + suffix) for suffix in ("", "-wal", "-shm")]
-        for _, old in names if os.path.lexists(self._path) else ():
-            Path(old).unlink(missing_ok=True)
-        for name, place in names:
-            if os.path.lexists(name):
-                os.rename(name, place)
-        log.error(
-            "%s cannot be used: %s; it is set aside as %s, and the log of events begins anew", self._path, reason, aside
-        )
-
-
-class _Unusable(Exception):
-    """Not a log that this program can go on with; the text says why."""
+        event_file.set_aside(self._path, reason)
 
 
 def _words(exc: BaseException) -> str:

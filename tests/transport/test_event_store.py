@@ -20,6 +20,7 @@ from bridge.protocol.event_record import (
     StoreFailed,
     row_of,
 )
+from bridge.transport import event_file
 from bridge.transport.event_rows import APPLICATION, VERSION
 from bridge.transport.event_store import EventStore
 from tests.support.deadlines import HANG_SECONDS
@@ -97,6 +98,7 @@ async def test_cut_by_age_and_by_bytes(path: Path) -> None:
     cut = await made.overdue(60.0, 1)
     assert cut == (60, "store_bytes")
     await write(made, *(record(n, "x" * 1000, at=99.0) for n in range(100, 2000)), most=10)
+    await made.overdue(60.0, 1 << 40)  # it looks how large it is
     size = made._bytes
     position, reason = await made.overdue(60.0, size - size // 10) or (0, "")
     assert reason == "store_bytes"
@@ -177,16 +179,16 @@ async def test_what_is_set_aside_stays_while_no_new_one_can_be_begun(
     made.open()
     await write(made, record(1))
     made._damage = "malformed"
-    begin = made._prepare
+    begin = event_file.prepare
 
-    def full(connection: sqlite3.Connection) -> None:
+    def no_room(connection: sqlite3.Connection, *, full: bool) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(made, "_prepare", full)
+    monkeypatch.setattr(event_file, "prepare", no_room)
     for _ in range(3):
         with pytest.raises(StoreFailed, match="disk is full"):
             await write(made, record(2))
-    monkeypatch.setattr(made, "_prepare", begin)
+    monkeypatch.setattr(event_file, "prepare", begin)
     with pytest.raises(StoreAnew):
         await write(made, record(2))
     await write(made, record(2))

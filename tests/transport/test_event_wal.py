@@ -32,7 +32,9 @@ async def test_its_wal_is_told_and_bounded(
         position = 1
         while size_of(path) <= 2 << 20:
             position += 1
+            await made.overdue(1e9, 1 << 40)  # each second: it looks how large it is
             await made.write(pages(record(position, "x" * 500_000)), (), (), 0)
+        await made.overdue(1e9, 1 << 40)
         assert caplog.messages == [f"{path}: {WORDS}1 MiB; end that"]
         with pytest.raises(StoreFailed, match=f"{WORDS}2 MiB"):
             await made.write(pages(record(position + 1)), (), (), 0)

@@ -1,0 +1,80 @@
+"""The file of the log of events: whose it is, how it is opened, and what becomes of one that cannot be used.
+
+Owns ``events.db`` as a file, and its version. Must not know what is in its rows. Authority: contract 12;
+sqlite.org/wal.html, pragma.html#synchronous.
+"""
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from bridge.transport import event_pages, event_rows
+from bridge.transport.event_rows import APPLICATION, VERSION
+
+log = logging.getLogger("bridge.evi")
+
+BUSY: Final = 5  # seconds to wait for another program's write
+SCHEMA: Final = event_rows.SCHEMA + event_pages.SCHEMA
+
+
+class Unusable(Exception):
+    """Not a log that this program can go on with; the text says why."""
+
+
+def open_own(path: Path, *, full: bool) -> sqlite3.Connection:
+    """A log of this version, made if there is none. Raises Unusable, sqlite3.Error, OSError."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
+    connection = _connect(path)
+    try:
+        _require_ours(connection)
+        prepare(connection, full=full)
+        if not connection.execute("PRAGMA user_version").fetchone()[0]:
+            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_another(path: Path, *, full: bool) -> sqlite3.Connection:
+    """Another connection to a log that is open. Raises sqlite3.Error."""
+    connection = _connect(path)
+    prepare(connection, full=full)
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, *, full: bool) -> None:
+    """``full``: a commit is on the disk. Raises sqlite3.Error."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+    connection.execute("PRAGMA journal_size_limit = 16777216")
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Nobody has it open. It is told. Raises OSError."""
+    aside = f"{path}.aside"
+    names = [(f"{path}{suffix}", aside + suffix) for suffix in ("", "-wal", "-shm")]
+    for _, old in names if os.path.lexists(path) else ():
+        Path(old).unlink(missing_ok=True)
+    for name, place in names:
+        if os.path.lexists(name):
+            os.rename(name, place)
+    log.error("%s cannot be used: %s; it is set aside as %s, and the log of events begins anew", path, reason, aside)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+
+
+def _require_ours(connection: sqlite3.Connection) -> None:
+    """Nothing is written before that. Raises Unusable; nothing, for a new file."""
+    (version,), (application,), (tables,) = (
+        connection.execute(sql).fetchone()
+        for sql in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
+    )
+    if (tables or version) and application != APPLICATION:
+        raise Unusable("it is another program's")
+    if (tables or version) and version != VERSION:
+        raise Unusable(f"it has version {version}, and this program {VERSION}")
