@@ -10,6 +10,7 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     ├── InvalidCommand       400 "Invalid Janus command"
     ├── LinkDown             503 "Janus not connected"           nothing was sent: safe to repeat
     │   ├── Draining             503 "Janus draining"            nothing was sent: for another gateway
+    │   ├── TakeOverPending      503 "Janus take-over pending"   nothing was sent: safe to repeat
     │   └── PeerNotReached       503                             nothing was sent to the bridge that has it
     ├── TooManyInFlight      503 "Too many commands in flight"   nothing was sent: safe to repeat
     ├── OverBudget           503 "Too many bytes pending"        nothing was done: safe to repeat
@@ -68,6 +69,13 @@ class LinkDown(BridgeError):
 class Draining(LinkDown):
     code = 503
     message = "Janus draining"
+
+
+class TakeOverPending(LinkDown):
+    """What a command names may live at a bridge of the cluster that is silent."""
+
+    code = 503
+    message = "Janus take-over pending"
 
 
 class PeerNotReached(LinkDown):

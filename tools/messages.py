@@ -38,7 +38,7 @@ SPEAKERS = {
     "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End", "EventRefused",
     "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NotSent", "NotServing", "PeerNotReached", "PeerSilent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
-    "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
+    "TakeOverPending", "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
     "Incident", "_note_shortage", "_refuse", "_say", "_trouble", "happened", "lose", "refuse", "refused", "reset",
     "_over", "_stalled", "session_over",
 }  # fmt: skip
@@ -51,7 +51,8 @@ MAKERS = {
 PARTS = (
     (
         "Cluster",
-        r"(core|transport|daemon|cli)/(cluster|commands_cluster|fence|peer_client)|protocol/(cluster|membership)",
+        r"(core|transport|daemon|cli)/(cluster|commands_(cluster|peers)|errand|fence|hand_over|peer_client|whereabouts)"
+        r"|protocol/(cluster|membership)",
     ),
     (
         "Process",

@@ -64,6 +64,7 @@ ERRORS = {
     "404 Subscriber does not exist": "`subscribers_list`: no such socket",
     "404 Statistics Not Found": "no such statistic",
     "404 unknown MI command": "`which`, `help`: no such method",
+    "421 Misdirected": "(between bridges of a cluster) what the command names is not here; nothing was sent",
     "408 Janus command timed out": '`data`: "not sent", "no answer" or "acknowledged, no event came"',
     "409 Janus connection kept": "`janus_reconnect`: Janus hands over no sessions; the old connection serves on",
     "480 Temporarily Unavailable": "`raise_event`: no subscriber that could get it",
@@ -71,6 +72,7 @@ ERRORS = {
     "500 Janus table not loaded": "`janus_reload`: the table cannot be read; `data` says why",
     "502 Janus connection lost": "sent, the connection was lost: the outcome is unknown",
     "503 Janus draining": "attach or create on a gateway that is being drained; nothing was sent: for another gateway",
+    "503 Janus take-over pending": "(cluster) the bridge that may have it is silent; nothing was sent: safe to repeat",
     "503 Janus not connected": "nothing was sent: safe to repeat",
     "503 Too many bytes pending": "requests hold as many bytes as `[mi] pending_bytes` allows; nothing was done",
     "503 Too many commands in flight": "nothing was sent: safe to repeat",
@@ -117,8 +119,9 @@ STATUSES = {
     "connected": "commands are sent from now on",
     "disconnected": "they get 503 from now on",
     "session_lost": "Janus no longer knows this session, nor its handles",
-    "events_lost": "this subscriber did not get so many events, at this place; `reason` is one of those above, or "
-    "`restart`: Janus sent something while no process of the bridge read it",
+    "events_lost": "this subscriber did not get so many events, at this place; `reason` is one of those above, "
+    "`restart`: Janus sent something while no process of the bridge read it, or `take-over`: the same, of a cluster",
+    "taken_over": "(cluster) sessions of another bridge live here from now on, or those of this one elsewhere",
 }
 
 PAGES = {

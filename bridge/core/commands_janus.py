@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from bridge.core.errands import Errands
 from bridge.core.link import JanusLink
 from bridge.core.mi import Command, MiRequest
 from bridge.core.registry import LinkRegistry, TableChanges
@@ -33,10 +34,16 @@ Reload = Callable[[], Awaitable[tuple[TableChanges, list[str]]]]
 
 
 def janus_commands(
-    registry: LinkRegistry, reload: Reload, cmd_timeout: float, types_of: Callable[[str], PluginTypes]
+    registry: LinkRegistry,
+    reload: Reload,
+    cmd_timeout: float,
+    types_of: Callable[[str], PluginTypes],
+    errands: Errands | None = None,
 ) -> tuple[Command, ...]:
-    """``cmd_timeout`` in seconds; ``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6)."""
-    methods = _JanusMethods(registry, reload, cmd_timeout, types_of)
+    """``cmd_timeout`` in seconds; ``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6);
+    ``errands`` of a cluster of bridges.
+    """
+    methods = _JanusMethods(registry, reload, cmd_timeout, types_of, errands)
     janus_id = Parameter("janus_id", "string")
     command = Parameter("janus_command", "json")
     return (
@@ -86,6 +93,7 @@ class _JanusMethods:
     read_table: Reload
     cmd_timeout: float
     types_of: Callable[[str], PluginTypes]
+    errands: Errands | None
 
     def send_request(self, call: MiRequest) -> Any:
         arguments = call.arguments
@@ -100,6 +108,8 @@ class _JanusMethods:
         try:
             value = arguments.pop("janus_command")
             command = read_command(value, self.types_of(janus_id), link.book.plugin_of, clean=call.clean)
+            if self.errands is not None and self.errands.take(call, link, command, value, timeout):
+                return call.leave
             if call.notification:
                 link.post(command, timeout, call)
                 return None

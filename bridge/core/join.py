@@ -64,6 +64,8 @@ class Joining:
 
     async def run(self) -> None:
         """Bring the sessions onto it. Raises a JoinStopped; what was claimed stays claimed then."""
+        if self.cluster is not None:
+            await self.cluster.fenced.fence.opened()  # what is asked behind it has no answer in time
         if self.connection.info is None:
             await self._greet()
         # Again and again: a caller's create may make another one meanwhile.

@@ -5,9 +5,12 @@ connections, ``core/performer.py`` does it. Must not know sockets, files or othe
 """
 
 import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.inbound import InboundRouter
@@ -15,7 +18,7 @@ from bridge.core.join import destroy_sessions
 from bridge.core.performer import Performer
 from bridge.core.status_events import StatusEvents
 from bridge.core.supervise import supervise
-from bridge.errors import BridgeError, ReconnectRefused
+from bridge.errors import BridgeError, LinkDown, ReconnectRefused
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
@@ -25,9 +28,12 @@ from bridge.protocol.history import BY_CALLER, Happening, History
 from bridge.protocol.life import Action, Effect, Target
 from bridge.protocol.log_level import NOTICE, to_python
 from bridge.protocol.roster import Roster
-from bridge.protocol.session import JanusSession, SavedSession, shorten
+from bridge.protocol.session import JanusSession, SavedSession, SessionState, shorten
 from bridge.protocol.session_book import SessionBook
 from bridge.throttle import Throttle
+
+if TYPE_CHECKING:
+    from bridge.core.withheld_events import WithheldEvents
 
 log = logging.getLogger("bridge.link")
 
@@ -70,7 +76,7 @@ class JanusLink:
             self.session_over,
             self._session_closed,
             self._note,
-            self._raise_event,
+            self.raise_event,
         )
         self.reconnects = 0
         self.last_error: str | None = gateway.fault
@@ -79,6 +85,9 @@ class JanusLink:
         self._last_ready: int | None = None
         self._refusal: str | None = None  # why the last wish for another connection was given up
         self._settled = trio.Event()  # it is fulfilled, or given up
+        self._changes = AutoResetEvent()
+        self.handed_over = False  # to another bridge, as a whole
+        self.withheld: WithheldEvents | None = None  # of sessions that another bridge hands over
         self._shown = self.shown_state
         self.since = environment.wall()
 
@@ -152,6 +161,7 @@ class JanusLink:
         shown = self.shown_state
         if shown != self._shown:
             self._shown, self.since = shown, self._env.wall()
+        self._changes.set()
 
     def tell(self, action: Action) -> None:
         """An action that is words."""
@@ -227,8 +237,33 @@ class JanusLink:
                 happening.reason,
             )
 
-    def _raise_event(self, body: str, members: JsonObject) -> None:
+    def raise_event(self, body: str, members: JsonObject) -> None:
+        if self.withheld is not None and self.withheld.keeps(body, members):
+            return
         self._env.raise_event(self.gateway, body, members)
+
+    # Other bridges of the cluster
+
+    async def inherit(self, node: int, records: Iterable[SavedSession], patience: float) -> list[JanusSession]:
+        """Claim sessions that another bridge had; returns those that live here within ``patience`` seconds."""
+        sessions = self.book.inherit(node, records)
+        self._performer.perform(self.failover.due(trio.current_time()))
+        with trio.move_on_after(patience):
+            await self.settled()
+        return [session for session in sessions if session.live]
+
+    async def settled(self) -> None:
+        """Wait until no session that another bridge had is still to be claimed."""
+        while any(session.state is SessionState.ADRIFT for session in self.book.inherited):
+            await self._changes.wait()
+
+    def give_up(self, sessions: Iterable[JanusSession], reason: str) -> None:
+        """Another bridge has them: forget them, and make a new one. The connections stay: one that is closed before its
+        sessions were claimed would end them where Janus reclaims nothing.
+        """
+        self.requests.close(LinkDown(reason))
+        self.book.forget(sessions)
+        self._performer.perform(self.failover.session_over(trio.current_time(), managed=True))
 
     # The end
 

@@ -70,6 +70,10 @@ class LinkRegistry:
     def __len__(self) -> int:
         return len(self._links)
 
+    def get(self, janus_id: str) -> JanusLink | None:
+        """The link of a gateway; None where no row has that janus_id."""
+        return self._links.get(janus_id)
+
     def find(self, janus_id: str) -> JanusLink:
         """The link of a gateway. Raises UnknownJanusId."""
         link = self._links.get(janus_id)

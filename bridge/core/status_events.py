@@ -95,6 +95,16 @@ class StatusEvents:
         else:
             self._env.raise_status(gateway, "session_lost", reason, detail)
 
+    def taken_over(self, node: int, sessions: int, reason: str) -> None:
+        """What lived here at that bridge of the cluster lives at another one: ``sessions`` of its sessions."""
+        log.warning("%s: %d sessions of node %d are taken over: %s", self.gateway.janus_id, sessions, node, reason)
+        self._env.raise_status(self.gateway, "taken_over", reason, codec.render({"node": node, "sessions": sessions}))
+
+    def gap(self, seconds: float) -> None:
+        """What Janus said while no bridge had these sessions is lost; how much, is not known."""
+        detail = codec.render({"lost": None, "seconds": round(seconds, 3)})
+        self._env.raise_status(self.gateway, "events_lost", "take-over", detail)
+
     def events_lost(self, reason: str) -> None:
         """Events that Janus sent at a restart of the bridge are lost; how many, is not known."""
         log.warning("%s: events that Janus sent at the restart are lost: %s", self.gateway.janus_id, reason)

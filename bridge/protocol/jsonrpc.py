@@ -43,6 +43,7 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = 500  # mi_datagram's, for an answer that does not fit
 SERVER_ERROR = -32000
 METHOD_AMBIGUOUS = -32001
+MISDIRECTED = 421  # between bridges of a cluster: what a command names is not here (HTTP's 421: not for this server)
 
 # Deeper than any command may be nested (codec.MAX_DEPTH), so that the command refuses it and can name the caller's
 # id; shallow enough for Python's parser, which recurses.

@@ -185,18 +185,20 @@ class SessionBook(KnownSessions):
         elif self._client_sessions.pop(session.session_id, None) is not None:
             self._remember(session.session_id)
 
-    def forget(self) -> list[JanusSession]:
-        """All sessions are another bridge's: none is ours any more, and none is over. Returns them."""
-        forgotten = [session for session in self if session.session_id is not None]
-        for session in forgotten:
+    def forget(self, sessions: Iterable[JanusSession]) -> None:
+        """These are another bridge's: not ours any more, and not over."""
+        for session in sessions:
+            if session.session_id is None:
+                continue
             session.step(SessionStep.GONE)
             self._lives_nowhere(session)
             self.handles.ended(session)
-        self.close()
-        self._former.clear()
-        self._client_sessions.clear()
-        self.managed = JanusSession(managed=True)
-        return forgotten
+            if session.managed:
+                self._managed_ids.discard(session.session_id)
+            if session is self.managed:
+                self.managed = JanusSession(managed=True)
+            self._former.pop(session.session_id, None)
+            self._client_sessions.pop(session.session_id, None)
 
     def close(self) -> None:
         """The gateway goes: its managed ids are free."""

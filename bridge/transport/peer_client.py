@@ -177,10 +177,10 @@ def _words(exc: Exception) -> str:
 
 
 def _result(url: str, answer: tuple[int, str, bytes]) -> Any:
-    """Raises RpcError, PeerSilent."""
+    """Raises RpcError, PeerNotReached, PeerSilent."""
     status, reason, body = answer
-    if status != 200:
-        raise RpcError(status, reason or "no reason given")
+    if status != 200:  # below 500, what was sent was refused as it is
+        raise _failure(url, f"its answer is {status} {reason}", sent=status >= 500)
     value = _value(body)
     error = value.get("error") if isinstance(value, dict) else None
     if isinstance(error, dict):

@@ -76,8 +76,9 @@ def test_forgotten_sessions_are_not_over(bed: Bed) -> None:
     bed.book.adopt(CLIENT, 1)
     bed.book.inherit(NODE, [THEIRS])
     saves = list(bed.saves)
-    forgotten = bed.book.forget()
-    assert [session.session_id for session in forgotten] == [MANAGED, STRANGE, CLIENT]
+    sessions = list(bed.book)
+    assert [session.session_id for session in sessions] == [MANAGED, STRANGE, CLIENT]
+    bed.book.forget(sessions)
     assert (bed.saves, bed.book.counts, list(bed.managed_ids)) == (saves, (0, 0), [])
     assert not bed.book.carries(1)
     assert not bed.book.knows(CLIENT, None)

@@ -1,0 +1,144 @@
+"""The MI methods that bridges of a cluster call at each other: janus_cluster_find, _send, _take and _taken.
+
+Owns their parameters and results. They are not for operators; whoever calls them has the role `everything`. Authority:
+contract 11. janus_cluster_find says whether this bridge has a session or handle; _send executes a command here, and
+goes no further, which is the mark that forbids a second hop; _take claims the sessions of a gateway that its bridge
+hands over; _taken says that all events of theirs that it had heard are delivered.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from bridge.core.environment import LinkEnvironment
+from bridge.core.errand import Errand, Order
+from bridge.core.errands import Errands
+from bridge.core.link import JanusLink
+from bridge.core.mi import Command, MiRequest
+from bridge.core.registry import LinkRegistry
+from bridge.core.whereabouts import Wanted
+from bridge.core.withheld_events import WithheldEvents
+from bridge.errors import LinkDown
+from bridge.protocol import codec
+from bridge.protocol.caller import Role
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.command import read_command
+from bridge.protocol.janus import member_id
+from bridge.protocol.numbers import read_decimal
+from bridge.protocol.plugin_types import PluginTypes
+from bridge.protocol.recipe import Parameter, bad_type
+from bridge.protocol.session import SavedSession
+
+PATIENCE = 5.0  # seconds for the claims of a hand-over
+
+
+def peer_commands(
+    registry: LinkRegistry, environment: LinkEnvironment, errands: Errands, types_of: Callable[[str], PluginTypes]
+) -> tuple[Command, ...]:
+    """``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6)."""
+    methods = _PeerMethods(registry, environment, errands, types_of)
+    janus_id = Parameter("janus_id", "string")
+    node = Parameter("node_id", "int")
+
+    def command(name: str, recipe: tuple[Parameter, ...], handler: Callable[[MiRequest], Any], words: str) -> Command:
+        text = f"For the other bridges of the cluster: {words}"
+        return Command(
+            f"janus_cluster_{name}", f"janus_cluster:{name}", (recipe,), handler, text, "janus", Role.EVERYTHING
+        )
+
+    ids = (Parameter("session_id", "string"), Parameter("handle_id", "string"))
+    order = (Parameter("number", "string"), Parameter("after", "string"), Parameter("notification", "int"))
+    sent = (Parameter("janus_command", "json"), Parameter("timeout", "int"), *order)
+    given = (node, janus_id, Parameter("janus_url", "string"), Parameter("sessions", "any"))
+    return (
+        command("find", (janus_id, *ids), methods.find, "whether this one has a session or handle."),
+        command("send", (janus_id, *sent), methods.send, "executes a command here, and nowhere else."),
+        command("take", given, methods.take, "claims the sessions that one of them hands over."),
+        command("taken", (janus_id,), methods.taken, "raises the events of these sessions from now on."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _PeerMethods:
+    registry: LinkRegistry
+    environment: LinkEnvironment
+    errands: Errands
+    types_of: Callable[[str], PluginTypes]
+
+    async def find(self, call: MiRequest) -> Any:
+        """{"here": whether it is known to live at this bridge}. 503 where that is not sure."""
+        link = self.registry.find(call.arguments["janus_id"])
+        ids = [read_decimal(call.arguments[name], codec.INT64_MAX) for name in ("session_id", "handle_id")]
+        place = await self.errands.whereabouts.find_here(link, Wanted(link.gateway.janus_id, *ids))
+        return {"here": place is not None}
+
+    def send(self, call: MiRequest) -> Any:
+        """Janus's answer, as that of janus_send_request. 421: it has no place here, nothing was sent."""
+        arguments = call.arguments
+        link = self.registry.find(arguments["janus_id"])
+        value = arguments["janus_command"]
+        command = read_command(value, self.types_of(link.gateway.janus_id), link.book.plugin_of, clean=call.clean)
+        deadline = trio.current_time() + max(arguments["timeout"], 1) / 1000
+        errand = Errand(call, link, command, value, deadline)
+        errand.notification = bool(arguments["notification"])
+        self.errands.accept(errand, Order(arguments["number"], arguments["after"]))
+        return call.leave
+
+    async def take(self, call: MiRequest) -> Any:
+        """{"sessions": how many live here now}. 503 where this bridge cannot claim them: nothing was done."""
+        node, link = call.arguments["node_id"], self.registry.find(call.arguments["janus_id"])
+        records = _records(call.arguments["sessions"])
+        cluster = self.environment.cluster
+        if link.gateway.janus_url != call.arguments["janus_url"]:
+            raise LinkDown("its row has another URL here")
+        if cluster is None or not cluster.fenced.fence.valid():
+            raise LinkDown("this bridge has no valid beat")
+        if link.shown_state != "ready":
+            raise LinkDown(f"the gateway is not ready here: {link.roster.down_because}")
+        _withhold(link, self.environment, records)
+        async with trio.open_nursery() as nursery:  # from now on they are this bridge's, whoever dies
+            for record in records:
+                nursery.start_soon(_reserve, cluster.sessions.reserve, link, record)
+        alive = await link.inherit(node, records, PATIENCE)
+        link.status.taken_over(node, len(alive), f"node {node} hands over")
+        return {"sessions": len(alive)}
+
+    def taken(self, call: MiRequest) -> Any:
+        """What was heard before is delivered."""
+        link = self.registry.find(call.arguments["janus_id"])
+        if link.withheld is not None:
+            link.withheld.end()
+        return "OK"
+
+
+async def _reserve(reserve: Any, link: JanusLink, record: SavedSession) -> None:
+    await reserve(link.gateway, record.session_id, managed=record.managed)
+
+
+def _withhold(link: JanusLink, environment: LinkEnvironment, records: list[SavedSession]) -> None:
+    if link.withheld is None:
+        link.withheld = WithheldEvents(environment.timers, link.raise_event)
+    link.withheld.begin(record.session_id for record in records)
+
+
+def _records(value: Any) -> list[SavedSession]:
+    """Raises RpcError (-32602) where it is no list of ``shown``."""
+    try:
+        return [_record(row) for row in value]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise bad_type("sessions") from None
+
+
+def _record(row: JsonObject) -> SavedSession:
+    handles = [(int(handle), plugin) for handle, plugin in row["handles"].items()]
+    session_id = member_id(int(row["session_id"]))
+    if session_id is None or not all(isinstance(plugin, str | None) for _, plugin in handles):
+        raise ValueError
+    return SavedSession(session_id, bool(row["managed"]), handles=tuple(handles))
+
+
+def shown(session_id: int, managed: bool, handles: dict[int, str | None]) -> JsonObject:
+    """A session as janus_cluster_take has it: ids as text, {handle_id: plugin}."""
+    return {"session_id": str(session_id), "managed": managed, "handles": {str(h): p for h, p in handles.items()}}

@@ -1,0 +1,80 @@
+"""One command of a caller that its bridge cannot just send.
+
+Owns who is told what became of it, and its time. Must not know where it goes: ``errands`` does.
+"""
+
+from typing import Any, NamedTuple
+
+import trio
+
+from bridge.core.link import JanusLink
+from bridge.core.mi import MiRequest
+from bridge.core.timers import Timer, Timers
+from bridge.core.whereabouts import Wanted
+from bridge.errors import BridgeError, TransactionTimeout
+from bridge.protocol.command import JanusCommand
+
+
+class Order(NamedTuple):
+    """The number of a command on its way to another bridge, and of the one that is to go before it, if any."""
+
+    number: str
+    after: str
+
+
+class Errand:
+    """One command of a caller. ``value`` is as it came, ``deadline`` in trio's clock."""
+
+    __slots__ = ("call", "command", "deadline", "end", "link", "notification", "over", "timer", "value", "wanted")
+
+    def __init__(self, call: MiRequest, link: JanusLink, command: JanusCommand, value: Any, deadline: float) -> None:
+        self.call = call
+        self.link = link
+        self.command = command
+        self.value = value
+        self.deadline = deadline
+        self.wanted = Wanted(link.gateway.janus_id, command.session_id, command.handle_id)
+        self.notification = call.notification  # nobody waits for Janus's answer
+        self.over = False
+        self.end: trio.CancelScope | None = None  # of what is under way for it
+        self.timer: Timer | None = None  # its time limit, while it waits
+
+    @property
+    def rest(self) -> float:
+        """Seconds that are left."""
+        return self.deadline - trio.current_time()
+
+    def wait(self, timers: Timers) -> None:
+        """It waits, not longer than it has time."""
+        if self.timer is None:
+            self.timer = timers.call_at(self.deadline, self._expire)
+
+    def go(self) -> bool:
+        """It waits no more; whether anybody still wants it."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if not self.over and self.rest <= 0:
+            self._expire()
+        return not self.over
+
+    def _expire(self) -> None:
+        if not self.over:
+            self.fail(TransactionTimeout("not sent"))
+
+    def leave(self) -> None:
+        """Its caller left. Nobody waits for a notification anyway: it goes on."""
+        if not self.notification:
+            self.over = True
+            if self.end is not None:
+                self.end.cancel()
+
+    def fail(self, error: BridgeError) -> None:
+        """It has no answer, for this reason."""
+        self.over = True
+        self.call.fail(error)
+
+    def succeed(self, result: Any) -> None:
+        """It has this answer."""
+        self.over = True
+        self.call.succeed(result)

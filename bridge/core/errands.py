@@ -1,0 +1,268 @@
+"""The commands that a bridge of a cluster cannot just send: a ``create``, and whatever names what is not known here.
+
+Owns their way: an id is written before its session is made; what lives at another bridge goes there, one hop, in the
+order in which it came. Must not know where something lives (``whereabouts``). Authority: contract 11, 5.4, 5.5.
+"""
+
+import itertools
+from typing import Any, Final
+
+import trio
+
+from bridge.core.arrivals import Arrivals
+from bridge.core.chosen_id import CONFLICTS, chosen_id
+from bridge.core.cluster_faces import AskPeer
+from bridge.core.environment import LinkCluster, LinkEnvironment
+from bridge.core.errand import Errand, Order
+from bridge.core.link import JanusLink
+from bridge.core.mi import MiRequest
+from bridge.core.pending import AwaitedAnswer
+from bridge.core.whereabouts import NOWHERE, Residence, Wanted, Whereabouts
+from bridge.errors import BridgeError, LinkDown, PeerSilent, TransactionTimeout
+from bridge.protocol.cluster import Node
+from bridge.protocol.codec import JsonObject
+from bridge.protocol.command import JanusCommand, read_command
+from bridge.protocol.jsonrpc import MISDIRECTED, RpcError
+
+MARGIN: Final = 0.02  # seconds by which the time limit at a peer is shorter than the caller's
+
+
+class Errands:
+    """``run`` hosts them."""
+
+    def __init__(
+        self, environment: LinkEnvironment, cluster: LinkCluster, whereabouts: Whereabouts, ask: AskPeer
+    ) -> None:
+        self.whereabouts = whereabouts
+        self._cluster = cluster
+        self._ask = ask
+        self._stats = environment.stats
+        self._timers = environment.timers
+        self._start = environment.start
+        self._numbers = itertools.count(1)
+        self._nursery: trio.Nursery | None = None
+        self._queues: dict[tuple[str, int | None], list[Errand]] = {}  # behind one that is looked for
+        self._last: dict[tuple[str, int | None], str] = {}  # the number of the last one on its way to a peer
+        self._held: dict[str, list[Errand]] = {}  # of gateways that are being handed over
+        self.given: dict[str, Node] = {}  # gateways that were handed over, and to whom
+        self._arrivals = Arrivals()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    # What a caller asks for
+
+    def take(self, call: MiRequest, link: JanusLink, command: JanusCommand, value: Any, timeout: float) -> bool:
+        """Whether this command is one; then its caller is told, or ``call.leave`` ends it."""
+        janus_id = link.gateway.janus_id
+        alone = command.session_id is None and command.handle_id is None
+        given = self._given(janus_id)
+        if not (
+            command.kind == "create"
+            or janus_id in self._held
+            or (alone and given is not None)
+            or not link.book.knows(command.session_id, command.handle_id)
+            or Wanted(janus_id, command.session_id, command.handle_id).key in self._queues
+        ):
+            return False
+        errand = Errand(call, link, command, value, trio.current_time() + timeout)
+        call.leave = errand.leave
+        if janus_id in self._held:
+            errand.wait(self._timers)
+            self._held[janus_id].append(errand)
+        else:
+            self._begin(errand)
+        return True
+
+    def _given(self, janus_id: str) -> Node | None:
+        """Whom this gateway was handed over to, as long as that one lives the same life."""
+        node = self.given.get(janus_id)
+        if node is not None and not self.whereabouts.lives(node):
+            del self.given[janus_id]
+            return None
+        return node
+
+    def _begin(self, errand: Errand) -> None:
+        given = self._given(errand.wanted.janus_id)
+        if errand.wanted.session_id is None and errand.wanted.handle_id is None:
+            if given is not None:
+                self._dispatch(errand, Residence(given))
+            elif errand.command.kind == "create":
+                self._start_task(errand, self._create)
+            else:
+                self._dispatch(errand, NOWHERE)
+            return
+        key = errand.wanted.key
+        place = self.whereabouts.known(errand.wanted)
+        if key in self._queues:
+            errand.wait(self._timers)
+            self._queues[key].append(errand)
+        elif self._known(errand):
+            self._dispatch(errand, NOWHERE)
+        elif place is not None:
+            self._dispatch(errand, place)
+        else:
+            errand.wait(self._timers)
+            self._queues[key] = [errand]
+            self._host(self._look, errand)
+
+    async def _look(self, errand: Errand) -> None:
+        """Find out where it lives, and let all that named it meanwhile go on, in their order."""
+        key = errand.wanted.key
+        error: BridgeError | None = None
+        place = NOWHERE
+        try:
+            place = await self.whereabouts.find(errand.link, errand.wanted)
+        except BridgeError as exc:
+            error = exc
+        for one in self._queues.pop(key):
+            if error is None:
+                self._dispatch(one, place)
+            elif one.go():
+                one.fail(error)
+
+    def _dispatch(self, errand: Errand, place: Residence) -> None:
+        if not errand.go():
+            return
+        if place.node is None:
+            self._send_here(errand, place)
+        else:
+            order = Order(f"{self._start}.{next(self._numbers)}", self._last.get(errand.wanted.key, ""))
+            self._last[errand.wanted.key] = order.number
+            self._start_task(errand, self._forward, place.node, order)
+
+    def _send_here(self, errand: Errand, place: Residence) -> None:
+        command, call = errand.command, errand.call
+        if place.session_id is not None and command.session_id != place.session_id:
+            command.session_id = place.session_id
+        try:
+            if errand.notification:
+                errand.link.post(command, errand.rest, call)
+                errand.succeed("OK")
+            else:
+                call.leave = errand.link.request(command, errand.rest, call).abandon
+        except BridgeError as exc:
+            errand.fail(exc)
+
+    async def _create(self, errand: Errand) -> None:
+        """The id of the session is in the database before Janus hears of it."""
+        gateway, asked_for = errand.link.gateway, errand.command.new_id
+        for _ in range(CONFLICTS):
+            command = read_command(errand.value)
+            async with chosen_id(self._cluster, gateway, managed=False, session_id=asked_for) as choice:
+                command.new_id = command.members["id"] = choice.session_id
+                if errand.notification:
+                    choice.made = True  # as far as anybody will know
+                    errand.link.post(command, errand.rest, errand.call)
+                    errand.succeed("OK")
+                    return
+                answer = await _answer_of(errand, command)
+                choice.judge(answer)
+            if asked_for or not choice.conflict:
+                break
+        errand.succeed(answer)
+
+    # To another bridge
+
+    async def _forward(self, errand: Errand, node: Node, order: Order) -> None:
+        key = errand.wanted.key
+        self._stats.add("forwarded")
+        try:
+            limit = max(1, round((errand.rest - MARGIN) * 1000))
+            notification = int(errand.notification)
+            params = [errand.wanted.janus_id, errand.value, limit, *order, notification]
+            errand.succeed(await self._ask(node.url, "janus_cluster_send", params, errand.rest))
+        except RpcError as exc:
+            if exc.code != MISDIRECTED:
+                raise
+            self.whereabouts.forget(errand.wanted)
+            if self.given.get(errand.wanted.janus_id) == node:
+                del self.given[errand.wanted.janus_id]
+            self._begin(errand)
+        except PeerSilent as exc:
+            if errand.rest <= 0:
+                raise TransactionTimeout("no answer") from None
+            raise PeerSilent(f"node {node.node_id} has this session, and did not answer: {exc.data}") from None
+        except LinkDown as exc:
+            words = f"node {node.node_id} has this session, and cannot be reached: {exc.data}; nothing was sent"
+            raise type(exc)(words) from None
+        finally:
+            if self._last.get(key) == order.number:
+                del self._last[key]
+
+    # From another bridge
+
+    def accept(self, errand: Errand, order: Order) -> None:
+        """A command that another bridge sent on; it goes no further."""
+        errand.call.leave = errand.leave
+        if errand.command.kind != "create" and self._known(errand) and self._arrivals.may_go(order.after):
+            self._send_here(errand, NOWHERE)
+            self._arrivals.arrive(order.number)
+        else:
+            self._start_task(errand, self._accept, order)
+
+    async def _accept(self, errand: Errand, order: Order) -> None:
+        try:
+            await self._arrivals.turn(order.after, errand.rest)
+            place = NOWHERE if self._known(errand) else await self._place_here(errand)
+            if errand.command.kind != "create":
+                self._dispatch(errand, place)
+        finally:
+            self._arrivals.arrive(order.number)
+        if errand.command.kind == "create":
+            await self._create(errand)
+
+    async def _place_here(self, errand: Errand) -> Residence:
+        place = self.whereabouts.known(errand.wanted)
+        if place is None or place.node is not None:
+            place = await self.whereabouts.find_here(errand.link, errand.wanted)
+        if place is None:
+            raise RpcError(MISDIRECTED, "Misdirected", "this bridge does not have it; nothing was sent")
+        self.whereabouts.remember(errand.wanted, place)
+        return place
+
+    def _known(self, errand: Errand) -> bool:
+        return errand.link.book.knows(errand.wanted.session_id, errand.wanted.handle_id)
+
+    # While a gateway is handed over
+
+    def hold(self, janus_id: str) -> None:
+        """Let new commands for this gateway wait."""
+        self._held[janus_id] = []
+
+    def release(self, janus_id: str) -> None:
+        """They go on, in their order."""
+        for errand in self._held.pop(janus_id, []):
+            if errand.go():
+                self._begin(errand)
+
+    # Tasks
+
+    def _host(self, task: Any, *args: Any) -> None:
+        assert self._nursery is not None, "run() hosts errands"
+        self._nursery.start_soon(task, *args)
+
+    def _start_task(self, errand: Errand, task: Any, *args: Any) -> None:
+        errand.end = trio.CancelScope()
+        self._host(self._in_scope, errand, errand.end, task, *args)
+
+    async def _in_scope(self, errand: Errand, scope: trio.CancelScope, task: Any, *args: Any) -> None:
+        with scope:
+            try:
+                await task(errand, *args)
+            except BridgeError as exc:
+                errand.fail(exc)
+
+
+async def _answer_of(errand: Errand, command: JanusCommand) -> JsonObject:
+    """Janus's answer. Raises the error that the command ends in; to be cancelled is to leave."""
+    answer = AwaitedAnswer(command.name)
+    pending = errand.link.request(command, errand.rest, answer)
+    try:
+        await answer.wait()
+    finally:
+        pending.abandon()
+    return answer.result()

@@ -1,0 +1,167 @@
+"""Where a session or handle lives that a caller names and this bridge does not know: here, or at another bridge.
+
+Owns how it is looked for, and what is remembered of it. Must not know what is done with the answer. Authority: contract
+11. Observed: whatever a request asks for, Janus looks for its handle first, and answers 459 where the session has none
+of that id; a ``keepalive`` that names one changes nothing.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import trio
+
+from bridge.core.cluster_faces import AskPeer, ClusterPeers
+from bridge.core.link import JanusLink
+from bridge.errors import BridgeError, TakeOverPending
+from bridge.protocol.cluster import Node
+from bridge.protocol.janus import Ack, classify
+from bridge.protocol.session import JanusSession, SessionState
+
+MOST = 65_536  # places that are remembered
+PROBES = 256  # requests at once that look for a handle
+PATIENCE = 2.0  # seconds for a peer or a Janus that is asked, and for claims that are under way
+
+
+class Residence(NamedTuple):
+    """``node``: None for this bridge. ``session_id``: the session here that has the handle."""
+
+    node: Node | None
+    session_id: int | None = None
+
+
+NOWHERE = Residence(None)
+
+
+class Wanted(NamedTuple):
+    """What a command names. ``session_id`` may be another one than that of the handle: OpenSIPS may send any."""
+
+    janus_id: str
+    session_id: int | None
+    handle_id: int | None
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """What it is remembered by. Ids are random: a handle has none that a session has."""
+        return self.janus_id, self.session_id if self.handle_id is None else self.handle_id
+
+
+class Whereabouts:
+    """``peers`` says who lives, ``ask`` asks them."""
+
+    def __init__(self, peers: ClusterPeers, ask: AskPeer) -> None:
+        self._peers = peers
+        self._ask = ask
+        self._places: OrderedDict[tuple[str, int | None], Residence] = OrderedDict()
+
+    def known(self, wanted: Wanted) -> Residence | None:
+        """What is remembered; None: it has to be looked for. A peer that is gone, or lives a new life, has nothing."""
+        place = self._places.get(wanted.key)
+        if place is None or place.node is None:
+            return place
+        if not self.lives(place.node):
+            self.forget(wanted)
+            return None
+        return place
+
+    def lives(self, node: Node) -> bool:
+        """Whether it lives, and has not been taken over since."""
+        return any(one.node_id == node.node_id and one.epoch == node.epoch for one in self._peers.living())
+
+    def remember(self, wanted: Wanted, place: Residence) -> None:
+        """It lives there."""
+        self._places[wanted.key] = place
+        self._places.move_to_end(wanted.key)
+        if len(self._places) > MOST:
+            self._places.popitem(last=False)
+
+    def forget(self, wanted: Wanted) -> None:
+        """It does not live there any more."""
+        self._places.pop(wanted.key, None)
+
+    async def find(self, link: JanusLink, wanted: Wanted) -> Residence:
+        """Look here, then at the peers. NOWHERE: nobody has it. Raises TakeOverPending where that is not sure."""
+        place = await self.find_here(link, wanted)
+        if place is None:
+            place = await self._find_there(wanted)
+        if place.node is not None or place.session_id is not None:
+            self.remember(wanted, place)
+        return place
+
+    async def find_here(self, link: JanusLink, wanted: Wanted) -> Residence | None:
+        """Where it is here; None: nowhere. Raises TakeOverPending while sessions that may have it are being claimed."""
+        book, handle_id = link.book, wanted.handle_id
+        if book.find(wanted.session_id) is not None:
+            return Residence(None, wanted.session_id)
+        if handle_id is None:
+            return None
+        session = book.having(handle_id)
+        if session is None:
+            await self._claimed(link)
+            session = await self._probe(link, handle_id)
+        return None if session is None else Residence(None, session.session_id)
+
+    async def _claimed(self, link: JanusLink) -> None:
+        with trio.move_on_after(PATIENCE):
+            await link.settled()
+        if any(session.state is SessionState.ADRIFT for session in link.book.inherited):
+            raise TakeOverPending("its bridge is gone, take-over pending: nothing was sent")
+
+    async def _probe(self, link: JanusLink, handle_id: int) -> JanusSession | None:
+        """Ask Janus which of the sessions has it whose handles may not all be known."""
+        sessions = [session for session in (link.book.managed, *link.book.inherited) if session.live]
+        found: list[JanusSession] = []
+        for start in range(0, len(sessions), PROBES):
+            async with trio.open_nursery() as nursery:
+                for session in sessions[start : start + PROBES]:
+                    nursery.start_soon(_look, link, session, handle_id, found)
+            if found:
+                return found[0]
+        return None
+
+    async def _find_there(self, wanted: Wanted) -> Residence:
+        places: list[Residence] = []
+        doubts = [f"its bridge (node {node.node_id}) is silent" for node in self._peers.silent()]
+        with trio.CancelScope() as enough:
+            async with trio.open_nursery() as nursery:
+                for node in self._peers.living():
+                    nursery.start_soon(self._ask_one, node, wanted, places, doubts, enough)
+        if places:
+            return places[0]
+        if doubts:
+            raise TakeOverPending(f"{doubts[0]}, take-over pending: nothing was sent")
+        return NOWHERE
+
+    async def _ask_one(
+        self, node: Node, wanted: Wanted, places: list[Residence], doubts: list[str], enough: trio.CancelScope
+    ) -> None:
+        params = [wanted.janus_id, _text(wanted.session_id), _text(wanted.handle_id)]
+        try:
+            answer = await self._ask(node.url, "janus_cluster_find", params, PATIENCE)
+        except BridgeError as exc:
+            if exc.code != 404:  # it has no such gateway: that is an answer, too
+                doubts.append(f"its bridge (node {node.node_id}) cannot be asked ({exc.data or exc.message})")
+            return
+        if isinstance(answer, dict) and answer.get("here") is True:
+            places.append(Residence(node))
+            enough.cancel()
+
+
+async def _look(link: JanusLink, session: JanusSession, handle_id: int, found: list[JanusSession]) -> None:
+    connection = link.connections.get(link.roster.route(session.carrier) or 0)
+    if connection is None:
+        return
+    request = {"janus": "keepalive", "session_id": session.session_id, "handle_id": handle_id}
+    answer = link.requests.ask(connection, request)
+    with trio.move_on_after(PATIENCE):
+        await answer.wait()
+    if not answer.finished:
+        return
+    try:
+        if isinstance(classify(answer.result()), Ack):
+            found.append(session)
+    except BridgeError:
+        return
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)

@@ -1,0 +1,119 @@
+"""A planned hand-over loses nothing, also where Janus reclaims nothing (contract 11)."""
+
+import pytest
+import trio
+
+from bridge.core import withheld_events
+from bridge.protocol.jsonrpc import RpcError
+from tests.support.cluster_bridges import Bridge, running_site
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.janus import GEN, Janus
+from tests.support.linkbed import LinkBed
+
+EVENTS = 200
+
+
+def numbers(bed: LinkBed) -> list[int]:
+    """Of the events that came, in their order."""
+    return [event["plugindata"]["data"]["i"] for event in bed.events if "plugindata" in event]
+
+
+async def ask_on(bridge: Bridge, handle: str, answers: list[int], until: list[bool]) -> None:
+    """A caller who asks again and again."""
+    while not until:
+        n = len(answers)
+        answer = await bridge.send("message", handle_id=handle, body={"n": n})
+        answers.append(answer["plugindata"]["data"]["echo"]["n"])
+        await trio.sleep(0.001)
+
+
+async def test_no_command_and_no_event_is_lost_twice_or_out_of_order(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        two.bed.events = one.bed.events  # one subscriber of both
+        session = str((await one.send("create"))["data"]["id"])
+        ticking, asked = await one.attach(GEN, session_id=session), await one.attach(GEN)
+        answers, over = list[int](), list[bool]()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_on, one, asked, answers, over)
+            body = {"do": "tick", "ms": 1, "k": 1, "n": EVENTS}
+            await one.send("message", session_id=session, handle_id=ticking, body=body)
+            await one.bed.until(lambda: len(numbers(one.bed)) > EVENTS // 10 and len(answers) > 3)
+            outcome = await one.hand_over.run()
+            before = len(answers)
+            await one.bed.until(lambda: len(answers) > before + 3 and len(numbers(one.bed)) == EVENTS)
+            over.append(True)
+        assert (outcome.gateways, outcome.sessions, outcome.kept) == (1, 2, [])
+        assert numbers(one.bed) == list(range(EVENTS))
+        assert answers == list(range(len(answers)))
+        assert {session.node for session in two.bed.registry.find("gw").book.inherited} == {1}
+        assert "session_lost" not in one.bed.names() + two.bed.names()
+        assert set(two.sessions.kept) >= set(map(int, [session]))
+
+
+async def test_afterwards_everything_goes_to_the_other_bridge(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        await one.hand_over.run()
+        new = await one.attach(GEN)
+        book = two.bed.registry.find("gw").book
+        assert int(new) in book.managed.handles
+        assert (await one.send("detach", handle_id=handle))["janus"] == "success"
+        session = (await one.send("create"))["data"]["id"]
+        assert book.find(int(session)) is not None
+        assert (await one.send("info"))["janus"] == "server_info"
+        await one.bed.ready()
+
+
+async def test_peer_that_cannot_take_them_leaves_everything_where_it_is(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        two.fence.move(0)
+        outcome = await one.hand_over.run()
+        assert outcome.kept == ["gw"]
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        one.site.dead.add(2)
+        assert (await one.hand_over.run()).kept == ["gw"]
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_next_peer_takes_them_where_the_first_cannot(janus: Janus) -> None:
+    async with running_site(janus.url, 3) as (one, two, three):
+        handle = await one.attach(GEN)
+        one.site.dead.add(2)
+        assert (await one.hand_over.run()).kept == []
+        assert int(handle) in three.bed.registry.find("gw").book.inherited[0].handles
+        one.site.dead.clear()
+        assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_draining_peer_is_not_asked(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, _two):
+        one.site.draining.add(2)
+        assert (await one.hand_over.run()).kept == ["gw"]
+        assert one.site.asked == []
+
+
+async def test_command_that_waits_too_long_was_not_sent(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, _two):
+        handle = await one.attach(GEN)
+        one.errands.hold("gw")
+        with pytest.raises(RpcError) as caught:
+            await one.send("message", timeout=10, handle_id=handle, body={})
+        assert (caught.value.code, caught.value.data) == (408, "not sent")
+        one.errands.release("gw")
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_events_wait_for_a_bridge_that_died_meanwhile_only_so_long(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withheld_events, "LONGEST", 0.01)
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        session = one.bed.registry.find("gw").book.managed
+        assert session.session_id is not None
+        row = {"session_id": str(session.session_id), "managed": True, "handles": {handle: GEN}}
+        url = one.bed.registry.find("gw").gateway.janus_url
+        assert await two.call("janus_cluster_take", 1, "gw", url, [row]) == {"sessions": 1}
+        await two.send("message", handle_id=handle, body={"do": "burst", "n": 3})
+        await two.bed.until(lambda: numbers(two.bed) == [0, 1, 2], HANG_SECONDS)

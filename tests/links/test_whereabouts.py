@@ -1,0 +1,160 @@
+"""Any bridge of a cluster serves any handle: by one hop, honestly, in order (contract 11)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from bridge.protocol import codec
+from bridge.protocol.jsonrpc import RpcError, render_request
+from tests.support.cluster_bridges import Bridge, Site, running_bridge, running_site
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.janus import GEN, Janus
+
+
+async def echo(bridge: Bridge, handle: str, n: int = 1, **members: str) -> None:
+    answer = await bridge.send("message", handle_id=handle, body={"n": n}, timeout=int(HANG_SECONDS * 1000), **members)
+    assert answer["plugindata"]["data"]["echo"]["n"] == n, answer
+
+
+async def test_handle_of_a_living_bridge_answers_at_another_one(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        await echo(two, handle)
+        await echo(two, handle, transaction="mine")
+        assert two.site.asked == [(1, "janus_cluster_find"), (1, "janus_cluster_send"), (1, "janus_cluster_send")]
+        assert two.bed.stats.get("forwarded") == 2
+
+
+async def test_client_session_too_with_every_kind_of_command(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        session = str((await one.send("create"))["data"]["id"])
+        handle = await two.attach(GEN, session_id=session)
+        await echo(one, handle, session_id=session)
+        await echo(two, handle)
+        assert (await two.send("keepalive", session_id=session))["janus"] == "ack"
+        trickled = await two.send("trickle", session_id=session, handle_id=handle, candidate={"completed": True})
+        assert trickled["janus"] == "ack"
+        assert (await two.send("detach", handle_id=handle))["janus"] == "success"
+        assert (await two.send("destroy", session_id=session))["janus"] == "success"
+        assert not one.sessions.kept.get(int(session))
+
+
+async def test_asynchronous_answer_comes_back_by_the_same_way(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach("janus.plugin.videoroom")
+        answer = await two.send("message", handle_id=handle, body={"request": "join", "room": 1, "ptype": "x"})
+        assert (answer["janus"], answer["plugindata"]["data"]["videoroom"]) == ("event", "event")
+
+
+async def test_what_nobody_has_gets_the_answer_of_janus(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        answer = await two.send("message", handle_id="12345", body={})
+        assert answer["error"]["code"] == 459
+        strange = await two.send("attach", plugin=GEN, session_id="4711")
+        assert strange["session_id"] == str(two.bed.registry.find("gw").book.managed.session_id)
+        with pytest.raises(RpcError, match="destroy of a session"):
+            await one.send("destroy", session_id="4711")
+
+
+async def test_while_a_bridge_is_silent_nothing_is_final(janus: Janus) -> None:
+    async with running_site(janus.url, 3) as (one, two, three):
+        handle = await one.attach(GEN)
+        one.site.silent.add(1)
+        with pytest.raises(RpcError) as caught:
+            await two.send("message", handle_id=handle, body={})
+        assert (caught.value.code, caught.value.message) == (503, "Janus take-over pending")
+        assert caught.value.data == "its bridge (node 1) is silent, take-over pending: nothing was sent"
+        await echo(two, await three.attach(GEN))  # what the others have is found all the same
+        one.site.silent.clear()
+        await echo(two, handle)
+
+
+async def test_outcomes_of_a_hop_are_honest(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        await echo(two, handle)
+        one.site.dead.add(1)
+        with pytest.raises(RpcError, match=r"node 1 has this session, and cannot be reached.*nothing was sent") as lost:
+            await two.send("message", handle_id=handle, body={})
+        assert lost.value.code == 503
+        one.site.dead.clear()
+        one.site.mute.add(1)
+        with pytest.raises(RpcError, match="node 1 has this session, and did not answer") as lost:
+            await two.send("message", handle_id=handle, body={})
+        assert lost.value.code == 502
+
+
+async def test_order_of_a_handle_is_kept_over_the_hop(janus: Janus) -> None:
+    """Those that are on their way at once go over as many connections."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        answers: list[int] = []
+        for n in range(20):
+            command = {"janus": "message", "handle_id": handle, "body": {"n": n}}
+            body = render_request("janus_send_request", ["gw", command], "1")
+            two.dispatch(body, lambda answer: answers.append(number_of(answer)))
+        await two.bed.until(lambda: len(answers) == 20)
+        assert answers == list(range(20))
+
+
+def number_of(answer: bytes | None) -> int:
+    return int(codec.parse((answer or b"").decode())["result"]["plugindata"]["data"]["echo"]["n"])
+
+
+async def test_notification_goes_there_too(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        command = {"janus": "message", "handle_id": await one.attach(GEN), "body": {}}
+        body = codec.render_bytes({"jsonrpc": "2.0", "method": "janus_send_request", "params": ["gw", command]})
+        answers: list[bytes | None] = []
+        two.dispatch(body, answers.append)
+        await one.bed.until(lambda: one.bed.stats.get("notifications_done") == 1)
+        await two.bed.until(lambda: answers == [None])
+
+
+async def test_no_second_hop(janus: Janus) -> None:
+    """What two bridges believe of each other ends after one."""
+    async with running_site(janus.url, 3) as (_, two, _):
+        command = {"janus": "message", "handle_id": "1", "body": {}}
+        with pytest.raises(RpcError) as caught:
+            await two.call("janus_cluster_send", "gw", command, 500, "a", "", 0)
+        assert caught.value.code == 421
+        assert two.site.asked == []
+
+
+async def test_handle_of_an_adopted_session_is_found_with_and_without_its_session(
+    janus_factory: Callable[..., Janus],
+) -> None:
+    janus = janus_factory(reclaim_session_timeout=30)
+    site = Site()
+    async with running_bridge(site, 2, janus.url) as two:
+        async with running_bridge(site, 1, janus.url) as one:
+            managed = await one.attach(GEN)
+            client = str((await one.send("create"))["data"]["id"])
+            handle = await one.attach(GEN, session_id=client)
+            sessions = one.node_sessions()
+        del site.bridges[1]
+        assert len(sessions) == 2
+        assert await two.links.adopt(1, sessions, 1.5) == 2
+        await echo(two, managed)
+        await echo(two, handle)
+        await echo(two, handle, session_id=client)
+        statuses = [(status, reason, detail) for _, status, reason, detail in two.bed.statuses]
+        assert ("taken_over", "node 1 is over", {"node": 1, "sessions": 2}) in statuses
+        (lost,) = [detail for status, reason, detail in statuses if status == "events_lost" and reason == "take-over"]
+        assert lost["lost"] is None
+        assert lost["seconds"] >= 1.5
+        again = await two.attach(GEN)  # in a session of its own
+        assert int(again) not in two.bed.registry.find("gw").book.inherited[0].handles
+
+
+async def test_what_this_bridge_gave_up_is_found_at_the_one_that_has_it(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        await two.links.adopt(1, one.node_sessions(), 0)
+        one.links.give_up("node 2 has taken over")
+        await echo(one, handle)
+        link = await one.bed.ready()
+        assert link.book.managed.session_id not in (None, one.node_sessions()[0].session_id)
+        assert ("gw", "taken_over", "node 2 has taken over", {"node": 1, "sessions": 1}) in one.bed.statuses
+        assert "session_lost" not in one.bed.names()
+        assert one.site.asked[-1] == (2, "janus_cluster_send")

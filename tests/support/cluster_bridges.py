@@ -1,0 +1,164 @@
+"""Bridges of one cluster in this process, with real links: only the table and the network between them are missing."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import trio
+
+from bridge.core.cluster_links import AdoptingLinks
+from bridge.core.commands_janus import janus_commands
+from bridge.core.commands_peers import peer_commands
+from bridge.core.environment import LinkCluster
+from bridge.core.errands import Errands
+from bridge.core.fence import FOREVER, Fence
+from bridge.core.fenced_requests import FencedRequests
+from bridge.core.hand_over import HandOver
+from bridge.core.mi import Registry
+from bridge.core.whereabouts import Whereabouts
+from bridge.errors import PeerNotReached, PeerSilent
+from bridge.protocol import codec
+from bridge.protocol.caller import Caller, Role
+from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.jsonrpc import Abandon, RpcError, TakeAnswer, render_request
+from bridge.protocol.plugin_types import UNKNOWN
+from tests.support.clusters import KeptSessions
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.linkbed import LinkBed, running
+
+CALLER = Caller(Role.EVERYTHING, "test")
+
+
+class Site:
+    """All bridges, by node_id. ``dead``: those that cannot be reached; ``mute``: those that take a request and say
+    nothing; ``silent``: those whose beat stands still.
+    """
+
+    def __init__(self) -> None:
+        self.bridges: dict[int, Bridge] = {}
+        self.dead: set[int] = set()
+        self.mute: set[int] = set()
+        self.silent: set[int] = set()
+        self.draining: set[int] = set()
+        self.asked: list[tuple[int, str]] = []
+
+
+class Bridge:
+    """One bridge: a LinkBed, and the MI that callers and peers ask."""
+
+    def __init__(self, site: Site, node_id: int) -> None:
+        self.site = site
+        self.node_id = node_id
+        self.sessions = KeptSessions()
+        self.fence = Fence(trio.current_time)
+        self.fence.move(FOREVER)
+        self._next = node_id * 10_000_000_000
+        cluster = LinkCluster(node_id, FencedRequests(self.fence), self.sessions, self._new_id)
+        self.bed = LinkBed(start=f"node{node_id}", cluster=cluster)
+        self.mi = Registry(self.bed.stats)
+        self.whereabouts = Whereabouts(self, self.ask)
+        self.errands = Errands(self.bed.environment, cluster, self.whereabouts, self.ask)
+        self.links = AdoptingLinks(self.bed.registry, node_id)
+        self.hand_over = HandOver(
+            self.bed.environment, self.bed.registry, self.errands, self, self.ask, trio.lowlevel.checkpoint
+        )
+        self.mi.add(
+            *janus_commands(self.bed.registry, self._no_table, HANG_SECONDS, lambda _: UNKNOWN, self.errands),
+            *peer_commands(self.bed.registry, self.bed.environment, self.errands, lambda _: UNKNOWN),
+        )
+
+    def _new_id(self) -> int:
+        self._next += 1
+        return self._next
+
+    async def _no_table(self) -> Any:
+        raise AssertionError
+
+    # ClusterPeers
+
+    def _node(self, node_id: int) -> Node:
+        state = NodeState.DRAINING if node_id in self.site.draining else NodeState.ACTIVE
+        return Node(node_id, f"node:{node_id}", node_id, 1, state)
+
+    def living(self) -> list[Node]:
+        return [self._node(one) for one in self.site.bridges if one not in (self.node_id, *self.site.silent)]
+
+    def silent(self) -> list[Node]:
+        return [self._node(one) for one in self.site.silent]
+
+    # AskPeer
+
+    async def ask(self, url: str, method: str, params: Sequence[Any], patience: float) -> Any:
+        node_id = int(url.partition(":")[2])
+        self.site.asked.append((node_id, method))
+        if node_id in self.site.dead:
+            raise PeerNotReached(f"{url}: Connection refused")
+        return await self.site.bridges[node_id].call(method, *params, mute=node_id in self.site.mute)
+
+    async def call(self, method: str, *params: Any, mute: bool = False) -> Any:
+        """The result of an MI method here. Raises RpcError; PeerSilent where it is ``mute``."""
+        answered = trio.Event()
+        answers: list[bytes | None] = []
+
+        def take(answer: bytes | None) -> None:
+            answers.append(answer)
+            answered.set()
+
+        abandon = self.dispatch(render_request(method, list(params), "1"), take)
+        if mute:
+            raise PeerSilent("no answer")
+        try:
+            await answered.wait()
+        finally:
+            if abandon is not None:
+                abandon()
+        return _result(answers[0])
+
+    def dispatch(self, body: bytes, take: TakeAnswer) -> Abandon | None:
+        """Ask at once; ``take`` gets the answer."""
+        return self.mi.dispatch(body, CALLER, take)
+
+    async def send(self, janus: str, timeout: int = int(HANG_SECONDS * 1000), **members: Any) -> Any:
+        """Janus's answer to a command of a caller."""
+        return await self.call("janus_send_request", "gw", {"janus": janus, **members}, timeout)
+
+    async def attach(self, plugin: str, **members: Any) -> str:
+        answer = await self.send("attach", plugin=plugin, **members)
+        return str(answer["data"]["id"])
+
+    def node_sessions(self) -> list[NodeSession]:
+        """What the table has of this bridge."""
+        gateway = self.bed.registry.find("gw").gateway
+        return [
+            NodeSession(gateway.janus_id, gateway.janus_url, session_id, managed)
+            for session_id, managed in self.sessions.kept.items()
+        ]
+
+
+def _result(answer: bytes | None) -> Any:
+    assert answer is not None
+    value = codec.parse(answer.decode())
+    if "error" in value:
+        error = value["error"]
+        raise RpcError(error["code"], error["message"], error.get("data"))
+    return value["result"]
+
+
+@asynccontextmanager
+async def running_bridge(site: Site, node_id: int, url: str) -> AsyncIterator[Bridge]:
+    """A bridge with one ready gateway, "gw". At its end it is gone as by SIGKILL."""
+    bridge = site.bridges[node_id] = Bridge(site, node_id)
+    async with running(bridge.bed, {"gw": url}), trio.open_nursery() as nursery:
+        await nursery.start(bridge.mi.run)
+        await nursery.start(bridge.errands.run)
+        await bridge.bed.ready()
+        yield bridge
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running_site(url: str, count: int = 2) -> AsyncIterator[list[Bridge]]:
+    """Bridges 1 to ``count``, each with one ready gateway to the same Janus."""
+    site = Site()
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(running_bridge(site, n, url)) for n in range(1, count + 1)]
