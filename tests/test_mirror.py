@@ -24,6 +24,7 @@ ELSEWHERE = {
     "core/arrivals": "links/test_whereabouts",
     "core/chosen_id": "links/test_fences",
     "core/cluster_links": "links/test_whereabouts",
+    "core/cluster_side": "links/test_hand_over",
     "core/command_log": "links/test_command_log",
     "core/commands_maintenance": "links/test_maintenance",
     "core/commands_peers": "links/test_hand_over",

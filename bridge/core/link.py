@@ -263,7 +263,7 @@ class JanusLink:
         """
         self.requests.close(LinkDown(reason))
         self.book.forget(sessions)
-        self._performer.perform(self.failover.session_over(trio.current_time(), managed=True))
+        self._performer.perform(self.failover.given_up(trio.current_time()))
 
     # The end
 

@@ -204,8 +204,10 @@ class LinkRegistry:
         error = LinkDown("the bridge is stopping")
         async with trio.open_nursery() as nursery:
             for link in self:
-                stop = partial(link.stop, error, destroy=not link.reclaims)
-                nursery.start_soon(self._end, link, partial(link.part, error) if hand_over else stop)
+                # What was handed over to another bridge has left nothing but an empty session.
+                stop = partial(link.stop, error, destroy=link.handed_over or not link.reclaims)
+                parts = hand_over and not link.handed_over
+                nursery.start_soon(self._end, link, partial(link.part, error) if parts else stop)
         self._links.clear()
 
 

@@ -33,6 +33,11 @@ class Failover:
             return self.happened(roster.serving, incident)
         return [] if all(roster.book.carries(old.number) for old in roster.left()) else self.due(now)
 
+    def given_up(self, now: float) -> list[Action]:
+        """Sessions are another bridge's: the managed one is made anew where nothing else is under way."""
+        current = self.roster.current
+        return [] if current is None else self.happened(current.number, Incident(Input.STRANDED, now))
+
     def want(self, target: Target, now: float) -> list[Action]:
         """The row, its secrets or its TLS files are these now."""
         self.roster.wanted = target

@@ -37,7 +37,7 @@ class Input(Enum):
     SPOKE = "a frame came"
     UNWANTED = "the row, its secrets or somebody want another one"
     SESSION_ENDED = "Janus ended the managed session"
-    STRANDED = "a session is to be claimed"
+    STRANDED = "a session is to be claimed, or the managed one to be made"
     DUE = "the pause is over"
     PREFERRED = "the attempt to replace it failed, and it is as good as before"
     EMPTY = "nothing lives here, and the next one is in service"

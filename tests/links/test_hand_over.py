@@ -38,11 +38,11 @@ async def test_no_command_and_no_event_is_lost_twice_or_out_of_order(janus: Janu
             body = {"do": "tick", "ms": 1, "k": 1, "n": EVENTS}
             await one.send("message", session_id=session, handle_id=ticking, body=body)
             await one.bed.until(lambda: len(numbers(one.bed)) > EVENTS // 10 and len(answers) > 3)
-            outcome = await one.hand_over.run()
+            outcome = await one.call("janus_cluster_drain")
             before = len(answers)
             await one.bed.until(lambda: len(answers) > before + 3 and len(numbers(one.bed)) == EVENTS)
             over.append(True)
-        assert (outcome.gateways, outcome.sessions, outcome.kept) == (1, 2, [])
+        assert outcome == {"gateways": 1, "sessions": 2, "kept": []}
         assert numbers(one.bed) == list(range(EVENTS))
         assert answers == list(range(len(answers)))
         assert {session.node for session in two.bed.registry.find("gw").book.inherited} == {1}
@@ -53,7 +53,7 @@ async def test_no_command_and_no_event_is_lost_twice_or_out_of_order(janus: Janu
 async def test_afterwards_everything_goes_to_the_other_bridge(janus: Janus) -> None:
     async with running_site(janus.url) as (one, two):
         handle = await one.attach(GEN)
-        await one.hand_over.run()
+        await one.call("janus_cluster_drain")
         new = await one.attach(GEN)
         book = two.bed.registry.find("gw").book
         assert int(new) in book.managed.handles
@@ -68,11 +68,11 @@ async def test_peer_that_cannot_take_them_leaves_everything_where_it_is(janus: J
     async with running_site(janus.url) as (one, two):
         handle = await one.attach(GEN)
         two.fence.move(0)
-        outcome = await one.hand_over.run()
-        assert outcome.kept == ["gw"]
+        outcome = await one.call("janus_cluster_drain")
+        assert outcome["kept"] == ["gw"]
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
         one.site.dead.add(2)
-        assert (await one.hand_over.run()).kept == ["gw"]
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
@@ -80,27 +80,42 @@ async def test_next_peer_takes_them_where_the_first_cannot(janus: Janus) -> None
     async with running_site(janus.url, 3) as (one, two, three):
         handle = await one.attach(GEN)
         one.site.dead.add(2)
-        assert (await one.hand_over.run()).kept == []
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
         assert int(handle) in three.bed.registry.find("gw").book.inherited[0].handles
         one.site.dead.clear()
+        assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_at_its_end_it_leaves_nothing_at_janus(janus: Janus) -> None:
+    """Not to systemd's store either: its sockets end, and the empty session that it made for itself."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        await one.call("janus_cluster_drain")
+        link = await one.bed.ready()
+        connection, own = link.connections[1], link.book.managed.session_id
+        await one.bed.registry.stop(hand_over=True)
+        assert connection.end_reason is not None
+        assert own not in one.sessions.kept
+        gone = await two.send("claim", session_id=str(own))
+        assert gone["error"]["code"] == 458
         assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
 async def test_draining_peer_is_not_asked(janus: Janus) -> None:
     async with running_site(janus.url) as (one, _two):
         one.site.draining.add(2)
-        assert (await one.hand_over.run()).kept == ["gw"]
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
         assert one.site.asked == []
 
 
 async def test_command_that_waits_too_long_was_not_sent(janus: Janus) -> None:
     async with running_site(janus.url) as (one, _two):
         handle = await one.attach(GEN)
-        one.errands.hold("gw")
+        one.side.errands.hold("gw")
         with pytest.raises(RpcError) as caught:
             await one.send("message", timeout=10, handle_id=handle, body={})
         assert (caught.value.code, caught.value.data) == (408, "not sent")
-        one.errands.release("gw")
+        one.side.errands.release("gw")
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 

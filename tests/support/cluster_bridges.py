@@ -6,16 +6,12 @@ from typing import Any
 
 import trio
 
-from bridge.core.cluster_links import AdoptingLinks
+from bridge.core.cluster_side import ClusterSide
 from bridge.core.commands_janus import janus_commands
-from bridge.core.commands_peers import peer_commands
 from bridge.core.environment import LinkCluster
-from bridge.core.errands import Errands
 from bridge.core.fence import FOREVER, Fence
 from bridge.core.fenced_requests import FencedRequests
-from bridge.core.hand_over import HandOver
 from bridge.core.mi import Registry
-from bridge.core.whereabouts import Whereabouts
 from bridge.errors import PeerNotReached, PeerSilent
 from bridge.protocol import codec
 from bridge.protocol.caller import Caller, Role
@@ -56,20 +52,21 @@ class Bridge:
         cluster = LinkCluster(node_id, FencedRequests(self.fence), self.sessions, self._new_id)
         self.bed = LinkBed(start=f"node{node_id}", cluster=cluster)
         self.mi = Registry(self.bed.stats)
-        self.whereabouts = Whereabouts(self, self.ask)
-        self.errands = Errands(self.bed.environment, cluster, self.whereabouts, self.ask)
-        self.links = AdoptingLinks(self.bed.registry, node_id)
-        self.hand_over = HandOver(
-            self.bed.environment, self.bed.registry, self.errands, self, self.ask, trio.lowlevel.checkpoint
+        self.side = ClusterSide(
+            self.bed.environment, self.bed.registry, self, self.ask, self._drain, trio.lowlevel.checkpoint
         )
+        self.links = self.side.links
         self.mi.add(
-            *janus_commands(self.bed.registry, self._no_table, HANG_SECONDS, lambda _: UNKNOWN, self.errands),
-            *peer_commands(self.bed.registry, self.bed.environment, self.errands, lambda _: UNKNOWN),
+            *janus_commands(self.bed.registry, self._no_table, HANG_SECONDS, lambda _: UNKNOWN, self.side.errands),
+            *self.side.commands(lambda _: UNKNOWN),
         )
 
     def _new_id(self) -> int:
         self._next += 1
         return self._next
+
+    async def _drain(self) -> None:
+        self.site.draining.add(self.node_id)
 
     async def _no_table(self) -> Any:
         raise AssertionError
@@ -150,7 +147,7 @@ async def running_bridge(site: Site, node_id: int, url: str) -> AsyncIterator[Br
     bridge = site.bridges[node_id] = Bridge(site, node_id)
     async with running(bridge.bed, {"gw": url}), trio.open_nursery() as nursery:
         await nursery.start(bridge.mi.run)
-        await nursery.start(bridge.errands.run)
+        await nursery.start(bridge.side.run)
         await bridge.bed.ready()
         yield bridge
         nursery.cancel_scope.cancel()

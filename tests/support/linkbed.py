@@ -119,6 +119,8 @@ class LinkBed:
         self._tell()
 
     def _save(self, gateway: Gateway, session: SavedSession) -> None:
+        if self.cluster is not None and not session.handles:
+            self.cluster.sessions.save(gateway, session)
         saved = self.saved.setdefault((gateway.janus_id, gateway.janus_url), {})
         before = saved.get(session.session_id)
         if before is not None and session.handles:
