@@ -30,8 +30,13 @@ UNFINISHED = 16  # messages of max_message_size that may wait for their last fra
 class Gateways:
     """The configuration of all gateways, as of the last reload. ``batch`` serves what is not encrypted."""
 
-    def __init__(self, config: Config, batch: Batch, store: FdStore | None = None) -> None:
-        """``store`` keeps the sockets; None: they end with the process."""
+    def __init__(
+        self, config: Config, batch: Batch, store: FdStore | None = None, lease: Callable[[], float] | None = None
+    ) -> None:
+        """``store`` keeps the sockets; None: they end with the process. ``lease()``: the unix second until which this
+        bridge of a cluster may write to a Janus; None: it always may.
+        """
+        self._lease = lease
         self._config = config
         self._batch = batch
         self._store = store
@@ -77,6 +82,7 @@ class Gateways:
             token_secret=settings.token_secret,
             token_ttl=settings.token_ttl,
             now=time.time,
+            lease=self._lease,
         )
 
     async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:

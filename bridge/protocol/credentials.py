@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import floor, inf, isfinite
 
 from bridge.protocol.codec import JsonObject
 
@@ -27,7 +28,8 @@ class Credentials:
     """The configured secrets of one gateway; they override those in a command.
 
     ``token_ttl`` in seconds: how long a signed token is valid; it is made anew when half of that has passed, so that no
-    request travels with one about to expire. ``now`` gives unix seconds.
+    request travels with one about to expire. ``now`` gives unix seconds. ``lease`` too: until when this bridge may
+    write to the Janus; a token ends then at the latest, so that Janus itself refuses whoever comes late.
     """
 
     api_secret: str | None = field(default=None, repr=False)
@@ -35,10 +37,12 @@ class Credentials:
     token_secret: str | None = field(default=None, repr=False)
     token_ttl: int = 3600
     now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+    lease: Callable[[], float] | None = field(default=None, repr=False)
     empty: bool = field(init=False, repr=False)  # there is none
     _plugins: tuple[str, ...] = field(default=(), repr=False)
     _signed: str | None = field(default=None, repr=False)
     _renew_at: float = field(default=0.0, repr=False)
+    _ends: float = field(default=inf, repr=False)  # the second that the lease is known to end in
 
     def __post_init__(self) -> None:
         self.empty = self.api_secret is None and self.token is None and self.token_secret is None
@@ -60,8 +64,15 @@ class Credentials:
 
     def _signed_now(self, secret: str) -> str:
         now = self.now()
+        ends = inf if self.lease is None else self.lease()
+        ends = floor(ends) if isfinite(ends) else ends
         # A clock set back would keep a token longer than its time; one set forward just renews.
-        if self._signed is None or not self._renew_at - self.token_ttl / 2 <= now < self._renew_at:
-            self._signed = signed_token(secret, int(now) + self.token_ttl, self._plugins)
+        if (
+            self._signed is None
+            or ends != self._ends
+            or not self._renew_at - self.token_ttl / 2 <= now < self._renew_at
+        ):
+            self._ends = ends
+            self._signed = signed_token(secret, int(max(min(now + self.token_ttl, ends), 0)), self._plugins)
             self._renew_at = now + self.token_ttl / 2
         return self._signed

@@ -1,5 +1,6 @@
 """API secrets, stored and signed tokens (contract 3.2; reference janus.md, section 8)."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -102,6 +103,22 @@ def test_no_request_travels_with_less_than_half_of_the_time_left(steps: list[flo
         assert ttl / 2 - 1 < left <= ttl  # whole seconds
 
 
+def test_token_ends_with_the_lease_of_its_bridge() -> None:
+    """In a cluster: a second is a second of Janus, which takes a token to the end of the one that it names."""
+    wall, lease = Wall(1_000.2), Wall(1_008.7)
+    credentials = Credentials(token_secret=SECRET, token_ttl=100, now=wall, lease=lease)
+    assert expiry(credentials) == 1_008
+    lease.now = 1_009.7  # a beat
+    assert expiry(credentials) == 1_009
+    first = applied(credentials)
+    wall.now, lease.now = 1_000.9, 1_009.8
+    assert applied(credentials) == first  # signed once a second at most
+    lease.now = math.inf
+    assert expiry(credentials) == 1_100
+    lease.now = -math.inf
+    assert expiry(credentials) == 0
+
+
 def test_rights_for_other_plugins_need_another_token() -> None:
     credentials = signer(Wall())
     nothing = applied(credentials)["token"]
@@ -185,6 +202,17 @@ async def test_fresh_token_continues_an_old_session(signing_janus: Janus) -> Non
         wall.now += 60
         assert await code(client, credentials, janus="keepalive", session_id=session) == 0
         assert expiry(credentials) > first
+
+
+async def test_janus_is_the_fence_for_a_bridge_that_comes_late(signing_janus: Janus) -> None:
+    lease = Wall(time.time() + 60)
+    late, heir = now_with([], lease=lease), now_with([])
+    async with JanusClient.open(signing_janus) as client:
+        session = (await client.request(applied(late, janus="create")))["data"]["id"]
+        lease.now = time.time() - 2
+        for verb in ("keepalive", "claim", "destroy"):
+            assert await code(client, late, janus=verb, session_id=session) == 403
+        assert await code(client, heir, janus="keepalive", session_id=session) == 0
 
 
 async def test_janus_accepts_a_stored_token_and_an_api_secret(janus_factory: Callable[..., Janus]) -> None:
