@@ -25,7 +25,19 @@ class Order(NamedTuple):
 class Errand:
     """One command of a caller. ``value`` is as it came, ``deadline`` in trio's clock."""
 
-    __slots__ = ("call", "command", "deadline", "end", "link", "notification", "over", "timer", "value", "wanted")
+    __slots__ = (
+        "call",
+        "command",
+        "deadline",
+        "end",
+        "link",
+        "notification",
+        "order",
+        "over",
+        "timer",
+        "value",
+        "wanted",
+    )
 
     def __init__(self, call: MiRequest, link: JanusLink, command: JanusCommand, value: Any, deadline: float) -> None:
         self.call = call
@@ -35,6 +47,7 @@ class Errand:
         self.deadline = deadline
         self.wanted = Wanted(link.gateway.janus_id, command.session_id, command.handle_id)
         self.notification = call.notification  # nobody waits for Janus's answer
+        self.order: Order | None = None  # of one that came from another bridge, and goes no further
         self.over = False
         self.end: trio.CancelScope | None = None  # of what is under way for it
         self.timer: Timer | None = None  # its time limit, while it waits

@@ -96,7 +96,7 @@ class Errands:
                 self._dispatch(errand, NOWHERE)
             return
         key = errand.wanted.key
-        place = self.whereabouts.known(errand.wanted)
+        place = self.whereabouts.known(errand.link, errand.wanted)
         if key in self._queues:
             errand.wait(self._timers)
             self._queues[key].append(errand)
@@ -197,8 +197,11 @@ class Errands:
 
     def accept(self, errand: Errand, order: Order) -> None:
         """A command that another bridge sent on; it goes no further."""
-        errand.call.leave = errand.leave
-        if errand.command.kind != "create" and self._known(errand) and self._arrivals.may_go(order.after):
+        errand.call.leave, errand.order = errand.leave, order
+        if errand.wanted.janus_id in self._held:
+            errand.wait(self._timers)
+            self._held[errand.wanted.janus_id].append(errand)
+        elif errand.command.kind != "create" and self._known(errand) and self._arrivals.may_go(order.after):
             self._send_here(errand, NOWHERE)
             self._arrivals.arrive(order.number)
         else:
@@ -216,8 +219,8 @@ class Errands:
             await self._create(errand)
 
     async def _place_here(self, errand: Errand) -> Residence:
-        place = self.whereabouts.known(errand.wanted)
-        if place is None or place.node is not None:
+        place = self.whereabouts.known(errand.link, errand.wanted)
+        if place is None or place.session_id is None:
             place = await self.whereabouts.find_here(errand.link, errand.wanted)
         if place is None:
             raise RpcError(MISDIRECTED, "Misdirected", "this bridge does not have it; nothing was sent")
@@ -236,8 +239,12 @@ class Errands:
     def release(self, janus_id: str) -> None:
         """They go on, in their order."""
         for errand in self._held.pop(janus_id, []):
-            if errand.go():
+            if not errand.go():
+                continue
+            if errand.order is None:
                 self._begin(errand)
+            else:
+                self._start_task(errand, self._accept, errand.order)
 
     # Tasks
 

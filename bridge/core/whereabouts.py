@@ -6,7 +6,7 @@ of that id; a ``keepalive`` that names one changes nothing.
 """
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import trio
 
@@ -19,7 +19,11 @@ from bridge.protocol.session import JanusSession, SessionState
 
 MOST = 65_536  # places that are remembered
 PROBES = 256  # requests at once that look for a handle
+NOT_SEEN_FOR = 10.0  # seconds in which what was nowhere is not looked for again: a caller may still make it
 PATIENCE = 2.0  # seconds for a peer or a Janus that is asked, and for claims that are under way
+
+
+T = TypeVar("T")
 
 
 class Residence(NamedTuple):
@@ -52,16 +56,18 @@ class Whereabouts:
         self._peers = peers
         self._ask = ask
         self._places: OrderedDict[tuple[str, int | None], Residence] = OrderedDict()
+        self._nowhere: OrderedDict[tuple[str, int | None], float] = OrderedDict()  # and when that was found out
 
-    def known(self, wanted: Wanted) -> Residence | None:
-        """What is remembered; None: it has to be looked for. A peer that is gone, or lives a new life, has nothing."""
+    def known(self, link: JanusLink, wanted: Wanted) -> Residence | None:
+        """What is remembered and still true; None: it has to be looked for."""
         place = self._places.get(wanted.key)
-        if place is None or place.node is None:
+        if place is None:
+            missed_at = self._nowhere.get(wanted.key, -NOT_SEEN_FOR)
+            return NOWHERE if trio.current_time() - missed_at < NOT_SEEN_FOR else None
+        if link.book.find(place.session_id) is not None if place.node is None else self.lives(place.node):
             return place
-        if not self.lives(place.node):
-            self.forget(wanted)
-            return None
-        return place
+        self.forget(wanted)
+        return None
 
     def lives(self, node: Node) -> bool:
         """Whether it lives, and has not been taken over since."""
@@ -69,10 +75,8 @@ class Whereabouts:
 
     def remember(self, wanted: Wanted, place: Residence) -> None:
         """It lives there."""
-        self._places[wanted.key] = place
-        self._places.move_to_end(wanted.key)
-        if len(self._places) > MOST:
-            self._places.popitem(last=False)
+        _put(self._places, wanted.key, place)
+        self._nowhere.pop(wanted.key, None)
 
     def forget(self, wanted: Wanted) -> None:
         """It does not live there any more."""
@@ -83,7 +87,9 @@ class Whereabouts:
         place = await self.find_here(link, wanted)
         if place is None:
             place = await self._find_there(wanted)
-        if place.node is not None or place.session_id is not None:
+        if place is NOWHERE:
+            _put(self._nowhere, wanted.key, trio.current_time())
+        else:
             self.remember(wanted, place)
         return place
 
@@ -161,6 +167,13 @@ async def _look(link: JanusLink, session: JanusSession, handle_id: int, found: l
             found.append(session)
     except BridgeError:
         return
+
+
+def _put(memory: OrderedDict[tuple[str, int | None], T], key: tuple[str, int | None], value: T) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > MOST:
+        memory.popitem(last=False)
 
 
 def _text(number: int | None) -> str:

@@ -31,12 +31,17 @@ class Gateways:
     """The configuration of all gateways, as of the last reload. ``batch`` serves what is not encrypted."""
 
     def __init__(
-        self, config: Config, batch: Batch, store: FdStore | None = None, lease: Callable[[], float] | None = None
+        self,
+        config: Config,
+        batch: Batch,
+        store: FdStore | None = None,
+        lease: Callable[[], float] | None = None,
+        may_write: Callable[[], bool] | None = None,
     ) -> None:
-        """``store`` keeps the sockets; None: they end with the process. ``lease()``: the unix second until which this
-        bridge of a cluster may write to a Janus; None: it always may.
+        """``store`` keeps the sockets; None: they end with the process. ``may_write()``: whether this bridge of a
+        cluster may write to a Janus now, ``lease()``: until which unix second; None: it always may.
         """
-        self._lease = lease
+        self._lease, self._may_write = lease, may_write
         self._config = config
         self._batch = batch
         self._store = store
@@ -101,6 +106,7 @@ class Gateways:
             origin=settings.origin,
             headers=settings.headers,
             unfinished=self.unfinished,
+            may_write=self._may_write,
         )
         keep, held = (None, None) if self._store is None else carrier_of(self._store, gateway)
         return await open_and_run(gateway.url, options, reports, opened, self._batch, keep, held=held)

@@ -85,7 +85,7 @@ class JanusSocket(Member):
         self._last_received = trio.current_time()
         # Writing
         self._writable = True
-        self._outbox = Outbox(sock, options.send_timeout)
+        self._outbox = Outbox(sock, options.send_timeout, options.may_write)
         self._watched = False  # it
 
     def __repr__(self) -> str:

@@ -63,6 +63,7 @@ class JanusStream:
         self._last_received = trio.current_time()
         self._writable = True
         self._outbox = bytearray()
+        self._texts = False  # are in it
         self._outbox_filled = AutoResetEvent()
         self._sending = False
         self._written = AutoResetEvent()
@@ -144,6 +145,7 @@ class JanusStream:
 
     def send_text(self, text: bytes) -> None:
         """Send a message. Does nothing on a connection that ended: that is reported by itself."""
+        self._texts = True
         self._write(text_frame(text, next(MASK_KEYS)))
 
     def send_ping(self) -> None:
@@ -165,19 +167,25 @@ class JanusStream:
                 self._sending = True
                 await self._send(portion)
                 self._sending = False
+            self._texts = False
             self._written.set()
 
     async def _send(self, data: bytes) -> None:
+        if self._texts and self._options.may_write is not None and not self._options.may_write():
+            self._stall()  # this process was stopped since it was to be written
+            return
         with trio.move_on_after(self._options.send_timeout) as scope:
             try:
                 await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._outbox.clear()  # the reader sees the end, too
         if scope.cancelled_caught:
-            # Part of a frame may have left: whatever was written behind it would be read as its rest.
-            self._writable = False
-            self._outbox.clear()
-            self._reports.on_stalled()
+            self._stall()  # part of a frame may have left: whatever was written behind it would be read as its rest
+
+    def _stall(self) -> None:
+        self._writable = False
+        self._outbox.clear()
+        self._reports.on_stalled()
 
     # The end
 

@@ -4,6 +4,7 @@ Owns what waits, and the clock for it. Must not know what is written. Authority:
 """
 
 import socket
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -14,12 +15,15 @@ WRITE_SIZE: Final = 262_144  # bytes of what waits that have a deadline of their
 
 
 class Outbox:
-    """``waits``: bytes that found no room; the owner lets somebody ``watch`` them. ``timeout`` in seconds."""
+    """``waits``: bytes that found no room; the owner lets somebody ``watch`` them. ``timeout`` in seconds. While
+    ``may_write`` says no, they wait on, as if there were no room.
+    """
 
-    def __init__(self, sock: socket.socket, timeout: float) -> None:
+    def __init__(self, sock: socket.socket, timeout: float, may_write: Callable[[], bool] | None = None) -> None:
         self.waits = bytearray()
         self._sock = sock
         self._timeout = timeout
+        self._may_write = may_write
         self._gone = 0  # bytes that waited once
         self._moved = AutoResetEvent()  # some of them
 
@@ -40,6 +44,8 @@ class Outbox:
 
     def flush(self) -> None:
         """There may be room."""
+        if self._may_write is not None and not self._may_write():
+            return
         try:
             while self.waits:
                 sent = self._sock.send(self.waits)

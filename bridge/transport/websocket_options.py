@@ -4,6 +4,7 @@ Owns these two lists. Must not know the WebSocket library.
 """
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -34,7 +35,8 @@ class WebSocketOptions:
     """``send_timeout`` in seconds, and ``close_timeout``, which is how long a close or a hand-over waits for the peer;
     ``max_message_size`` in characters; ``max_frames`` a message, None: any number; ``headers`` of the upgrade request;
     ``tls_server_name`` is what the certificate has to name, None: the URL's host; ``unfinished`` is the budget of
-    messages that lack fragments, of all gateways.
+    messages that lack fragments, of all gateways; ``may_write()``: whether a message that could not be written at once
+    may be written now, None: it always may.
     """
 
     send_timeout: float = 1.0
@@ -45,4 +47,5 @@ class WebSocketOptions:
     tls_server_name: str | None = None
     origin: str | None = None
     headers: Headers = ()
+    may_write: Callable[[], bool] | None = None
     unfinished: Budget = field(default_factory=lambda: Budget(_NO_END))

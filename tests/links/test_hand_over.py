@@ -132,3 +132,27 @@ async def test_events_wait_for_a_bridge_that_died_meanwhile_only_so_long(
         assert await two.call("janus_cluster_take", 1, "gw", url, [row]) == {"sessions": 1}
         await two.send("message", handle_id=handle, body={"do": "burst", "n": 3})
         await two.bed.until(lambda: numbers(two.bed) == [0, 1, 2], HANG_SECONDS)
+
+
+async def test_command_of_a_peer_that_comes_meanwhile_goes_no_further(janus: Janus) -> None:
+    """The peer looks again, and finds who has it now."""
+    async with running_site(janus.url, 3) as (one, two, three):
+        handle = await one.attach(GEN)
+        assert (await three.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        one.site.draining.add(3)
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append((await three.send("message", handle_id=handle, body={"n": 2}))["janus"])
+
+        one.side.errands.hold("gw")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await one.bed.until(lambda: bool(one.side.errands._held["gw"]))
+            link = one.bed.registry.find("gw")
+            node = await one.side._hand_over._give(link, 0)
+            assert node is not None
+            one.side.errands.release("gw")
+        assert answers == ["success"]
+        assert [name for node_id, name in three.site.asked if node_id == 2][-1] == "janus_cluster_send"
+        assert int(handle) in two.bed.registry.find("gw").book.inherited[0].handles

@@ -158,3 +158,22 @@ async def test_what_this_bridge_gave_up_is_found_at_the_one_that_has_it(janus: J
         assert ("gw", "taken_over", "node 2 has taken over", {"node": 1, "sessions": 1}) in one.bed.statuses
         assert {"session_lost", "disconnected"}.isdisjoint(one.bed.names())
         assert one.site.asked[-1] == (2, "janus_cluster_send")
+
+
+async def test_what_nobody_has_is_not_looked_for_again_and_again(janus: Janus) -> None:
+    async with running_site(janus.url) as (_, two):
+        for _ in range(3):
+            answer = await two.send("message", handle_id="12345", body={})
+            assert answer["error"]["code"] == 459
+        assert two.site.asked == [(1, "janus_cluster_find")]
+
+
+async def test_place_of_a_session_that_was_given_up_is_forgotten(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        session = str((await one.send("create"))["data"]["id"])
+        handle = await one.attach(GEN, session_id=session)
+        await echo(one, handle)  # found here, without its session
+        await two.links.adopt(1, one.node_sessions(), 0)
+        one.links.give_up("node 2 has taken over")
+        await echo(one, handle)
+        await echo(one, handle, session_id=session)

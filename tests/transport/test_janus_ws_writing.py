@@ -71,3 +71,24 @@ async def test_peer_that_does_not_read_gets_pongs_only_up_to_a_limit() -> None:
         await settled()
         assert isinstance(websocket, JanusSocket)
         assert len(websocket._outbox.waits) < MAX_UNSENT_PONGS + BATCH * 131
+
+
+async def test_message_that_has_to_wait_is_not_written_late() -> None:
+    """A process that was stopped goes on, and others may have its sessions: the message stays unsent. Signs of life
+    are no messages.
+    """
+    allowed = [True]
+    async with opened(may_write=lambda: allowed[0]) as (websocket, server, record, _), trio.open_nursery() as nursery:
+        nursery.start_soon(server.read)
+        websocket.send_text(b"in time")
+        await until(lambda: server.texts)
+        allowed[0] = False
+        websocket.send_ping()
+        await until(lambda: server.pings)
+        websocket.send_text(b"late")
+        await until(lambda: record.stalls)
+        allowed[0] = True
+        websocket.send_text(b"behind")
+        await settled()
+        assert server.texts == ["in time"]
+        nursery.cancel_scope.cancel()

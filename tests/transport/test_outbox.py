@@ -89,3 +89,20 @@ def test_to_a_peer_that_left_nothing_is_written(pair: tuple[socket.socket, socke
     outbox.flush()
     assert not outbox.waits
     assert not outbox.write(b"y")
+
+
+def test_what_waits_is_not_written_late(pair: tuple[socket.socket, socket.socket]) -> None:
+    """As where a process was stopped meanwhile: its watch will find that nothing moved."""
+    ours, theirs = pair
+    allowed = False
+    outbox = Outbox(ours, 1.0, lambda: allowed)
+    large = bytes(range(256)) * 8192
+    assert outbox.write(large)
+    received = drained(theirs)
+    outbox.flush()
+    assert drained(theirs) == b""
+    allowed = True
+    while outbox.waits:
+        outbox.flush()
+        received += drained(theirs)
+    assert received + drained(theirs) == large
