@@ -75,7 +75,7 @@ class HandOver:
     async def _one(self, link: JanusLink, number: int, limiter: trio.CapacityLimiter, outcome: HandedOver) -> None:
         janus_id = link.gateway.janus_id
         async with limiter:
-            sessions = [session for session in link.book if session.session_id is not None]
+            sessions = _of_worth(link)
             if not sessions:
                 return
             self._errands.hold(janus_id)
@@ -105,7 +105,7 @@ class HandOver:
         for turn in range(len(peers)):
             node = peers[(number + turn) % len(peers)]
             try:
-                for part in _parts([session for session in link.book if session.session_id is not None]):
+                for part in _parts(_of_worth(link)):
                     await self._give_part(link, node, part)
             except PeerSilent as exc:  # it may have claimed them: whoever asks for a handle will see
                 janus_id = link.gateway.janus_id
@@ -143,6 +143,12 @@ async def _read_out(link: JanusLink) -> None:
     """Wait until everything is read that Janus had queued for the connections that are open."""
     for connection in [one for one in link.connections.values() if one.opened and one.usable]:
         await link.requests.ask(connection, {"janus": "ping"}).wait()
+
+
+def _of_worth(link: JanusLink) -> list[JanusSession]:
+    """All but the one that this bridge made for itself after a hand-over, as long as that is empty."""
+    fresh = link.book.managed if link.handed_over and not link.book.managed.handles else None
+    return [session for session in link.book if session.session_id is not None and session is not fresh]
 
 
 def _parts(sessions: list[JanusSession]) -> Iterator[list[JanusSession]]:

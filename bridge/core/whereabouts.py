@@ -6,7 +6,7 @@ of that id; a ``keepalive`` that names one changes nothing.
 """
 
 from collections import OrderedDict
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import trio
 
@@ -24,6 +24,7 @@ PATIENCE = 2.0  # seconds for a peer or a Janus that is asked, and for claims th
 
 
 T = TypeVar("T")
+View: TypeAlias = frozenset[tuple[int, int]]  # the peers that live, each with its epoch
 
 
 class Residence(NamedTuple):
@@ -56,14 +57,16 @@ class Whereabouts:
         self._peers = peers
         self._ask = ask
         self._places: OrderedDict[tuple[str, int | None], Residence] = OrderedDict()
-        self._nowhere: OrderedDict[tuple[str, int | None], float] = OrderedDict()  # and when that was found out
+        self._nowhere: OrderedDict[tuple[str, int | None], tuple[float, View]] = OrderedDict()  # since when, by whom
 
     def known(self, link: JanusLink, wanted: Wanted) -> Residence | None:
         """What is remembered and still true; None: it has to be looked for."""
         place = self._places.get(wanted.key)
         if place is None:
-            missed_at = self._nowhere.get(wanted.key, -NOT_SEEN_FOR)
-            return NOWHERE if trio.current_time() - missed_at < NOT_SEEN_FOR else None
+            missed = self._nowhere.get(wanted.key)
+            if missed is None or trio.current_time() - missed[0] > NOT_SEEN_FOR or missed[1] != self._view():
+                return None
+            return NOWHERE
         if link.book.find(place.session_id) is not None if place.node is None else self.lives(place.node):
             return place
         self.forget(wanted)
@@ -72,6 +75,9 @@ class Whereabouts:
     def lives(self, node: Node) -> bool:
         """Whether it lives, and has not been taken over since."""
         return any(one.node_id == node.node_id and one.epoch == node.epoch for one in self._peers.living())
+
+    def _view(self) -> View:
+        return frozenset((node.node_id, node.epoch) for node in self._peers.living())
 
     def remember(self, wanted: Wanted, place: Residence) -> None:
         """It lives there."""
@@ -84,11 +90,12 @@ class Whereabouts:
 
     async def find(self, link: JanusLink, wanted: Wanted) -> Residence:
         """Look here, then at the peers. NOWHERE: nobody has it. Raises TakeOverPending where that is not sure."""
+        view = self._view()
         place = await self.find_here(link, wanted)
         if place is None:
             place = await self._find_there(wanted)
         if place is NOWHERE:
-            _put(self._nowhere, wanted.key, trio.current_time())
+            _put(self._nowhere, wanted.key, (trio.current_time(), view))
         else:
             self.remember(wanted, place)
         return place

@@ -92,6 +92,7 @@ async def test_at_its_end_it_leaves_nothing_at_janus(janus: Janus) -> None:
         handle = await one.attach(GEN)
         await one.call("janus_cluster_drain")
         link = await one.bed.ready()
+        assert await one.call("janus_cluster_drain") == {"gateways": 0, "sessions": 0, "kept": []}
         connection, own = link.connections[1], link.book.managed.session_id
         await one.bed.registry.stop(hand_over=True)
         assert connection.end_reason is not None

@@ -166,6 +166,9 @@ async def test_what_nobody_has_is_not_looked_for_again_and_again(janus: Janus) -
             answer = await two.send("message", handle_id="12345", body={})
             assert answer["error"]["code"] == 459
         assert two.site.asked == [(1, "janus_cluster_find")]
+        two.site.silent.add(1)
+        with pytest.raises(RpcError, match="silent"):  # who lives is another question now
+            await two.send("message", handle_id="12345", body={})
 
 
 async def test_place_of_a_session_that_was_given_up_is_forgotten(janus: Janus) -> None:
