@@ -11,14 +11,11 @@ import socket
 import sys
 from pathlib import Path
 
-import trio
-
 from bridge import resources
 from bridge.cli import unit_addresses
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put
 from bridge.config.settings import TABLE_FILE
-from bridge.daemon.database import database_of
 from bridge.protocol.gateway import read_rows
 
 
@@ -71,6 +68,10 @@ def _addresses(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         complain("janus-bridge unit: there is no table yet, and so no gateway; make the unit anew when there is")
         rows = []
     else:
+        import trio  # most of a start, for this alone
+
+        from bridge.daemon.database import database_of
+
         rows = trio.run(database_of(config).rows)
     gateways, _ = read_rows(rows)
     return unit_addresses.lines(config, unit_addresses.peers(config, gateways.values()), _look_up, _RESOLV_CONF)

@@ -8,10 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any, cast
 
 from bridge import resources
 from bridge.config.kinds import DB_URL, SECRETS
@@ -20,17 +17,25 @@ from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
 from bridge.protocol.db_url import redact
 from bridge.protocol.redaction import HIDDEN
 
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
 _SHOWN = 80  # characters of a value
 _TYPES = {"string": "text in quotes", "array": "a list", "object": "a table", "boolean": "true or false"}
 
 
 @cache
-def _validator() -> Draft202012Validator:
+def _validator() -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator  # a sixth of a start, for whoever has set something
+
     return Draft202012Validator(resources.schema("config"))
 
 
 def first_error(values: Mapping[str, Any]) -> str | None:
     """What is wrong with these sections, as one line; None if nothing is."""
+    if not values:
+        return None
     try:
         errors = sorted(_validator().iter_errors(values), key=lambda error: [str(step) for step in error.absolute_path])
         return _words(errors[0]) if errors else None
@@ -67,7 +72,7 @@ def _key(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else json.dumps(text)
 
 
-def _words(error: ValidationError) -> str:
+def _words(error: "ValidationError") -> str:
     path = list(error.absolute_path)
     section, setting = find(path) if path else ("", None)
     if setting is None:
@@ -82,7 +87,7 @@ def _words(error: ValidationError) -> str:
     return f"[{section}] {setting.key}{place} = {shown(setting, value)}: {_expected(error, setting, bool(inner))}"
 
 
-def _expected(error: ValidationError, setting: Setting, inside: bool) -> str:
+def _expected(error: "ValidationError", setting: Setting, inside: bool) -> str:
     unit = f" {setting.unit}" if setting.unit else ""
     match error.validator:
         case "enum":

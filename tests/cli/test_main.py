@@ -80,7 +80,7 @@ def test_a_command_loads_what_it_needs() -> None:
     script = """
 import sys
 from bridge.__main__ import main
-print(main(["mi", "x", "--url", "unix:/none"]), {"trio", "bridge.daemon.service"} & sys.modules.keys())
+print(main(["mi", "x", "--url", "unix:/none"]), {"trio", "jsonschema", "bridge.daemon.service"} & sys.modules.keys())
 import bridge.cli.run
 print({"pymysql", "cryptography", "prometheus_client"} & sys.modules.keys())
 """
