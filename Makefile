@@ -14,8 +14,9 @@ INSTALLED := --import-mode=append
 export PYTHONSAFEPATH := 1 # the package is the one that is installed, not this folder's
 endif
 
-# In as many processes as there are processors, each with servers of its own.
-PYTEST = $(BIN)/python -m pytest $(INSTALLED) $(REPORT) -n auto --maxprocesses 4 --dist worksteal
+# In several processes, each with servers of its own: one more than there are processors, as tests wait for others, too.
+PYTEST = $(BIN)/python -m pytest $(INSTALLED) $(REPORT) -n $(WORKERS) --maxprocesses 4 --dist worksteal
+WORKERS = $(shell expr $$(nproc) + 1)
 REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml)
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq
@@ -30,6 +31,7 @@ test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
 	$(PYTEST) -m "not galera$(if $(COMPILED), and not systemd)" $(if $(COVERAGE),--cov --cov-report=term)
 
+quick: WORKERS = auto
 quick: lint ## linters, types, and the tests that need no server, in under a minute
 	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or opensips or browser or program or systemd or slow)"
 

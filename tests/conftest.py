@@ -1,5 +1,6 @@
 """What every test may ask for: a real Janus, a real MariaDB; and a deadline over every async test."""
 
+import gc
 import inspect
 import logging
 import os
@@ -126,6 +127,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("program")
         if inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.trio(run=run_with_deadline), append=False)  # before the mark of trio_mode
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: without it a full collection of garbage takes a third of the time."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
