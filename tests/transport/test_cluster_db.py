@@ -6,9 +6,9 @@ import trio
 from bridge.errors import TableUnavailable
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.transport.cluster_db import DatabaseLink
-from tests.support.cluster_bed import opened
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.mariadb import MariaDb
+from tests.support.node_tables import opened
 from tests.support.ports import free_port
 
 

@@ -11,7 +11,7 @@ from bridge.protocol.cluster import NodeSession, NodeState
 from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
 from bridge.transport.cluster_db import ClusterDb
 from bridge.transport.cluster_tables import NodeTable, SessionTable
-from tests.support.cluster_bed import ACTIVE, CLUSTER, entered, found, made, opened, session
+from tests.support.node_tables import ACTIVE, CLUSTER, entered, found, made, opened, session
 
 
 @pytest.fixture(params=[pytest.param("mysql", marks=pytest.mark.mysql), "sqlite"])

@@ -1,0 +1,240 @@
+"""Who of a cluster lives, and until when this node may say so of itself: every decision of beat and watch.
+
+Owns these decisions alone. No clock, no database, no peer: what happened comes in, with the time at which it did, and
+what follows is asked for. ``now`` is CLOCK_BOOTTIME in seconds, of this machine; no time of another one is ever used.
+Authority: contract 11.
+
+Our own life. A beat that was sent at t and counted is worth 0.8 node_timeout from t on, and so is the word of *all*
+peers, asked at t, that they will not take us over: the first of them would do so after node_timeout. So between the end
+of what we believe and the first that another one may do lie 0.2 node_timeout, for clocks that run at different speed
+and for what is under way. Who hears that his epoch is over, from the table or from a peer, has no life any more.
+
+The others. A peer is still for as long as we have watched its row and seen it unchanged; what passed while we could not
+read, or did not (stopped, suspended), was not watched. One that is still for node_timeout is asked itself; if it does
+not answer either, it is taken over, by whoever changes its row first. One whose process is over, as systemd said or it
+itself, is taken over at once.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from bridge.protocol.cluster import Node, NodeState
+
+VALID = 0.8  # of node_timeout
+LATE = 2.5  # ping_intervals without a beat, from which on a peer is called silent
+NEVER = float("-inf")
+
+
+class Word(Enum):
+    """What a peer says when it is asked whether a life goes on."""
+
+    ALIVE = "it will not take it over for node_timeout"
+    OVER = "another one has its sessions"
+    UNSURE = "it may be taking it over right now"
+
+
+class Start(Enum):
+    """What becomes of a node that wants to begin a life."""
+
+    ENTER = "nobody lives under this node_id"
+    WAIT = "somebody may"
+    TWIN = "somebody does"
+
+
+@dataclass(slots=True)
+class Peer:
+    """``still``: seconds that its row was watched without a change, of which there were ``changes``, the last at
+    ``moved_at``. ``taking``: we may have its sessions by now.
+    """
+
+    node: Node
+    moved_at: float
+    still: float = 0.0
+    changes: int = 0
+    taking: bool = False
+
+    def seen(self, node: Node, passed: float, now: float) -> None:
+        """Its row as it was read ``passed`` seconds after the last time."""
+        if node == self.node:
+            self.still += passed
+        else:
+            self.node, self.moved_at, self.still, self.taking = node, now, 0.0, False
+            self.changes += 1
+
+
+class Membership:
+    """One node's view. Times in seconds.
+
+    ``serve``: without database and peers it goes on with open connections (``db_outage``). ``known``: the nodes that an
+    earlier life knew, for a start without the database; None: nobody knows.
+    """
+
+    def __init__(
+        self,
+        node_id: int,
+        ping_interval: float,
+        node_timeout: float,
+        *,
+        serve: bool,
+        known: Iterable[Node] | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.epoch: int | None = None  # of this life; None: there is none
+        self.beat = 0
+        self.valid_until = NEVER  # may claim and destroy
+        self.open_until = NEVER  # may write
+        self.own: Peer | None = None  # our row, as it was read last
+        self.peers = {node.node_id: Peer(node, NEVER) for node in known or () if node.node_id != node_id}
+        self._knows_peers = known is not None
+        self._left: dict[int, float] = {}  # until when we leave whom alone: it answered, or we gave our word
+        self._ping_interval = ping_interval
+        self._timeout = node_timeout
+        self._serve = serve
+        self._unsure = False  # whether a beat of ours is out, which may have counted
+        self._read_at: float | None = None  # when the table was read last, with no failure since
+
+    # Our own life
+
+    def enter(self, mine: Collection[int]) -> Start:
+        """Whether a life may begin, by our row as it was read last. ``mine``: the epochs that are ours for certain,
+        because our state directory says so, which is locked.
+        """
+        own = self.own
+        if own is None or not own.node.running or own.node.epoch in mine or own.still >= self._timeout:
+            return Start.ENTER
+        return Start.TWIN if own.changes else Start.WAIT
+
+    def began(self, epoch: int, beat: int, sent_at: float) -> None:
+        """Our life has this epoch; it is worth as much as a beat."""
+        self.epoch, self.beat, self._unsure = epoch, beat, False
+        self._valid(sent_at)
+
+    def goes_on(self, epoch: int) -> None:
+        """The life of the last process may go on: it is neither valid yet nor over."""
+        self.epoch = epoch
+        self._unsure = True
+
+    def counted(self, sent_at: float) -> None:
+        """A beat that was sent then is in the table; or whatever else made it one more."""
+        self.beat, self._unsure = self.beat + 1, False
+        self._valid(sent_at)
+
+    def unknown(self) -> None:
+        """A beat has no outcome: it may have counted."""
+        self._unsure = True
+
+    def refused(self, row: Node | None) -> bool:
+        """A beat did not count; ``row`` is ours as it is now. Whether our life is over; else it is to beat again, as to
+        have read the row keeps nobody from taking it.
+        """
+        if row is None or row.epoch != self.epoch or not self._unsure or row.beat < self.beat:
+            self.over()
+            return True
+        self.beat = row.beat  # an earlier one had counted after all
+        return False
+
+    def asked(self, words: Mapping[int, Word | None], sent_at: float) -> bool:
+        """What the peers said, None for one that could not be reached. Whether our life is over."""
+        if Word.OVER in words.values():
+            self.over()
+            return True
+        if self._knows_peers and all(word is Word.ALIVE for word in words.values()):
+            self._valid(sent_at)
+        elif self._serve:
+            self.open_until = max(self.open_until, sent_at + VALID * self._timeout)
+        return False
+
+    def over(self) -> None:
+        """Another one has our sessions."""
+        self.epoch = self.own = None
+        self.valid_until = self.open_until = NEVER
+
+    def _valid(self, sent_at: float) -> None:
+        self.valid_until = max(self.valid_until, sent_at + VALID * self._timeout)
+        self.open_until = max(self.open_until, self.valid_until)
+
+    # The others
+
+    def read(self, nodes: Iterable[Node], asked_at: float, now: float) -> None:
+        """The table as it was read, asked for at ``asked_at``."""
+        passed = 0.0 if self._read_at is None else min(max(asked_at - self._read_at, 0.0), 2 * self._ping_interval)
+        self._read_at, self._knows_peers = now, True
+        before, self.peers, own, self.own = self.peers, {}, self.own, None
+        for node in nodes:
+            if node.node_id == self.node_id:
+                self.own = own or Peer(node, now)
+                self.own.seen(node, passed, now)
+            else:
+                peer = self.peers[node.node_id] = before.get(node.node_id) or Peer(node, now)
+                peer.seen(node, passed, now)
+
+    def not_read(self) -> None:
+        """The table could not be read: what passes until it can is not watched."""
+        self._read_at = None
+
+    def electors(self) -> list[Node]:
+        """Whose word it takes: all that might take us over."""
+        return [peer.node for peer in self.peers.values() if peer.node.running]
+
+    def vouch(self, node_id: int, epoch: int, now: float) -> Word:
+        """Give a peer our word, where it is to be had; also for a life that we have not read of yet."""
+        peer = self.peers.get(node_id)
+        if peer is not None:
+            if peer.node.epoch > epoch:
+                return Word.OVER
+            if peer.taking:
+                return Word.UNSURE
+        self._left[node_id] = now + self._timeout
+        return Word.ALIVE
+
+    def suspects(self, now: float) -> list[Node]:
+        """Those to be taken over unless they answer."""
+        return [peer.node for peer in self._takeable(now) if peer.node.running and peer.still >= self._timeout]
+
+    def heirless(self, now: float) -> list[Node]:
+        """Those to be taken over at once: their process is over."""
+        return [peer.node for peer in self._takeable(now) if peer.node.state is NodeState.OVER]
+
+    def answered(self, node_id: int, now: float) -> None:
+        """Its MI did: it lives, whatever the table says."""
+        self._left[node_id] = now + self._timeout
+
+    def taking(self, node: Node, now: float) -> bool:
+        """It is about to be taken over, and gets no word of ours from now on; False: it has one, or is another now."""
+        peer = self.peers.get(node.node_id)
+        if peer is None or peer not in self._takeable(now) or peer.node != node:
+            return False
+        peer.taking = True
+        return True
+
+    def not_taken(self, node: Node) -> None:
+        """It was not: it lives, or another peer has it."""
+        peer = self.peers.get(node.node_id)
+        if peer is not None:
+            peer.taking = False
+
+    def _takeable(self, now: float) -> list[Peer]:
+        if now >= self.valid_until:
+            return []
+        return [
+            peer
+            for peer in self.peers.values()
+            if peer.node.state is not NodeState.TAKEN and self._left.get(peer.node.node_id, NEVER) <= now
+        ]
+
+    # What others ask
+
+    def living(self) -> list[Node]:
+        """Those whose beat goes on, as far as is known."""
+        return [peer.node for peer in self.peers.values() if self.state_of(peer) in ("active", "draining")]
+
+    def silent(self) -> list[Node]:
+        """Those whose sessions nobody has now, and somebody is to take."""
+        return [peer.node for peer in self.peers.values() if self.state_of(peer) in ("silent", "over")]
+
+    def state_of(self, peer: Peer) -> str:
+        """active, draining, silent, over or taken."""
+        if peer.taking or (peer.node.running and peer.still >= LATE * self._ping_interval):
+            return "silent"
+        return peer.node.state.name.lower()
