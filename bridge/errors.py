@@ -5,6 +5,7 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
 
     BridgeError
     ├── ConfigError          (exit code 2; never an MI answer)
+    │   └── AnotherNode          a bridge that runs has our node_id in the cluster
     ├── MalformedMessage     bytes that are not what their sender claims (bad JSON, too deep)
     ├── UnknownJanusId       404 "Unknown Janus ID"
     ├── InvalidCommand       400 "Invalid Janus command"
@@ -38,6 +39,10 @@ class BridgeError(Exception):
 
 class ConfigError(BridgeError):
     """Configuration that cannot be used; the text names file, section, key and value."""
+
+
+class AnotherNode(ConfigError):
+    """A bridge that runs has our node_id in the cluster."""
 
 
 class MalformedMessage(BridgeError):

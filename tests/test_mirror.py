@@ -23,6 +23,8 @@ ELSEWHERE = {
     "config/toml": "config/test_mistakes",
     "core/arrivals": "links/test_whereabouts",
     "core/chosen_id": "links/test_fences",
+    "core/cluster_heirs": "core/test_cluster",
+    "core/cluster_life": "core/test_cluster",
     "core/cluster_links": "links/test_whereabouts",
     "core/cluster_side": "links/test_hand_over",
     "core/command_log": "links/test_command_log",

@@ -35,7 +35,7 @@ LEAST = 9  # letters of its own, below which a reason only names a thing, before
 LEVELS = {"warning": "warning", "error": "error", "critical": "critical", "exception": "error"}
 # Those whose text is told where they are caught, in a log line or in an answer; and the functions that say a trouble.
 SPEAKERS = {
-    "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End", "EventRefused",
+    "AnotherNode", "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End", "EventRefused",
     "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NotSent", "NotServing", "PeerNotReached", "PeerSilent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
     "TakeOverPending", "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
@@ -51,7 +51,7 @@ MAKERS = {
 PARTS = (
     (
         "Cluster",
-        r"(core|transport|daemon|cli)/(cluster|commands_(cluster|peers)|errand|fence|hand_over|peer_client|whereabouts)"
+        r"(core|transport|daemon|cli)/(cluster|commands_(cluster|peers)|errand|fence|hand_over|node_file|peer_client|whereabouts)"
         r"|protocol/(cluster|membership)",
     ),
     (

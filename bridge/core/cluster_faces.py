@@ -1,13 +1,14 @@
 """What the parts of a cluster are to each other.
 
 Owns these interfaces alone: the links see sessions that are kept for peers, and the peers; the cluster sees links that
-adopt and give up. Authority: contract 11.
+adopt and give up, and tables, a peer's MI and a file, whoever has them. Authority: contract 11.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge.protocol.cluster import Node, NodeSession
+from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 
@@ -59,3 +60,68 @@ class AskPeer(Protocol):
         was sent, the outcome is unknown), RpcError (its answer).
         """
         ...
+
+
+class NodeStore(Protocol):
+    """The table of nodes. Everything raises TableUnavailable, and then nobody knows whether it was done."""
+
+    async def nodes(self) -> list[Node]:
+        """All, ourselves too."""
+        ...
+
+    async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
+        """Begin a life; its beat, or None where it is otherwise than ``seen``."""
+        ...
+
+    async def beat(self, epoch: int, beat: int, state: NodeState) -> bool:
+        """Make ours one more; False where it is otherwise."""
+        ...
+
+    async def take(self, node: Node, epoch: int, beat: int) -> list[NodeSession] | None:
+        """Take over another one, by our epoch and beat, which is one more then; None where it is otherwise."""
+        ...
+
+    async def release(self, epoch: int, state: NodeState) -> bool:
+        """End our life."""
+        ...
+
+
+class SessionStore(Protocol):
+    """The table of sessions. Everything raises TableUnavailable, and may be done twice."""
+
+    async def write(self, sessions: Sequence[NodeSession]) -> None:
+        """These are ours, whoever had them."""
+        ...
+
+    async def end(self, sessions: Sequence[NodeSession]) -> None:
+        """These are over, as far as they are ours."""
+        ...
+
+    async def ours(self) -> list[NodeSession]:
+        """All that we have."""
+        ...
+
+
+class NodeMemory(Protocol):
+    """What outlives the process: the epochs of which one is ours for certain, and the nodes that were known; None: it
+    never was.
+    """
+
+    epochs: Sequence[int]
+    nodes: Sequence[Node] | None
+
+    async def keep(self, epochs: Sequence[int], nodes: Sequence[Node]) -> None:
+        """On the disk once this returns; a failure is logged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """``[cluster]``, in seconds. ``serve``: go on with open connections where no database and no peer is reached."""
+
+    cluster_id: int
+    node_id: int
+    url: str
+    ping_interval: float
+    node_timeout: float
+    serve: bool

@@ -1,25 +1,45 @@
-"""The MI method that shows a cluster of bridges: janus_cluster_list.
+"""The MI methods about a cluster of bridges: janus_cluster_list for people, janus_cluster_alive for its other bridges.
 
-Owns its shape. Must not know who decides what it shows. Authority: contract 11; OpenSIPS's ``clusterer_list``, which
+Owns their shape. Must not know who decides what it shows. Authority: contract 11; OpenSIPS's ``clusterer_list``, which
 lists nodes so.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from bridge.core.cluster_life import ALIVE
 from bridge.core.mi import Command, MiRequest
 from bridge.protocol.caller import Role
 from bridge.protocol.jsonrpc import RpcError
+from bridge.protocol.membership import Word
+from bridge.protocol.recipe import Parameter
 from bridge.protocol.snapshot import ClusterSnapshot
 
 
-def cluster_commands(figures: Callable[[], ClusterSnapshot] | None) -> tuple[Command, ...]:
-    """``figures`` of this moment; None where this bridge is in no cluster: it says so."""
+class ClusterView(Protocol):
+    """What there is to ask."""
 
-    def listed(call: MiRequest) -> Any:
-        if figures is None:
+    def figures(self) -> ClusterSnapshot:
+        """Of this moment."""
+        ...
+
+    def alive(self, node_id: int, epoch: int) -> Word:
+        """Our word for the life of a node."""
+        ...
+
+
+def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
+    """``view``: None where this bridge is in no cluster: it says so."""
+
+    def ours() -> ClusterView:
+        if view is None:
             raise RpcError(503, "No cluster", "[cluster] cluster_id is not set: this bridge is alone")
-        cluster = figures()
+        return view
+
+    def alive(call: MiRequest) -> Any:
+        return {"word": ours().alive(call.arguments["node_id"], call.arguments["epoch"]).name.lower()}
+
+    def listed(_call: MiRequest) -> Any:
+        cluster = ours().figures()
         return {
             "cluster_id": cluster.cluster_id,
             "node_id": cluster.node_id,
@@ -48,5 +68,15 @@ def cluster_commands(figures: Callable[[], ClusterSnapshot] | None) -> tuple[Com
             "Lists the bridges of the cluster as this one sees them, and for how long this one may still claim.",
             "janus",
             Role.READ_ONLY,
+        ),
+        Command(
+            ALIVE,
+            "janus_cluster:alive",
+            ((Parameter("node_id", "int"), Parameter("epoch", "int")),),
+            alive,
+            "Between bridges: whether the life of a node goes on. Who says so of another one does not take it over for "
+            "node_timeout. Parameters: node_id; epoch.",
+            "janus",
+            Role.EVERYTHING,
         ),
     )

@@ -43,7 +43,7 @@ class Start(Enum):
 
 
 @dataclass(slots=True)
-class Peer:
+class WatchedNode:
     """``still``: seconds that its row was watched without a change, of which there were ``changes``, the last at
     ``moved_at``. ``taking``: we may have its sessions by now.
     """
@@ -84,13 +84,14 @@ class Membership:
         self.beat = 0
         self.valid_until = NEVER  # may claim and destroy
         self.open_until = NEVER  # may write
-        self.own: Peer | None = None  # our row, as it was read last
-        self.peers = {node.node_id: Peer(node, NEVER) for node in known or () if node.node_id != node_id}
+        self.own: WatchedNode | None = None  # our row, as it was read last
+        self.peers = {node.node_id: WatchedNode(node, NEVER) for node in known or () if node.node_id != node_id}
         self._knows_peers = known is not None
         self._left: dict[int, float] = {}  # until when we leave whom alone: it answered, or we gave our word
         self._ping_interval = ping_interval
         self._timeout = node_timeout
         self._serve = serve
+        self.lost = False  # whether the last life was ended by another one
         self._unsure = False  # whether a beat of ours is out, which may have counted
         self._read_at: float | None = None  # when the table was read last, with no failure since
 
@@ -107,7 +108,7 @@ class Membership:
 
     def began(self, epoch: int, beat: int, sent_at: float) -> None:
         """Our life has this epoch; it is worth as much as a beat."""
-        self.epoch, self.beat, self._unsure = epoch, beat, False
+        self.epoch, self.beat, self._unsure, self.lost = epoch, beat, False, False
         self._valid(sent_at)
 
     def goes_on(self, epoch: int) -> None:
@@ -139,7 +140,9 @@ class Membership:
         if Word.OVER in words.values():
             self.over()
             return True
-        if self._knows_peers and all(word is Word.ALIVE for word in words.values()):
+        if self.lost:
+            return False
+        if self.epoch is not None and self._knows_peers and all(word is Word.ALIVE for word in words.values()):
             self._valid(sent_at)
         elif self._serve:
             self.open_until = max(self.open_until, sent_at + VALID * self._timeout)
@@ -148,6 +151,7 @@ class Membership:
     def over(self) -> None:
         """Another one has our sessions."""
         self.epoch = self.own = None
+        self.lost = True
         self.valid_until = self.open_until = NEVER
 
     def _valid(self, sent_at: float) -> None:
@@ -163,10 +167,10 @@ class Membership:
         before, self.peers, own, self.own = self.peers, {}, self.own, None
         for node in nodes:
             if node.node_id == self.node_id:
-                self.own = own or Peer(node, now)
+                self.own = own or WatchedNode(node, now)
                 self.own.seen(node, passed, now)
             else:
-                peer = self.peers[node.node_id] = before.get(node.node_id) or Peer(node, now)
+                peer = self.peers[node.node_id] = before.get(node.node_id) or WatchedNode(node, now)
                 peer.seen(node, passed, now)
 
     def not_read(self) -> None:
@@ -214,7 +218,7 @@ class Membership:
         if peer is not None:
             peer.taking = False
 
-    def _takeable(self, now: float) -> list[Peer]:
+    def _takeable(self, now: float) -> list[WatchedNode]:
         if now >= self.valid_until:
             return []
         return [
@@ -225,6 +229,10 @@ class Membership:
 
     # What others ask
 
+    def rows(self) -> list[Node]:
+        """All nodes, ourselves too."""
+        return [*([] if self.own is None else [self.own.node]), *(peer.node for peer in self.peers.values())]
+
     def living(self) -> list[Node]:
         """Those whose beat goes on, as far as is known."""
         return [peer.node for peer in self.peers.values() if self.state_of(peer) in ("active", "draining")]
@@ -233,7 +241,7 @@ class Membership:
         """Those whose sessions nobody has now, and somebody is to take."""
         return [peer.node for peer in self.peers.values() if self.state_of(peer) in ("silent", "over")]
 
-    def state_of(self, peer: Peer) -> str:
+    def state_of(self, peer: WatchedNode) -> str:
         """active, draining, silent, over or taken."""
         if peer.taking or (peer.node.running and peer.still >= LATE * self._ping_interval):
             return "silent"

@@ -7,7 +7,6 @@ No time is ever compared. Authority: contract 11; Galera's documentation on cert
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from bridge.errors import TableRefused
 from bridge.protocol.cluster import Node, NodeSession, NodeState
@@ -16,13 +15,6 @@ from bridge.transport.db import Database, script_of
 from bridge.transport.db_sql import Duplicate, Execute, VersionedTable, as_text
 
 BATCH = 200  # rows a statement
-
-
-class Entry(NamedTuple):
-    """A life of this node that has begun."""
-
-    epoch: int
-    beat: int
 
 
 class ClusterTables:
@@ -69,12 +61,12 @@ class NodeTable:
             if state in _STATES
         ]
 
-    async def enter(self, url: str, epoch: int, seen: Node | None) -> Entry | None:
-        """Begin a life of this epoch, which has to be larger than any other. ``seen``: our row as it was read, None if
-        there was none. None: one of the two is otherwise now; look again.
+    async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
+        """Begin a life of this epoch, which has to be larger than any other; the beat with which it does. ``seen``: our
+        row as it was read, None if there was none. None: one of the two is otherwise now; look again.
         """
 
-        def work(link: DatabaseLink) -> Entry | None:
+        def work(link: DatabaseLink) -> int | None:
             link.begin()
             beat, active = 1 if seen is None else seen.beat + 1, int(NodeState.ACTIVE)
             if epoch < self._next_epoch(link):
@@ -90,7 +82,7 @@ class NodeTable:
             ):
                 return self._nothing(link)
             link.commit()
-            return Entry(epoch, beat)
+            return beat
 
         try:
             return await self._db.visit(work)
@@ -136,7 +128,7 @@ class NodeTable:
         except Duplicate:
             return None
 
-    async def release(self, epoch: int) -> bool:
+    async def release(self, epoch: int, state: NodeState = NodeState.OVER) -> bool:
         """Say that the process of this epoch is over. False: that is known, or the epoch is another one."""
 
         def work(link: DatabaseLink) -> bool:
@@ -144,7 +136,7 @@ class NodeTable:
                 "UPDATE janus_node SET state = ? WHERE cluster_id = ? AND node_id = ? AND epoch = ? AND state IN (?, ?)"
             )
             running = (int(NodeState.DRAINING), int(NodeState.ACTIVE))
-            return link.change(sql, int(NodeState.OVER), self._cluster, self.node_id, epoch, *running) == 1
+            return link.change(sql, int(state), self._cluster, self.node_id, epoch, *running) == 1
 
         return await self._db.visit(work, again=True)
 

@@ -1,15 +1,29 @@
-"""janus_cluster_list: its shape, and what it says where there is no cluster."""
+"""janus_cluster_list and janus_cluster_alive: their shape, and what they say where there is no cluster."""
+
+from dataclasses import dataclass
 
 from bridge.core.commands_cluster import cluster_commands
 from bridge.core.mi import Registry
+from bridge.protocol.membership import Word
 from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
 from tests.support.callers import ask_by_name
 from tests.support.snapshots import cluster
 
 
+@dataclass
+class View:
+    shown: ClusterSnapshot
+
+    def figures(self) -> ClusterSnapshot:
+        return self.shown
+
+    def alive(self, node_id: int, epoch: int) -> Word:
+        return Word.ALIVE if (node_id, epoch) == (2, 1795363200002) else Word.OVER
+
+
 def registry(figures: ClusterSnapshot | None) -> Registry:
     made = Registry()
-    made.add(*cluster_commands(None if figures is None else lambda: figures))
+    made.add(*cluster_commands(None if figures is None else View(figures)))
     return made
 
 
@@ -46,3 +60,11 @@ async def test_the_bridges_of_a_cluster() -> None:
 async def test_a_bridge_that_is_alone_says_so() -> None:
     error = await ask_by_name(registry(None), "janus_cluster:list")
     assert (error["code"], error["message"]) == (503, "No cluster")
+    error = await ask_by_name(registry(None), "janus_cluster_alive", [1, 2])
+    assert (error["code"], error["message"]) == (503, "No cluster")
+
+
+async def test_the_word_for_a_life() -> None:
+    made = registry(cluster())
+    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002"]) == {"word": "alive"}
+    assert await ask_by_name(made, "janus_cluster:alive", [2, 5]) == {"word": "over"}

@@ -239,7 +239,14 @@ LEAST = {
         "janus_cluster_list",
     },
     Role.COMMANDS: {"janus_send_request", "event_subscribe", "event_replay"},
-    Role.EVERYTHING: {"reset_statistics", "raise_event", "janus_reload", "janus_reconnect", "janus_drain"},
+    Role.EVERYTHING: {
+        "reset_statistics",
+        "raise_event",
+        "janus_reload",
+        "janus_reconnect",
+        "janus_drain",
+        "janus_cluster_alive",
+    },
 }
 
 

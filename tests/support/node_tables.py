@@ -7,7 +7,7 @@ nodes = NodeTable(db, CLUSTER, 1)
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.protocol.db_url import DbUrl
 from bridge.transport.cluster_db import ClusterDb
-from bridge.transport.cluster_tables import ClusterTables, Entry, NodeTable
+from bridge.transport.cluster_tables import ClusterTables, NodeTable
 from bridge.transport.db import Database
 from tests.support.deadlines import HANG_SECONDS
 
@@ -25,13 +25,14 @@ def opened(url: DbUrl, patience: float = HANG_SECONDS) -> ClusterDb:
     return ClusterDb(Database(url, deadline=patience).hosts, patience)
 
 
-async def entered(table: NodeTable, url: str = "http://127.0.0.1:1/mi") -> Entry:
-    """Begin a life of this table's node."""
+async def entered(table: NodeTable, url: str = "http://127.0.0.1:1/mi") -> tuple[int, int]:
+    """Begin a life of this table's node; its epoch and beat."""
     nodes = await table.nodes()
     seen = next((node for node in nodes if node.node_id == table.node_id), None)
-    entry = await table.enter(url, 1 + max((node.epoch for node in nodes), default=0), seen)
-    assert entry is not None
-    return entry
+    epoch = 1 + max((node.epoch for node in nodes), default=0)
+    beat = await table.enter(url, epoch, seen)
+    assert beat is not None
+    return epoch, beat
 
 
 async def found(table: NodeTable, node_id: int) -> Node:

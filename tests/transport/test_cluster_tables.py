@@ -32,16 +32,16 @@ async def test_a_life_begins_with_an_epoch_beyond_all_others(db: ClusterDb) -> N
     one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
     await one.check()
     assert await one.nodes() == []
-    assert await one.enter("http://h:1/mi", 1000, None) == (1000, 1)
+    assert await one.enter("http://h:1/mi", 1000, None) == 1
     assert await two.enter("http://h:2/mi", 1000, None) is None  # it is taken
     assert await two.enter("http://h:2/mi", 999, None) is None  # it may have been
-    assert await two.enter("http://h:2/mi", 1001, None) == (1001, 1)
-    assert await NodeTable(db, CLUSTER + 1, 1).enter("http://h:3/mi", 5, None) == (5, 1)
+    assert await two.enter("http://h:2/mi", 1001, None) == 1
+    assert await NodeTable(db, CLUSTER + 1, 1).enter("http://h:3/mi", 5, None) == 1
     assert sorted(await one.nodes()) == [(1, "http://h:1/mi", 1000, 1, ACTIVE), (2, "http://h:2/mi", 1001, 1, ACTIVE)]
     seen = await found(one, 1)
     assert await one.enter("http://h:4/mi", 2000, None) is None
     assert await one.enter("http://h:4/mi", 2000, seen._replace(beat=7)) is None
-    assert await one.enter("http://h:4/mi", 2000, seen) == (2000, 2)
+    assert await one.enter("http://h:4/mi", 2000, seen) == 2
     assert await one.enter("http://h:4/mi", 3000, seen) is None
     assert await found(two, 1) == (1, "http://h:4/mi", 2000, 2, ACTIVE)
 
@@ -58,25 +58,25 @@ async def test_a_beat_is_of_one_life_and_of_one_process(db: ClusterDb) -> None:
 
 async def test_who_takes_over_has_all_sessions_and_nobody_else(db: ClusterDb) -> None:
     one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
-    first, second = await entered(one), await entered(two)
+    first, (epoch, beat) = await entered(one), await entered(two)
     had = [session(3, "gw-日本"), session(1, managed=True), session(2)]
     await SessionTable(db, CLUSTER, 1).write(had)
     await SessionTable(db, CLUSTER, 2).write([session(4)])
     node = await found(two, 1)
     assert await one.beat(*first, ACTIVE)
-    assert await two.take(node, *second) is None  # it beats
+    assert await two.take(node, epoch, beat) is None  # it beats
     node = await found(two, 1)
-    assert await two.take(node, second.epoch, second.beat + 1) is None  # who takes is over himself
+    assert await two.take(node, epoch, beat + 1) is None  # who takes is over himself
     assert sorted(await SessionTable(db, CLUSTER, 1).ours()) == had
-    assert sorted(await two.take(node, *second) or []) == had
-    assert await two.take(node, second.epoch, second.beat + 1) is None
+    assert sorted(await two.take(node, epoch, beat) or []) == had
+    assert await two.take(node, epoch, beat + 1) is None
     taken = await found(two, 1)
-    assert (taken.state, taken.epoch > second.epoch, taken.beat) == (NodeState.TAKEN, True, node.beat)
-    assert not await one.beat(first.epoch, first.beat + 1, ACTIVE)
+    assert (taken.state, taken.epoch > epoch, taken.beat) == (NodeState.TAKEN, True, node.beat)
+    assert not await one.beat(first[0], first[1] + 1, ACTIVE)
     assert await SessionTable(db, CLUSTER, 1).ours() == []
     assert sorted(await SessionTable(db, CLUSTER, 2).ours()) == [*had, session(4)]
-    assert await two.beat(second.epoch, second.beat + 1, ACTIVE)
-    assert (await entered(one)).epoch > taken.epoch
+    assert await two.beat(epoch, beat + 1, ACTIVE)
+    assert (await entered(one))[0] > taken.epoch
 
 
 async def test_exactly_one_of_many_takes_over(url: DbUrl) -> None:
@@ -108,15 +108,17 @@ async def test_exactly_one_of_many_takes_over(url: DbUrl) -> None:
 async def test_a_release_is_of_one_life_and_can_be_taken_at_once(db: ClusterDb) -> None:
     one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
     first, second = await entered(one), await entered(two)
-    assert not await one.release(first.epoch + 5)
-    assert await one.release(first.epoch)
-    assert not await one.release(first.epoch)
+    assert not await one.release(first[0] + 5)
+    assert await one.release(first[0])
+    assert not await one.release(first[0])
     node = await found(two, 1)
-    assert node == (1, "http://127.0.0.1:1/mi", first.epoch, first.beat, NodeState.OVER)
+    assert node == (1, "http://127.0.0.1:1/mi", *first, NodeState.OVER)
     assert not node.running
     assert await two.take(node, *second) == []
-    assert not await one.release(first.epoch)
+    assert not await one.release(first[0])
     assert (await found(two, 1)).state is NodeState.TAKEN
+    assert await two.release(second[0], NodeState.TAKEN)  # it has none left
+    assert (await found(one, 2)).state is NodeState.TAKEN
 
 
 async def test_sessions_come_and_go(db: ClusterDb) -> None:

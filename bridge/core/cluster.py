@@ -1,0 +1,106 @@
+"""This node and the others: one round a ping_interval of watch, beat and what follows.
+
+Owns the rounds, and what others ask about the cluster. Must not know SQL or sockets. Authority: contract 11.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from bridge.core.cluster_faces import ClusterLinks, NodeStore
+from bridge.core.cluster_heirs import Heirs
+from bridge.core.cluster_life import NodeLife
+from bridge.core.stats import Stats
+from bridge.errors import TableUnavailable
+from bridge.protocol.cluster import Node
+from bridge.protocol.membership import Word
+from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
+
+
+class Cluster:
+    """ClusterPeers, too. ``clock`` gives CLOCK_BOOTTIME in seconds; ``life`` has entered."""
+
+    def __init__(self, life: NodeLife, table: NodeStore, stats: Stats, clock: Callable[[], float]) -> None:
+        self.life = life
+        self._heirs = Heirs(life, table, stats, clock)
+        self._clock = clock
+        self._reconciled: int | None = (
+            None  # the epoch in which ours and the table's idea of our sessions were compared
+        )
+
+    async def run(self, links: ClusterLinks) -> None:
+        """Until cancelled."""
+        self.life.links = links
+        async with trio.open_nursery() as nursery:
+            while True:
+                began = trio.current_time()
+                await self._round(nursery)
+                await trio.sleep(max(0.0, began + self.life.settings.ping_interval - trio.current_time()))
+
+    async def _round(self, nursery: trio.Nursery) -> None:
+        try:
+            await self.life.look()
+            if self.life.membership.epoch is None:
+                await self.life.again()
+            await self._heirs.settle()
+        except TableUnavailable:
+            pass
+        await self.life.go_on()
+        self._heirs.look(nursery)
+        await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        """Once a life: what the table has of us, and we do not know, is of an earlier one."""
+        life, epoch = self.life, self.life.membership.epoch
+        if epoch is None or epoch == self._reconciled or life.trouble is not None:
+            return
+        try:
+            news = await life.sessions.unknown()
+        except TableUnavailable:
+            return
+        self._reconciled = epoch
+        if news and life.links is not None:
+            await life.links.adopt(life.settings.node_id, news, 0.0)
+
+    async def draining(self) -> None:
+        """We hand over, and take nobody over: the others are told, or were tried to be."""
+        await self.life.draining()
+
+    async def leave(self) -> None:
+        """The process ends: whatever sessions it has, are to be taken."""
+        await self.life.leave()
+
+    # What others ask
+
+    def alive(self, node_id: int, epoch: int) -> Word:
+        """Our word for a life of a peer; or whether one of our own goes on."""
+        if node_id != self.life.settings.node_id:
+            return self.life.membership.vouch(node_id, epoch, self._clock())
+        own = self.life.membership.epoch
+        return Word.ALIVE if own == epoch else Word.OVER if own is not None and own > epoch else Word.UNSURE
+
+    def living(self) -> list[Node]:
+        """See ClusterPeers."""
+        return self.life.membership.living()
+
+    def silent(self) -> list[Node]:
+        """See ClusterPeers."""
+        silent = {node.node_id: node for node in self.life.membership.silent()}
+        return list((silent | self._heirs.adopting).values())
+
+    def figures(self) -> ClusterSnapshot:
+        """A moment's view."""
+        life, settings, membership, now = self.life, self.life.settings, self.life.membership, self._clock()
+        state = "taken" if membership.epoch is None else life.state.name.lower()
+        still = 0.0 if life.counted_at is None else now - life.counted_at
+        nodes = [
+            NodeSnapshot(settings.node_id, settings.url, state, still, membership.epoch or 0, membership.beat),
+            *(
+                NodeSnapshot(node_id, one.node.url, membership.state_of(one), one.still, one.node.epoch, one.node.beat)
+                for node_id, one in membership.peers.items()
+            ),
+        ]
+        valid = max(0.0, membership.valid_until - now)
+        return ClusterSnapshot(
+            settings.cluster_id, settings.node_id, valid, life.fence.open(), life.trouble, sorted(nodes)
+        )

@@ -1,0 +1,106 @@
+"""Taking over nodes that are over: asking whom we suspect, and whatever follows when his sessions are ours.
+
+Owns what is under way. Who is suspected is membership's decision, and who has won the database's. Must not know SQL, or
+how links claim. Authority: contract 11.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from bridge.core.cluster_faces import NodeStore
+from bridge.core.cluster_life import NodeLife
+from bridge.core.stats import Stats
+from bridge.errors import TableUnavailable
+from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.membership import Word
+
+log = logging.getLogger("bridge.cluster")
+
+
+class Heirs:
+    """``clock`` as of ``life``, whose row every take-over changes, too."""
+
+    def __init__(self, life: NodeLife, table: NodeStore, stats: Stats, clock: Callable[[], float]) -> None:
+        self._life = life
+        self._table = table
+        self._stats = stats
+        self._clock = clock
+        self._in_doubt: set[int] = set()  # whom we may have taken over
+        self._under_way: set[int] = set()
+        self.adopting: dict[int, Node] = {}
+
+    def look(self, nursery: trio.Nursery) -> None:
+        """Do what is due, each node in a task of its own."""
+        now, membership = self._clock(), self._life.membership
+        if self._life.state is NodeState.DRAINING:
+            return
+        for node in membership.heirless(now):
+            self._soon(nursery, node, self._take)
+        for node in membership.suspects(now):
+            self._soon(nursery, node, self._suspect)
+
+    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node], Awaitable[None]]) -> None:
+        async def do() -> None:
+            try:
+                await what(node)
+            finally:
+                self._under_way.discard(node.node_id)
+
+        if node.node_id not in self._under_way:
+            self._under_way.add(node.node_id)
+            nursery.start_soon(do)
+
+    async def _suspect(self, node: Node) -> None:
+        if await self._life.word_of(node, node.node_id, node.epoch) in (None, Word.OVER):
+            await self._take(node)
+        else:
+            self._life.membership.answered(node.node_id, self._clock())
+
+    async def _take(self, node: Node) -> None:
+        life, membership = self._life, self._life.membership
+        async with life.row:
+            sent_at, epoch = self._clock(), membership.epoch
+            if epoch is None or not membership.taking(node, sent_at):
+                return
+            silent_since = max(membership.peers[node.node_id].moved_at, 0.0)
+            try:
+                sessions = await self._table.take(node, epoch, membership.beat)
+            except TableUnavailable as exc:
+                membership.unknown()
+                self._in_doubt.add(node.node_id)
+                log.warning("the take-over of node %d has no outcome: %s; looking again", node.node_id, exc)
+                return
+            if sessions is None:
+                membership.not_taken(node)
+                return
+            membership.counted(sent_at)
+            life.counted(sent_at)
+            life.sessions.know(sessions)
+        await self._adopt(node, sessions, self._clock() - silent_since)
+
+    async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_for: float) -> None:
+        self._stats.add("take_overs")
+        log.warning("node %d is over: taking its %d sessions", node.node_id, len(sessions))
+        self.adopting[node.node_id] = node
+        try:
+            if self._life.links is not None:
+                await self._life.links.adopt(node.node_id, sessions, silent_for)
+        finally:
+            del self.adopting[node.node_id]
+
+    async def settle(self) -> None:
+        """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.
+
+        Raises TableUnavailable: nobody knows yet.
+        """
+        peers = self._life.membership.peers
+        settled = {node_id for node_id in self._in_doubt if node_id not in peers or not peers[node_id].taking}
+        if not settled:
+            return
+        news = await self._life.sessions.unknown()
+        self._in_doubt -= settled
+        if news:
+            node = next(peers[node_id].node for node_id in sorted(settled) if node_id in peers)
+            await self._adopt(node, news, self._life.settings.node_timeout)

@@ -1,0 +1,265 @@
+"""The life of this node: how it begins, goes on from beat to beat, and ends.
+
+Owns our row in the table, and the fence. Every decision is membership's. Must not know the other nodes but for their
+word, SQL, or what links are: they are told to give up. Authority: contract 11.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import trio
+
+from bridge.core.cluster_faces import AskPeer, ClusterLinks, NodeMemory, NodeSettings, NodeStore
+from bridge.core.cluster_sessions import SessionKeeper
+from bridge.core.fence import Fence
+from bridge.core.stats import Stats
+from bridge.errors import AnotherNode, PeerNotReached, PeerSilent, TableRefused, TableUnavailable
+from bridge.protocol.cluster import Node, NodeState
+from bridge.protocol.jsonrpc import RpcError
+from bridge.protocol.membership import Membership, Start, Word
+from bridge.throttle import Throttle
+
+log = logging.getLogger("bridge.cluster")
+
+ALIVE = "janus_cluster_alive"  # the MI method by which peers are asked
+ASKING = 0.05  # of node_timeout, for the answer of a peer
+LATE = 1.5  # ping_intervals between two beats, from which on one is counted as late
+MOST_EPOCHS = 16  # that are kept
+
+
+class NodeLife:
+    """``clock`` gives CLOCK_BOOTTIME in seconds. ``links`` is set before anything is to be given up."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        table: NodeStore,
+        sessions: SessionKeeper,
+        memory: NodeMemory,
+        ask: AskPeer,
+        fence: Fence,
+        stats: Stats,
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.fence = fence
+        self.sessions = sessions
+        self.links: ClusterLinks | None = None
+        self.inherited = True  # whether what is left of the last life is ours, as far as is known
+        self.inherited_at_start = True  # the same of what the last process left
+        self.state = NodeState.ACTIVE
+        self.row = trio.Lock()  # our row is changed by one task at a time
+        self.counted_at: float | None = None
+        self.membership = Membership(
+            settings.node_id,
+            settings.ping_interval,
+            settings.node_timeout,
+            serve=settings.serve,
+            known=memory.nodes,
+        )
+        self._table = table
+        self._memory = memory
+        self._ask = ask
+        self._stats = stats
+        self._clock = clock
+        self._ended = False
+        self._database, self._doubt, self._twin, self._refusals = Throttle(), Throttle(), Throttle(), Throttle()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no beat; None when there is."""
+        return self._database.said
+
+    async def look(self) -> None:
+        """Read the table. Raises TableUnavailable."""
+        asked_at = self._clock()
+        try:
+            nodes = await self._table.nodes()
+        except TableUnavailable as exc:
+            self.membership.not_read()
+            self._no_beat(exc)
+            raise
+        self.membership.read(nodes, asked_at, self._clock())
+        if self.membership.epoch is not None and not _same(self._memory.nodes, nodes):
+            await self._remember(self._memory.epochs)
+
+    # It begins
+
+    async def enter(self, least: int) -> int | None:
+        """Begin with an epoch of ``least`` or more; None where the database does not answer, and the life of the last
+        process goes on. Raises AnotherNode, and TableRefused for what only an operator can mend.
+        """
+        while True:
+            try:
+                await self.look()
+            except TableRefused:
+                raise
+            except TableUnavailable:
+                if len(self._memory.epochs) == 1:
+                    self.membership.goes_on(self._memory.epochs[0])
+                return None
+            own = self.membership.own
+            start = self.membership.enter(self._memory.epochs)
+            if start is Start.ENTER and await self._begin(least):
+                return self.membership.epoch
+            if start is Start.TWIN and own is not None:
+                raise AnotherNode(
+                    f"node {self.settings.node_id} of cluster {self.settings.cluster_id} is another bridge, which runs "
+                    f"(its MI is {own.node.url}): give each bridge a [cluster] my_node_id of its own"
+                )
+            if start is Start.WAIT:
+                log.info("node %d may still live elsewhere: watching its beat", self.settings.node_id)
+                await trio.sleep(self.settings.ping_interval)
+
+    async def again(self) -> None:
+        """Begin anew, where that may be."""
+        start = self.membership.enter(self._memory.epochs if self.inherited else ())
+        if start is Start.ENTER:
+            await self._begin()
+        elif start is Start.TWIN and self._twin.due("twin"):
+            log.critical("node %d is another bridge, which runs; this one stays out", self.settings.node_id)
+
+    async def _begin(self, least: int = 0) -> bool:
+        membership, own, mine = self.membership, self.membership.own, self._memory.epochs
+        if own is not None and own.node.epoch not in mine and self.inherited:
+            self.inherited, self.inherited_at_start, mine = False, False, ()
+            self._leave_sessions("it was taken over while this bridge was away")
+        epoch = 1 + max([least - 1, *mine, *(node.epoch for node in membership.rows())])
+        # On the disk before it is in the table: after a death in between, the row is known to be ours either way.
+        await self._remember([*(mine if self.inherited else ()), epoch])
+        sent_at = self._clock()
+        try:
+            async with self.row:
+                beat = await self._table.enter(self.settings.url, epoch, None if own is None else own.node)
+        except TableUnavailable as exc:
+            self._no_beat(exc)
+            return False
+        if beat is None:
+            return False
+        membership.began(epoch, beat, sent_at)
+        self.counted(sent_at)
+        self._twin.over()
+        self.inherited = True
+        await self._remember([epoch])
+        log.info("node %d of cluster %d, epoch %d", self.settings.node_id, self.settings.cluster_id, epoch)
+        return True
+
+    # It goes on
+
+    async def go_on(self) -> None:
+        """Beat; or, without, ask the peers for their word."""
+        epoch = self.membership.epoch
+        if not self._ended and not (epoch is not None and await self.beat()) and self.membership.epoch == epoch:
+            await self._ask_peers(epoch)
+
+    async def beat(self) -> bool:
+        """Whether our life goes on in the table, as of now."""
+        membership = self.membership
+        for _ in range(2):  # a second time where an earlier one had counted after all
+            async with self.row:
+                epoch, sent_at = membership.epoch, self._clock()
+                if epoch is None or self._ended:
+                    return False
+                try:
+                    if await self._table.beat(epoch, membership.beat, self.state):
+                        membership.counted(sent_at)
+                        self.counted(sent_at)
+                        return True
+                    rows = await self._table.nodes()
+                except TableUnavailable as exc:
+                    membership.unknown()
+                    self._no_beat(exc)
+                    return False
+            if membership.refused(next((row for row in rows if row.node_id == self.settings.node_id), None)):
+                self._give_up("its row in the cluster's database says so")
+                return False
+        return False
+
+    def counted(self, sent_at: float) -> None:
+        """What was sent then keeps us alive."""
+        if self.counted_at is not None and sent_at - self.counted_at > LATE * self.settings.ping_interval:
+            self._stats.add("beats_late")
+        self.counted_at = sent_at
+        self._move_fence()
+        if self._database.over():
+            log.info("this bridge beats in the cluster's database again")
+        self._doubt.over()
+
+    def _no_beat(self, exc: TableUnavailable) -> None:
+        if self._database.due(str(exc)):
+            log.warning("no beat in the cluster's database: %s; retrying", exc)
+
+    async def _ask_peers(self, epoch: int | None) -> None:
+        words: dict[int, Word | None] = {}
+        sent_at = self._clock()
+
+        async def ask(node: Node) -> None:
+            words[node.node_id] = await self.word_of(node, self.settings.node_id, epoch or 0)
+
+        async with trio.open_nursery() as nursery:
+            for node in self.membership.electors() if epoch is not None else ():
+                nursery.start_soon(ask, node)
+        if self.membership.epoch != epoch:
+            return
+        if self.membership.asked(words, sent_at):
+            self._give_up("a peer says so")
+            return
+        self._move_fence()
+        silent = sorted(node_id for node_id, word in words.items() if word is not Word.ALIVE)
+        if self.fence.valid():
+            self._doubt.over()
+        elif not self.membership.lost and self._doubt.due(str(silent)):
+            left = "open connections go on" if self.settings.serve else "commands are held"
+            log.error("neither the cluster's database nor all peers are reached (silent: %s): %s", silent, left)
+
+    async def word_of(self, node: Node, about: int, epoch: int) -> Word | None:
+        """What a node says of a life, its own or another one's; None where it says nothing."""
+        try:
+            answer = await self._ask(node.url, ALIVE, [about, epoch], max(ASKING * self.settings.node_timeout, 0.2))
+            return Word[str(answer["word"]).upper()]
+        except (PeerNotReached, PeerSilent):
+            return None
+        except (RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
+            if self._refusals.due(f"{node.node_id} {exc}"):
+                log.error("node %d at %s does not answer as a peer: %s", node.node_id, node.url, exc)
+            return Word.UNSURE
+
+    def _move_fence(self) -> None:
+        self.fence.move(self.membership.valid_until, self.membership.open_until)
+
+    # It ends
+
+    def _give_up(self, why: str) -> None:
+        log.error("node %d is over: %s; a peer has its sessions, new ones are made", self.settings.node_id, why)
+        self.inherited = False
+        self._move_fence()
+        self._leave_sessions("it was taken over")
+
+    def _leave_sessions(self, why: str) -> None:
+        self.sessions.forget()
+        if self.links is not None:
+            self.links.give_up(f"node {self.settings.node_id}: {why}")
+
+    async def draining(self) -> None:
+        """We hand over, and take nobody over: the others are told, or were tried to be."""
+        self.state = NodeState.DRAINING
+        await self.beat()
+
+    async def leave(self) -> None:
+        """The process ends: whatever sessions it has, are to be taken."""
+        async with self.row:
+            epoch, self._ended = self.membership.epoch, True
+            if epoch is None:
+                return
+            try:
+                await self._table.release(epoch, NodeState.OVER if len(self.sessions) else NodeState.TAKEN)
+            except TableUnavailable as exc:
+                log.warning("the cluster's database does not know that this bridge ends: %s", exc)
+
+    async def _remember(self, epochs: Sequence[int]) -> None:
+        await self._memory.keep(epochs[-MOST_EPOCHS:], self.membership.rows())
+
+
+def _same(known: Sequence[Node] | None, nodes: Sequence[Node]) -> bool:
+    """Whether these are the nodes that are kept, however often they have beaten since."""
+    return known is not None and {one._replace(beat=0) for one in known} == {one._replace(beat=0) for one in nodes}

@@ -1,0 +1,336 @@
+"""Nodes that beat, watch, vouch and take over: what they do in which time, and what they never do."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from bridge.errors import AnotherNode
+from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.membership import Word
+from tests.support.memory_cluster import PING, TIMEOUT, MemorySite
+
+ACTIVE, DRAINING, OVER, TAKEN = NodeState.ACTIVE, NodeState.DRAINING, NodeState.OVER, NodeState.TAKEN
+SESSION = NodeSession("gw1", "janusws://h", 42, True)
+
+
+@pytest.fixture
+def site() -> MemorySite:
+    return MemorySite()
+
+
+async def until(happened: Callable[[], object]) -> float:
+    """Seconds until it has, looked at every tenth of one."""
+    since = trio.current_time()
+    while not happened():  # noqa: ASYNC110 - there is no event, and time is virtual
+        await trio.sleep(0.1)
+    return trio.current_time() - since
+
+
+async def test_a_beat_an_interval_and_nothing_more(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1, 2) as (one, two):
+        before = one.table.commits
+        await trio.sleep(20 * PING)
+        assert one.table.commits - before in (19, 20, 21)
+        assert one.fence.valid()
+        assert one.fence.open()
+        assert one.cluster.living() == [site.table[2]] or one.cluster.living()[0].node_id == 2
+        assert two.cluster.silent() == []
+        assert one.stats.counts["beats_late"] == 0
+        assert not one.links.adopted
+        assert not one.links.given_up
+
+
+async def test_a_machine_that_dies_is_taken_over_by_exactly_one_peer(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2, 3) as (one, two, three):
+        site.sessions[SESSION] = 1
+        one.kill()
+        assert TIMEOUT - PING < await until(lambda: two.links.adopted or three.links.adopted) < TIMEOUT + 2
+        await trio.sleep(5 * PING)
+        [(node_id, sessions, silent_for)] = two.links.adopted + three.links.adopted
+        assert (node_id, sessions) == (1, [SESSION])
+        assert TIMEOUT <= silent_for < TIMEOUT + 2
+        assert site.table[1].state is TAKEN
+        winner = two if two.links.adopted else three
+        assert site.sessions == {SESSION: winner.node_id}
+        assert winner.stats.counts["take_overs"] == 1
+        assert len(winner.sessions) == 1
+        assert not two.links.given_up
+        assert not three.links.given_up
+
+
+async def test_one_that_is_released_is_taken_over_at_once(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1, 2) as (one, two):
+        site.sessions[SESSION] = 1
+        one.kill()
+        site.table[1] = site.table[1]._replace(state=OVER)
+        await trio.sleep(1.5 * PING)
+        [(node_id, sessions, _)] = two.links.adopted
+        assert (node_id, sessions) == (1, [SESSION])
+
+
+async def test_one_that_only_lost_the_database_is_left_alone_and_goes_on(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2, 3) as (one, two, three):
+        one.table.away = True
+        for _ in range(60):
+            await trio.sleep(PING)
+            assert one.fence.valid()
+        assert [*two.links.adopted, *three.links.adopted, *one.links.given_up] == []
+        one.table.away = False
+        await trio.sleep(3 * PING)
+        assert one.life.trouble is None
+        assert site.table[1].state is ACTIVE
+
+
+async def test_the_database_away_is_noticed_by_nobody_at_any_length(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2, 3) as nodes:
+        for node in nodes:
+            node.table.hangs = True
+        for _ in range(100):
+            await trio.sleep(PING)
+            assert all(node.fence.valid() for node in nodes)
+        for node in nodes:
+            node.table.hangs = False
+        await trio.sleep(15 * PING)
+        assert not any(node.links.adopted or node.links.given_up for node in nodes)
+
+
+@pytest.mark.parametrize("serve", [False, True])
+async def test_cut_off_from_all_it_claims_nothing_and_is_taken_over(serve: bool, autojump_clock: MockClock) -> None:
+    site = MemorySite(serve=serve)
+    async with site.running(1, 2) as (one, two):
+        one.table.away, one.mi = True, False
+        assert await until(lambda: not one.fence.valid()) <= 0.8 * TIMEOUT + 0.1
+        assert not two.links.adopted
+        assert one.fence.open() == serve
+        await trio.sleep(TIMEOUT)
+        assert two.links.adopted
+        assert one.fence.open() == serve  # nobody has told it
+        one.mi = True
+        await trio.sleep(3 * PING)
+        assert len(one.links.given_up) == 1
+        assert not one.fence.open()
+        one.table.away = False
+        await trio.sleep(3 * PING)
+        assert one.fence.valid()  # a new life
+        assert site.table[1].state is ACTIVE
+        assert len(one.links.given_up) == 1
+
+
+async def test_a_stopped_process_finds_its_fence_closed_and_gives_up(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        site.sessions[SESSION] = 1
+        one.sessions.know([SESSION])
+        one.kill()  # SIGSTOP: nothing runs
+        await trio.sleep(TIMEOUT + 3 * PING)
+        assert two.links.adopted
+        assert not one.fence.open()
+        one.mi, one._scope = True, trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.run)
+            await trio.sleep(3 * PING)
+            assert len(one.links.given_up) == 1
+            assert one.fence.valid()
+            assert site.sessions == {SESSION: 2}
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_take_over_without_an_outcome_is_looked_at_again(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        site.sessions[SESSION] = 1
+        two.table.unsure = ("take",)
+        one.kill()
+        await trio.sleep(TIMEOUT + 4 * PING)
+        [(node_id, sessions, _)] = two.links.adopted
+        assert (node_id, sessions) == (1, [SESSION])
+        assert "the take-over of node 1 has no outcome" in caplog.text
+        assert not two.links.given_up
+        assert two.fence.valid()
+
+
+async def test_beats_without_an_outcome_keep_it_alive_by_the_word_of_its_peers(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        one.table.unsure = ("beat",)
+        for _ in range(30):
+            await trio.sleep(PING)
+            assert one.fence.valid()
+        one.table.unsure = ()
+        await trio.sleep(3 * PING)
+        assert one.life.trouble is None
+        assert [*one.links.given_up, *two.links.adopted] == []
+
+
+async def test_who_drains_takes_nobody_over_and_who_leaves_is_taken(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2, 3) as (one, two, three):
+        await two.cluster.draining()
+        assert site.table[2].state is DRAINING
+        one.kill()
+        site.table[1] = site.table[1]._replace(state=OVER)
+        await trio.sleep(3 * PING)
+        assert three.links.adopted
+        assert not two.links.adopted
+        two.sessions.know([SESSION])
+        await two.cluster.leave()
+        assert site.table[2].state is OVER
+        await trio.sleep(3 * PING)
+        assert [node_id for node_id, _, _ in three.links.adopted] == [1, 2]
+        await three.cluster.leave()
+        await trio.sleep(3 * PING)
+        assert site.table[3].state is TAKEN  # it had nothing, and it beats no more
+
+
+# A start
+
+
+async def test_a_restart_knows_its_row_and_waits_for_nothing(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1) as [one]:
+        one.kill()
+        at, epoch = trio.current_time(), site.table[1].epoch
+        again = site.process(1)
+        assert await again.start(epoch + 5) == epoch + 5
+        assert trio.current_time() == at
+        assert again.life.inherited
+        assert site.table[1] == Node(1, "http://1/mi", epoch + 5, site.table[1].beat, ACTIVE)
+        assert site.files[1].epochs == [epoch + 5]
+
+
+async def test_an_epoch_is_larger_than_any_other_and_than_what_was_asked_for(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    assert await site.process(1).start(1000) == 1000
+    assert await site.process(2).start(5) == 1001
+    assert await site.process(1).start(5) == 1002
+
+
+async def test_a_copied_configuration_is_refused(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1):
+        del site.files[1]  # it has a state directory of its own
+        twin = site.process(1)
+        with pytest.raises(AnotherNode, match=r"node 1 of cluster 7 is another bridge, which runs .*http://1/mi"):
+            await twin.start()
+        assert site.table[1].state is ACTIVE
+
+
+async def test_with_a_new_disk_it_waits_until_its_row_stands_still(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1) as [one]:
+        one.kill()
+        del site.files[1]
+        site.sessions[SESSION] = 1
+        at = trio.current_time()
+        again = site.process(1)
+        assert await again.start()
+        assert TIMEOUT <= trio.current_time() - at < TIMEOUT + 2 * PING
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await trio.sleep(2 * PING)
+            assert again.links.adopted == [(1, [SESSION], 0.0)]
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_was_taken_over_meanwhile_is_not_inherited(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1, 2) as (one, two):
+        one.kill()
+        await trio.sleep(TIMEOUT + 3 * PING)
+        assert two.links.adopted
+        again = site.process(1)
+        assert await again.start()
+        assert not again.life.inherited_at_start
+
+
+async def test_without_the_database_the_last_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1, 2) as (one, _two):
+        one.kill()
+        epoch = site.table[1].epoch
+        again = site.process(1)
+        again.table.away = True
+        assert await again.start() is None
+        assert again.life.inherited_at_start
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await trio.sleep(2 * PING)
+            assert again.fence.valid()  # its peer vouches
+            again.table.away = False
+            await trio.sleep(3 * PING)
+            assert site.table[1].epoch == epoch
+            assert not again.links.given_up
+            nursery.cancel_scope.cancel()
+
+
+async def test_the_first_start_of_all_may_be_without_the_database(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    for serve in (False, True):
+        site = MemorySite(serve=serve)
+        one = site.process(1)
+        one.table.away = True
+        assert await one.start() is None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.run)
+            await trio.sleep(3 * PING)
+            assert one.fence.open() == serve
+            assert not one.fence.valid()
+            one.table.away = False
+            await trio.sleep(3 * PING)
+            assert one.fence.valid()
+            assert site.table[1].state is ACTIVE
+            nursery.cancel_scope.cancel()
+    assert [record for record in caplog.records if record.levelno > logging.ERROR] == []
+
+
+async def test_a_twin_that_comes_later_does_not_fight_for_ever(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site.running(1) as [one]:
+        del site.files[1]
+        epoch = site.table[1].epoch
+        site.table[1] = site.table[1]._replace(epoch=epoch + 9)  # as an operator with SQL can
+        await trio.sleep(2 * PING)
+        assert len(one.links.given_up) == 1
+        for beat in range(30):
+            site.table[1] = site.table[1]._replace(epoch=epoch + 9, beat=500 + beat)
+            await trio.sleep(PING)
+        assert site.table[1].epoch == epoch + 9
+        assert not one.fence.open()
+        assert caplog.text.count("is another bridge, which runs") == 1
+
+
+# What others ask
+
+
+async def test_what_is_shown(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1, 2) as (one, two):
+        two.kill()
+        await trio.sleep(5 * PING)
+        shown = one.cluster.figures()
+        assert (shown.cluster_id, shown.node_id, shown.serves, shown.trouble) == (7, 1, True, None)
+        assert 0 < shown.valid <= 8
+        assert [(node.node_id, node.state) for node in shown.nodes] == [(1, "active"), (2, "silent")]
+        assert 4 <= shown.nodes[1].still <= 6
+        assert one.cluster.silent() == [site.table[2]]
+        assert one.cluster.living() == []
+
+
+async def test_whose_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:
+    async with site.running(1, 2) as (one, two):
+        epoch = site.table[1].epoch
+        assert one.cluster.alive(1, epoch) is Word.ALIVE
+        assert one.cluster.alive(1, epoch - 1) is Word.OVER
+        assert one.cluster.alive(1, epoch + 100) is Word.UNSURE
+        assert two.cluster.alive(1, epoch) is Word.ALIVE
+        assert two.cluster.alive(1, epoch - 1) is Word.OVER

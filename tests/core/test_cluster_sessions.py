@@ -1,0 +1,123 @@
+"""The sessions of a node in the cluster's table: there before they are used, where the table answers at all."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from bridge.core.cluster_sessions import RESERVE, SessionKeeper
+from bridge.protocol.cluster import NodeSession
+from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
+from tests.support.memory_cluster import MemoryNodes, MemorySite
+
+GW = Gateway(1, "gw1", "janusws://h", None)
+
+
+def session(number: int, *, managed: bool = False) -> NodeSession:
+    return NodeSession("gw1", "janusws://h", number, managed)
+
+
+@pytest.fixture
+def site() -> MemorySite:
+    return MemorySite()
+
+
+@pytest.fixture
+def table(site: MemorySite) -> MemoryNodes:
+    return MemoryNodes(site, 1)
+
+
+async def test_it_is_there_before_it_is_used(site: MemorySite, table: MemoryNodes, autojump_clock: MockClock) -> None:
+    keeper = SessionKeeper(table)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        await keeper.reserve(GW, 5, managed=True)
+        assert site.sessions == {session(5, managed=True): 1}
+        await keeper.reserve(GW, 6, managed=False)
+        commits = table.commits
+        keeper.save(GW, SavedSession(6, False))  # made as it was reserved
+        keeper.save(GW, SavedSession(6, False, handles=((1, "p"),)))
+        await trio.sleep(1)
+        assert table.commits == commits
+        keeper.save(GW, SavedSession(7, False))
+        keeper.save(GW, SavedSession(5, True, ended=True))
+        keeper.save(GW, SavedSession(99, True, ended=True))  # never ours
+        await trio.sleep(1)
+        assert site.sessions == {session(6): 1, session(7): 1}
+        assert len(keeper) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_the_table_nothing_waits_and_all_is_written_later(
+    site: MemorySite, table: MemoryNodes, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.hangs = True
+    keeper = SessionKeeper(table)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        at = trio.current_time()
+        await keeper.reserve(GW, 5, managed=True)
+        assert trio.current_time() - at == pytest.approx(RESERVE)
+        await trio.sleep(3)
+        at = trio.current_time()
+        for number in range(6, 50):
+            await keeper.reserve(GW, number, managed=False)
+        assert trio.current_time() == at  # it is known to be away
+        keeper.save(GW, SavedSession(6, False, ended=True))
+        await trio.sleep(10)
+        table.hangs = False
+        await trio.sleep(3)
+        assert set(site.sessions) == {session(5, managed=True), *(session(number) for number in range(7, 50))}
+        nursery.cancel_scope.cancel()
+    assert caplog.text.count("sessions are not in the cluster's database: away; retrying") == 1
+
+
+async def test_what_is_unwritten_at_the_end_is_tried_once_more(
+    site: MemorySite, table: MemoryNodes, autojump_clock: MockClock
+) -> None:
+    keeper = SessionKeeper(table)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        keeper.save(GW, SavedSession(5, True))
+        nursery.cancel_scope.cancel()
+    assert site.sessions == {session(5, managed=True): 1}
+    table.hangs = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        keeper.save(GW, SavedSession(6, True))
+        await trio.sleep(0.1)
+        at = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - at <= 2
+
+
+async def test_what_a_peer_has_meanwhile_stays(site: MemorySite, table: MemoryNodes, autojump_clock: MockClock) -> None:
+    keeper = SessionKeeper(table)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        await keeper.reserve(GW, 5, managed=False)
+        site.sessions[session(5)] = 2
+        keeper.save(GW, SavedSession(5, False, ended=True))
+        await trio.sleep(1)
+        assert site.sessions == {session(5): 2}
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_table_and_we_know_of_each_other(
+    site: MemorySite, table: MemoryNodes, autojump_clock: MockClock
+) -> None:
+    keeper = SessionKeeper(table, [session(1), session(2)])
+    site.sessions = {session(2): 1, session(3): 1, session(4): 2}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        assert await keeper.unknown() == [session(3)]
+        assert await keeper.unknown() == []
+        await trio.sleep(1)
+        assert site.sessions == {session(1): 1, session(2): 1, session(3): 1, session(4): 2}
+        keeper.know([session(4)])
+        assert len(keeper) == 4
+        keeper.forget()
+        assert len(keeper) == 0
+        await trio.sleep(1)
+        assert len(site.sessions) == 4
+        nursery.cancel_scope.cancel()
