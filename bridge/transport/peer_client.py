@@ -61,7 +61,7 @@ class PeerClient:
         return _result(url, answer)
 
     def close(self) -> None:
-        """Let go of what is kept."""
+        """Let go of what is kept; within trio."""
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
@@ -123,13 +123,14 @@ class _Connection:
         self._reason = b""
         self._body = bytearray()
         self._whole = False
+        self._parser: httptools.HttpResponseParser
 
     async def ask(self, request: bytes) -> tuple[int, str, bytes]:
         """Status, its words and the body. Raises OSError, BrokenResourceError, HttpParserError."""
         self.between = self._whole = False
         self._reason = b""
         self._body.clear()
-        parser = httptools.HttpResponseParser(self)
+        parser = self._parser = httptools.HttpResponseParser(self)
         await self._stream.send_all(request)
         while not self._whole:
             data = await self._stream.receive_some(_READ)
@@ -138,7 +139,6 @@ class _Connection:
             parser.feed_data(data)
             if len(self._body) > MOST_BYTES:
                 raise OSError(0, f"its answer has more than {MOST_BYTES} bytes")
-        self.between = parser.should_keep_alive()
         return parser.get_status_code(), self._reason.decode("latin-1"), bytes(self._body)
 
     @property
@@ -158,7 +158,7 @@ class _Connection:
         self._body += body
 
     def on_message_complete(self) -> None:
-        self._whole = True
+        self._whole, self.between = True, self._parser.should_keep_alive()
 
 
 def _failure(url: str, words: str, *, sent: bool) -> PeerNotReached | PeerSilent:

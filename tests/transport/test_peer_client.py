@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import trio
@@ -21,6 +21,21 @@ from tests.support.http_peer import Served, serve
 from tests.support.ports import free_port
 
 TOKEN = "s3cret"
+Clients: TypeAlias = Callable[..., PeerClient]
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    """Makes clients, which are closed at the end."""
+    made: list[PeerClient] = []
+
+    def make(*arguments: Any) -> PeerClient:
+        made.append(PeerClient(*(arguments or (TOKEN,))))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
 
 
 class Peer:
@@ -54,36 +69,39 @@ async def serving(certs: Certificates | None = None) -> AsyncIterator[Peer]:
         nursery.cancel_scope.cancel()
 
 
-async def test_one_connection_serves_many_requests() -> None:
+async def test_one_connection_serves_many_requests(clients: Clients) -> None:
     async with serving() as peer:
-        client = PeerClient(TOKEN)
+        client = clients()
         values: list[Any] = [1, {"id": "9007199254740993"}, 2**62, [[[]]] * 50, "x" * 500_000]
         for value in values:
             assert await client(peer.url, "x_echo", [{"value": value}], HANG_SECONDS) == {"value": value}
-        assert peer.served.http.connections == 1
+            await trio.testing.wait_all_tasks_blocked()
+            assert peer.served.http.connections == 1
+        (kept,) = client._idle.values()
+        assert len(kept) == 1
         client.close()
         await peer.served.until(0)
 
 
-async def test_answer_may_be_as_deep_as_one_of_janus() -> None:
+async def test_answer_may_be_as_deep_as_one_of_janus(clients: Clients) -> None:
     async with serving() as peer:
         deep: Any = []
         for _ in range(98):
             deep = [deep]
-        assert await PeerClient(TOKEN)(peer.url, "x_echo", [{"value": deep}], HANG_SECONDS) == {"value": deep}
+        assert await clients()(peer.url, "x_echo", [{"value": deep}], HANG_SECONDS) == {"value": deep}
 
 
-async def test_error_of_the_peer_is_told_as_it_is() -> None:
+async def test_error_of_the_peer_is_told_as_it_is(clients: Clients) -> None:
     async with serving() as peer:
         with pytest.raises(RpcError) as caught:
-            await PeerClient(TOKEN)(peer.url, "x_nothing", [], HANG_SECONDS)
+            await clients()(peer.url, "x_nothing", [], HANG_SECONDS)
         assert (caught.value.code, caught.value.message) == (-32601, "Method not found")
         with pytest.raises(PeerNotReached, match="401 Unauthorized"):
-            await PeerClient("wrong")(peer.url, "x_echo", [{}], HANG_SECONDS)
+            await clients("wrong")(peer.url, "x_echo", [{}], HANG_SECONDS)
 
 
-async def test_what_was_not_sent_is_told_from_what_has_no_answer() -> None:
-    client = PeerClient(TOKEN)
+async def test_what_was_not_sent_is_told_from_what_has_no_answer(clients: Clients) -> None:
+    client = clients()
     with pytest.raises(PeerNotReached, match="refused"):
         await client(f"http://127.0.0.1:{free_port()}/mi", "x_echo", [{}], HANG_SECONDS)
     with pytest.raises(PeerNotReached, match="form"):
@@ -93,26 +111,26 @@ async def test_what_was_not_sent_is_told_from_what_has_no_answer() -> None:
             await client(url, "x_echo", [{}], HANG_SECONDS)
 
 
-async def test_peer_that_says_nothing() -> None:
+async def test_peer_that_says_nothing(clients: Clients) -> None:
     async with serving() as peer:
-        client = PeerClient(TOKEN)
+        client = clients()
         await client(peer.url, "x_echo", [{}], HANG_SECONDS)  # a connection that is kept is written to at once
         with pytest.raises(PeerSilent, match=r"no answer within 0\.1 s"):
             await client(peer.url, "x_wait", [], 0.1)
         await peer.left.wait()
 
 
-async def test_whoever_is_cancelled_leaves() -> None:
+async def test_whoever_is_cancelled_leaves(clients: Clients) -> None:
     async with serving() as peer:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(PeerClient(TOKEN), peer.url, "x_wait", [], HANG_SECONDS)
+            nursery.start_soon(clients(), peer.url, "x_wait", [], HANG_SECONDS)
             await peer.asked.wait()
             nursery.cancel_scope.cancel()
         await peer.left.wait()
 
 
-async def test_connection_that_the_peer_has_closed_is_not_used_again() -> None:
-    client = PeerClient(TOKEN)
+async def test_connection_that_the_peer_has_closed_is_not_used_again(clients: Clients) -> None:
+    client = clients()
     async with answering(b'{"jsonrpc":"2.0","result":"OK","id":"1"}') as (url, closed):
         for number in (1, 2):
             assert await client(url, "x_echo", [{}], HANG_SECONDS) == "OK"
@@ -120,21 +138,21 @@ async def test_connection_that_the_peer_has_closed_is_not_used_again() -> None:
                 await trio.lowlevel.checkpoint()
 
 
-async def test_tls_is_verified(tmp_path: Path) -> None:
+async def test_tls_is_verified(tmp_path: Path, clients: Clients) -> None:
     certs = issue(tmp_path)
     async with serving(certs) as peer:
-        client = PeerClient(TOKEN, certs.context())
+        client = clients(TOKEN, certs.context())
         for _ in range(2):
             assert await client(peer.url, "x_echo", [{"a": 1}], HANG_SECONDS) == {"a": 1}
         assert peer.served.http.connections == 1
         with pytest.raises(PeerNotReached, match="certificate"):
-            await PeerClient(TOKEN)(peer.url, "x_echo", [{}], HANG_SECONDS)
+            await clients()(peer.url, "x_echo", [{}], HANG_SECONDS)
 
 
-async def test_what_is_no_mi_is_no_answer() -> None:
+async def test_what_is_no_mi_is_no_answer(clients: Clients) -> None:
     async with answering(b"hello") as (url, _closed):
         with pytest.raises(PeerSilent, match="none of an MI"):
-            await PeerClient()(url, "x_echo", [{}], HANG_SECONDS)
+            await clients()(url, "x_echo", [{}], HANG_SECONDS)
 
 
 @asynccontextmanager
