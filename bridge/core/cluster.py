@@ -1,5 +1,6 @@
 """This node and the others: one round a ping_interval of watch, beat and what follows.
 
+Nothing in a round waits for a Janus: claims are answered in tasks beside it, or beats would come late.
 Owns the rounds, and what others ask about the cluster. Must not know SQL or sockets. Authority: contract 11.
 """
 
@@ -42,14 +43,14 @@ class Cluster:
             await self.life.look()
             if self.life.membership.epoch is None:
                 await self.life.again()
-            await self._heirs.settle()
+            await self._heirs.settle(nursery)
         except TableUnavailable:
             pass
         await self.life.go_on()
         self._heirs.look(nursery)
-        await self._reconcile()
+        await self._reconcile(nursery)
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, nursery: trio.Nursery) -> None:
         """Once a life: what the table has of us, and we do not know, is of an earlier one."""
         life, epoch = self.life, self.life.membership.epoch
         if epoch is None or epoch == self._reconciled or life.trouble is not None:
@@ -60,7 +61,7 @@ class Cluster:
             return
         self._reconciled = epoch
         if news and life.links is not None:
-            await life.links.adopt(life.settings.node_id, news, 0.0)
+            nursery.start_soon(life.links.adopt, life.settings.node_id, news, 0.0)
 
     async def draining(self) -> None:
         """We hand over, and take nobody over: the others are told, or were tried to be."""

@@ -90,7 +90,7 @@ class Heirs:
         finally:
             del self.adopting[node.node_id]
 
-    async def settle(self) -> None:
+    async def settle(self, nursery: trio.Nursery) -> None:
         """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.
 
         Raises TableUnavailable: nobody knows yet.
@@ -103,4 +103,4 @@ class Heirs:
         self._in_doubt -= settled
         if news:
             node = next(peers[node_id].node for node_id in sorted(settled) if node_id in peers)
-            await self._adopt(node, news, self._life.settings.node_timeout)
+            nursery.start_soon(self._adopt, node, news, self._life.settings.node_timeout)

@@ -7,6 +7,8 @@ The file holds the epoch of the last start. This one's is the clock's, in unix m
 largest that is known where the clock is not beyond that, and is on the disk before it is used. A file that is lost or
 cannot be written repeats none, because nothing starts a thousand times a second; nor does a clock that was set back.
 Both together may, unless the log of events knows better.
+
+In a cluster it is the epoch of this bridge's life there, which no other bridge ever has (core/cluster_life).
 """
 
 import logging
@@ -25,11 +27,17 @@ log = logging.getLogger("bridge.state")
 _FILE_MAX = 64  # bytes
 
 
-def take_epoch(path: Path, clock: Callable[[], float] = time.time, newest: int = 0) -> int:
+def next_epoch(path: Path, clock: Callable[[], float] = time.time) -> int:
+    """The least that this start may have; ``clock`` gives unix seconds."""
+    return max(int(clock() * 1000), _read(path) + 1)
+
+
+def take_epoch(path: Path, clock: Callable[[], float] = time.time, newest: int = 0, node: int | None = None) -> int:
     """The epoch of this start, kept. ``clock`` gives unix seconds; ``newest`` is the last epoch that is known from
-    elsewhere. Nothing fails: what is wrong is logged.
+    elsewhere. ``node``: that of this bridge's life in its cluster, which had ``next_epoch`` as its least: the same.
+    Nothing fails: what is wrong is logged.
     """
-    epoch = max(int(clock() * 1000), _read(path) + 1, newest + 1)
+    epoch = max(next_epoch(path, clock) if node is None else node, newest + 1)
     try:
         _write(path, epoch)
     except OSError as exc:

@@ -107,6 +107,11 @@ class SessionJournal:
             log.warning("%s: skipped %d damaged lines", self._path, damaged)
         self._write_safely(self._all(), rewrite=True)
 
+    def forget(self) -> None:
+        """Nothing of it is ours any more: another bridge has these sessions. Before ``run``."""
+        self._sessions.clear()
+        self._write_safely((), rewrite=True)
+
     def _read(self, line: str) -> bool:
         try:
             row = json.loads(line)

@@ -150,14 +150,16 @@ async def test_a_take_over_without_an_outcome_is_looked_at_again(
 ) -> None:
     async with site.running(1, 2) as (one, two):
         site.sessions[SESSION] = 1
-        two.table.unsure = ("take",)
+        two.table.unsure, two.links.claiming = ("take",), 60.0
         one.kill()
         await trio.sleep(TIMEOUT + 4 * PING)
         [(node_id, sessions, _)] = two.links.adopted
         assert (node_id, sessions) == (1, [SESSION])
         assert "the take-over of node 1 has no outcome" in caplog.text
         assert not two.links.given_up
+        await trio.sleep(TIMEOUT)
         assert two.fence.valid()
+        assert two.stats.counts["beats_late"] == 0
 
 
 async def test_beats_without_an_outcome_keep_it_alive_by_the_word_of_its_peers(
@@ -234,12 +236,14 @@ async def test_with_a_new_disk_it_waits_until_its_row_stands_still(site: MemoryS
         site.sessions[SESSION] = 1
         at = trio.current_time()
         again = site.process(1)
+        again.links.claiming = 60.0
         assert await again.start()
         assert TIMEOUT <= trio.current_time() - at < TIMEOUT + 2 * PING
         async with trio.open_nursery() as nursery:
             nursery.start_soon(again.run)
-            await trio.sleep(2 * PING)
+            await trio.sleep(20 * PING)
             assert again.links.adopted == [(1, [SESSION], 0.0)]
+            assert again.stats.counts["beats_late"] == 0  # no beat waits for a claim
             nursery.cancel_scope.cancel()
 
 

@@ -121,14 +121,16 @@ class MemoryFile:
 
 
 class MemoryLinks:
-    """ClusterLinks that note what they are told."""
+    """ClusterLinks that note what they are told; ``claiming``: seconds until the claims are answered."""
 
     def __init__(self) -> None:
+        self.claiming = 0.0
         self.adopted: list[tuple[int, list[NodeSession], float]] = []
         self.given_up: list[str] = []
 
     async def adopt(self, node_id: int, sessions: Sequence[NodeSession], silent_for: float) -> int:
         self.adopted.append((node_id, list(sessions), silent_for))
+        await trio.sleep(self.claiming)
         return len(sessions)
 
     def give_up(self, reason: str) -> None:

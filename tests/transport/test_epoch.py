@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.protocol.event_record import LARGEST
-from bridge.transport.epoch import take_epoch
+from bridge.transport.epoch import next_epoch, take_epoch
 from bridge.transport.private_file import replace_file
 
 NOW = 1_800_000_000.5  # unix seconds
@@ -79,3 +79,12 @@ def test_a_folder_in_its_place_is_told(tmp_path: Path, caplog: pytest.LogCapture
     file.mkdir()
     assert take_epoch(file, lambda: NOW) == 1_800_000_000_500
     assert [message.split(": ")[1].split(";")[0] for message in caplog.messages] == ["Is a directory"] * 2
+
+
+def test_in_a_cluster_it_is_that_of_the_life_there(tmp_path: Path) -> None:
+    file = tmp_path / "epoch"
+    assert next_epoch(file, lambda: NOW) == 1_800_000_000_500
+    assert not file.exists()
+    assert take_epoch(file, lambda: NOW + 5, node=1_800_000_000_777) == 1_800_000_000_777
+    assert next_epoch(file, lambda: NOW) == 1_800_000_000_778
+    assert take_epoch(file, lambda: NOW, newest=1_900_000_000_000, node=1_800_000_000_778) == 1_900_000_000_001

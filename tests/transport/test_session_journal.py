@@ -31,6 +31,15 @@ def test_next_process_knows_what_this_one_saved(path: Path) -> None:
     assert loaded(path).saved(OTHER) == ()
 
 
+def test_what_another_bridge_has_is_forgotten(path: Path) -> None:
+    write(loaded(path), managed(1), client_session(2, ended=True))
+    journal = loaded(path)
+    journal.forget()
+    assert journal.gateways() == []
+    write(journal, managed(3))
+    assert loaded(path).saved(GATEWAY) == (managed(3),)
+
+
 def test_lines_are_plain_values(path: Path) -> None:
     write(loaded(path), managed(2**60))
     assert path.read_text() == (
