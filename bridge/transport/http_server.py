@@ -12,6 +12,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -32,6 +33,7 @@ log = logging.getLogger("bridge.mi")
 _CLIENT_GONE = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT}
 _CLIENT_GONE |= {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.EOPNOTSUPP}
 _SHORTAGE_PAUSE = 0.1  # seconds, while descriptors or memory are short; clients stay in the backlog
+_LAST_READ = 0.05  # seconds between the last accept and the end of idle connections
 _PATROL = 1.0  # seconds between two looks at the deadlines, at most
 
 
@@ -55,6 +57,7 @@ class HttpServer:
         self._connections: set[HttpConnection] = set()
         self._clients: Counter[str] = Counter()  # connections by client
         self._accepters = [_Accepter(listener, batch, self._accepted, self._cannot_accept) for listener in listeners]
+        self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._over = trio.Event()
         self._shortage = Throttle()
@@ -70,13 +73,14 @@ class HttpServer:
         Reports itself by ``started``. No error of a client leaves here.
         """
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._patrol)
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._patrol)
                 for accepter in self._accepters:
                     accepter.open()
                 task_status.started(self)
                 await self._over.wait()
-                self._nursery.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
         finally:
             for accepter in self._accepters:
                 accepter.close()
@@ -84,10 +88,21 @@ class HttpServer:
                 connection.end()
 
     def stop(self) -> None:
-        """Stop accepting and close idle connections; ``serve`` returns once the requests in flight are answered."""
-        for accepter in self._accepters:
-            accepter.close()
+        """Stop accepting, after those who wait to be accepted, and close connections as they become idle; ``serve``
+        returns once the requests in flight are answered.
+        """
         self._stopping = True
+        if self._nursery is None:
+            self._over.set()
+            return
+        for accepter in self._accepters:
+            accepter.accept_all()
+            accepter.close()
+        self._nursery.start_soon(self._finish)
+
+    async def _finish(self) -> None:
+        """A request that has come meanwhile is no longer unread, or reset."""
+        await trio.sleep(_LAST_READ)
         for connection in list(self._connections):
             connection.finish()
         if not self._connections:
@@ -111,6 +126,7 @@ class HttpServer:
             wire = PlainWire(sock, self._batch, make, self._closed)
         else:
             wire = TlsWire(sock, listener.tls, self._batch, make, self._closed)
+            assert self._nursery is not None
             self._nursery.start_soon(wire.run)
         self._connections.add(wire.connection)
         self._clients[client] += 1
@@ -130,7 +146,8 @@ class HttpServer:
         if shortage is not None:
             self._note_shortage(shortage)
             self._make_room()
-        self._nursery.start_soon(accepter.reopen)
+        if self._nursery is not None:
+            self._nursery.start_soon(accepter.reopen)
 
     def _has_room(self, client: str) -> bool:
         if self._clients[client] >= self._limits.max_of_client and not self._make_room(client):
@@ -250,6 +267,13 @@ class _Accepter(Member):
         self._batch.again(self)
         self._accepted(sock, address[0], self._listener)
         return PIECE
+
+    def accept_all(self) -> None:
+        """Those who have connected and wait: the kernel would reset them."""
+        with suppress(OSError):
+            while True:
+                sock, address = self._listener.sock.accept()
+                self._accepted(sock, address[0], self._listener)
 
     def _somebody_knocks(self) -> bool:
         look = select.poll()
