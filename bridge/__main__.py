@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "status": "status",
     "mi": "mi",
     "events": "events",
+    "cluster": "cluster",
     "reload": "reload",
     "unit": "unit",
     "doctor": "doctor",

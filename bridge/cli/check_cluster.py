@@ -15,12 +15,12 @@ from bridge.daemon.database import cluster_database_of
 from bridge.errors import TableUnavailable
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.db_url import SqliteUrl
+from bridge.protocol.membership import VALID
 from bridge.transport.cluster_tables import ClusterTables
 from bridge.transport.db_sql import Execute
 
 Finding: TypeAlias = tuple[Literal["ok", "warning", "error"], str]
 
-VALID = 0.8  # of node_timeout
 BEYOND_SUSPECT = 1.7  # seconds
 TO_CLAIM = 5.0  # seconds
 _SUSPECT = re.compile(r"evs\.suspect_timeout *= *PT(?:([\d.]+)M)?(?:([\d.]+)S)?", re.IGNORECASE)

@@ -5,6 +5,7 @@ Owns the rounds, and what others ask about the cluster. Must not know SQL or soc
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -65,6 +66,8 @@ class Cluster:
 
     async def draining(self) -> None:
         """We hand over, and take nobody over: the others are told, or were tried to be."""
+        with suppress(TableUnavailable):
+            await self.life.look()  # one that has just begun may take our sessions
         await self.life.draining()
 
     async def leave(self) -> None:

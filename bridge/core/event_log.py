@@ -64,7 +64,7 @@ class EventLog:
         self._store = store
         self._stats = stats
         self._full = limits.full
-        self._epoch = epoch
+        self.epoch = epoch
         self._clock = clock
         self._tail = Tail(contents.end, limits.events, limits.bytes)
         self._known = {state.name: state for state in contents.outlets}
@@ -78,7 +78,7 @@ class EventLog:
 
     def append(self, name: str, params: Params, origin: str | None, n: int) -> None:
         """Keep an event, the ``n``-th of its gateway; never waits."""
-        row = row_of(self._clock(), name, params, origin, 0 if origin is None else self._epoch, n)
+        row = row_of(self._clock(), name, params, origin, 0 if origin is None else self.epoch, n)
         if self._tail.add(row):
             self._make_room()
         if not self._hurried:

@@ -76,7 +76,7 @@ class EventInterface:
         self._most_deliveries = 2 * MAX_SUBSCRIPTIONS
         self._deliveries: dict[ReplySocket, Delivery] = {}
         self._nursery: trio.Nursery | None = None
-        self._epoch = epoch
+        self.epoch = epoch
         self._numbered = numbered
         self._log = events_log
         self._table = SubscriptionTable()
@@ -93,6 +93,12 @@ class EventInterface:
     def register(self, name: str) -> None:
         """Make an event known. Raises ValueError for a name over 64 bytes."""
         self._table.register(name)
+
+    def begin(self, epoch: int) -> None:
+        """Number by another epoch than that of the start, before there is any event of a gateway."""
+        self.epoch = epoch
+        if self._log is not None:
+            self._log.epoch = epoch
 
     def events(self) -> list[str]:
         """All events; the id of one is its place here."""
@@ -114,7 +120,7 @@ class EventInterface:
         n, seq = 0, None
         if origin is not None:
             n = self._numbers[origin] = self._numbers[origin] + 1
-            seq = f"{self._epoch}-{n}"
+            seq = f"{self.epoch}-{n}"
         subscriptions = self._active(name)
         if self._log is not None:
             self._log.append(name, params, origin, n)

@@ -12,26 +12,31 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import trio
+
 from bridge import __version__, logs
 from bridge.config import Config, secrets_of
 from bridge.core import commands_evi
+from bridge.core.cluster_side import ClusterSide
 from bridge.core.commands_cluster import cluster_commands
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
 from bridge.core.commands_maintenance import maintenance_commands
 from bridge.core.commands_status import status_commands
 from bridge.core.commands_store import store_commands
-from bridge.core.environment import LinkEnvironment, LinkSettings
+from bridge.core.environment import LinkCluster, LinkEnvironment, LinkSettings
 from bridge.core.event_log import EventLog, LogLimits
 from bridge.core.event_log_writer import LogWriter, StoreLimits
 from bridge.core.event_sender import QueueLimits
 from bridge.core.evi import EventInterface
+from bridge.core.fenced_requests import FencedRequests
 from bridge.core.metrics import Budgets, MetricsCollector
 from bridge.core.mi import Registry
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import ReadRows, Table
 from bridge.core.timers import Timers
+from bridge.daemon.cluster import ClusterParts, ClusterService, cluster_of
 from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.gateways import Gateways
 from bridge.daemon.held import HeldSockets
@@ -42,6 +47,7 @@ from bridge.protocol.event_record import StoreFailed
 from bridge.protocol.gateway import Gateway, TableRow
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.redaction import Redaction
+from bridge.protocol.session import SavedSession
 from bridge.transport.batch import Batch
 from bridge.transport.cgroup import room
 from bridge.transport.drained import DrainedGateways
@@ -56,6 +62,10 @@ from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge.evi")
+
+EPOCH_FILE = "epoch"
+SESSION_BITS = 52  # of a session id, as Janus makes them
+DELIVERED = 2.0  # seconds for events that were raised before a hand-over
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,7 @@ class Parts:
     mi: Registry
     pending: Budget
     metrics: MetricsCollector
+    cluster: ClusterService | None  # None: this bridge is alone
 
 
 def build(config: Config, redaction: Redaction | None = None, store: FdStore | None = None) -> Parts:
@@ -88,16 +99,25 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     stats, timers = Stats(), Timers()
     journal = SessionJournal(config.state.dir / "sessions.jsonl")
     journal.load()
-    evi, addresses, writer = _events(config, stats)
+    cluster = cluster_of(config, stats, journal)
+    evi, addresses, writer = _events(config, stats, 0 if cluster is None else cluster.newest)
     store = store or FdStore(Notifier({}), {})
     batch = Batch()
-    gateways = Gateways(config, batch, store)
+    if cluster is None:
+        gateways = Gateways(config, batch, store)
+    else:
+        gateways = Gateways(config, batch, store, cluster.lease, cluster.fence.open)
 
     def raise_status(gateway: Gateway, status: str, reason: str, detail: str) -> None:
         evi.gateway_status(gateway.janus_id, gateway.told_url, status, hide(reason), detail)
 
     def left_behind(gateway: Gateway) -> None:
         links.left_behind(gateway, journal.saved(gateway))
+
+    def save(gateway: Gateway, session: SavedSession) -> None:
+        journal.save(gateway, session)
+        if cluster is not None:
+            cluster.sessions.save(gateway, session)
 
     held = HeldSockets(store, raise_status, journal.gateways, left_behind)
     environment = LinkEnvironment(
@@ -108,12 +128,13 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         wanted=lambda: evi.wanted(E_JANUS_EVENT),
         raise_event=lambda gateway, *body: evi.gateway_event(gateway.janus_id, gateway.told_url, *body),
         raise_status=raise_status,
-        save=journal.save,
+        save=save,
         ready=held.ready,
         uniform=random.uniform,
         wall=time.time,
         hide=hide,
         settings=link_settings(config),
+        cluster=None if cluster is None else _link_cluster(cluster),
     )
     drained = DrainedGateways(config.state.dir / "drained.json")
     links = LinkRegistry(environment, gateways.credentials, journal.saved, drained.load())
@@ -128,23 +149,49 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         await saved_table.save(rows)
 
     table = Table(links, rows, keep, retry, time.time, config.janus.db_poll_interval, hide)
+    side = None if cluster is None else _side(environment, links, cluster, evi)
     pending = Budget(config.mi.pending_bytes)
     mi = Registry(stats, pending, hide)
     process = Process(__version__, sys.argv, os.getcwd(), os.getpid(), time.time())
     mi.add(
         *core_commands(mi, stats, process),
-        *janus_commands(links, table.reload, config.janus.janus_cmd_timeout / 1000, gateways.types),
+        *janus_commands(
+            links,
+            table.reload,
+            config.janus.janus_cmd_timeout / 1000,
+            gateways.types,
+            None if side is None else side.errands,
+        ),
         *maintenance_commands(links, drained.save),
         *commands_evi.commands(evi, addresses.admit),
         *store_commands(writer),
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
     kept = None if writer is None else writer.figures
-    metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped, kept)
-    mi.add(*status_commands(metrics.figures), *cluster_commands(None))
+    view = None if cluster is None else cluster.cluster
+    nodes = None if view is None else view.figures
+    metrics = MetricsCollector(process, stats, links, evi, table, budgets, room, logs.dropped, kept, nodes)
+    mi.add(*status_commands(metrics.figures), *cluster_commands(view))
+    if side is not None:
+        mi.add(*side.commands(gateways.types))
     return Parts(
-        batch, stats, timers, journal, evi, writer, gateways, held, links, table, saved_table, mi, pending, metrics
+        *(batch, stats, timers, journal, evi, writer, gateways, held, links, table, saved_table, mi, pending, metrics),
+        None if cluster is None or side is None else ClusterService(cluster, side),
     )
+
+
+def _link_cluster(cluster: ClusterParts) -> LinkCluster:
+    node_id = cluster.cluster.life.settings.node_id
+    return LinkCluster(
+        node_id, FencedRequests(cluster.fence), cluster.sessions, lambda: secrets.randbits(SESSION_BITS) + 1
+    )
+
+
+def _side(environment: LinkEnvironment, links: LinkRegistry, cluster: ClusterParts, evi: EventInterface) -> ClusterSide:
+    async def delivered() -> None:
+        await evi.drain(trio.current_time() + DELIVERED)
+
+    return ClusterSide(environment, links, cluster.cluster, cluster.ask, cluster.cluster.draining, delivered)
 
 
 def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
@@ -158,11 +205,11 @@ def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
     return read
 
 
-def _events(config: Config, stats: Stats) -> tuple[EventInterface, Addresses, LogWriter | None]:
+def _events(config: Config, stats: Stats, newest: int = 0) -> tuple[EventInterface, Addresses, LogWriter | None]:
     events = config.events
     limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
     pending = events.pending_bytes
-    writer, epoch = _events_log(config, stats)
+    writer, epoch = _events_log(config, stats, newest)
     evi = EventInterface(
         lambda socket: open_sender(socket, addresses),
         stats,
@@ -185,19 +232,19 @@ def configure_events(evi: EventInterface, config: Config) -> None:
     evi.configure(pairs, {(one.event, one.socket): one.filter for one in config.events.subscribers if one.filter})
 
 
-def _events_log(config: Config, stats: Stats) -> tuple[LogWriter | None, int]:
-    """The log of events, where there is one, and the epoch of this life."""
-    events, epoch_file = config.events, config.state.dir / "epoch"
+def _events_log(config: Config, stats: Stats, newest: int) -> tuple[LogWriter | None, int]:
+    """The log of events, where there is one, and the epoch of this life. ``newest``: of this node in its cluster."""
+    events, epoch_file = config.events, config.state.dir / EPOCH_FILE
     if not events.store:
-        return None, take_epoch(epoch_file)
+        return None, take_epoch(epoch_file, newest=newest)
     full = events.store_sync == "full"
     store = EventStore(config.state.dir / "events.db", full=full, most_wal=events.store_bytes)
     try:
         contents = store.open()
     except StoreFailed as exc:
         log.error("[events] store: %s; events are not kept until a restart", exc)
-        return None, take_epoch(epoch_file)
-    epoch = take_epoch(epoch_file, newest=contents.epoch)
+        return None, take_epoch(epoch_file, newest=newest)
+    epoch = take_epoch(epoch_file, newest=max(contents.epoch, newest))
     waiting = LogLimits(events.queue_events, events.queue_bytes, full)
     limits = StoreLimits(events.store_age, events.store_bytes, events.store_delay / 1000)
     return LogWriter(EventLog(store, contents, stats, epoch, waiting), store, limits), epoch

@@ -21,9 +21,9 @@ from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
-from bridge.daemon.parts import build, configure_events, noted
+from bridge.daemon.parts import EPOCH_FILE, build, configure_events, noted
 from bridge.daemon.replacement import Replacement
-from bridge.errors import BridgeError, ConfigError, TableUnavailable, WrongTableVersion
+from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
@@ -40,6 +40,7 @@ log = logging.getLogger("bridge")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 REUNION = 1.0  # seconds for the gateways of the last process to be ready again, before callers are let in
+LAST_CALLS = 0.1  # seconds in which callers find out that the doors are shut, where a peer has everything
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
@@ -69,11 +70,13 @@ class Service:
         self._redaction = redaction
         self._store = FdStore(self._notifier, os.environ)
         self._parts = build(config, redaction, self._store)
+        self._cluster = self._parts.cluster
         self._opening = trio.CancelScope()
         self._reloading = trio.CancelScope()
         self._reload_asked = AutoResetEvent()
         self._replacement = Replacement(self._fault_of_replacement)
-        self._refusal: WrongTableVersion | None = None
+        self._refusal: ConfigError | TableRefused | None = None
+        self._tabled = trio.Event()  # the first table is there
         parts = self._parts
         wrong_token, lost = (partial(parts.stats.add, name) for name in ("token_failures", "mi_answers_lost"))
         self._listeners = Listeners(
@@ -103,6 +106,8 @@ class Service:
             self._parts.batch.close()
             if self._parts.log_writer is not None:
                 self._parts.log_writer.close()
+            if self._cluster is not None:
+                self._cluster.close()
             self._notifier.close()
         if self._refusal is not None:
             raise self._refusal
@@ -123,6 +128,9 @@ class Service:
             await outer.start(parts.mi.run)
             await outer.start(parts.links.run)
             await outer.start(parts.evi.run)
+            if self._cluster is not None:
+                await outer.start(self._cluster.side.run)
+                outer.start_soon(self._cluster.run, self._tabled)
             parts.evi.restore()
             configure_events(parts.evi, self._config)
             async with trio.open_nursery() as doors:
@@ -136,11 +144,14 @@ class Service:
             outer.cancel_scope.cancel()
 
     async def _open(self, outer: trio.Nursery, doors: trio.Nursery) -> None:
-        """The first table, and then the doors. Beside the signals: a database that hangs must not delay an end."""
+        """The cluster, the first table, and then the doors. Beside the signals: what hangs must not delay an end."""
         with self._opening:
             try:
+                if self._cluster is not None:
+                    epoch_file = self._config.state.dir / EPOCH_FILE
+                    await self._cluster.begin(self._parts.evi, self._parts.journal, self._store, epoch_file)
                 await self._first_table()
-            except WrongTableVersion as exc:
+            except (ConfigError, TableRefused) as exc:
                 self._refusal = exc
                 outer.cancel_scope.cancel()
                 return
@@ -161,6 +172,7 @@ class Service:
             except TableUnavailable as exc:
                 log.error("cannot create the default table: %s; fix that, then run `janus-bridge db init`", exc)
         await self._parts.table.first(self._kept)
+        self._tabled.set()
 
     def _kept(self) -> tuple[list[TableRow], float] | None:
         saved = self._parts.saved_table.load()
@@ -265,11 +277,18 @@ class Service:
             self._notifier.tell("STOPPING=1")
         self._opening.cancel()
         self._reloading.cancel()
+        cluster = self._cluster if not self._replacement.decided else None
+        if cluster is not None:
+            await cluster.hand_over()
         hand_over = self._store.outlives or self._replacement.decided
         if hand_over:
             self._listeners.leave()
         self._listeners.stop()
+        if cluster is not None:  # who was still at the door is served, by the peer that has his handle
+            await trio.sleep(LAST_CALLS)
         await self._parts.links.stop(hand_over=hand_over)
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.
         doors.cancel_scope.deadline = trio.current_time() + 1
         await self._parts.evi.drain(trio.current_time() + DRAIN)
+        if cluster is not None:
+            await cluster.leave()

@@ -44,8 +44,8 @@ class Start(Enum):
 
 @dataclass(slots=True)
 class WatchedNode:
-    """``still``: seconds that its row was watched without a change, of which there were ``changes``, the last at
-    ``moved_at``. ``taking``: we may have its sessions by now.
+    """``still``: seconds that its row was watched without a change, of which there were ``changes``, the last of its
+    own making at ``moved_at``. ``taking``: we may have its sessions by now.
     """
 
     node: Node
@@ -59,7 +59,9 @@ class WatchedNode:
         if node == self.node:
             self.still += passed
         else:
-            self.node, self.moved_at, self.still, self.taking = node, now, 0.0, False
+            if node.state is not NodeState.OVER:  # as others say of it
+                self.moved_at = now
+            self.node, self.still, self.taking = node, 0.0, False
             self.changes += 1
 
 

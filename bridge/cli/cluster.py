@@ -1,0 +1,124 @@
+"""``janus-bridge cluster``: the bridges of a cluster as a running one sees them; ``cluster release``: the unit's
+ExecStopPost=.
+
+Owns what is printed and the exit codes. ``release`` says in the database that this bridge's process is over, which
+systemd knows for certain, whatever ended it: so a peer takes its sessions over at once. A process that hands over, or
+is replaced, has said so itself; without a [cluster] there is nothing to say.
+"""
+
+import argparse
+import json
+from typing import Any
+
+import trio
+
+from bridge.cli.common import add_config_arguments, load_config
+from bridge.cli.mi import add_connection_arguments, connect, explained
+from bridge.cli.output import put
+from bridge.cli.text import GREEN, RED, YELLOW, colour, table
+from bridge.config import Config
+from bridge.protocol.cluster import NodeState
+from bridge.protocol.printable import printable
+
+PATIENCE = 3.0  # seconds for the database: systemd waits for it
+
+_COLOURS = {"active": GREEN, "draining": YELLOW, "silent": RED, "over": RED, "taken": RED}
+_HEADER = ("NODE", "STATE", "BEAT", "EPOCH", "URL")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand, and its own."""
+    parser = subparsers.add_parser(
+        "cluster",
+        help="show the bridges of the cluster that a running one belongs to",
+        description="Shows the bridges of a cluster as a running one sees them: who lives, and who is taken over.",
+        epilog=EPILOG,
+    )
+    add_connection_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print what janus_cluster_list answers")
+    parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(metavar="VERB", required=False)
+    verb = verbs.add_parser(
+        "release",
+        help="say that this bridge's process is over, from its unit",
+        description="Says in the database that the process of this bridge is over, so that another one takes its "
+        "sessions over at once. systemd runs it when the process has ended (ExecStopPost=). Never run it while the "
+        "process lives: it would be taken over.",
+    )
+    add_config_arguments(verb)
+    verb.set_defaults(run=run_release)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and print; 1 where a bridge is in trouble. Raises NothingAnswered, RpcError, ConfigError."""
+    client = connect(args)
+    with explained(client.url):
+        answer: dict[str, Any] = client.call("janus_cluster_list")
+    if args.json:
+        put(json.dumps(answer, indent=2))
+    else:
+        _print(answer)
+    return 0 if answer["valid_ms"] > 0 and all(_well(node) for node in answer["Nodes"]) else 1
+
+
+def run_release(args: argparse.Namespace) -> int:
+    """0 also where there was nothing to say. Raises ConfigError, TableUnavailable."""
+    config = load_config(args)
+    if config.cluster.cluster_id is not None:
+        put(*trio.run(_release, config))
+    return 0
+
+
+async def _release(config: Config) -> list[str]:
+    from bridge.daemon.database import cluster_database_of  # no unit without a cluster has to load it
+    from bridge.transport.cluster_db import ClusterDb
+    from bridge.transport.cluster_tables import NodeTable
+    from bridge.transport.node_file import NodeFile
+
+    cluster = config.cluster
+    assert cluster.cluster_id is not None
+    assert cluster.my_node_id is not None
+    db = ClusterDb(cluster_database_of(config, PATIENCE).hosts, PATIENCE)
+    nodes = NodeTable(db, cluster.cluster_id, cluster.my_node_id, config.janus.db_version_table)
+    known = NodeFile(config.state.dir / "node.json", cluster.cluster_id, cluster.my_node_id)
+    known.load()
+    try:
+        released = [epoch for epoch in known.epochs if await nodes.release(epoch, NodeState.OVER)]
+    finally:
+        db.close()
+    return [f"node {cluster.my_node_id} of cluster {cluster.cluster_id}: epoch {epoch} is over" for epoch in released]
+
+
+def _print(answer: dict[str, Any]) -> None:
+    header, *lines = table(_HEADER, [_row(node, answer["node_id"]) for node in answer["Nodes"]])
+    put(header)
+    for node, line in zip(answer["Nodes"], lines, strict=True):
+        put(colour(line, _COLOURS.get(node["state"], RED)))
+    if answer["trouble"] is not None:
+        put(colour(printable(f"no beat in the database: {answer['trouble']}"), RED))
+    if answer["valid_ms"] <= 0:
+        put(colour("this bridge claims and destroys nothing: neither the database nor all others can be reached", RED))
+
+
+def _row(node: dict[str, Any], own: int) -> tuple[str, ...]:
+    return (
+        f"{node['node_id']}{' (this one)' if node['node_id'] == own else ''}",
+        str(node["state"]),
+        f"{node['still_ms'] / 1000:.1f} s ago",
+        str(node["epoch"]),
+        printable(node["url"]),
+    )
+
+
+def _well(node: dict[str, Any]) -> bool:
+    return node["state"] in ("active", "draining")
+
+
+EPILOG = """
+  janus-bridge cluster
+  watch -n 1 janus-bridge cluster
+  janus-bridge cluster --json | jq -r '.Nodes[] | select(.state != "active") | .url'
+  janus-bridge mi janus_cluster_drain            hand this bridge's sessions to the others, before maintenance
+
+Exit codes: 0 all live; 1 one does not, or this one may not claim, or an MI error; 2 usage; 3 no bridge answers.
+"""

@@ -1,0 +1,67 @@
+"""``janus-bridge cluster``: what it shows, and what ``release`` says in the database when a process is over."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.__main__ import main
+from tests.support.bridge import Bridge
+from tests.support.bridge_cluster import ClusterBed
+from tests.support.receivers import udp_receiver
+from tests.support.tables import sqlite_table
+
+pytestmark = pytest.mark.program
+
+
+@pytest.fixture
+def bridges(tmp_path: Path) -> Iterator[list[Bridge]]:
+    url = sqlite_table(tmp_path / "site.db", {})
+    with udp_receiver() as events, ClusterBed(tmp_path, url, 2, events) as bed:
+        yield bed.bridges
+
+
+def options(bridge: Bridge) -> list[str]:
+    names = ("state.dir", "janus.janus_db_url", "cluster.my_node_url")
+    words = [f'{name}="{bridge.options[name]}"' for name in names]
+    words += [f"cluster.{name}={bridge.options[f'cluster.{name}']}" for name in ("cluster_id", "my_node_id")]
+    return [word for option in words for word in ("-o", option)]
+
+
+def test_both_are_shown_and_one_that_died_until_it_is_taken_over(
+    bridges: list[Bridge], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = bridges
+    url = second.mi_url
+
+    def states() -> list[str]:
+        main(["cluster", "--url", url, "--json"])
+        return [node["state"] for node in json.loads(capsys.readouterr().out)["Nodes"]]
+
+    while states() != ["active", "active"]:
+        pass
+    assert main(["cluster", "--url", url]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["NODE", "STATE", "BEAT", "EPOCH", "URL"]
+    assert [line.split()[:2] for line in lines[1:]] == [["1", "active"], ["2", "(this"]]
+    first.kill()
+    assert main(["cluster", "release", *options(first)]) == 0
+    assert capsys.readouterr().out.startswith("node 1 of cluster 1: epoch ")
+    while states() != ["taken", "active"]:
+        pass
+    assert main(["cluster", "--url", url]) == 1
+    capsys.readouterr()
+    assert main(["cluster", "release", *options(first)]) == 0  # once is enough
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_cluster_there_is_nothing_to_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cluster", "release", "-o", f'state.dir="{tmp_path}"']) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bridge_that_is_alone_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Bridge(tmp_path) as bridge:
+        assert main(["cluster", "--url", bridge.mi_url]) == 1
+    assert capsys.readouterr().err.startswith("janus-bridge: 503 No cluster: ")

@@ -1,0 +1,74 @@
+"""A bridge begins its life in a cluster: with its tables, alone under its number, and without the database."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bridge import Bridge, BridgeFailed
+from tests.support.bridge_cluster import ClusterBed, ready
+from tests.support.janus import Janus
+from tests.support.ports import free_port
+from tests.support.receivers import Receiver, udp_receiver
+from tests.support.tables import sqlite_table
+
+pytestmark = pytest.mark.program
+
+
+def alone(folder: Path, db_url: str, **options: Any) -> Bridge:
+    """A bridge of a cluster, node 1."""
+    settings = {"cluster_id": 1, "my_node_id": 1, "my_node_url": "http://127.0.0.1:1/mi", "ping_interval": 0.2}
+    made = {f"cluster.{name}": value for name, value in settings.items()}
+    return Bridge(folder, {"janus.janus_db_url": db_url, **made, **options})
+
+
+def test_without_its_tables_it_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(BridgeFailed) as failed:
+        alone(tmp_path, sqlite_table(tmp_path / "site.db", {})).start()
+    assert "ended with code 2" in str(failed.value)
+    assert "(janus-bridge db init makes the tables of the cluster)" in str(failed.value)
+
+
+def test_a_second_process_under_a_number_that_beats_is_refused(tmp_path: Path) -> None:
+    url = sqlite_table(tmp_path / "site.db", {})
+    with udp_receiver() as events, ClusterBed(tmp_path, url, 1, events, {"cluster.ping_interval": 0.2}):
+        (tmp_path / "copy").mkdir()
+        with pytest.raises(BridgeFailed) as failed:
+            alone(tmp_path / "copy", url).start()
+        assert "ended with code 2" in str(failed.value)
+        assert "node 1 of cluster 1 is another bridge, which runs" in str(failed.value)
+
+
+async def test_without_the_database_it_starts_and_serves(tmp_path: Path, janus: Janus) -> None:
+    """``db_outage`` is "serve": sessions are made all the same."""
+    url = sqlite_table(tmp_path / "site.db", {"gw1": janus.url})
+    away = f"mysql://u:p@127.0.0.1:{free_port()}/site"
+    with alone(tmp_path, url, **{"cluster.db_url": away}) as bridge:
+        await ready(bridge)
+        listed = await bridge.ami("janus_cluster_list")
+        assert (listed["valid_ms"], listed["serves"]) == (0, True)
+        assert listed["trouble"]
+
+
+async def test_a_restart_goes_on_with_what_is_its_own(tmp_path: Path, janus: Janus) -> None:
+    """Killed, and back before anybody took it over; its events have the epoch of the node's new life."""
+    url = sqlite_table(tmp_path / "site.db", {"gw1": janus.url})
+    with udp_receiver() as events, ClusterBed(tmp_path, url, 1, events) as bed:
+        [bridge] = bed.bridges
+        await ready(bridge)
+        before = (await bridge.ami("janus_cluster_list"))["Nodes"][0]["epoch"]
+        bridge.kill()
+        bridge.start()
+        await ready(bridge)
+        [node] = (await bridge.ami("janus_cluster_list"))["Nodes"]
+        assert int(node["epoch"]) > int(before)
+        assert await _last_epoch(events) == node["epoch"]
+
+
+async def _last_epoch(events: Receiver) -> str:
+    """Of the newest event that has come."""
+    epoch = ""
+    for _ in range(2):  # connected, of both lives
+        epoch = json.loads(await events.receive())["params"]["janus_seq"].partition("-")[0]
+    return epoch
