@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.deadlines import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,4 +54,19 @@ def test_a_failure_names_the_step_and_the_reason(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("failed at step 1 (Janus): setpriv is not installed")
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.galera  # not that it needs one: it waits for a bridge to be silent for long enough
+def test_the_story_of_a_cluster(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tools.demo_cluster"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=HANG_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    steps = re.findall(r"^ *\d+ ([a-zA-Z0-9 -]{9}) +[0-9.]+ ms", done.stdout, re.MULTILINE)
+    assert [step.strip() for step in steps] == [
+        *("MariaDB", "Janus", "bridges", "attach", "one hop", "kill -9", "back", "drain", "back", "kill -9")
+    ]
+    assert "errors []" in done.stdout
     assert not list(tmp_path.iterdir())

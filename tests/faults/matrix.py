@@ -1,7 +1,7 @@
 """The fault matrix: what happens when something dies, a row a fault, a test a row.
 
-Owns matrix.toml and the table that docs/guarantees.md has of it; ``python -m tests.faults.matrix`` writes that anew.
-Must not know how a fault is made.
+Owns matrix.toml and its tables in docs/guarantees.md, and docs/cluster.md, which has a group for itself; ``python -m
+tests.faults.matrix`` writes them anew. Must not know how a fault is made.
 """
 
 import tomllib
@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 MATRIX = Path(__file__).with_name("matrix.toml")
 GUARANTEES = ROOT / "docs" / "guarantees.md"
+CLUSTER = ROOT / "docs" / "cluster.md"
+OF_ITS_OWN = {"A cluster of bridges": CLUSTER}  # groups that GUARANTEES leaves to another document
 BEGIN, END = "<!-- the fault matrix: python -m tests.faults.matrix -->\n", "<!-- end of the fault matrix -->\n"
 
 
@@ -40,13 +42,16 @@ def load() -> list[Row]:
     return [Row(group, **row) for group, rows in groups.items() for row in rows]
 
 
-def render(rows: Sequence[Row]) -> str:
-    """A table for each group, in Markdown."""
-    return "\n".join("\n".join(_table(group, list(members))) for group, members in groupby(rows, lambda row: row.group))
+def render(document: Path) -> str:
+    """Its tables, in Markdown: one for each group, with a heading where there are many."""
+    rows = [row for row in load() if OF_ITS_OWN.get(row.group, GUARANTEES) == document]
+    groups = groupby(rows, lambda row: row.group)
+    return "\n".join("\n".join(_table(group, list(members), document)) for group, members in groups)
 
 
-def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
-    yield f"### {group}\n"
+def _table(group: str, rows: Sequence[Row], document: Path) -> Iterator[str]:
+    if document == GUARANTEES:
+        yield f"### {group}\n"
     yield "| fault | what callers see | until normal | lost | test |"
     yield "|---|---|---|---|---|"
     for row in rows:
@@ -56,19 +61,20 @@ def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
     yield ""
 
 
-def included(document: str) -> str:
-    """What the document has between the marks. Raises ValueError without them."""
-    return document.split(BEGIN, 1)[1].split(END, 1)[0] if BEGIN in document and END in document else _no_marks()
-
-
-def _no_marks() -> str:
-    raise ValueError(f"{GUARANTEES.name} has lost its marks")
+def included(document: Path) -> str:
+    """What it has between the marks. Raises ValueError without them."""
+    text = document.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{document.name} has lost its marks")
+    return text.split(BEGIN, 1)[1].split(END, 1)[0]
 
 
 def main() -> None:
-    """Write the table into the document."""
-    document = GUARANTEES.read_text(encoding="utf-8")
-    GUARANTEES.write_text(document.replace(BEGIN + included(document), BEGIN + "\n" + render(load())), encoding="utf-8")
+    """Write the tables into the documents."""
+    for document in (GUARANTEES, *OF_ITS_OWN.values()):
+        text = document.read_text(encoding="utf-8")
+        written = text.replace(BEGIN + included(document), f"{BEGIN}\n{render(document)}")
+        document.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

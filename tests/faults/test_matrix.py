@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 from tests.faults import matrix
 from tests.faults.matrix import ROOT
 from tools.source import tree_of
@@ -40,6 +42,6 @@ def test_a_time_is_only_promised_where_a_test_measures_it() -> None:
         assert (row.within is not None) == ("within" in {argument.arg for argument in test.args.args}), row.test
 
 
-def test_the_document_has_the_table_of_the_matrix() -> None:
-    document = matrix.GUARANTEES.read_text(encoding="utf-8")
-    assert matrix.included(document).strip() == matrix.render(matrix.load()).strip(), "python -m tests.faults.matrix"
+@pytest.mark.parametrize("document", [matrix.GUARANTEES, *matrix.OF_ITS_OWN.values()], ids=lambda path: path.name)
+def test_a_document_has_its_tables_of_the_matrix(document: Path) -> None:
+    assert matrix.included(document).strip() == matrix.render(document).strip(), "python -m tests.faults.matrix"

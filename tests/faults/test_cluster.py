@@ -1,0 +1,206 @@
+"""Bridges of a cluster die, hang, are stopped and restarted, beside real Janus servers and a real MariaDB."""
+
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.bridge import Bridge
+from tests.support.bridge_cluster import (
+    BusyCaller,
+    ClusterBed,
+    Listener,
+    answered,
+    attach,
+    caught_up,
+    lives,
+    ready,
+    release,
+    says,
+)
+from tests.support.fake_janus import Message, open_fake_janus
+from tests.support.janus import Janus
+from tests.support.janus_client import AdminClient
+from tests.support.mariadb import MariaDb
+from tests.support.mi_client import MiError
+from tests.support.receivers import Receiver
+from tests.support.tables import mariadb_table, sqlite_table
+
+QUICK: dict[str, Any] = {
+    "cluster.ping_interval": 0.2,
+    "cluster.node_timeout": 2,
+}  # the rest is what node_timeout does not make of it
+LONG = pytest.mark.galera  # whoever has time for one has time for these
+RATE = {"do": "tick", "ms": 10, "k": 3}  # 300 events a second
+JanusFactory = Callable[..., Janus]
+
+
+@LONG
+async def test_killed(
+    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+) -> None:
+    janus = janus_factory(reclaim_session_timeout=20)
+    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events, QUICK) as bed:
+        first, second = bed.bridges
+        await ready(second)
+        handle = await attach(first)
+        assert await lives(second, handle)  # one hop
+        await answered(first, says(handle, **RATE, n=10_000))
+        await listener.until(lambda: listener.numbers(handle))
+        first.kill()
+        await caught_up(second, handle, within)
+        before = len(listener.numbers(handle))
+        await listener.until(lambda: len(listener.numbers(handle)) > before + 10)
+        numbers = listener.numbers(handle)
+        assert numbers == sorted(set(numbers))
+        (taken,) = listener.told("taken_over")
+        assert taken["detail"]["node"] == 1
+        (lost,) = listener.told("events_lost")
+        assert lost["detail"]["seconds"] > 0
+        assert not listener.told("session_lost")
+
+
+async def test_killed_and_released(
+    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+) -> None:
+    """With the default node_timeout."""
+    janus = janus_factory(reclaim_session_timeout=20)
+    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events) as bed:
+        first, second = bed.bridges
+        await ready(second)
+        handle = await attach(first)
+        first.kill()
+        with pytest.raises(MiError) as pending:
+            await second.send("gw1", says(handle, n=1))
+        assert pending.value.code == 503
+        release(first)
+        await caught_up(second, handle, within)
+
+
+@LONG
+async def test_paused(
+    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+) -> None:
+    """The sessions are the peer's for good; the one that wakes up makes new ones and goes on."""
+    janus = janus_factory(reclaim_session_timeout=20)
+    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events, QUICK) as bed:
+        first, second = bed.bridges
+        await ready(second)
+        handle = await attach(first)
+        async with AdminClient.open(janus) as admin:
+            sessions = set(await admin.list_sessions())
+            first.process.signal(signal.SIGSTOP)
+            await caught_up(second, handle, within)
+            first.process.signal(signal.SIGCONT)
+            another = await attach(first)
+            assert await lives(first, another)
+            assert await lives(second, handle)
+            assert await lives(first, handle)  # one hop, the other way now
+            assert sessions <= set(await admin.list_sessions())
+        assert not listener.told("session_lost") or "taken" in listener.told("session_lost")[0]["reason"]
+
+
+@LONG
+async def test_paused_with_a_command_in_its_hands(
+    tmp_path: Path, mariadb: MariaDb, events: Receiver, listener: Listener, nursery: trio.Nursery
+) -> None:
+    """What it wakes up with reaches Janus through the peer, or not at all."""
+    async with open_fake_janus() as fake:
+        with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": fake.url}), 2, events, QUICK) as bed:
+            first, second = bed.bridges
+            await ready(second)
+            await ready(first)
+            attached = await answered(first, {"janus": "attach", "plugin": "janus.plugin.fake"})
+            handle, owned = attached["data"]["id"], fake.received[-1]
+            first.process.signal(signal.SIGSTOP)
+            nursery.start_soon(_ask_in_vain, first, handle)
+            await listener.until(lambda: listener.told("taken_over"))
+            seen = len(fake.received)
+            first.process.signal(signal.SIGCONT)
+            await ready(first)
+            assert [message for message in fake.received[seen:] if _of_the_same(message, owned)] == []
+        nursery.cancel_scope.cancel()
+
+
+def _of_the_same(message: Message, other: Message) -> bool:
+    """From the same process and for the same session: a transaction begins with what is random in each process."""
+    mine, its = (str(one["transaction"])[:8] for one in (message, other))
+    return mine == its and message.get("session_id") == other["session_id"]
+
+
+async def _ask_in_vain(bridge: Bridge, handle: str) -> None:
+    with suppress(MiError):
+        await bridge.send("gw1", {"janus": "message", "handle_id": handle, "body": {"late": True}})
+
+
+@LONG
+async def test_one_of_many_takes_over(
+    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+) -> None:
+    janus = janus_factory(reclaim_session_timeout=20)
+    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 4, events) as bed:
+        first, *others = bed.bridges
+        handle = await attach(first)
+        for other in others:
+            await ready(other)
+        first.kill()
+        release(first)
+        for other in others:
+            await caught_up(other, handle, within)
+        assert len(listener.told("taken_over")) == 1
+
+
+@pytest.mark.parametrize("planned", ["drained", pytest.param("stopped", marks=LONG)])
+async def test_handed_over(
+    tmp_path: Path,
+    mariadb: MariaDb,
+    janus: Janus,
+    events: Receiver,
+    listener: Listener,
+    nursery: trio.Nursery,
+    planned: str,
+) -> None:
+    """Beside a Janus that reclaims nothing, under 300 events a second and commands without a pause."""
+    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events) as bed:
+        first, second = bed.bridges
+        await ready(second)
+        handle, ticking = await attach(first), await attach(first)
+        caller = BusyCaller([first, second], handle)
+        await answered(first, says(ticking, **RATE, n=450))
+        async with trio.open_nursery() as callers:
+            callers.start_soon(caller.run)
+            await listener.until(lambda: len(listener.numbers(ticking)) > 100)
+            if planned == "drained":
+                await first.ami("janus_cluster_drain")
+            else:
+                assert await trio.to_thread.run_sync(first.stop) == 0
+            await listener.until(lambda: len(listener.numbers(ticking)) == 450)
+            caller.over = True
+        assert listener.numbers(ticking) == list(range(450))
+        assert set(caller.outcomes) == {"answered"}
+        assert await lives(second, handle)
+        assert not listener.told("session_lost")
+        assert not listener.told("events_lost")
+
+
+@LONG
+async def test_both_restarted_one_after_the_other(
+    tmp_path: Path, janus: Janus, events: Receiver, listener: Listener
+) -> None:
+    """An upgrade of a pair on one machine, with SQLite, beside a Janus that reclaims nothing."""
+    url = sqlite_table(tmp_path / "opensips.db", {"gw1": janus.url})
+    with ClusterBed(tmp_path, url, 2, events) as bed:
+        first, second = bed.bridges
+        await ready(second)
+        handle = await attach(first)
+        for bridge, other in ((first, second), (second, first)):
+            assert await trio.to_thread.run_sync(bridge.stop) == 0
+            assert await lives(other, handle)
+            bridge.start()
+            await ready(bridge)
+            assert await lives(bridge, handle)
+        assert not listener.told("session_lost")
