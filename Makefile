@@ -21,11 +21,15 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq
 
-.PHONY: demo test quick test-galera systemd-tree test-systemd coverage fuzz soak lint bench clean
+.PHONY: demo demo-cluster test quick test-galera systemd-tree test-systemd coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
 	@$(BIN)/python -m tools.demo
+
+demo-cluster: $(VENV)/.run ## two bridges on one MariaDB: one is killed, the other goes on with its handle; then a hand-over
+	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core
+	@$(BIN)/python -m tools.demo_cluster
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
@@ -64,7 +68,7 @@ lint: $(VENV)/.dev ## what needs no server
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## what is measured, both builds beside what they are compared with; ONLY=opensips,commands: parts of it
-	@tools/need janus=janus setpriv=util-linux wrk=wrk valgrind=valgrind
+	@tools/need janus=janus setpriv=util-linux wrk=wrk valgrind=valgrind mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core
 	@$(MAKE) --no-print-directory COMPILED=1 VENV=$(VENV)-compiled $(VENV)-compiled/.dev
 	@COMPILED_PROGRAM=$(VENV)-compiled/bin/janus-bridge $(BIN)/python -m bench
 

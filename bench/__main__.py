@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from bench import bed, commands, events, instructions, janus_direct, lag, machine, opensips, scale
+from bench import bed, cluster, commands, events, instructions, janus_direct, lag, machine, opensips, scale
 from bench.bed import Janus, running
 from tests.support.ports import free_port
 
@@ -123,6 +123,18 @@ def _processes(janus: Janus, folder: Path) -> dict[str, Any]:
     return figures
 
 
+def _cluster(janus: Janus, folder: Path) -> dict[str, Any]:
+    figures = {
+        "hop": cluster.hop(janus, folder / "hop"),
+        "hand_overs": cluster.hand_overs(janus, folder / "hand-overs"),
+        "database": cluster.database(janus, folder / "database"),
+        "take_overs": cluster.take_overs(folder),
+    }
+    for title, rows in figures.items():
+        _print(title.replace("_", "-"), rows)
+    return figures
+
+
 def _instructions(janus: Janus, folder: Path) -> dict[str, Any]:
     figures = instructions.of_a_command(janus, folder)
     _print("instructions of one command, in user space", figures)
@@ -137,6 +149,7 @@ PARTS: dict[str, Callable[[Janus, Path], dict[str, Any]]] = {
     "lag": _lag,
     "scale": _scale,
     "processes": _processes,
+    "cluster": _cluster,
     "instructions": _instructions,
 }
 

@@ -186,7 +186,7 @@ def stay(bridge: Bridge, receiver: Receiver) -> None:
 
 def main() -> int:
     story = Story()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     with tempfile.TemporaryDirectory(prefix="janus-bridge-") as folder, ExitStack() as stack:
         demo = Demo(Path(folder), story, stack)
         begun = time.perf_counter()
@@ -212,7 +212,8 @@ def _failed(demo: Demo, story: Story, reason: str) -> int:
     return 1
 
 
-def _end(number: int, frame: object) -> NoReturn:
+def end(number: int, frame: object) -> NoReturn:
+    """Of SIGTERM: as Ctrl-C."""
     raise KeyboardInterrupt
 
 
