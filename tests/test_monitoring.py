@@ -108,6 +108,7 @@ def test_legends_name_labels_that_are_there() -> None:
             assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= known
 
 
+@pytest.mark.program
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool (Debian: prometheus) is not installed")
 @pytest.mark.parametrize(
     "arguments",
