@@ -70,10 +70,14 @@ class GatewayCounters:
         """Janus answered a command so many seconds after it was accepted."""
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
-        outcome = "error" if error else "answered"
-        self.outcomes[outcome] += 1
-        self._totals[_TOTALS[outcome]] += 1
-        self._totals["command_us"] += round(seconds * 1e6)
+        totals = self._totals
+        if error:
+            self.outcomes["error"] += 1
+            totals["commands_error"] += 1
+        else:
+            self.outcomes["answered"] += 1
+            totals["commands_answered"] += 1
+        totals["command_us"] += int(seconds * 1e6)
 
     def failed(self, error: BridgeError) -> None:
         """A command was not accepted, or ended without an answer."""

@@ -185,7 +185,11 @@ class Requests:
         credentials = connection.record.target.credentials
         if not credentials.empty:
             credentials.apply(members)
-        if not connection.send(command.take()):
+        if command.text:
+            text = command.take()
+        else:  # as nearly always
+            text, command.members = codec.render_bytes(members), {}
+        if not connection.send(text):
             self.fail(pending, TransactionLost(connection.end_reason or "the connection cannot be written to"))
 
     def resume(self, pending: PendingRequest, number: int) -> None:

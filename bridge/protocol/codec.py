@@ -9,7 +9,6 @@ integers beyond 64 bits), refuses (lone surrogates), or has to say what is wrong
 
 import json
 import math
-import re
 from typing import Any, TypeAlias
 
 import orjson
@@ -28,9 +27,9 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 OWN = frozenset({"contact_params", "headers", "metadata"})  # members whose content is the user's own, in all plugins
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_SHAPE = bytes.maketrans(b"123456789{", b"000000000[")  # all digits, and all brackets, are one
 _LONG = b"0" * 19  # from here on an integer may be beyond 64 bits
-CANONICAL = re.compile(r"-?[1-9][0-9]{0,18}|0")  # an integer as its string, of maybe more than 64 bits
+LONGEST_INT = 20  # characters of one within 64 bits
 
 
 def _refuse(name: str) -> Any:
@@ -68,17 +67,19 @@ def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
     """
     if len(text) > most:
         refuse_many(text, most)
-    clean = "\\u" not in text
-    try:
+    clean, levels = True, MAX_DEPTH + 1
+    try:  # parse_plain, once more: each message of Janus passes here
         data = text.encode()
         value = orjson.loads(data)
-        wide = data.translate(_DIGITS).find(_LONG) >= 0  # parse_plain, once more: each message of Janus passes here
+        shape = data.translate(_SHAPE)
+        wide = shape.find(_LONG) >= 0
+        clean = data.find(b"\\u") < 0
+        levels = 0 if len(data) <= 2 * MAX_DEPTH else shape.count(b"[")
     except ValueError:
         wide = True
     if wide:
         value, clean = _parse_carefully(text), False
-    # Fewer brackets than the limit cannot be nested deeper than it: true of nearly every message, and cheap.
-    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
+    if levels > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
     return value, clean
 
@@ -108,12 +109,15 @@ def _is_dense(text: str | bytes, most: int) -> bool:
     return _separators(b'"'.join(outside)) > most
 
 
-def parse_plain(data: bytes) -> Any:
-    """The value of a JSON text without surprises, whatever its depth. Raises ValueError where that is not sure."""
+def parse_plain(data: bytes) -> tuple[Any, int]:
+    """The value of a JSON text without surprises, and how deep it is nested at most: by as many levels as there are
+    brackets, or 0 where that is less than MAX_DEPTH anyway. Raises ValueError where it may have surprises.
+    """
     value = orjson.loads(data)
-    if data.translate(_DIGITS).find(_LONG) >= 0:  # by ``in`` it would be taken for a number first: three times as dear
+    shape = data.translate(_SHAPE)
+    if shape.find(_LONG) >= 0:  # by ``in`` it would be taken for a number first: three times as dear
         raise ValueError("may have an integer beyond 64 bits")
-    return value
+    return value, 0 if len(data) <= 2 * MAX_DEPTH else shape.count(b"[")
 
 
 def _parse_carefully(text: str) -> Any:
@@ -214,7 +218,11 @@ def integer(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and CANONICAL.fullmatch(value):
-        number = int(value)
-        return number if INT64_MIN <= number <= INT64_MAX else None
+    if isinstance(value, str) and len(value) <= LONGEST_INT:
+        try:
+            number = int(value)
+        except ValueError:
+            return None
+        # int() takes blanks, underscores, zeros in front and other scripts' digits.
+        return number if INT64_MIN <= number <= INT64_MAX and str(number) == value else None
     return None

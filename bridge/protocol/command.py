@@ -123,19 +123,13 @@ def read_command(
 
 def _read_id(members: JsonObject, key: str) -> int | None:
     """The id that stands there, which is an integer from now on; None where it is none."""
-    # Once or twice for each command: codec.integer and janus.member_id stand here once more.
     value: Any = members[key]
     if type(value) is str:
-        if codec.CANONICAL.fullmatch(value) is None:
-            return None
-        number = int(value)
-        if INT64_MIN <= number <= INT64_MAX:
+        number = codec.integer(value)
+        if number is not None:
             members[key] = number
-    elif type(value) is int:
-        number = value
-    else:
-        return None
-    return number if 0 < number <= INT64_MAX else None
+        return number if number is not None and number > 0 else None
+    return value if type(value) is int and 0 < value <= INT64_MAX else None
 
 
 def _read_new_id(command: JanusCommand) -> None:

@@ -40,7 +40,7 @@ class Credentials:
     lease: Callable[[], float] | None = field(default=None, repr=False)
     empty: bool = field(init=False, repr=False)  # there is none
     _plugins: tuple[str, ...] = field(default=(), repr=False)
-    _signed: str | None = field(default=None, repr=False)
+    _made: str | None = field(default=None, repr=False)
     _renew_at: float = field(default=0.0, repr=False)
     _ends: float = field(default=inf, repr=False)  # the second that the lease is known to end in
 
@@ -51,7 +51,7 @@ class Credentials:
         """Make the next signed tokens valid for these plugins (from Janus's ``info``, which needs no token)."""
         if tuple(plugins) != self._plugins:
             self._plugins = tuple(plugins)
-            self._signed = None
+            self._made = None
 
     def apply(self, request: JsonObject) -> None:
         """Put the configured secrets into a request."""
@@ -67,12 +67,8 @@ class Credentials:
         ends = inf if self.lease is None else self.lease()
         ends = floor(ends) if isfinite(ends) else ends
         # A clock set back would keep a token longer than its time; one set forward just renews.
-        if (
-            self._signed is None
-            or ends != self._ends
-            or not self._renew_at - self.token_ttl / 2 <= now < self._renew_at
-        ):
+        if self._made is None or ends != self._ends or not self._renew_at - self.token_ttl / 2 <= now < self._renew_at:
             self._ends = ends
-            self._signed = signed_token(secret, int(max(min(now + self.token_ttl, ends), 0)), self._plugins)
+            self._made = signed_token(secret, int(max(min(now + self.token_ttl, ends), 0)), self._plugins)
             self._renew_at = now + self.token_ttl / 2
-        return self._signed
+        return self._made

@@ -89,11 +89,10 @@ def parse(body: bytes) -> RpcRequest:
     """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
     if len(body) > codec.REQUEST_ELEMENTS:
         codec.refuse_many(body, codec.REQUEST_ELEMENTS)
-    levels = 0 if len(body) <= 2 * codec.MAX_DEPTH else body.count(b"[") + body.count(b"{")  # at most
     try:
-        members = codec.parse_plain(body)
+        members, levels = codec.parse_plain(body)
     except ValueError:
-        members = None
+        members, levels = None, 0
     count = body.count
     plain = (
         type(members) is dict

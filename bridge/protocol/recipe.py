@@ -61,7 +61,8 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
                 raise invalid_params("Named parameters do not match")
             arguments[name] = _coerce(name, kind, params[name])
     elif params is not None:
-        for (name, kind), value in zip(fitting, params, strict=True):
+        for at, (name, kind) in enumerate(fitting):
+            value = params[at]
             arguments[name] = value if kind in _AS_IS.get(type(value), ()) else _coerce(name, kind, value)
     return arguments
 

@@ -5,6 +5,7 @@ left to the protocol engine, judgement included. An engine that knows everything
 these. Authority: RFC 6455 sections 5.2 to 5.5; Janus sends unmasked frames of at most 2,800 bytes.
 """
 
+import functools
 from typing import Final
 
 _WHOLE_TEXT: Final = 0x81  # FIN, no reserved bit, opcode text
@@ -21,6 +22,20 @@ _CONTINUED: Final = frozenset({_MIDDLE, _LAST})
 _CONTROL: Final = frozenset({0x88, 0x89, 0x8A})  # close, ping, pong: never in fragments, but between those of a message
 
 ILLEGAL: Final = -1
+_FEW: Final = 256  # words of a message whose mask is made from what is remembered: 128 KiB of numbers
+
+
+def only_frame(data: bytes) -> bytes | None:
+    """The payload of ``data``, where that is one text frame and nothing else: nearly always, after each answer."""
+    size = len(data)
+    if size < 2 or data[0] != _WHOLE_TEXT:
+        return None
+    length = data[1]
+    if length <= _SHORT:
+        return data[2:] if length == size - 2 else None
+    if length == _TWO_BYTES and size > _SHORT + 4 and data[2] << 8 | data[3] == size - 4:
+        return data[4:]
+    return None
 
 
 def text_frames(data: bytes, at: int, most: int, size: int) -> tuple[list[bytes], int, int]:
@@ -121,7 +136,16 @@ def text_frame(payload: bytes, key: bytes) -> bytes:
         head = bytes((_WHOLE_TEXT, _MASKED | _TWO_BYTES, size >> 8, size & 0xFF))
     else:
         head = bytes((_WHOLE_TEXT, _MASKED | _EIGHT_BYTES)) + size.to_bytes(8, "big")
-    mask = (key * (size // 4 + 1))[:size]
-    # As two numbers: the one way in Python to combine all their bytes at once.
-    masked = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
-    return head + key + masked
+    # As two numbers: the one way in Python to combine all their bytes at once. The mask has up to four bytes more.
+    words = size // 4 + 1
+    mask = int.from_bytes(key, "little") * (_known_ones(words) if words <= _FEW else _ones(words))
+    masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size + 4, "little")
+    return head + key + masked[:size]
+
+
+def _ones(words: int) -> int:
+    """So many times the number 1, of four bytes each, as one number."""
+    return int.from_bytes(b"\x01\x00\x00\x00" * words, "little")
+
+
+_known_ones = functools.lru_cache(maxsize=_FEW)(_ones)

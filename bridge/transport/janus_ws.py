@@ -25,7 +25,7 @@ from wsproto.utilities import LocalProtocolError
 
 from bridge.protocol.budget import Holding
 from bridge.protocol.fragments import DiscardedMessage, Fragments
-from bridge.protocol.text_frames import ILLEGAL, message_end, text_fragments, text_frames
+from bridge.protocol.text_frames import ILLEGAL, message_end, only_frame, text_fragments, text_frames
 from bridge.transport.websocket_options import WebSocketOptions
 
 READ_SIZE: Final = 65_536
@@ -98,6 +98,15 @@ class JanusWebSocket:
         Returns it, how many bytes that was, and whether there is more to say. With 0 bytes, more have to come first. A
         message longer than LONG, and an End, are the last.
         """
+        only = only_frame(data) if self.between else None
+        if only is not None:
+            try:
+                whole_text = only.decode()
+            except UnicodeDecodeError:
+                whole_text = None  # judged below
+            if whole_text is not None and len(whole_text) <= self._max_size:
+                self.frames = 1
+                return [whole_text], len(data), False
         heard: list[Heard] = []
         at, left, needed, more = 0, BATCH, 0, True
         while more and left > 0 and at <= BATCH_BYTES:

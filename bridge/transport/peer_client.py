@@ -193,7 +193,7 @@ def _result(url: str, answer: tuple[int, str, bytes]) -> Any:
 
 def _value(body: bytes) -> Any:
     try:
-        return codec.parse_plain(body)
+        return codec.parse_plain(body)[0]
     except ValueError:
         pass
     try:

@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-LONGEST: Final = 0.05  # seconds until trio has a turn whatever is seen of it
+LONGEST: Final = 0.5  # seconds until trio has a turn whatever is seen of it
 
 
 class TrioIdle(trio.abc.Instrument):

@@ -6,7 +6,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from bridge.protocol.text_frames import ILLEGAL, message_end, text_fragments, text_frame, text_frames
+from bridge.protocol.text_frames import ILLEGAL, message_end, only_frame, text_fragments, text_frame, text_frames
 
 
 def engine(data: bytes, side: ConnectionType = ConnectionType.CLIENT) -> list[str]:
@@ -41,6 +41,14 @@ def test_whole_frames_are_what_the_engine_reads(messages: list[str], cut: int) -
     assert taken + engine(wire[rest:]) == engine(wire)
 
 
+@given(texts, st.sampled_from([b"", b"\x81", b"\x81\x7e\x00\x01d", b"\x89\x00", b"\x81\x7f"]))
+def test_the_only_frame_is_the_one_whole_frame_that_is_there(messages: list[str], behind: bytes) -> None:
+    server = Connection(ConnectionType.SERVER)
+    wire = b"".join(server.send(TextMessage(data=text)) for text in messages) + behind
+    payloads, rest, _ = text_frames(wire, 0, 2, 1 << 20)
+    assert only_frame(wire) == (payloads[0] if len(payloads) == 1 and rest == len(wire) else None)
+
+
 def test_a_fragment_a_ping_and_a_masked_frame_are_left_to_the_engine() -> None:
     server, client = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
     whole = server.send(TextMessage(data="a"))
@@ -54,6 +62,7 @@ def test_a_fragment_a_ping_and_a_masked_frame_are_left_to_the_engine() -> None:
 def test_any_bytes_have_an_answer(data: bytes) -> None:
     data = b"\x81" + data
     payloads, rest, _ = text_frames(data, 0, 10, 1000)
+    assert only_frame(data) == (payloads[0] if len(payloads) == 1 and rest == len(data) else None)
     assert rest <= len(data)
     assert sum(map(len, payloads)) < rest or not payloads
     for fragmented in (False, True):
