@@ -15,7 +15,9 @@ from bridge import resources
 from bridge.cli import unit_addresses
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put
+from bridge.config import Config
 from bridge.config.settings import TABLE_FILE
+from bridge.protocol.cluster import Node
 from bridge.protocol.gateway import read_rows
 
 
@@ -74,7 +76,28 @@ def _addresses(args: argparse.Namespace) -> tuple[list[str], list[str]]:
 
         rows = trio.run(database_of(config).rows)
     gateways, _ = read_rows(rows)
-    return unit_addresses.lines(config, unit_addresses.peers(config, gateways.values()), _look_up, _RESOLV_CONF)
+    peers = unit_addresses.peers(config, gateways.values(), _nodes(config))
+    return unit_addresses.lines(config, peers, _look_up, _RESOLV_CONF)
+
+
+def _nodes(config: Config) -> list[Node]:
+    """The other bridges, as the cluster's table has them now."""
+    cluster_id, node_id = config.cluster.cluster_id, config.cluster.my_node_id
+    if cluster_id is None or node_id is None:
+        return []
+    import trio  # as above
+
+    from bridge.daemon.database import cluster_database_of
+    from bridge.transport.cluster_db import ClusterDb
+    from bridge.transport.cluster_tables import NodeTable
+    from bridge.transport.db import DEADLINE
+
+    database = ClusterDb(cluster_database_of(config).hosts, DEADLINE)
+    try:
+        nodes = trio.run(NodeTable(database, cluster_id, node_id).nodes)
+    finally:
+        database.close()
+    return [node for node in nodes if node.node_id != node_id]
 
 
 def _look_up(name: str) -> list[str]:

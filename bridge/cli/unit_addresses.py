@@ -6,13 +6,16 @@ systemd.resource-control(5): the lists hold for what comes in and for what goes 
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from bridge.config import Config
 from bridge.config.kinds import is_loopback
 from bridge.config.rules import reachable
+from bridge.protocol.cluster import Node
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.mi_address import parse_http_address
 from bridge.protocol.printable import printable
 
 # Of a name; its addresses, none if it is not known now.
@@ -32,8 +35,8 @@ class Peer(NamedTuple):
     what: str
 
 
-def peers(config: Config, gateways: Iterable[Gateway]) -> Iterator[Peer]:
-    """Whom the bridge connects to, or sends to."""
+def peers(config: Config, gateways: Iterable[Gateway], nodes: Iterable[Node] = ()) -> Iterator[Peer]:
+    """Whom the bridge connects to, or sends to. ``nodes``: the other bridges of its cluster."""
     databases = {"the database": config.janus.janus_db_url, "the cluster's database": config.cluster.db_url}
     for what, database in databases.items():
         for url in database.each if database is not None else ():
@@ -42,6 +45,9 @@ def peers(config: Config, gateways: Iterable[Gateway]) -> Iterator[Peer]:
     for gateway in gateways:
         if gateway.url is not None:
             yield Peer(gateway.url.host.partition("%")[0], f"gateway {gateway.janus_id}")
+    for node in nodes:
+        with suppress(ValueError):  # an address that nobody can reach either
+            yield Peer(parse_http_address(node.url).host.partition("%")[0], f"bridge {node.node_id}")
     for subscriber in config.events.subscribers:
         if subscriber.socket.host:
             yield Peer(subscriber.socket.host, f"subscriber {subscriber.socket}")

@@ -31,8 +31,9 @@ class Cluster:
         )
 
     async def run(self, links: ClusterLinks) -> None:
-        """Until cancelled."""
+        """Until cancelled; nothing happens before this node has entered."""
         self.life.links = links
+        await self.life.entered.wait()
         async with trio.open_nursery() as nursery:
             while True:
                 began = trio.current_time()

@@ -45,6 +45,7 @@ class NodeLife:
         self.fence = fence
         self.sessions = sessions
         self.links: ClusterLinks | None = None
+        self.entered = trio.Event()  # from then on it is for the rounds to begin anew, where that is due
         self.inherited = True  # whether what is left of the last life is ours, as far as is known
         self.inherited_at_start = True  # the same of what the last process left
         self.state = NodeState.ACTIVE
@@ -89,6 +90,11 @@ class NodeLife:
         """Begin with an epoch of ``least`` or more; None where the database does not answer, and the life of the last
         process goes on. Raises AnotherNode, and TableRefused for what only an operator can mend.
         """
+        epoch = await self._enter(least)
+        self.entered.set()
+        return epoch
+
+    async def _enter(self, least: int) -> int | None:
         while True:
             try:
                 await self.look()
@@ -149,7 +155,9 @@ class NodeLife:
     async def go_on(self) -> None:
         """Beat; or, without, ask the peers for their word."""
         epoch = self.membership.epoch
-        if not self._ended and not (epoch is not None and await self.beat()) and self.membership.epoch == epoch:
+        if epoch is not None and await self.beat():
+            return
+        if not self._ended and self.membership.epoch == epoch:  # who ends wants nobody's word: it would be kept
             await self._ask_peers(epoch)
 
     async def beat(self) -> bool:

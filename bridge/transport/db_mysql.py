@@ -68,7 +68,7 @@ class MysqlEngine:
 
     @contextmanager
     def _session(self, mode: Mode, ending: Ending) -> Iterator[Execute]:
-        with closing(self.open(ending, autocommit=False)) as link, ended_by(ending, link.shut):
+        with closing(self.open(ending, kept=False)) as link, ended_by(ending, link.shut):
 
             def execute(sql: str, *values: Any) -> list[tuple[Any, ...]]:
                 ending.check()
@@ -78,8 +78,10 @@ class MysqlEngine:
             if mode != "read":
                 link.commit()
 
-    def open(self, ending: Ending, *, autocommit: bool = True) -> MysqlLink:
-        """Connect. Raises NotServing, TableRefused."""
+    def open(self, ending: Ending, *, kept: bool = True) -> MysqlLink:
+        """Connect. ``kept``: each statement is a transaction of its own, unless one is begun, and whoever keeps it ends
+        what takes too long. Raises NotServing, TableRefused.
+        """
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
         context = self._tls_context() if path is None else None
@@ -102,7 +104,7 @@ class MysqlEngine:
                 read_timeout=self._patience,
                 write_timeout=self._patience,
                 ssl=context,
-                autocommit=autocommit,
+                autocommit=kept,
             )
         dial = Dial(self._patience, ending)
         sock = dial.unix(path) if path is not None else dial.tcp(host, port)
@@ -116,6 +118,8 @@ class MysqlEngine:
         except TableUnavailable as exc:
             link.close()
             raise NotServing(str(exc)) from None
+        if kept:
+            link.wait()
         return link
 
     def _password(self) -> str:

@@ -74,6 +74,10 @@ class MysqlLink:
         """Run one that changes rows; how many it changed."""
         return self._run(sql, values)[1]
 
+    def wait(self) -> None:
+        """For any length from now on: to connect was to be quick, so that another host had its turn."""
+        self._connection._read_timeout = self._connection._write_timeout = None  # type: ignore[attr-defined]
+
     def begin(self) -> None:
         """Begin a transaction."""
         with translated_errors(self._hide):

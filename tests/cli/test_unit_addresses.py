@@ -1,9 +1,11 @@
 """``unit --restrict-addresses``: the addresses that configuration and table name, and no others."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,28 @@ BASE = ["IPAddressDeny=any", "IPAddressAllow=localhost"]
 def test_a_bridge_of_this_machine_needs_no_other(tmp_path: Path) -> None:
     rows = {"a": "janusws://127.0.0.1/", "b": "janusws://[::1]:1/", "c": "janusws://localhost/", "bad": "x"}
     assert made(tmp_path, rows) == (BASE, [])
+
+
+def test_the_other_bridges_of_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = sqlite_table(tmp_path / "t.db", {})
+    words = [f"-ojanus.janus_db_url={url}", "-ocluster.cluster_id=7", "-ocluster.my_node_id=1"]
+    words.append("-ocluster.my_node_url=http://127.0.0.1:1/mi")
+    assert main(["db", "init", *words]) == 0
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
+        rows = [
+            (7, 1, "http://192.0.2.1:1/mi"),
+            (7, 2, "https://192.0.2.2:1/mi"),
+            (7, 3, "x"),
+            (8, 4, "http://192.0.2.4/"),
+        ]
+        sql = "INSERT INTO janus_node (cluster_id, node_id, url, epoch) VALUES (?, ?, ?, ?)"
+        database.executemany(sql, [(*row, number) for number, row in enumerate(rows)])
+    capsys.readouterr()
+    assert main(["unit", "--restrict-addresses", *words]) == 0
+    out = capsys.readouterr().out
+    assert "# bridge 2\nIPAddressAllow=192.0.2.2\n" in out
+    assert "192.0.2.1" not in out
+    assert "192.0.2.4" not in out
 
 
 def test_all_that_is_named_elsewhere(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bridge.errors import AnotherNode
 from bridge.protocol.cluster import Node, NodeSession, NodeState
@@ -197,6 +197,20 @@ async def test_who_drains_takes_nobody_over_and_who_leaves_is_taken(
         assert site.table[3].state is TAKEN  # it had nothing, and it beats no more
 
 
+async def test_who_leaves_in_the_middle_of_a_round_asks_for_no_word(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two), trio.open_nursery() as nursery:
+        await one.life.row.acquire()  # by a take-over, or a beat that hangs
+        nursery.start_soon(one.cluster.leave)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(one.life.go_on)
+        await wait_all_tasks_blocked()
+        one.life.row.release()
+        await wait_all_tasks_blocked()
+        assert two.life.membership._left == {}
+
+
 # A start
 
 
@@ -245,6 +259,19 @@ async def test_with_a_new_disk_it_waits_until_its_row_stands_still(site: MemoryS
             assert again.links.adopted == [(1, [SESSION], 0.0)]
             assert again.stats.counts["beats_late"] == 0  # no beat waits for a claim
             nursery.cancel_scope.cancel()
+
+
+async def test_only_one_way_leads_in(site: MemorySite, autojump_clock: MockClock) -> None:
+    one = site.process(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.run)
+        await trio.sleep(3 * PING)
+        assert site.table == {}
+        assert await one.start(50) == 50
+        await trio.sleep(3 * PING)
+        assert site.table[1].epoch == 50
+        assert one.fence.valid()
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_was_taken_over_meanwhile_is_not_inherited(site: MemorySite, autojump_clock: MockClock) -> None:

@@ -5,7 +5,8 @@ import trio
 
 from bridge.errors import TableUnavailable
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
-from bridge.transport.cluster_db import DatabaseLink
+from bridge.transport.cluster_db import ClusterDb, DatabaseLink
+from bridge.transport.db import Database
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.mariadb import MariaDb
 from tests.support.node_tables import opened
@@ -90,4 +91,10 @@ async def test_the_next_host_is_asked_when_one_is_away(url: MysqlUrl) -> None:
     with pytest.raises(TableUnavailable, match="nonsense"):
         await db.visit(lambda link: link.rows("SELECT nonsense"))
     await db.visit(connection_id)
+    db.close()
+
+
+async def test_a_statement_may_take_the_whole_visit_and_a_connect_its_share(url: MysqlUrl) -> None:
+    db = ClusterDb(Database(url, deadline=0.3).hosts, HANG_SECONDS)
+    await db.visit(lambda link: link.rows("SELECT SLEEP(0.4)"))
     db.close()
