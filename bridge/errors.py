@@ -13,6 +13,7 @@ are fixed texts (contract 6.3), ``data`` says the reason in words.
     │   ├── Draining             503 "Janus draining"            nothing was sent: for another gateway
     │   ├── TakeOverPending      503 "Janus take-over pending"   nothing was sent: safe to repeat
     │   └── PeerNotReached       503                             nothing was sent to the bridge that has it
+    │       └── PeerRefused          503                             it answered, and refused it as it was
     ├── TooManyInFlight      503 "Too many commands in flight"   nothing was sent: safe to repeat
     ├── OverBudget           503 "Too many bytes pending"        nothing was done: safe to repeat
     ├── TransactionLost      502 "Janus connection lost"         sent, the link fell: outcome unknown
@@ -100,6 +101,10 @@ class OverBudget(BridgeError):
 class TransactionLost(BridgeError):
     code = 502
     message = "Janus connection lost"
+
+
+class PeerRefused(PeerNotReached):
+    """Another bridge of the cluster lets this one in no further: nothing was done, but it lives."""
 
 
 class PeerSilent(TransactionLost):

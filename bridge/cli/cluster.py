@@ -42,8 +42,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "release",
         help="say that this bridge's process is over, from its unit",
         description="Says in the database that the process of this bridge is over, so that another one takes its "
-        "sessions over at once. systemd runs it when the process has ended (ExecStopPost=). Never run it while the "
-        "process lives: it would be taken over.",
+        "sessions over at once. systemd runs it when the process has ended (ExecStopPost=); while it lives, it is "
+        "refused.",
     )
     add_config_arguments(verb)
     verb.set_defaults(run=run_release)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_release(args: argparse.Namespace) -> int:
-    """0 also where there was nothing to say. Raises ConfigError, TableUnavailable."""
+    """0 also where there was nothing to say. Raises ConfigError, also where the process lives; TableUnavailable."""
     config = load_config(args)
     if config.cluster.cluster_id is not None:
         put(*trio.run(_release, config))
@@ -74,6 +74,7 @@ async def _release(config: Config) -> list[str]:
     from bridge.transport.cluster_db import ClusterDb
     from bridge.transport.cluster_tables import NodeTable
     from bridge.transport.node_file import NodeFile
+    from bridge.transport.state_dir import StateDir
 
     cluster = config.cluster
     assert cluster.cluster_id is not None
@@ -82,9 +83,14 @@ async def _release(config: Config) -> list[str]:
     nodes = NodeTable(db, cluster.cluster_id, cluster.my_node_id, config.janus.db_version_table)
     known = NodeFile(config.state.dir / "node.json", cluster.cluster_id, cluster.my_node_id)
     known.load()
+    if not known.epochs:
+        return []
+    state = StateDir(config.state.dir)
+    state.take()  # nobody runs with it, and nobody begins to meanwhile
     try:
         released = [epoch for epoch in known.epochs if await nodes.release(epoch, NodeState.OVER)]
     finally:
+        state.release()
         db.close()
     return [f"node {cluster.my_node_id} of cluster {cluster.cluster_id}: epoch {epoch} is over" for epoch in released]
 

@@ -325,7 +325,7 @@ class ClusterSettings:
         choices=("serve", "stop"),
     )
     token: Secret | None = _row(
-        kinds.TOKEN, "what this bridge shows to the MI of the others; unset, its own [mi] token"
+        kinds.TOKEN, "what this bridge shows to the MI of the others; unset, its own [mi] token", reloadable=True
     )
     tls_ca: str | None = _row(
         kinds.TEXT, "PEM file with the CA to trust for the MI of the others instead of the system's"

@@ -56,8 +56,8 @@ class AskPeer(Protocol):
     """One MI request to a peer, over a connection that is kept."""
 
     async def __call__(self, url: str, method: str, params: Sequence[Any], patience: float) -> Any:
-        """Its result. ``patience`` in seconds for everything. Raises PeerNotReached (nothing was sent), PeerSilent (it
-        was sent, the outcome is unknown), RpcError (its answer).
+        """Its result. ``patience`` in seconds for everything. Raises PeerNotReached (nothing was sent; PeerRefused: it
+        answers, and refuses), PeerSilent (it was sent, the outcome is unknown), RpcError (its answer).
         """
         ...
 

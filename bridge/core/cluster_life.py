@@ -13,7 +13,7 @@ from bridge.core.cluster_faces import AskPeer, ClusterLinks, NodeMemory, NodeSet
 from bridge.core.cluster_sessions import SessionKeeper
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
-from bridge.errors import AnotherNode, PeerNotReached, PeerSilent, TableRefused, TableUnavailable
+from bridge.errors import AnotherNode, PeerNotReached, PeerRefused, PeerSilent, TableRefused, TableUnavailable
 from bridge.protocol.cluster import Node, NodeState
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.membership import Membership, Start, Word
@@ -225,12 +225,12 @@ class NodeLife:
         try:
             answer = await self._ask(node.url, ALIVE, [about, epoch], max(ASKING * self.settings.node_timeout, 0.2))
             return Word[str(answer["word"]).upper()]
-        except (PeerNotReached, PeerSilent):
-            return None
-        except (RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
+        except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
             if self._refusals.due(f"{node.node_id} {exc}"):
                 log.error("node %d at %s does not answer as a peer: %s", node.node_id, node.url, exc)
             return Word.UNSURE
+        except (PeerNotReached, PeerSilent):
+            return None
 
     def _move_fence(self) -> None:
         self.fence.move(self.membership.valid_until, self.membership.open_until)

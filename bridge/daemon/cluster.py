@@ -137,6 +137,11 @@ class _LinksOfATable:
         self.links.give_up(reason)
 
 
+def peers_token(config: Config) -> str | None:
+    """What is shown to the other bridges."""
+    return config.cluster.token if config.cluster.token is not None else config.mi.token
+
+
 def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> ClusterParts | None:
     """None: this bridge is alone. ``journal`` has been loaded. Raises ConfigError for a CA file that cannot be used."""
     section = config.cluster
@@ -152,12 +157,11 @@ def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> Cluster
     nodes = NodeTable(databases[0], cluster_id, node_id, config.janus.db_version_table)
     memory = NodeFile(config.state.dir / "node.json", cluster_id, node_id)
     memory.load()
-    token = section.token if section.token is not None else config.mi.token
     try:
         tls = client_context(section.tls_ca, None, None)
     except ConnectFailed as exc:
         raise ConfigError(f"[cluster] {exc.reason}") from None
-    ask = PeerClient(token, tls)
+    ask = PeerClient(peers_token(config), tls)
     sessions = SessionKeeper(SessionTable(databases[1], cluster_id, node_id), _left(journal))
     settings = NodeSettings(
         cluster_id, node_id, str(url), section.ping_interval, section.node_timeout, section.db_outage == "serve"

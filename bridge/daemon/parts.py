@@ -258,8 +258,9 @@ def _own_sockets(config: Config) -> Iterator[str]:
     if config.mi.fifo is not None:
         yield config.mi.fifo
     yield os.environ.get("NOTIFY_SOCKET", "/run/systemd/notify")
-    if config.janus.janus_db_url.unix_socket is not None:
-        yield config.janus.janus_db_url.unix_socket
+    for url in (config.janus.janus_db_url, config.cluster.db_url):
+        if url is not None and url.unix_socket is not None:
+            yield url.unix_socket
 
 
 def link_settings(config: Config) -> LinkSettings:

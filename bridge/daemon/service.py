@@ -17,6 +17,7 @@ from bridge.auto_reset_event import AutoResetEvent
 from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
+from bridge.daemon.cluster import peers_token
 from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
@@ -250,6 +251,8 @@ class Service:
         logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
         certificate, faults = self._listeners.reload(config)
         configure_events(parts.evi, config)
+        if self._cluster is not None:
+            self._cluster.parts.ask.show(peers_token(config))
         others = parts.gateways.changed(config)
         parts.links.credentials_changed(others)
         database = database_of(config)

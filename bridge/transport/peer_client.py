@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import httptools
 import trio
 
-from bridge.errors import PeerNotReached, PeerSilent
+from bridge.errors import PeerNotReached, PeerRefused, PeerSilent
 from bridge.protocol import codec
 from bridge.protocol.host_port import bracketed
 from bridge.protocol.jsonrpc import RpcError, render_request
@@ -32,15 +32,22 @@ class PeerClient:
     """An AskPeer. ``token`` is shown to every peer; ``tls`` verifies those whose URL is https."""
 
     def __init__(self, token: str | None = None, tls: ssl.SSLContext | None = None) -> None:
-        self._authorization = "" if token is None else f"Authorization: Bearer {token}\r\n"
         self._tls = tls
         self._heads: dict[str, tuple[HttpAddress, bytes]] = {}  # by URL
+        self.show(token)
         self._idle: dict[HttpAddress, list[_Connection]] = {}
+
+    def show(self, token: str | None) -> None:
+        """The token to show from now on."""
+        # Of a text that hides itself wherever it is shown, itself.
+        self._authorization = "" if token is None else f"Authorization: Bearer {str.__str__(token)}\r\n"
+        self._heads.clear()
 
     async def __call__(self, url: str, method: str, params: Sequence[Any], patience: float) -> Any:
         """The result. ``patience`` in seconds for everything; to be cancelled is to leave, and the peer sees it.
 
-        Raises PeerNotReached (nothing was sent), PeerSilent (the outcome is unknown), RpcError (the peer's answer).
+        Raises PeerNotReached (nothing was sent; PeerRefused: the peer lives), PeerSilent (the outcome is unknown),
+        RpcError (the peer's answer).
         """
         address, head = self._heads.get(url) or self._know(url)
         body = render_request(method, list(params), "1")
@@ -179,8 +186,10 @@ def _words(exc: Exception) -> str:
 def _result(url: str, answer: tuple[int, str, bytes]) -> Any:
     """Raises RpcError, PeerNotReached, PeerSilent."""
     status, reason, body = answer
-    if status != 200:  # below 500, what was sent was refused as it is
-        raise _failure(url, f"its answer is {status} {reason}", sent=status >= 500)
+    if 400 <= status < 500:
+        raise PeerRefused(f"{url}: its answer is {status} {reason}")
+    if status != 200:
+        raise _failure(url, f"its answer is {status} {reason}", sent=True)
     value = _value(body)
     error = value.get("error") if isinstance(value, dict) else None
     if isinstance(error, dict):

@@ -1,6 +1,8 @@
 """``janus-bridge cluster``: what it shows, and what ``release`` says in the database when a process is over."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from bridge.__main__ import main
 from tests.support.bridge import Bridge
 from tests.support.bridge_cluster import ClusterBed
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.receivers import udp_receiver
 from tests.support.tables import sqlite_table
 
@@ -45,6 +48,8 @@ def test_both_are_shown_and_one_that_died_until_it_is_taken_over(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["NODE", "STATE", "BEAT", "EPOCH", "URL"]
     assert [line.split()[:2] for line in lines[1:]] == [["1", "active"], ["2", "(this"]]
+    assert main(["cluster", "release", *options(first)]) == 2  # it lives
+    assert "another janus-bridge is running with it" in capsys.readouterr().err
     first.kill()
     assert main(["cluster", "release", *options(first)]) == 0
     assert capsys.readouterr().out.startswith("node 1 of cluster 1: epoch ")
@@ -54,6 +59,24 @@ def test_both_are_shown_and_one_that_died_until_it_is_taken_over(
     capsys.readouterr()
     assert main(["cluster", "release", *options(first)]) == 0  # once is enough
     assert capsys.readouterr().out == ""
+
+
+def test_a_copied_configuration_does_not_start(bridges: list[Bridge], tmp_path: Path) -> None:
+    first, _ = bridges
+    words = options(first)
+    words[1] = f'state.dir="{tmp_path / "copy"}"'
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "run", *words, "-o", 'mi.http=["127.0.0.1:0"]'],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert f"node 1 of cluster 1 is another bridge, which runs (its MI is {first.mi_url})" in last
+    assert "the bridge does not start" in last
+    assert main(["cluster", "--url", first.mi_url]) == 0
 
 
 def test_without_a_cluster_there_is_nothing_to_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,7 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
         "janus.gateways.ID.token_secret",
         "janus.gateways.ID.token_ttl",
         "mi.token",
+        "cluster.token",
         "mi.roles",
         "mi.udp_role",
         "mi.fifo_role",

@@ -103,6 +103,17 @@ async def test_the_database_away_is_noticed_by_nobody_at_any_length(
         assert not any(node.links.adopted or node.links.given_up for node in nodes)
 
 
+async def test_one_that_refuses_us_lives(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        one.table.away, one.mi = True, False
+        site.refusing.add("http://1/mi")
+        await trio.sleep(30 * PING)
+        assert not two.links.adopted
+        assert caplog.text.count("node 1 at http://1/mi does not answer as a peer: its answer is 401") == 1
+
+
 @pytest.mark.parametrize("serve", [False, True])
 async def test_cut_off_from_all_it_claims_nothing_and_is_taken_over(serve: bool, autojump_clock: MockClock) -> None:
     site = MemorySite(serve=serve)

@@ -19,7 +19,7 @@ from bridge.core.cluster_life import ALIVE, NodeLife
 from bridge.core.cluster_sessions import SessionKeeper
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
-from bridge.errors import PeerNotReached, TableUnavailable
+from bridge.errors import PeerNotReached, PeerRefused, TableUnavailable
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 
 PING, TIMEOUT = 1.0, 10.0
@@ -173,6 +173,8 @@ class MemoryNode:
     async def _ask(self, url: str, method: str, params: Sequence[Any], patience: float) -> Any:
         assert method == ALIVE
         await trio.lowlevel.checkpoint()
+        if url in self.site.refusing:
+            raise PeerRefused("its answer is 401 Unauthorized")
         peer = next((one for one in self.site.nodes.values() if one.life.settings.url == url), None)
         if peer is None or not (peer.mi and self.mi):
             await trio.sleep(patience)
@@ -188,6 +190,7 @@ class MemorySite:
         self.sessions: dict[NodeSession, int] = {}
         self.nodes: dict[int, MemoryNode] = {}
         self.files: dict[int, MemoryFile] = {}
+        self.refusing: set[str] = set()  # the URLs of MIs that do not know our token
         self._serve = serve
 
     def process(self, node_id: int) -> MemoryNode:

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import pytest
 import trio
 
+from bridge.config.kinds import Secret
 from bridge.core.mi import Command, MiRequest, Registry
-from bridge.errors import PeerNotReached, PeerSilent
+from bridge.errors import PeerNotReached, PeerRefused, PeerSilent
 from bridge.protocol.caller import Role
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter
@@ -96,8 +97,19 @@ async def test_error_of_the_peer_is_told_as_it_is(clients: Clients) -> None:
         with pytest.raises(RpcError) as caught:
             await clients()(peer.url, "x_nothing", [], HANG_SECONDS)
         assert (caught.value.code, caught.value.message) == (-32601, "Method not found")
-        with pytest.raises(PeerNotReached, match="401 Unauthorized"):
+        with pytest.raises(PeerRefused, match="401 Unauthorized"):
             await clients("wrong")(peer.url, "x_echo", [{}], HANG_SECONDS)
+
+
+async def test_token_is_shown_as_it_is_and_may_change(clients: Clients) -> None:
+    async with serving() as peer:
+        client = clients(Secret(TOKEN))  # as the configuration has it
+        assert await client(peer.url, "x_echo", [{}], HANG_SECONDS) == {}
+        client.show("old")
+        with pytest.raises(PeerRefused):
+            await client(peer.url, "x_echo", [{}], HANG_SECONDS)
+        client.show(Secret(TOKEN))
+        assert await client(peer.url, "x_echo", [{}], HANG_SECONDS) == {}
 
 
 async def test_what_was_not_sent_is_told_from_what_has_no_answer(clients: Clients) -> None:
