@@ -82,7 +82,10 @@ def reachable(mi: MiSettings) -> Iterator[tuple[str, str]]:
 
 def doubts(config: Config) -> Iterator[str]:
     """What is no broken rule, but hardly meant."""
-    janus = config.janus
+    janus, mi, url = config.janus, config.mi, config.cluster.my_node_url
+    reached = not all(is_loopback(address.rpartition(":")[0]) for address in mi.http)
+    if url is not None and not is_loopback(url.host) and reached and all(one.is_loopback for one in mi.allow):
+        yield "[cluster] my_node_url: [mi] allow names this machine alone, so that the other bridges are refused"
     yield from _old_string_ids("janus", janus.integer_members, janus.string_ids)
     for name, gateway in janus.gateways.items():
         strings = janus.string_ids if gateway.string_ids is None else gateway.string_ids

@@ -1,6 +1,7 @@
 """Rules that bind two settings: which key is blamed, and which name is said. Values stay unsaid."""
 
 import dataclasses
+import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,15 @@ def test_a_cluster_that_cannot_work_is_named(changes: dict[str, Any], path: str,
     [(blamed, said)] = conflicts(config("cluster", **CLUSTER | changes))
     assert blamed == ("cluster", path)
     assert re.match(words, said)
+
+
+def test_the_other_bridges_have_to_be_let_in() -> None:
+    made = config("cluster", **CLUSTER)
+    reached = dataclasses.replace(made.mi, http=("0.0.0.0:8889",))
+    assert list(doubts(made)) == []  # behind a front
+    [line] = doubts(dataclasses.replace(made, mi=reached))
+    assert line.startswith("[cluster] my_node_url: [mi] allow names this machine alone")
+    allow = (*reached.allow, ipaddress.ip_network("10.0.0.0/8"))
+    assert list(doubts(dataclasses.replace(made, mi=dataclasses.replace(reached, allow=allow)))) == []
+    alone = dataclasses.replace(made.cluster, my_node_url=LOOPBACK)
+    assert list(doubts(dataclasses.replace(made, mi=reached, cluster=alone))) == []
