@@ -46,6 +46,7 @@ SPEAKERS = {
 # Functions and tables that make such a text.
 MAKERS = {
     "refusal", "why_closed", "tls_text", "path_fault", "bind_fault", "_text", "_connect_failure",
+    "_pending", "_unasked",
     "CLOSED_BY_JANUS", "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
 }  # fmt: skip
 # Where a text belongs: the first that matches the file, below bridge/.

@@ -68,11 +68,11 @@ class _PeerMethods:
     types_of: Callable[[str], PluginTypes]
 
     async def find(self, call: MiRequest) -> Any:
-        """{"here": whether it is known to live at this bridge}. 503 where that is not sure."""
+        """{"here": whether it lives here, "node_id": where else, as far as is known}. 503 where that is not sure."""
         link = self.registry.find(call.arguments["janus_id"])
         ids = [read_decimal(call.arguments[name], codec.INT64_MAX) for name in ("session_id", "handle_id")]
-        place = await self.errands.whereabouts.find_here(link, Wanted(link.gateway.janus_id, *ids))
-        return {"here": place is not None}
+        place = await self.errands.whereabouts.find_for_peer(link, Wanted(link.gateway.janus_id, *ids))
+        return {"here": place.session_id is not None, "node_id": None if place.node is None else place.node.node_id}
 
     def send(self, call: MiRequest) -> Any:
         """Janus's answer, as that of janus_send_request. 421: it has no place here, nothing was sent."""

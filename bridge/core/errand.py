@@ -31,6 +31,7 @@ class Errand:
         "deadline",
         "end",
         "link",
+        "misdirected",
         "notification",
         "order",
         "over",
@@ -46,6 +47,7 @@ class Errand:
         self.value = value
         self.deadline = deadline
         self.wanted = Wanted(link.gateway.janus_id, command.session_id, command.handle_id)
+        self.misdirected = 0  # times that it came to a bridge that did not have it
         self.notification = call.notification  # nobody waits for Janus's answer
         self.order: Order | None = None  # of one that came from another bridge, and goes no further
         self.over = False

@@ -18,12 +18,13 @@ from bridge.core.link import JanusLink
 from bridge.core.mi import MiRequest
 from bridge.core.pending import AwaitedAnswer
 from bridge.core.whereabouts import NOWHERE, Residence, Wanted, Whereabouts
-from bridge.errors import BridgeError, LinkDown, PeerSilent, TransactionTimeout
+from bridge.errors import BridgeError, LinkDown, PeerSilent, TakeOverPending, TransactionTimeout
 from bridge.protocol.cluster import Node
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.jsonrpc import MISDIRECTED, RpcError
 
+DETOURS: Final = 3  # bridges that did not have it, though somebody said so
 MARGIN: Final = 0.02  # seconds by which the time limit at a peer is shorter than the caller's
 
 
@@ -178,6 +179,9 @@ class Errands:
         except RpcError as exc:
             if exc.code != MISDIRECTED:
                 raise
+            errand.misdirected += 1
+            if errand.misdirected > DETOURS:
+                raise TakeOverPending("it is on its way from one bridge to another: nothing was sent") from None
             self.whereabouts.forget(errand.wanted)
             if self.given.get(errand.wanted.janus_id) == node:
                 del self.given[errand.wanted.janus_id]

@@ -103,15 +103,21 @@ class Whereabouts:
     async def find_here(self, link: JanusLink, wanted: Wanted) -> Residence | None:
         """Where it is here; None: nowhere. Raises TakeOverPending while sessions that may have it are being claimed."""
         book, handle_id = link.book, wanted.handle_id
-        if book.find(wanted.session_id) is not None:
-            return Residence(None, wanted.session_id)
-        if handle_id is None:
-            return None
+        session = book.find(wanted.session_id)
+        if handle_id is None or (session is not None and session is not book.managed):
+            return None if session is None else Residence(None, wanted.session_id)
         session = book.having(handle_id)
         if session is None:
             await self._claimed(link)
             session = await self._probe(link, handle_id)
         return None if session is None else Residence(None, session.session_id)
+
+    async def find_for_peer(self, link: JanusLink, wanted: Wanted) -> Residence:
+        """What this bridge knows of it. NOWHERE: it is not here. Raises TakeOverPending where it may be soon."""
+        place = await self.find_here(link, wanted) or self.known(link, wanted) or NOWHERE
+        if place is NOWHERE and (silent := self._peers.silent()):
+            raise TakeOverPending(_pending(silent[0].node_id))
+        return place
 
     async def _claimed(self, link: JanusLink) -> None:
         with trio.move_on_after(PATIENCE):
@@ -133,7 +139,7 @@ class Whereabouts:
 
     async def _find_there(self, wanted: Wanted) -> Residence:
         places: list[Residence] = []
-        doubts = [f"its bridge (node {node.node_id}) is silent" for node in self._peers.silent()]
+        doubts = [_pending(node.node_id) for node in self._peers.silent()]
         with trio.CancelScope() as enough:
             async with trio.open_nursery() as nursery:
                 for node in self._peers.living():
@@ -141,7 +147,7 @@ class Whereabouts:
         if places:
             return places[0]
         if doubts:
-            raise TakeOverPending(f"{doubts[0]}, take-over pending: nothing was sent")
+            raise TakeOverPending(doubts[0])
         return NOWHERE
 
     async def _ask_one(
@@ -152,10 +158,13 @@ class Whereabouts:
             answer = await self._ask(node.url, "janus_cluster_find", params, PATIENCE)
         except BridgeError as exc:
             if exc.code != 404:  # it has no such gateway: that is an answer, too
-                doubts.append(f"its bridge (node {node.node_id}) cannot be asked ({exc.data or exc.message})")
+                doubts.append(_unasked(node.node_id, exc.data or exc.message))
             return
-        if isinstance(answer, dict) and answer.get("here") is True:
-            places.append(Residence(node))
+        if not isinstance(answer, dict):
+            return
+        at = node.node_id if answer.get("here") is True else answer.get("node_id")
+        places += [Residence(one) for one in self._peers.living() if one.node_id == at]
+        if places:
             enough.cancel()
 
 
@@ -181,6 +190,14 @@ def _put(memory: OrderedDict[tuple[str, int | None], T], key: tuple[str, int | N
     memory.move_to_end(key)
     if len(memory) > MOST:
         memory.popitem(last=False)
+
+
+def _unasked(node_id: int, why: str) -> str:
+    return f"node {node_id} cannot be asked ({why}): nothing was sent"
+
+
+def _pending(node_id: int) -> str:
+    return f"its bridge (node {node_id}) is silent, take-over pending: nothing was sent"
 
 
 def _text(number: int | None) -> str:

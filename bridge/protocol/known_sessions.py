@@ -162,11 +162,13 @@ class KnownSessions:
         return [session for session in self if session.node is not None]
 
     def knows(self, session_id: int | None, handle_id: int | None) -> bool:
-        """Whether it is known that a command with these ids has its place here."""
-        if session_id is not None and (self._issued(session_id) or session_id == self.managed.session_id):
+        """Whether it is known that a command with these ids has its place here. The managed session says nothing of a
+        handle: its id may stand in for any.
+        """
+        if session_id is not None and self._issued(session_id):
             return True
         if handle_id is None:
-            return session_id is None
+            return session_id in (None, self.managed.session_id)
         return handle_id in self.managed.handles or any(handle_id in one.handles for one in self._former.values())
 
     def having(self, handle_id: int) -> JanusSession | None:

@@ -1,6 +1,7 @@
 """Any bridge of a cluster serves any handle: by one hop, honestly, in order (contract 11)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -180,3 +181,47 @@ async def test_place_of_a_session_that_was_given_up_is_forgotten(janus: Janus) -
         one.links.give_up("node 2 has taken over")
         await echo(one, handle)
         await echo(one, handle, session_id=session)
+
+
+async def test_who_is_just_taking_over_does_not_say_that_nobody_has_it(janus: Janus) -> None:
+    """Between the moment when a bridge has won and the one when it knows the sessions."""
+    async with running_site(janus.url, 3) as (one, two, three):
+        handle = await one.attach(GEN)
+        one.site.dead.add(1)
+        del one.site.bridges[1]  # for the third one, it is taken already
+        two.silent = lambda: [two._node(1)]  # type: ignore[method-assign]
+        with pytest.raises(RpcError, match=r"node 2 cannot be asked.*take-over pending") as caught:
+            await three.send("message", handle_id=handle, body={})
+        assert caught.value.code == 503
+
+
+async def test_handle_of_another_bridge_beside_the_session_of_this_one(janus: Janus) -> None:
+    """A script that keeps the session_id of some answer sends it with any handle."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        own = two.bed.registry.find("gw").book.managed.session_id
+        await echo(two, handle, session_id=str(own))
+
+
+async def test_bridge_that_handed_over_says_where_it_is(janus: Janus) -> None:
+    async with running_site(janus.url, 3) as (one, two, three):
+        handle = await one.attach(GEN)
+        one.site.draining.add(3)
+        await one.call("janus_cluster_drain")
+        assert await one.call("janus_cluster_find", "gw", "", handle) == {"here": False, "node_id": 2}
+        assert await two.call("janus_cluster_find", "gw", "", handle) == {"here": True, "node_id": None}
+        await echo(three, handle)
+
+
+async def test_command_that_no_bridge_wants_ends(janus: Janus) -> None:
+    async with running_site(janus.url) as (_, two):
+        ask = two.side.errands.whereabouts._ask
+
+        async def lie(url: str, method: str, params: Sequence[Any], patience: float) -> Any:
+            return {"here": True} if method == "janus_cluster_find" else await ask(url, method, params, patience)
+
+        two.side.errands.whereabouts._ask = lie
+        with pytest.raises(RpcError, match="on its way from one bridge to another") as caught:
+            await two.send("message", handle_id="4711", body={})
+        assert caught.value.code == 503
+        assert two.site.asked == [(1, "janus_cluster_send")] * 4

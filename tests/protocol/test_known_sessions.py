@@ -60,7 +60,8 @@ def test_what_is_known_to_be_here(bed: Bed) -> None:
     assert knows(None, None)
     assert knows(None, 7)
     assert knows(STRANGE, 999)
-    assert knows(MANAGED, 999)
+    assert knows(MANAGED, None)
+    assert not knows(MANAGED, 999)
     assert knows(12345, 8)  # whatever stands as session_id: the handle is here
     assert not knows(12345, None)
 
