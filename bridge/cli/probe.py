@@ -64,7 +64,7 @@ class JanusProbe:
 
     async def _connect(self) -> None:
         try:
-            self._end = await self._gateways.connect(self._gateway, self, self._opened)
+            self._end = await self._gateways.connect(self._gateway, self, self._opened, 0)
         except ConnectFailed as exc:
             self._end = exc.reason
         self._wake()

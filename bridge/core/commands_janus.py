@@ -175,7 +175,7 @@ async def _sessions(link: JanusLink) -> list[codec.JsonObject]:
             row: codec.JsonObject = {
                 "session": shorten(session.session_id),
                 "managed": session.managed,
-                "connection": session.carrier if link.book.is_open(session.carrier) else None,
+                "connection": session.carrier if link.book.carriers.is_open(session.carrier) else None,
                 "handles": [{"handle_id": h, "plugin": plugin} for h, plugin in session.handles.items()],
             }
             rows.append(codec.widen(row))

@@ -6,7 +6,7 @@ Must not know sockets; ``connect`` is passed in.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -18,6 +18,9 @@ from bridge.protocol.janus import session_times
 from bridge.protocol.life import Cause, Input, State
 from bridge.protocol.roster import ConnectionRecord
 
+if TYPE_CHECKING:
+    from bridge.core.pending import AwaitedAnswer
+
 
 class WebSocket(Protocol):
     """An open WebSocket. What is sent goes out in order, and nothing waits for that but ``freeze``."""
@@ -25,6 +28,10 @@ class WebSocket(Protocol):
     @property
     def adopted(self) -> bool:
         """Whether another process opened it."""
+
+    @property
+    def number(self) -> int:
+        """Of its socket, for the next process, which has it as well; 0: none will."""
 
     @property
     def last_received(self) -> float:
@@ -66,9 +73,10 @@ class Reports(Protocol):
         """What comes on an adopted one makes no sense. It is neither read nor written from now on, and stays open."""
 
 
-# connect(gateway, reports, opened): opens a WebSocket, hands it to opened(websocket) and runs it to its end. Returns
-# why it ended; raises ConnectFailed before it was open.
-Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None]], Awaitable[str]]
+# connect(gateway, reports, opened, socket): opens a WebSocket, or goes on with the one of another process that has that
+# number, hands it to opened(websocket) and runs it to its end. Returns why it ended; raises ConnectFailed before it was
+# open.
+Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None], int], Awaitable[str]]
 
 
 class Reader(Protocol):
@@ -98,6 +106,8 @@ class JanusConnection:
         self.task = trio.CancelScope()  # what is under way: it is being opened, or sessions are brought onto it
         self.watched = False  # its keepalive runs
         self.info: JsonObject | None = None  # what Janus said of itself, once it answered
+        self.greeting: AwaitedAnswer | None = None  # it was asked to
+        self.known = trio.Event()  # it has answered, or never will
         self.times: list[int] = []  # seconds after which it ends a session
         self.misplaced: list[int] = []  # sessions that are to be destroyed on it: the row points elsewhere
         self.rtt: float | None = None  # seconds, of the last keepalive that was answered
@@ -115,16 +125,18 @@ class JanusConnection:
     async def run(self, connect: Connect) -> str:
         """Open and run to its end; returns why it ended. Raises ConnectFailed where it could not be opened."""
         try:
-            self.end_reason = await connect(self.record.target.gateway, self, self._on_open)
+            record = self.record
+            self.end_reason = await connect(record.target.gateway, self, self._on_open, record.socket)
             return self.end_reason
         finally:
             self.over = True
             self.ended.set()
+            self.known.set()
 
     # Reports
 
     def _on_open(self, ws: WebSocket) -> None:
-        self._ws = ws
+        self._ws, self.record.socket = ws, ws.number
         self._owner.happened(self, Input.ADOPTED if ws.adopted else Input.OPENED)
         if self.record.state is State.ENDED:  # it is no longer wanted
             ws.close()
@@ -132,7 +144,7 @@ class JanusConnection:
     def on_frames(self) -> None:
         """Of consequence where it was silent, once."""
         record = self.record
-        if record.cause is Cause.SILENCE and not (record.heard or record.stalled):
+        if record.cause is Cause.SILENCE and not (record.heard or record.stalled or record.untested):
             self._owner.happened(self, Input.SPOKE)
 
     def on_stalled(self) -> None:
@@ -144,12 +156,14 @@ class JanusConnection:
 
     def _stalled(self, reason: str) -> None:
         self.record.stalled = True
+        self.known.set()
         self._owner.happened(self, Input.STALLED, reason)
 
     def greeted(self, info: JsonObject) -> None:
         """Janus said this of itself: the first answer."""
         self.info, self.times = info, session_times(info)
         self.record.greeted(max(self.times, default=0))
+        self.known.set()
 
     # Sending
 
@@ -190,6 +204,11 @@ class JanusConnection:
     def usable(self) -> bool:
         """Whether it may be written to."""
         return not (self.record.stalled or self.over)
+
+    @property
+    def tested(self) -> bool:
+        """Whether more than a first question may be written to it."""
+        return self.usable and not self.record.untested
 
     @property
     def credentials(self) -> Credentials:

@@ -3,7 +3,7 @@
 Owns nothing but the list: settings as plain values, and the callables through which a link reaches the world.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -48,7 +48,8 @@ class LinkEnvironment:
 
     ``raise_event(gateway, body, members)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event
     Interface; ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session
-    for the next bridge process; ``ready(gateway)`` is told when all that the last one left of its sessions is settled.
+    for the next bridge process; ``sockets(gateway)`` are the numbers of those that the last one left open and that go
+    on, the oldest first; ``ready(gateway)`` is told when all else that it left of its sessions is settled.
     """
 
     start: str
@@ -61,6 +62,7 @@ class LinkEnvironment:
     save: Callable[[Gateway, SavedSession], None]
     uniform: Callable[[float, float], float]
     wall: Callable[[], float]
+    sockets: Callable[[Gateway], Sequence[int]] = lambda gateway: ()
     ready: Callable[[Gateway], None] = lambda gateway: None
     hide: Callable[[str], str] = unchanged  # a text of Janus or of the network, without secrets
     settings: LinkSettings = field(default_factory=LinkSettings)

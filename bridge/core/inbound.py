@@ -266,7 +266,7 @@ class InboundRouter:
     def _gone(self, session_id: int | None, connection: JanusConnection) -> None:
         """The session is over, if the connection may know: it carries it, or was asked to; or the carrier is gone."""
         session = self._book.find(session_id)
-        if session is not None and self._book.may_end(session, connection.number):
+        if session is not None and self._book.carriers.may_end(session, connection.number):
             self._session_over(session)
 
     def _event(self, message: JsonObject, shown: JsonObject | None) -> None:

@@ -75,21 +75,14 @@ class Joining:
             await self._create()
 
     async def _greet(self) -> None:
-        """Hear the first answer: Janus's time-outs, and the plugins that a signed token may name."""
-        connection = self.connection
-        request = self._ask({"janus": "info"})
-        info: JsonObject = {}
+        """Hear the first answer."""
+        request = greeting(self.connection, self.requests)
         try:
-            info = await self._answer(request, trio.current_time())
+            await self._answer(request, trio.current_time())
         except JoinStopped:
-            if not request.finished or not connection.usable:
+            if not request.finished or not self.connection.usable:
                 raise
-            # It came, but over a limit that is configured small: the bridge can do without.
-        plugins = info.get("plugins")
-        if isinstance(plugins, dict):
-            connection.credentials.grant(sorted(name[:MAX_PLUGIN] for name in plugins))
-        connection.greeted(info)
-        self.book.confirmed(connection.number)
+        greeted(self.connection, request)
 
     async def _create(self) -> None:
         if self.cluster is None:
@@ -138,7 +131,9 @@ class Joining:
             elif verdict is ClaimAnswer.LATER and not self._too_late(session):
                 book.not_claimed(session, number)
                 refusal = _text("claim", answer)
-            elif not book.is_open(session.carrier) or (verdict is ClaimAnswer.UNKNOWN and session.carrier == number):
+            elif not book.carriers.is_open(session.carrier) or (
+                verdict is ClaimAnswer.UNKNOWN and session.carrier == number
+            ):
                 self.over(session, _LOST[verdict])
             elif verdict is ClaimAnswer.UNKNOWN or not self.serves_beside:
                 book.stays(session, number)
@@ -183,6 +178,25 @@ class Joining:
             return request.result()
         except BridgeError as exc:
             raise JoinStopped(Input.FAILED, str(exc)) from None
+
+
+def greeting(connection: JanusConnection, requests: Requests) -> AwaitedAnswer:
+    """Its Janus is asked for its first answer, once."""
+    if connection.greeting is None:
+        connection.greeting = requests.ask(connection, {"janus": "info"})
+    return connection.greeting
+
+
+def greeted(connection: JanusConnection, greeting: AwaitedAnswer) -> None:
+    """The first answer is there: Janus's time-outs, and the plugins that a signed token may name."""
+    try:
+        info = greeting.result()
+    except BridgeError:  # it came, but over a limit that is configured small: the bridge can do without
+        info = {}
+    plugins = info.get("plugins")
+    if isinstance(plugins, dict):
+        connection.credentials.grant(sorted(name[:MAX_PLUGIN] for name in plugins))
+    connection.greeted(info)
 
 
 def _text(what: str, answer: object) -> str:

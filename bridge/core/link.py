@@ -282,7 +282,7 @@ class JanusLink:
         """Before the task is cancelled: fail what is in flight, destroy the sessions if told to, close politely."""
         connections = self._end(error)
         if destroy and (self._env.fence is None or self._env.fence.valid()):
-            await destroy_sessions([c for c in connections if c.usable], self.requests, self.book)
+            await destroy_sessions([c for c in connections if c.tested], self.requests, self.book)
         for connection in connections:
             connection.close()
         with trio.move_on_after(GOODBYE):

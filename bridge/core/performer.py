@@ -12,7 +12,7 @@ import trio
 from bridge.core.connection import JanusConnection, Reader
 from bridge.core.environment import LinkEnvironment
 from bridge.core.fence import Fence
-from bridge.core.join import Joining, JoinStopped, retire
+from bridge.core.join import Joining, JoinStopped, greeted, greeting, retire
 from bridge.core.keepalive import Keepalive
 from bridge.core.requests import Requests
 from bridge.errors import ConnectFailed
@@ -68,7 +68,8 @@ class Performer:
         """Keep the gateway connected until cancelled, or until a fault of the bridge."""
         try:
             async with trio.open_nursery() as self._nursery:
-                self.perform(self._failover.due(trio.current_time()))
+                sockets = self._env.sockets(self._roster.wanted.gateway)
+                self.perform(self._failover.begin(trio.current_time(), sockets))
                 await trio.sleep_forever()
         finally:
             self._nursery = None
@@ -107,6 +108,8 @@ class Performer:
             case Effect.JOIN if connection is not None:
                 connection.task = trio.CancelScope()
                 nursery.start_soon(self._join, connection, connection.task)
+            case Effect.GREET if connection is not None:
+                nursery.start_soon(self._greet, connection)
             case Effect.CLOSE if connection is not None:
                 self._close(nursery, connection)
             case Effect.PING if connection is not None:
@@ -169,9 +172,18 @@ class Performer:
                     self._leave_behind(connection)
                     self.happened(connection, Input.JOINED)
 
+    async def _greet(self, connection: JanusConnection) -> None:
+        """Another process's, and not the one that is to be current: it serves once its Janus has answered."""
+        answer = greeting(connection, self.requests)
+        await answer.wait()
+        if connection.usable and connection.record.untested:
+            greeted(connection, answer)
+            self._book.carriers.confirmed(connection.number)
+            self.happened(connection, Input.SPOKE)
+
     def _leave_behind(self, connection: JanusConnection) -> None:
         """The row points here now: what stayed behind another URL ends, and is destroyed there."""
-        for session in self._book.misplaced(connection.record.target.gateway):
+        for session in self._book.carriers.misplaced(connection.record.target.gateway, self._book):
             carrier = self.connections.get(session.carrier or 0)
             if carrier is not None and session.session_id is not None:
                 carrier.misplaced.append(session.session_id)

@@ -190,6 +190,12 @@ class LinkRegistry:
             if link is not None and link.gateway.fault is None:
                 link.retarget(link.gateway, self._credentials_of(janus_id))
 
+    async def reunited(self) -> None:
+        """Wait until each connection of the last process goes on, or will not."""
+        for connection in [connection for link in self for connection in link.connections.values()]:
+            if connection.adopted:
+                await connection.known.wait()
+
     async def stop(self, *, hand_over: bool) -> None:
         """Let commands in flight be answered, then disconnect from every Janus; or ``hand_over`` the open connections,
         and with them the sessions, to whoever keeps the sockets.

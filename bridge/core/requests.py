@@ -144,7 +144,8 @@ class Requests:
         for pending in [pending for pending in self._of_callers if pending.progress is Progress.WAITING]:
             if self._route(pending.session_id) is None:
                 self.fail(pending, LinkDown(reason))
-        self.lose(number, reason)
+        of = self._connections.get(number)
+        self.lose(number, reason, of.greeting if of is not None and of.usable else None)
 
     def close(self, error: BridgeError) -> None:
         """The gateway goes away. An error that says "nothing was sent" is only for what was not."""
@@ -160,9 +161,9 @@ class Requests:
             if pending.progress is Progress.ACKED and session is not None and session.carried_by(new):
                 pending.connection = new
 
-    def lose(self, number: int, reason: str) -> None:
-        """A connection ended or was given up: what is in flight on it has no known outcome."""
-        for pending in self._sent_on(number):
+    def lose(self, number: int, reason: str, but: AwaitedAnswer | None = None) -> None:
+        """What is in flight on a connection that ended or was given up has no known outcome, ``but`` a first answer."""
+        for pending in [one for one in self._sent_on(number) if but is None or one.asker is not but]:
             self.fail(pending, TransactionLost(reason))
 
     def _sent_on(self, number: int) -> list[PendingRequest]:

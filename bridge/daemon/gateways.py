@@ -11,14 +11,13 @@ import trio
 
 from bridge.config import Config, GatewaySettings
 from bridge.core.connection import Reports, WebSocket
-from bridge.daemon.held import carrier_of
+from bridge.daemon.held import HeldSockets
 from bridge.files import read_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import PluginTypes
 from bridge.transport.batch import Batch
-from bridge.transport.fd_store import FdStore
 from bridge.transport.janus_connect import open_and_run
 from bridge.transport.tls import PEM_MAX, client_context
 from bridge.transport.websocket_options import WebSocketOptions
@@ -34,17 +33,17 @@ class Gateways:
         self,
         config: Config,
         batch: Batch,
-        store: FdStore | None = None,
+        held: HeldSockets | None = None,
         lease: Callable[[], float] | None = None,
         may_write: Callable[[], bool] | None = None,
     ) -> None:
-        """``store`` keeps the sockets; None: they end with the process. ``may_write()``: whether this bridge of a
+        """``held`` keeps the sockets; None: they end with the process. ``may_write()``: whether this bridge of a
         cluster may write to a Janus now, ``lease()``: until which unix second; None: it always may.
         """
         self._lease, self._may_write = lease, may_write
         self._config = config
         self._batch = batch
-        self._store = store
+        self._held = held
         self.unfinished = Budget(UNFINISHED * config.janus.max_message_size)
         self._fingerprints: dict[str, object] = {}
         self._turnstile = trio.Lock()
@@ -90,7 +89,9 @@ class Gateways:
             lease=self._lease,
         )
 
-    async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+    async def connect(
+        self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None], socket: int
+    ) -> str:
         """core.connection.Connect over the real network."""
         assert gateway.url is not None, "a row with a fault has no link that connects"
         async with self._turnstile:  # one attempt a turn of the loop, in order: ten thousand at once would block it
@@ -108,7 +109,7 @@ class Gateways:
             unfinished=self.unfinished,
             may_write=self._may_write,
         )
-        keep, held = (None, None) if self._store is None else carrier_of(self._store, gateway)
+        keep, held = (None, None) if self._held is None else self._held.connects(gateway, socket)
         return await open_and_run(gateway.url, options, reports, opened, self._batch, keep, held=held)
 
 

@@ -5,14 +5,18 @@ is left that could claim what lives there. Must not know sockets (transport/fd_s
 """
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 
 import trio
 
+from bridge.errors import ConnectFailed
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
 from bridge.transport.fd_store import FdStore, KeptSocket, base_of
+from bridge.transport.janus_connect import KeepSocket
 
 log = logging.getLogger("bridge.link")
 
@@ -20,20 +24,12 @@ log = logging.getLogger("bridge.link")
 RaiseStatus = Callable[[Gateway, str, str, str], None]
 # (janus_id, janus_url) of all rows that have saved sessions
 SavedRows = Callable[[], Iterable[tuple[str, str]]]
-
-
-def carrier_of(store: FdStore, gateway: Gateway) -> tuple[Callable[[int], KeptSocket], socket.socket | None]:
-    """What ``open_and_run`` needs of a store: how a socket to this gateway is kept; and one whose stream goes on."""
-    base = base_of(gateway.janus_id, gateway.janus_url)
-    encrypted = gateway.url is not None and gateway.url.tls
-    held = None if encrypted else store.take(base)
-    if held is None:
-        return partial(store.keep, base, goes_on=not encrypted), None
-    return partial(KeptSocket, store, base, held.name), socket.socket(fileno=held.fd)
+SavedOf = Callable[[Gateway], Iterable[SavedSession]]
 
 
 class HeldSockets:
-    """``left_behind(gateway)`` is told of each row that is gone, with what lived on its sockets.
+    """``saved(gateway)`` are the sessions of a row; ``left_behind(gateway)`` is told of each row that is gone, with
+    what lived on its sockets.
 
     A gateway whose URL changes in this life may be the same Janus under another name: what is held for the old URL goes
     when the new one is ready.
@@ -44,21 +40,45 @@ class HeldSockets:
         store: FdStore,
         raise_status: RaiseStatus,
         saved_rows: SavedRows,
+        saved: SavedOf,
         left_behind: Callable[[Gateway], None],
     ) -> None:
         self._store = store
         self._raise_status = raise_status
         self._saved_rows = saved_rows
+        self._saved = saved
         self._left_behind = left_behind
         self._bases: dict[str, set[str]] = {}  # of a janus_id, by what its row said since it was last ready
         self._awaited = {held.base for held in store.held}
         self._settled = trio.Event()
 
+    def sockets(self, gateway: Gateway) -> list[int]:
+        """The numbers of those that are held for it and whose streams go on, the oldest first."""
+        return self._store.streams(_base(gateway))
+
+    def connects(self, gateway: Gateway, number: int) -> tuple[KeepSocket, socket.socket | None]:
+        """What ``open_and_run`` needs of a store: how a socket to this gateway is kept; and the one with that number,
+        none with 0. Raises ConnectFailed where it is no longer there, or no socket.
+        """
+        base, encrypted = _base(gateway), gateway.url is not None and gateway.url.tls
+        if not number:
+            self._store.surplus(base, {session.socket for session in self._saved(gateway) if not session.ended})
+            return partial(self._store.keep, base, goes_on=not encrypted), None
+        held = self._store.take(base, number)
+        if held is None:
+            raise ConnectFailed("the socket that the last process left is gone")
+        try:
+            return partial(KeptSocket, self._store, base, number, held.name), socket.socket(fileno=held.fd)
+        except OSError as exc:
+            os.close(held.fd)
+            self._store.drop(held.name)
+            raise ConnectFailed(f"what the last process left is no socket: {exc.strerror}") from None
+
     def table(self, gateways: Iterable[Gateway]) -> None:
         """These are the rows now, as the database says."""
         before, self._bases = self._bases, {}
         for gateway in gateways:
-            base = base_of(gateway.janus_id, gateway.janus_url)
+            base = _base(gateway)
             self._bases[gateway.janus_id] = before.get(gateway.janus_id, set()) | {base}
         self._store.expect(len(self._bases))
         self._await(self._awaited & set[str]().union(*self._bases.values()))
@@ -71,7 +91,7 @@ class HeldSockets:
 
     def ready(self, gateway: Gateway) -> None:
         """Its sessions live on a connection of this process, or are lost."""
-        base = base_of(gateway.janus_id, gateway.janus_url)
+        base = _base(gateway)
         bases = self._bases.get(gateway.janus_id, set()) | {base}
         if gateway.janus_id in self._bases:
             self._bases[gateway.janus_id] = {base}
@@ -90,3 +110,7 @@ class HeldSockets:
         self._awaited = bases
         if not bases:
             self._settled.set()
+
+
+def _base(gateway: Gateway) -> str:
+    return base_of(gateway.janus_id, gateway.janus_url)

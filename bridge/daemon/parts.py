@@ -103,10 +103,6 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     evi, addresses, writer = _events(config, stats, 0 if cluster is None else cluster.newest)
     store = store or FdStore(Notifier({}), {})
     batch = Batch()
-    if cluster is None:
-        gateways = Gateways(config, batch, store)
-    else:
-        gateways = Gateways(config, batch, store, cluster.lease, cluster.fence.open)
 
     def raise_status(gateway: Gateway, status: str, reason: str, detail: str) -> None:
         evi.gateway_status(gateway.janus_id, gateway.told_url, status, hide(reason), detail)
@@ -119,7 +115,11 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         if cluster is not None:
             cluster.sessions.save(gateway, session)
 
-    held = HeldSockets(store, raise_status, journal.gateways, left_behind)
+    held = HeldSockets(store, raise_status, journal.gateways, journal.saved, left_behind)
+    if cluster is None:
+        gateways = Gateways(config, batch, held)
+    else:
+        gateways = Gateways(config, batch, held, cluster.lease, cluster.fence.open)
     environment = LinkEnvironment(
         start=secrets.token_hex(6),
         connect=gateways.connect,
@@ -129,6 +129,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         raise_event=lambda gateway, *body: evi.gateway_event(gateway.janus_id, gateway.told_url, *body),
         raise_status=raise_status,
         save=save,
+        sockets=held.sockets,
         ready=held.ready,
         uniform=random.uniform,
         wall=time.time,

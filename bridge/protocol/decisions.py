@@ -51,15 +51,18 @@ def join(roster: Roster, connection: ConnectionRecord, incident: Incident) -> No
     """Bring the sessions onto it."""
     if connection.state is State.OPENING:
         connection.since = incident.now
-        roster.book.opened(connection.number, connection.target.gateway, adopted=connection.untested)
+        roster.carry(connection)
     connection.state = State.JOINING
     roster.do(Effect.JOIN, connection.number)
 
 
 def take_over(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Bring the sessions onto it: all that were saved may live there. It carries them once its Janus has answered."""
-    connection.untested = True
-    join(roster, connection, incident)
+    """Bring the sessions onto it, if it is the newest; the others are left, and serve once their Janus has answered."""
+    if connection is roster.current:
+        join(roster, connection, incident)
+        return
+    roster.leave(connection, Cause.SILENCE, incident.now)
+    connection.kept = True
 
 
 def wait(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
@@ -113,12 +116,10 @@ def keep_serving(roster: Roster, connection: ConnectionRecord, incident: Inciden
 
 
 def abandon(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
-    """Part with it; a predecessor that is as good as before goes on.
-
-    Without an answer, one that was another process's is not written to again; that is no failed attempt.
+    """Part with it; a predecessor that is as good as before goes on. One that was another process's, and gave no
+    answer, was no failed attempt.
     """
     if connection.untested:
-        connection.stalled = True
         roster.do(Effect.LOG, text=f"opening a new connection beside that of the last process: {incident.reason}")
     else:
         roster.failed(incident.now, incident.reason)
@@ -157,7 +158,7 @@ def leave(roster: Roster, connection: ConnectionRecord, incident: Incident) -> N
     if not by_choice:
         roster.over(connection.since, incident.now, served=connection.served)
     roster.do(Effect.LOG, text=f"leaving the connection for a new one: {incident.reason}")
-    if connection.state is State.READY or roster.book.carries(connection.number):
+    if connection.state is State.READY or roster.book.carriers.carries(connection.number):
         roster.leave(connection, Cause.CHOICE if by_choice else Cause.SILENCE, incident.now)
     else:
         roster.close(connection)
@@ -176,7 +177,7 @@ def renew(roster: Roster, connection: ConnectionRecord, incident: Incident) -> N
 
 def listen(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Let it serve again what lives there; or be current again, while no other one is being joined."""
-    if connection.cause is not Cause.SILENCE or connection.stalled:
+    if connection.cause is not Cause.SILENCE or connection.stalled or connection.untested:
         return
     connection.heard = True
     if connection.kept:
@@ -221,7 +222,7 @@ def give_up(roster: Roster, connection: ConnectionRecord, incident: Incident) ->
 
 def close_unless_used(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """Close it, unless a session was made there meanwhile."""
-    if roster.book.carries(connection.number):
+    if roster.book.carriers.carries(connection.number):
         roster.leave(connection, Cause.CHOICE, incident.now)
     else:
         roster.close(connection)
@@ -241,7 +242,7 @@ def _pause(roster: Roster, connection: ConnectionRecord, incident: Incident) -> 
 
 def _part(roster: Roster, connection: ConnectionRecord, incident: Incident) -> None:
     """An attempt is over. Where a claim has no answer it may have sessions: it is left like one that has."""
-    if roster.book.carries(connection.number):
+    if roster.book.carriers.carries(connection.number):
         roster.leave(connection, Cause.SILENCE, incident.now)
     else:
         roster.close(connection)
@@ -265,7 +266,7 @@ def _follow_wish(roster: Roster, connection: ConnectionRecord, incident: Inciden
 
 TABLE: dict[tuple[State, Input], Transition] = {
     (State.OPENING, Input.OPENED): Transition(join, (State.JOINING,)),
-    (State.OPENING, Input.ADOPTED): Transition(take_over, (State.JOINING,)),
+    (State.OPENING, Input.ADOPTED): Transition(take_over, (State.JOINING, State.LEFT)),
     (State.OPENING, Input.FAILED): Transition(wait, (State.ENDED,)),
     (State.OPENING, Input.UNWANTED): Transition(drop, (State.ENDED,)),
     (State.JOINING, Input.JOINED): Transition(serve, (State.READY, State.LEFT)),

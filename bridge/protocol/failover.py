@@ -5,6 +5,8 @@ is to be done, in order. Without input and output, clock or tasks. What is decid
 what is known is in the ``Roster``.
 """
 
+from collections.abc import Sequence
+
 from bridge.protocol.decisions import Incident, decide
 from bridge.protocol.life import Action, Cause, Effect, Input, State, Target
 from bridge.protocol.roster import ConnectionRecord, Roster
@@ -19,6 +21,18 @@ class Failover:
 
     # What happens
 
+    def begin(self, now: float, sockets: Sequence[int] = ()) -> list[Action]:
+        """The link begins. Another process, or another life of the link, left it these, the oldest first: they go on,
+        each with what lives there. What was decided between two lives is not done.
+        """
+        roster = self.roster
+        self.reset(roster.down_because)
+        left = {roster.new(socket).number: socket for socket in sockets}
+        roster.book.carriers.inherited(roster.wanted.gateway, left, roster.book)
+        for number in left:
+            roster.do(Effect.OPEN, number)
+        return self.due(now)
+
     def happened(self, number: int, incident: Incident) -> list[Action]:
         """Something happened to that connection."""
         connection = self.roster.connections.get(number)
@@ -31,7 +45,7 @@ class Failover:
         if managed and roster.serving is not None:
             incident = Incident(Input.SESSION_ENDED, now, "Janus ended the managed session")
             return self.happened(roster.serving, incident)
-        return [] if all(roster.book.carries(old.number) for old in roster.left()) else self.due(now)
+        return [] if all(roster.book.carriers.carries(old.number) for old in roster.left()) else self.due(now)
 
     def given_up(self, now: float) -> list[Action]:
         """Sessions are another bridge's: the managed one is made anew where nothing else is under way."""
@@ -51,7 +65,7 @@ class Failover:
         return self._wished(now)
 
     def due(self, now: float) -> list[Action]:
-        """It is so late, or the link begins: what follows without an input, behind all that was decided."""
+        """It is so late: what follows without an input, behind all that was decided."""
         while not self.stopping and self._follow(now):
             pass
         return self.roster.take()
@@ -98,7 +112,7 @@ class Failover:
         if current.state not in (State.READY, State.REFUSED):
             return False
         for old in roster.left():
-            if not roster.book.carries(old.number):
+            if not roster.book.carriers.carries(old.number):
                 return decide(roster, old, Incident(Input.EMPTY, now))
             if not old.kept:
                 self._keep(old, current)

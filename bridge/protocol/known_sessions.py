@@ -45,6 +45,8 @@ class KnownSessions:
             return
         session = JanusSession.adrift(record.session_id, managed=record.managed)
         session.home, session.node = home, node
+        if node is None:  # of another bridge's sockets we have none
+            session.socket = record.socket
         self.handles.restore(session, record.handles)
         if not record.managed:
             self._client_sessions[record.session_id] = session

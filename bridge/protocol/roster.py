@@ -23,11 +23,13 @@ CURRENT = (State.OPENING, State.JOINING, State.REFUSED, State.READY)
 class ConnectionRecord:
     """What is known of one connection. Times are the caller's clock.
 
-    Whoever holds the connection notes that it ``served``, ``stalled`` or was ``greeted``; all else is decided.
+    Whoever holds the connection notes its ``socket``, and that it ``served``, ``stalled`` or was ``greeted``; all else
+    is decided.
     """
 
     number: int
     target: Target
+    socket: int = 0  # its number, for another process that has it as well; 0: none will
     state: State = State.OPENING
     since: float = 0.0  # when it was opened, or ready for the last time
     proven: bool = False  # it was ready, or refused with nothing to go back to: it is more than an attempt
@@ -89,7 +91,8 @@ class Roster:
         connection = self.connections.get(carrier or 0)
         if connection is None:
             return self.serving
-        return None if connection.stalled or connection.cause is Cause.SILENCE else carrier
+        mute = connection.stalled or connection.untested or connection.cause is Cause.SILENCE
+        return None if mute else carrier
 
     def left(self) -> list[ConnectionRecord]:
         """Those that were left, the oldest first."""
@@ -107,11 +110,17 @@ class Roster:
         """Whether another connection than this one is in service."""
         return self.serving not in (None, number)
 
-    def new(self) -> ConnectionRecord:
-        """One more, for what is wanted."""
+    def new(self, socket: int = 0) -> ConnectionRecord:
+        """One more, for what is wanted; ``socket`` is that of another process, which goes on."""
         self._numbers += 1
-        connection = self.connections[self._numbers] = ConnectionRecord(self._numbers, self.wanted)
+        connection = self.connections[self._numbers] = ConnectionRecord(self._numbers, self.wanted, socket)
+        connection.untested = socket != 0
         return connection
+
+    def carry(self, connection: ConnectionRecord) -> None:
+        """It is open. What was saved as living on another process's is known to do so."""
+        if not connection.untested:
+            self.book.carriers.opened(connection.number, connection.target.gateway, connection.socket)
 
     # What is to be done
 
@@ -126,6 +135,8 @@ class Roster:
 
     def suspend(self, connection: ConnectionRecord, reason: str) -> None:
         """No command goes out on it."""
+        if connection.untested and connection.stalled:  # another process's, and it makes no sense
+            self.book.carriers.disown(connection.number)
         self.do(Effect.SUSPEND, connection.number, reason)
         if self.serving == connection.number:
             self.serving, self.down_because = None, reason
@@ -133,14 +144,14 @@ class Roster:
 
     def ping(self, connection: ConnectionRecord) -> None:
         """Ask it for a sign of life, if it may be written to."""
-        if not (connection.stalled or connection.untested):
-            self.do(Effect.PING, connection.number)
+        if not connection.stalled:
+            self.do(Effect.GREET if connection.untested else Effect.PING, connection.number)
 
     def end(self, connection: ConnectionRecord) -> None:
         """It is gone, or never came to be."""
         connection.state = State.ENDED
         self.connections.pop(connection.number, None)
-        self.book.cut(connection.number)
+        self.book.carriers.cut(connection.number)
 
     def close(self, connection: ConnectionRecord) -> None:
         """Give it up, with what lives there."""
@@ -153,7 +164,7 @@ class Roster:
         connection.kept = connection.heard = False
         connection.quiet_since = now
         self.ping(connection)
-        silent = list(self.silent())
+        silent = [one for one in self.silent() if not one.untested]  # those are as many as the last process had
         if len(silent) > MOST:
             self.close(silent[0])
 

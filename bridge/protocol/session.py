@@ -38,13 +38,15 @@ SESSION_TABLE: dict[tuple[SessionState, SessionStep], SessionState] = {
 class SavedSession(NamedTuple):
     """A session in plain values: what the next bridge process needs to claim it or to remember its end.
 
-    ``handles``: their ids and plugins. Where one is saved, those that are news; None: that one is gone.
+    ``handles``: their ids and plugins. Where one is saved, those that are news; None: that one is gone. ``socket``: the
+    number of the one that it lives on, where another process may find it; 0: not known.
     """
 
     session_id: int
     managed: bool
     ended: bool = False
     handles: tuple[tuple[int, str | None], ...] = ()
+    socket: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +55,8 @@ class JanusSession:
 
     ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge;
     ``unknown_to`` the last one whose Janus did not know it. ``adrift_since`` is when it was first asked for after its
-    carrier had ended. ``home`` is the gateway under which it is saved; ``node`` the bridge that had it before us.
+    carrier had ended. ``home`` is the gateway under which it is saved, ``socket`` as it is saved; ``node`` the bridge
+    that had it before us.
     """
 
     managed: bool
@@ -64,6 +67,7 @@ class JanusSession:
     adrift_since: float | None = None
     home: Gateway | None = None
     node: int | None = None
+    socket: int = 0
     handles: dict[int, str | None] = field(default_factory=dict)
 
     @classmethod
@@ -75,6 +79,7 @@ class JanusSession:
     def restored(cls, record: SavedSession) -> "JanusSession":
         """One that the last process left, with its handles."""
         session = cls.adrift(record.session_id, managed=record.managed)
+        session.socket = record.socket
         session.handles.update(record.handles)
         return session
 

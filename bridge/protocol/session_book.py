@@ -1,12 +1,12 @@
 """What becomes of the sessions of one gateway: the managed one, those of callers, and those that are over.
 
-Owns every step of a session, and which connection carries it, by its number. Must not know connections or the clock.
-Which sessions there are, and what their ids mean in a command, is ``known_sessions``.
+Owns every step of a session; where each lives is in its ``Carriers``. Must not know connections or the clock. Which
+sessions there are, and what their ids mean in a command, is ``known_sessions``.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from bridge.protocol.carriers import Carrier, Carriers
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.handles import Handles, Save
 from bridge.protocol.history import BY_CALLER, Happening, Note
@@ -15,13 +15,6 @@ from bridge.protocol.managed_ids import ManagedIds
 from bridge.protocol.session import JanusSession, SavedSession, SessionStep
 
 MAX_CLIENT_SESSIONS = 65_536  # a Janus gone mad could grant a new session in each message
-
-
-class _Carrier(NamedTuple):
-    """An open connection: where it leads, and what may live there: it was the last to have it, or a claim is out."""
-
-    gateway: Gateway
-    sessions: set[JanusSession]
 
 
 class SessionBook(KnownSessions):
@@ -38,57 +31,15 @@ class SessionBook(KnownSessions):
         note: Note = lambda _: None,
     ) -> None:
         self._save = save
-        self._open: dict[int, _Carrier] = {}  # the connections that are open
+        self.carriers = Carriers()
         self._note = note
         super().__init__(managed_ids, gateway, Handles(note, save), saved)
 
     # Which connection has them
 
-    def opened(self, number: int, gateway: Gateway, *, adopted: bool = False) -> None:
-        """That connection is open, to this gateway. ``adopted``: another process opened it, or another life of this
-        link, so that whatever no open connection carries may live there.
-        """
-        self._open[number] = _Carrier(gateway, set())
-        if adopted:
-            self._on(number).update(s for s in self if s.session_id is not None and not self.is_open(s.carrier))
-
-    def confirmed(self, number: int) -> None:
-        """Its Janus answers on that connection: what may live there, and nowhere else, is carried by it."""
-        for session in self._on(number):
-            if not self.is_open(session.carrier):
-                session.carrier = number
-
-    def cut(self, number: int) -> None:
-        """The connection with that number ended, or was given up."""
-        for session in self._on(number):
-            if session.carried_by(number):
-                session.step(SessionStep.DOUBT)
-        self._open.pop(number, None)
-
-    def _on(self, number: int) -> set[JanusSession]:
-        """What may live on that connection. Of one that is not open, nothing is kept."""
-        return self._open[number].sessions if number in self._open else set()
-
-    def is_open(self, number: int | None) -> bool:
-        """Whether the connection with this number is open."""
-        return number in self._open
-
-    def carries(self, number: int) -> bool:
-        """Whether some session may live on that connection: it was the last to have it, or a claim has no answer."""
-        return bool(self._on(number))
-
-    def may_end(self, session: JanusSession, number: int) -> bool:
-        """Whether that connection's word that a session is over counts: it may live there, or its carrier is gone."""
-        return session in self._on(number) or not self.is_open(session.carrier)
-
     def unsettled(self, number: int) -> list[JanusSession]:
         """The sessions with an id that do not live on that connection, nor with another Janus as far as it knows."""
         return [s for s in self if s.session_id is not None and not (s.live and number in (s.carrier, s.unknown_to))]
-
-    def misplaced(self, gateway: Gateway) -> list[JanusSession]:
-        """The sessions that live behind another URL than this gateway's."""
-        others = {number for number, carrier in self._open.items() if carrier.gateway.janus_url != gateway.janus_url}
-        return [session for session in self if session.live and session.carrier in others]
 
     def managed_created(self, session_id: int, carrier: int) -> None:
         """Janus answered our create on the connection with that number. The present managed session lives on."""
@@ -115,26 +66,31 @@ class SessionBook(KnownSessions):
 
     def claiming(self, session: JanusSession, number: int, now: float) -> None:
         """A claim goes out on the connection with that number: from now on, it may live there."""
-        if session.adrift_since is None and not self.is_open(session.carrier):
+        if session.adrift_since is None and not self.carriers.is_open(session.carrier):
             session.adrift_since = now
         session.step(SessionStep.DOUBT)
-        self._on(number).add(session)
+        self.carriers.on(number).add(session)
 
     def claimed(self, session: JanusSession, number: int) -> None:
         """It lives on that connection: save it under that gateway, and its end where it lived."""
         session.step(SessionStep.GRANT)
         session.carrier, session.unknown_to, session.adrift_since = number, None, None
-        self._lives_nowhere(session)
-        self._on(number).add(session)
-        home, gateway = session.home, self._open[number].gateway if number in self._open else self._gateway
-        if session.session_id is None or (home is not None and home.janus_url == gateway.janus_url):
+        self.carriers.remove(session)
+        self.carriers.on(number).add(session)
+        carrier = self.carriers.find(number) or Carrier(self._gateway, 0, set())
+        home, gateway, before = session.home, carrier.gateway, session.socket
+        moved = home is None or home.janus_url != gateway.janus_url
+        if session.session_id is None or (carrier.socket == before and not moved):
             return
-        record = SavedSession(session.session_id, session.managed)
-        if home is not None:
-            self._save(home, record._replace(ended=True))
-        session.home = gateway
-        known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
-        self._save(gateway, record._replace(handles=known))
+        session.socket = carrier.socket
+        record = SavedSession(session.session_id, session.managed, socket=session.socket)
+        if moved:
+            if home is not None:
+                self._save(home, record._replace(ended=True))
+            session.home = gateway
+            known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
+            record = record._replace(handles=known)
+        self._save(gateway, record)
 
     def stays(self, session: JanusSession, number: int) -> None:
         """The Janus of that connection does not know it; the one that carries it is open, and has it still."""
@@ -145,11 +101,7 @@ class SessionBook(KnownSessions):
     def not_claimed(self, session: JanusSession, number: int) -> None:
         """The claim on that connection was refused."""
         if session.carrier != number:
-            self._on(number).discard(session)
-
-    def _lives_nowhere(self, session: JanusSession) -> None:
-        for carrier in self._open.values():
-            carrier.sessions.discard(session)
+            self.carriers.on(number).discard(session)
 
     def adopt(self, session_id: int, carrier: int, *, claimed: bool = False, transaction: str | None = None) -> None:
         """A caller's create or claim succeeded on the connection with that number: keep the session from now on."""
@@ -174,7 +126,7 @@ class SessionBook(KnownSessions):
         what = "session_lost" if lost else "session_ended"
         self._note(Happening(what, session.session_id, None, None, reason, transaction, session.handles.keys()))
         session.step(SessionStep.GONE)
-        self._lives_nowhere(session)
+        self.carriers.remove(session)
         self.handles.ended(session)
         self._save(session.home or self._gateway, SavedSession(session.session_id, session.managed, ended=True))
         if session is self.managed:
@@ -191,7 +143,7 @@ class SessionBook(KnownSessions):
             if session.session_id is None:
                 continue
             session.step(SessionStep.GONE)
-            self._lives_nowhere(session)
+            self.carriers.remove(session)
             self.handles.ended(session)
             if session.managed:
                 self._managed_ids.discard(session.session_id)

@@ -16,9 +16,9 @@ import resource
 import socket
 import struct
 import termios
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from bridge.protocol.numbers import read_decimal
@@ -27,11 +27,14 @@ from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge.state")
 
-FIRST = 3  # the descriptors that were handed on are numbered from here
+FIRST = 3  # the descriptors of systemd are numbered from here
 _MOST = 1 << 20  # of them
 _NAMES_ROOM = (
     131_072 - len("LISTEN_FDNAMES=") - 1
 )  # bytes of one string of an environment: execve(2), systemd's as well
+NEWEST = 4  # sockets of a row that may have sessions of which nobody has heard yet
+_LISTEN = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")  # sd_listen_fds(3)
+_HANDED_ON = ("HANDED_ON_PID", "HANDED_ON_FDS", "HANDED_ON_NAMES")  # the same, of any descriptors: "17:23"
 _SPARE = 32  # descriptors that the end of a process may want for itself
 # What this program calls its own: the stream of a socket to a Janus, which may go on; one that is only held, because
 # nobody else can read or write it; a listener. Which of whom, and a number.
@@ -81,6 +84,7 @@ class FdStore:
         self._names_room = _NAMES_ROOM - sum(len(held.name) + 1 for held in self.held if not held.number)
         room = environ.get("FDSTORE", environ.get("FDSTORE_MAX", ""))  # of systemd from 254 on; of the unit
         self._room = read_decimal(room, 2**32) or 0
+        self._expected = 0
         self._warned = Throttle()
 
     @property
@@ -93,14 +97,18 @@ class FdStore:
         """The sockets that nobody uses."""
         return list(chain.from_iterable(self._held.values()))
 
-    def keep(self, base: str, fd: int, *, goes_on: bool = True) -> "KeptSocket":
-        """Put a socket into the store, while its owner goes on using it; ``goes_on``: so may the next one."""
-        self._last += 1
-        name = f"{base if goes_on else HELD + base[1:]}.{self._last}"
+    def keep(self, base: str, fd: int, *, goes_on: bool = True, number: int = 0) -> "KeptSocket":
+        """Put a socket into the store, while its owner goes on using it; ``goes_on``: so may the next one. ``number``:
+        it has one already.
+        """
+        if not number:
+            number = self._last = self._last + 1
+        name = f"{base if goes_on else HELD + base[1:]}.{number}"
         if not self.outlives or len(self._stored) < self._most:  # with more systemd could start nobody
             self._notifier.tell("FDSTORE=1", f"FDNAME={name}", fd=fd)
         self._stored.add(name)
-        return KeptSocket(self, base, name, fd)
+        self._look()
+        return KeptSocket(self, base, number, name, fd)
 
     def hold(self, name: str, fd: int) -> None:
         """Its owner goes, and the socket stays open: by a duplicate of our own."""
@@ -113,26 +121,47 @@ class FdStore:
         self._stored.discard(name)
         self._notifier.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
-    def take(self, base: str) -> HeldSocket | None:
-        """The newest that is held under this base and goes on, for a new owner; it stays in the store."""
-        found = self._held.get(base, [])
-        newest = max((held for held in found if held.goes_on), key=lambda held: held.number, default=None)
-        if newest is not None:
-            found.remove(newest)
-        return newest
+    async def heard(self) -> None:
+        """Wait for a moment until systemd has done what it was told."""
+        await self._notifier.heard()
 
-    def end(self, base: str) -> int:
-        """Shut down all that is held under this base; how many bytes nobody had read. One that bears no name of ours is
-        given back untouched.
+    def streams(self, base: str) -> list[int]:
+        """The numbers of all that are held under this base and go on, the oldest first."""
+        return sorted(held.number for held in self._held.get(base, ()) if held.goes_on)
+
+    def take(self, base: str, number: int) -> HeldSocket | None:
+        """The one with this number that is held under this base and goes on, for a new owner; it stays in the store."""
+        found = self._held.get(base, [])
+        taken = next((held for held in found if held.goes_on and held.number == number), None)
+        if taken is not None:
+            found.remove(taken)
+        return taken
+
+    def end(self, base: str, but: Collection[int] = ()) -> int:
+        """Shut down all that is held under this base, ``but`` these numbers; how many bytes nobody had read. One that
+        bears no name of ours is given back untouched.
         """
         unread = 0
+        stay = [held for held in self._held.get(base, ()) if held.number in but]
         for held in self._held.pop(base, ()):
+            if held in stay:
+                continue
             if held.number:
                 unread += _unread(held.fd)
                 shut_down(held.fd)
             os.close(held.fd)
             self.drop(held.name)
+        if stay:
+            self._held[base] = stay
         return unread
+
+    def surplus(self, base: str, in_use: Collection[int]) -> None:
+        """Before one more is opened: let go of what is held under this base, but for those ``in_use``, and the newest,
+        of which that may not be known yet. Lives that end soon, one after the other, leave one each.
+        """
+        others = sorted(held.number for held in self._held.get(base, ()) if held.number not in in_use)
+        if len(others) > NEWEST:
+            self.end(base, {*in_use, *others[-NEWEST:]})
 
     @property
     def _most(self) -> int:
@@ -157,30 +186,23 @@ class FdStore:
         return None
 
     def hand_on(self) -> dict[str, str]:
-        """Put all that is held where the program looks for it that this process becomes; returns what its environment
-        has to say. The descriptors of the numbers from 3 on are replaced: nothing else is to be done with any.
+        """Let the program that this process becomes have all that is held; returns what its environment has to say.
+
+        Each keeps its descriptor: threads that end with this program may open and close others until then.
         """
         going = self.held
-        fds = [held.fd for held in going]
-        places = {fd: place for place, fd in enumerate(fds)}
-        for place, number in enumerate(range(FIRST, FIRST + len(fds))):
-            fd = fds[place]
-            if fd == number:
-                os.set_inheritable(fd, True)
-                continue
-            if number in places:  # another one that goes, too: out of the way
-                aside = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, FIRST)
-                places[aside] = other = places.pop(number)
-                fds[other] = aside
-            os.dup2(fd, number, inheritable=True)
-            os.close(fd)
-            del places[fd]
-        names = ":".join(held.name for held in going)
-        return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": names}
+        for held in going:
+            os.set_inheritable(held.fd, True)
+        fds, names = ":".join(str(held.fd) for held in going), ":".join(held.name for held in going)
+        return dict(zip(_HANDED_ON, (str(os.getpid()), fds, names), strict=True))
 
-    def expect(self, number: int) -> None:
-        """So many sockets are to be kept: say so where that many do not fit."""
-        room = min(self._room, self._most)
+    def expect(self, rows: int) -> None:
+        """Each of so many rows is to have a socket, beside the listeners: say so where that many do not fit."""
+        self._expected = rows + sum(name.startswith(f"{LISTENER}.") for name in self._stored)
+        self._look()
+
+    def _look(self) -> None:
+        number, room = max(self._expected, len(self._stored)), min(self._room, self._most)
         if not self.outlives or number <= room:
             self._warned.over()
         elif self._warned.due(str(room)):
@@ -197,9 +219,10 @@ class FdStore:
 class KeptSocket:
     """A socket in use that is in the store, too. One of ``end`` and ``leave`` is its last."""
 
-    def __init__(self, store: FdStore, base: str, name: str, fd: int) -> None:
+    def __init__(self, store: FdStore, base: str, number: int, name: str, fd: int) -> None:
         self._store = store
         self._base = base
+        self.number = number
         self.name = name
         self._fd = fd
 
@@ -212,7 +235,7 @@ class KeptSocket:
         """Only its owner goes: it is held. ``goes_on``: it is in a state in which the next one may go on with it."""
         if not goes_on and self.name.startswith(self._base):
             self._store.drop(self.name)  # first: systemd stores a socket once, whatever its name
-            self.name = self._store.keep(self._base, self._fd, goes_on=False).name
+            self.name = self._store.keep(self._base, self._fd, goes_on=False, number=self.number).name
         self._store.hold(self.name, self._fd)
 
 
@@ -236,14 +259,31 @@ def _unread(fd: int) -> int:
 
 def _found(environ: MutableMapping[str, str]) -> Iterator[HeldSocket]:
     """What the last process left, as far as it is for us and is there."""
-    pid, number, names = (environ.get("LISTEN_PID"), environ.get("LISTEN_FDS", ""), environ.get("LISTEN_FDNAMES", ""))
-    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+    number = read_decimal(environ.get("LISTEN_FDS", ""), _MOST) or 0
+    yield from _inherited(
+        environ.get("LISTEN_PID", ""), range(FIRST, FIRST + number), environ.get("LISTEN_FDNAMES", "")
+    )
+    fds = [read_decimal(one, _MOST) or 0 for one in environ.get("HANDED_ON_FDS", "").split(":")]
+    yield from _inherited(environ.get("HANDED_ON_PID", ""), fds, environ.get("HANDED_ON_NAMES", ""))
+    for name in (*_LISTEN, *_HANDED_ON):
         environ.pop(name, None)
-    if pid != str(os.getpid()):
-        return
-    called = names.split(":")
-    for place in range(read_decimal(number, _MOST) or 0):
-        fd = FIRST + place
-        with suppress(OSError):  # not open
+
+
+def _inherited(pid: str, fds: Iterable[int], names: str) -> Iterator[HeldSocket]:
+    strange = 0
+    called = chain(names.split(":"), repeat("unknown"))
+    for fd, name in zip(fds, called, strict=False):
+        try:
+            if fd < FIRST or not os.get_inheritable(fd):  # one of our own: it was opened in this process
+                continue
             os.set_inheritable(fd, False)
-            yield HeldSocket.called(called[place] if place < len(called) else "unknown", fd)
+        except OSError:  # not open
+            continue
+        if pid == str(os.getpid()):
+            yield HeldSocket.called(name, fd)
+        else:
+            os.close(fd)  # whoever it is for has it
+            strange += 1
+    if strange:
+        text = "%d sockets are for process %s, which is not this one: the unit has to start janus-bridge itself (exec)"
+        log.warning(text, strange, pid)

@@ -67,6 +67,7 @@ async def open_and_run(
 
 async def _run(websocket: JanusSocket | JanusStream, fd: int, opened: Opened, keep: KeepSocket | None) -> str:
     kept = None if keep is None else keep(fd)
+    websocket.number = 0 if kept is None else kept.number
     ended = False
     try:
         opened(websocket)

@@ -41,9 +41,8 @@ _TAKEN: Final = memoryview(bytearray(READ_SIZE))  # where that goes which was lo
 
 
 class JanusSocket(Member):
-    """An open WebSocket. ``adopted``: another process opened it, and left it where a message begins.
-
-    ``closing``: it was told to; ``handed_over``: its socket is another process's now.
+    """An open WebSocket. ``adopted``: another process opened it, and left it where a message begins. ``number`` of its
+    socket, for the next process; ``closing``: it was told to; ``handed_over``: its socket is another process's now.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class JanusSocket(Member):
         sock.setblocking(False)
         room = make_room(sock)
         self.adopted = adopted
-        self.closing = self.handed_over = False
+        self.number, self.closing, self.handed_over = 0, False, False
         self._sock = sock
         self._batch = batch
         self._owner = owner

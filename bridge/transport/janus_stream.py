@@ -33,7 +33,9 @@ _WINDOW: Final = 8192
 
 
 class JanusStream:
-    """An open WebSocket. ``closing``: it was told to; ``handed_over``: another process has its socket, too."""
+    """An open WebSocket. ``number`` of its socket, for the next process; ``closing``: it was told to; ``handed_over``:
+    another process has its socket, too.
+    """
 
     adopted = False
     in_step = False  # nobody else has what TLS knows of it
@@ -49,6 +51,7 @@ class JanusStream:
         """``stream`` stays its owner's, who closes it after ``run``; ``unread`` came with the answer to the upgrade;
         ``owner``: see JanusWebSocket.
         """
+        self.number = 0
         self.closing = False
         self.handed_over = False
         self._stream = stream

@@ -120,7 +120,10 @@ class SessionJournal:
             if session_id is None:
                 return False
             handles = tuple(map(_handle, row.get("handles", ())))
-            self._note(key, SavedSession(session_id, bool(row["managed"]), bool(row["ended"]), handles))
+            socket = row.get("socket", 0)
+            if type(socket) is not int:
+                return False
+            self._note(key, SavedSession(session_id, bool(row["managed"]), bool(row["ended"]), handles, socket))
         except (ValueError, KeyError, TypeError, RecursionError):
             return False
         return True
@@ -218,6 +221,7 @@ def _handle(row: Any) -> tuple[int, str | None]:
 
 def _line(key: GatewayKey, session: SavedSession) -> str:
     row = {"janus_id": key[0], "janus_url": key[1], **session._asdict()}
-    if not session.handles:
-        del row["handles"]
+    for member in ("handles", "socket"):
+        if not row[member]:
+            del row[member]
     return json.dumps(row, separators=(",", ":")) + "\n"

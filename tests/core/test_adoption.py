@@ -29,6 +29,7 @@ async def janus() -> AsyncIterator[MemoryJanus]:
 
 def bed_after(janus: MemoryJanus, before: LinkBed | None = None) -> LinkBed:
     bed = LinkBed(start="one" if before is None else "two", connector=janus.connect, look_every=0.05)
+    bed.inherited = janus.held
     if before is not None:
         bed.saved = before.saved
     return bed

@@ -15,6 +15,7 @@ class Socket:
     """A WebSocket that is open until it is closed."""
 
     adopted = False
+    number = 0
     last_received = 0.0
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class Bed:
     async def open(self) -> None:
         """It is opened, and ends."""
 
-        async def connect(_gateway: Gateway, _reports: object, opened: Any) -> str:
+        async def connect(_gateway: Gateway, _reports: object, opened: Any, _socket: int) -> str:
             opened(self.socket)
             return "reset"
 

@@ -43,6 +43,7 @@ class Trial:
         self.janus = MemoryJanus(reclaim=reclaim)
         self.janus.store = []
         self.bed = LinkBed(settings=LinkSettings(), connector=self.janus.connect, look_every=0.05)
+        self.bed.inherited = self.janus.held
         self.numbers = count(1)
         self.accepted: dict[int, list[int]] = {handle: [] for handle in range(1, HANDLES + 1)}
         self.outcomes: dict[int, object] = {}

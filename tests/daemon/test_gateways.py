@@ -35,7 +35,7 @@ async def test_attempts_begin_one_a_turn_of_the_loop(monkeypatch: pytest.MonkeyP
         nursery.start_soon(count)
         async with trio.open_nursery() as attempts:
             for gateway in found.values():
-                attempts.start_soon(connect, gateway, None, None)
+                attempts.start_soon(connect, gateway, None, None, 0)
         nursery.cancel_scope.cancel()
     assert sorted(port for _, port in begun) == list(range(1, 21))
     assert max(sum(at == one for at, _ in begun) for one, _ in begun) <= 2

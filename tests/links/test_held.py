@@ -11,16 +11,17 @@ import trio
 
 from bridge.core import supervise
 from bridge.core.connection import Reports, WebSocket
-from bridge.errors import ConnectFailed
+from bridge.errors import ConnectFailed, LinkDown
 from bridge.protocol.command import read_command
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
-from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.fd_store import NEWEST, FdStore, base_of
 from bridge.transport.systemd import Notifier
 from bridge.transport.tls import client_context
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_systemd import FakeSystemd
+from tests.support.fronts import haproxy
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
 from tests.support.linkbed import LinkBed, running
@@ -116,7 +117,7 @@ async def test_what_is_held_stays_until_its_gateway_is_ready(janus: Janus, store
         await first.ready()
         handle = await first.attach()
 
-    async def fails(_gateway: Gateway, _reports: Reports, _opened: Callable[[WebSocket], None]) -> str:
+    async def fails(_gateway: Gateway, _reports: Reports, _opened: Callable[[WebSocket], None], _socket: int) -> str:
         raise ConnectFailed("not yet", refused=True)
 
     second.connector = fails
@@ -297,4 +298,131 @@ async def test_a_fault_of_ours_ends_no_call(janus: Janus, store: FdStore, monkey
         await bed.until(lambda: len(bed.connects) == 2)
         await bed.ready()
         await bed.echo(handle)
+        assert bases(store) == set()
+
+
+async def test_sessions_with_several_janus_live_on_each_where_it_is(
+    tmp_path: Path, janus_factory: Factory, systemd: FakeSystemd, store: FdStore
+) -> None:
+    """haproxy, two Janus without reclaim: each connection goes on with its own. The third life is killed at once."""
+    one, two = janus_factory(), janus_factory()
+    with haproxy(tmp_path, one.port, beside=[two.port]) as port:
+        rows = {"gw": f"ws://127.0.0.1:{port}/"}
+        first, second, third, fourth = beds(store, "one", "two", "three", "four")
+        async with running(first, rows):
+            link = await first.ready()
+            handle = await first.attach()
+            client_session = (await first.ask({"janus": "create"}))["data"]["id"]
+            link.reconnect()
+            await link.reconnected()  # with the other one
+            other = await first.attach()
+            await first.message(handle, {"do": "tick", "ms": 2, "n": 100_000})
+            await first.registry.stop(hand_over=True)
+        names = systemd.names
+        assert len(names) == 2
+        async with running(second, rows):
+            link = await second.ready()
+            await second.registry.reunited()
+            await second.echo(handle)
+            await second.echo(other)
+            assert (await second.ask({"janus": "keepalive", "session_id": client_session}))["janus"] == "ack"
+            await second.until(lambda: len(second.events) > 10)
+            assert second.names() == ["connected"]
+            assert systemd.names == names
+            new = await second.attach()
+            assert int(new) in link.book.managed.handles
+            assert int(other) in link.book.managed.handles  # what is new is made where it was
+        async with running(third, rows):
+            pass
+        heard = numbers(first, second)
+        async with running(fourth, rows):
+            link = await fourth.ready()
+            link.reconnect()
+            await link.reconnected()
+            for each in (handle, other, new):
+                await fourth.echo(each)
+            assert "session_lost" not in fourth.names()
+    assert heard == list(range(len(heard)))
+
+
+async def test_one_of_several_janus_that_ends_meanwhile_takes_its_own_sessions_alone(
+    tmp_path: Path, janus_factory: Factory, store: FdStore
+) -> None:
+    one, two = janus_factory(), janus_factory()
+    with haproxy(tmp_path, one.port, beside=[two.port]) as port:
+        rows = {"gw": f"ws://127.0.0.1:{port}/"}
+        first, second = beds(store, "one", "two")
+        async with running(first, rows):
+            link = await first.ready()
+            handle = await first.attach()
+            link.reconnect()
+            await link.reconnected()
+            other = await first.attach()
+            await first.registry.stop(hand_over=True)
+        one.kill()
+        async with running(second, rows):
+            await second.ready()
+            await second.until(lambda: "session_lost" in second.names())
+            await second.echo(other)
+            [lost] = [detail for _, name, _, detail in second.statuses if name == "session_lost"]
+            assert [told["handle_id"] for told in lost["handles"]] == [handle]
+
+
+async def test_one_of_several_janus_that_is_frozen_meanwhile_stops_nobody_and_has_its_sessions_when_it_goes_on(
+    tmp_path: Path, janus_factory: Factory, store: FdStore
+) -> None:
+    one, two = janus_factory(), janus_factory()
+    with haproxy(tmp_path, one.port, beside=[two.port]) as port:
+        rows = {"gw": f"ws://127.0.0.1:{port}/"}
+        first, second = beds(store, "one", "two")
+        async with running(first, rows):
+            link = await first.ready()
+            handle = await first.attach()
+            link.reconnect()
+            await link.reconnected()
+            other = await first.attach()
+            one.freeze()
+            await first.registry.stop(hand_over=True)
+        async with running(second, rows):
+            link = await second.ready()
+            await second.echo(other)
+            with pytest.raises(LinkDown, match="the connection that carries this session is silent"):
+                await second.message(handle, {"n": 1})
+            one.thaw()
+            await second.registry.reunited()
+            await second.echo(handle)
+            assert "session_lost" not in second.names()
+
+
+async def test_lives_that_end_soon_leave_no_more_than_a_few_sockets(
+    janus_factory: Factory, certificates: Certificates, systemd: FakeSystemd, store: FdStore
+) -> None:
+    """A crash loop, over TLS: the socket that has the sessions is among them, until another one has."""
+    server = janus_factory(cert_pem=certificates.cert, cert_key=certificates.key)
+    first, *others, last = beds(store, "first", *map(str, range(2 * NEWEST)), "last")
+    for bed in (first, *others, last):
+        bed.set_options(tls=client_context(str(certificates.ca), None, None))
+    async with running(first, {"gw": server.url}):
+        await first.ready()
+        handle = await first.attach()
+    [carries] = systemd.names
+    for bed in others:
+        async with running(bed, {"gw": server.url}):
+            link = bed.registry.find("gw")
+            await bed.until(lambda link=link: 1 in link.connections and link.connections[1].opened)  # type: ignore[misc]
+        assert carries in systemd.names
+    assert len(systemd.names) == 1 + NEWEST + 1
+    async with running(last, {"gw": server.url}):
+        await last.ready()
+        await last.echo(handle)
+        assert len(systemd.names) == 1
+
+
+async def test_what_is_no_socket_is_let_go(janus: Janus, systemd: FakeSystemd, store: FdStore, tmp_path: Path) -> None:
+    """Whoever put it there under such a name."""
+    [bed] = beds(store, "one")
+    store.hold(f"{base_of('gw', janus.url)}.1", fd := os.open(tmp_path, os.O_RDONLY))
+    os.close(fd)
+    async with running(bed, {"gw": janus.url}):
+        await bed.ready()
         assert bases(store) == set()

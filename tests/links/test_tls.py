@@ -34,7 +34,7 @@ def bed_with(ca: Path | None = None, cert: Path | None = None, key: Path | None 
     bed = LinkBed()
     names = [None if path is None else str(path) for path in (ca, cert, key)]
 
-    async def connect(gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+    async def connect(gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None], _socket: int) -> str:
         assert gateway.url is not None
         tls = client_context(*names) if gateway.url.tls else None
         return await open_and_run(gateway.url, replace(bed.options, tls=tls), reports, opened, bed.batch)

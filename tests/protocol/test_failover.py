@@ -8,7 +8,7 @@ from bridge.protocol import decisions
 from bridge.protocol.decisions import TABLE, Incident, Transition, decide
 from bridge.protocol.life import Input, State
 from bridge.protocol.roster import MOST, ConnectionRecord, Roster
-from bridge.protocol.session import SavedSession
+from tests.protocol import test_inheriting
 from tests.support.playbook import Play, ready
 from tests.support.work import counting
 from tools.source import program
@@ -439,69 +439,6 @@ def test_session_that_was_made_meanwhile_is_claimed_too() -> None:
 # Other ways to begin and to end
 
 
-SAVED = (SavedSession(77, managed=True), SavedSession(78, managed=False))
-
-
-def test_connection_of_another_process_goes_on_mid_life() -> None:
-    play = Play(*SAVED)
-    assert play.due() == ["open 1"]
-    assert play.adopted(1) == ["join 1"]
-    assert [session.carrier for session in play.book] == [None, None]  # nobody knows whether it can be written to
-    play.book.confirmed(1)
-    assert [session.carrier for session in play.book] == [1, 1]
-    assert play.roster.route(1) == 1
-    assert play.claim(1).joined(1) == ["ready 1", "watch 1"]
-
-
-def test_connection_of_another_process_that_gives_no_answer_is_kept_until_another_one_has_its_sessions() -> None:
-    """Neither closed nor written to; no failed attempt, and no way back: what it says does not show that it listens."""
-    play = Play(*SAVED)
-    play.due()
-    play.adopted(1)
-    assert play.failed(1) == ["suspend 1", "open 2"]
-    assert play.spoke(1) == []
-    assert play.states() == {1: LEFT, 2: State.OPENING}
-    play.opened(2)
-    assert play.claim(2).joined(2) == ["ready 2", "watch 2", "retire 1"]
-    assert play.retired(1) == ["close 1"]
-
-
-def test_another_row_while_nobody_knows_whether_the_connection_of_another_process_is_of_use() -> None:
-    """It is kept as one that may have the sessions, and not asked for a sign of life."""
-    play = Play(*SAVED)
-    play.due()
-    play.adopted(1)
-    assert play.want("ws://two") == ["cancel 1", "suspend 1", "open 2"]
-    assert play.states() == {1: LEFT, 2: State.OPENING}
-
-
-def test_connection_of_another_process_that_makes_no_sense_is_kept_until_another_one_has_its_sessions() -> None:
-    play = Play(*SAVED)
-    play.due()
-    play.adopted(1)
-    assert play.stalled(1) == ["suspend 1"]  # which ends the exchange
-    assert play.failed(1) == ["suspend 1", "open 2"]
-    play.refused_connect(2)
-    assert play.states() == {1: LEFT}
-    assert play.roster.visible == "backoff"
-
-
-def test_connection_of_another_process_without_sessions_is_closed_where_it_gives_no_answer() -> None:
-    play = Play()
-    play.due()
-    play.adopted(1)
-    assert play.failed(1) == ["close 1", "suspend 1", "open 2"]
-
-
-def test_sessions_of_another_process_are_claimed_elsewhere_once_its_connection_has_ended() -> None:
-    play = Play(*SAVED)
-    play.due()
-    play.adopted(1)
-    assert play.ended(1) == ["cancel 1", "suspend 1"]
-    assert not any(play.book.is_open(session.carrier) for session in play.book)
-    assert [session.session_id for session in play.book.unsettled(2)] == [77, 78]
-
-
 def test_nothing_is_decided_once_the_gateway_goes_away() -> None:
     play = ready()
     play.failover.stop("the bridge is stopping")
@@ -516,7 +453,7 @@ def test_link_that_is_restarted_begins_anew() -> None:
     play.failover.reset("the link is being restarted")
     assert play.states() == {}
     assert play.due() == ["open 3"]
-    assert not play.book.is_open(1)
+    assert not play.book.carriers.is_open(1)
 
 
 def test_session_that_its_own_connection_may_not_have_back_yet_lives_there() -> None:
@@ -527,7 +464,7 @@ def test_session_that_its_own_connection_may_not_have_back_yet_lives_there() -> 
     play.claim(2, "silence")
     assert play.ended(2) == ["cancel 2", "suspend 2", "join 1", "watch 1"]
     play.claim(1, "later").refused(1)
-    assert play.book.carries(1)
+    assert play.book.carriers.carries(1)
 
 
 # Many sessions
@@ -569,8 +506,8 @@ def test_every_row_is_walked_by_a_playbook(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(decisions, "decide", spy)
     monkeypatch.setattr("bridge.protocol.failover.decide", spy)
-    for name, play in list(globals().items()):
-        if name.startswith("test_") and not play.__code__.co_argcount:
+    for name, play in (globals() | vars(test_inheriting)).items():
+        if name.startswith("test_") and callable(play) and not play.__code__.co_argcount:
             play()
     for phase in ("opening", "pause", "joining"):
         test_old_connection_ends_meanwhile(phase)

@@ -116,7 +116,7 @@ def test_the_plugin_of_a_handle_is_looked_for_where_the_command_goes(bed: Bed) -
     book = bed.book
     attached(bed, 1, "janus.plugin.sip")
     former = book.managed
-    book.opened(1, GATEWAY)
+    book.carriers.opened(1, GATEWAY)
     book.claiming(former, 2, 0.0)
     book.stays(former, 2)
     book.managed_created(STRANGE, 2)

@@ -81,5 +81,5 @@ def test_forgotten_sessions_are_not_over(bed: Bed) -> None:
     assert [session.session_id for session in sessions] == [MANAGED, STRANGE, CLIENT]
     bed.book.forget(sessions)
     assert (bed.saves, bed.book.counts, list(bed.managed_ids)) == (saves, (0, 0), [])
-    assert not bed.book.carries(1)
+    assert not bed.book.carriers.carries(1)
     assert not bed.book.knows(CLIENT, None)

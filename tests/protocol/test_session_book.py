@@ -141,7 +141,7 @@ def test_former_managed_session_lives_on(bed: Bed) -> None:
     book = bed.book
     book.handles.attached(book.managed, {"data": {"id": 7}}, "p")
     former = book.managed
-    book.opened(1, GATEWAY)
+    book.carriers.opened(1, GATEWAY)
     book.claiming(former, 2, 0.0)
     book.stays(former, 2)
     book.managed_created(STRANGE, 2)
@@ -188,6 +188,16 @@ def test_adopting_again_saves_nothing_new(bed: Bed) -> None:
     assert session is not None
     assert session.carried_by(2)
     assert len(bed.saves) == saves
+
+
+def test_where_it_lives_is_saved_with_it_whenever_that_is_another_socket(bed: Bed) -> None:
+    saves = len(bed.saves)
+    for number, socket in ((5, 31), (6, 31), (7, 40), (8, 0)):
+        bed.book.carriers.opened(number, GATEWAY, socket)
+        bed.book.adopt(CLIENT, number)
+    assert bed.saves[saves:] == [SavedSession(CLIENT, managed=False, socket=socket) for socket in (31, 40, 0)]
+    restored = Bed(SavedSession(MANAGED, managed=True, socket=31), live=False)
+    assert restored.book.managed.socket == 31
 
 
 # Ends

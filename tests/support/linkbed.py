@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +16,7 @@ from bridge.core.pending import AwaitedAnswer
 from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.timers import Timers
-from bridge.daemon.held import HeldSockets, carrier_of
+from bridge.daemon.held import HeldSockets
 from bridge.errors import BridgeError
 from bridge.protocol import codec
 from bridge.protocol.command import JanusCommand, read_command
@@ -63,6 +63,7 @@ class LinkBed:
     look_every: float = 0.001  # seconds between looks at what is waited for
     store: FdStore | None = None  # keeps the sockets
     cluster: LinkCluster | None = None
+    inherited: Callable[[Gateway], Sequence[int]] = lambda gateway: ()  # those of a connector
 
     def __post_init__(self) -> None:
         self.stats = Stats()
@@ -70,7 +71,9 @@ class LinkBed:
         self._changed = trio.Event()
         self.held: HeldSockets | None = None
         if self.store is not None:
-            self.held = HeldSockets(self.store, self._on_status, lambda: list(self.saved), self._left_behind)
+            self.held = HeldSockets(
+                self.store, self._on_status, lambda: list(self.saved), self._saved, self._left_behind
+            )
         self.environment = LinkEnvironment(
             start=self.start,
             connect=self._connect,
@@ -80,6 +83,7 @@ class LinkBed:
             raise_event=self._on_event,
             raise_status=self._on_status,
             save=self._save,
+            sockets=self.sockets,
             ready=self._on_ready,
             uniform=random.Random(1).uniform,
             wall=time.time,
@@ -98,12 +102,18 @@ class LinkBed:
     def _left_behind(self, gateway: Gateway) -> None:
         self.registry.left_behind(gateway, self._saved(gateway))
 
-    async def _connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+    def sockets(self, gateway: Gateway) -> Sequence[int]:
+        """Of the last process, which go on."""
+        return self.inherited(gateway) if self.held is None else self.held.sockets(gateway)
+
+    async def _connect(
+        self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None], socket: int
+    ) -> str:
         self.connects.append(gateway)
         if self.connector is not None:
-            return await self.connector(gateway, reports, opened)
+            return await self.connector(gateway, reports, opened, socket)
         assert gateway.url is not None
-        keep, held = (None, None) if self.store is None else carrier_of(self.store, gateway)
+        keep, held = (None, None) if self.held is None else self.held.connects(gateway, socket)
         return await open_and_run(gateway.url, self.options, reports, opened, self.batch, keep, held=held)
 
     def _on_ready(self, gateway: Gateway) -> None:

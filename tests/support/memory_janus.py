@@ -30,8 +30,9 @@ class FaultOfTheBridge(Exception):
 class MemorySocket:
     """One connection, as the bridge holds it."""
 
-    def __init__(self, janus: "MemoryJanus", url: str, reports: Reports, *, adopted: bool = False) -> None:
+    def __init__(self, janus: "MemoryJanus", url: str, reports: Reports, number: int, *, adopted: bool = False) -> None:
         self.url = url
+        self.number = number
         self.adopted = adopted
         self.last_received = trio.current_time()
         self.reports = reports
@@ -122,11 +123,17 @@ class MemoryJanus:
         self._queue: deque[tuple[MemorySocket, Arrival]] = deque()
         self._wake = trio.Event()
 
-    async def connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
-        held = [socket for socket in self.store or () if socket.url == gateway.janus_url]
-        if held:
-            self.store = [socket for socket in self.store or () if socket not in held]
-            return await self._adopt(held[-1], reports, opened)
+    def held(self, gateway: Gateway) -> list[int]:
+        """The numbers of the sockets that the last process left."""
+        return sorted(socket.number for socket in self.store or () if socket.url == gateway.janus_url)
+
+    async def connect(
+        self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None], number: int
+    ) -> str:
+        if self.store is not None and number:
+            [held] = [socket for socket in self.store if socket.number == number]
+            self.store.remove(held)
+            return await self._adopt(held, reports, opened)
         self.connects += 1
         await trio.sleep(LATENCY)
         if self.refusing:
@@ -136,7 +143,7 @@ class MemoryJanus:
                 await trio.sleep(0.1)
         if patience.cancelled_caught:
             raise ConnectFailed("the WebSocket upgrade was not answered")
-        socket = MemorySocket(self, gateway.janus_url, reports)
+        socket = MemorySocket(self, gateway.janus_url, reports, self.connects)
         self.sockets.append(socket)
         opened(socket)
         if self.closing:
@@ -144,7 +151,7 @@ class MemoryJanus:
         return await socket.run()
 
     async def _adopt(self, old: MemorySocket, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
-        socket = MemorySocket(self, old.url, reports, adopted=True)
+        socket = MemorySocket(self, old.url, reports, old.number, adopted=True)
         socket.forgotten = self.deaf
         self.sockets.append(socket)
         self.sessions |= {session_id: socket for session_id, owner in self.sessions.items() if owner is old}

@@ -53,6 +53,9 @@ class Play:
 
     # What happens
 
+    def begin(self, *sockets: int) -> list[str]:
+        return self.does(self.failover.begin(self.now, sockets))
+
     def due(self) -> list[str]:
         return self.does(self.failover.due(self.now))
 
@@ -88,6 +91,12 @@ class Play:
             self.roster.connections[number].stalled = True
         return self.happened(number, Input.STALLED, "a write did not complete")
 
+    def answered(self, number: int) -> list[str]:
+        """Its Janus gave its first answer, and it is not the one that is joined."""
+        self.roster.connections[number].greeted(0)
+        self.book.carriers.confirmed(number)
+        return self.spoke(number)
+
     def spoke(self, number: int) -> list[str]:
         return self.happened(number, Input.SPOKE)
 
@@ -110,7 +119,7 @@ class Play:
                 self.book.claimed(session, number)
             elif answers == "later":
                 self.book.not_claimed(session, number)
-            elif answers == "unknown" and self.book.is_open(session.carrier):
+            elif answers == "unknown" and self.book.carriers.is_open(session.carrier):
                 self.book.stays(session, number)
             elif answers == "unknown":
                 self.book.ended(session)

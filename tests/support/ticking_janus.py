@@ -36,7 +36,9 @@ class TickingJanus:
     def __post_init__(self) -> None:
         self._ids = count(1000)
 
-    async def connect(self, _gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
+    async def connect(
+        self, _gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None], _socket: int
+    ) -> str:
         """core.connection.Connect."""
         socket = TickingSocket(self, reports)
         self.sockets.append(socket)
@@ -67,6 +69,7 @@ class TickingSocket:
     """One connection. ``say`` makes Janus say something by itself."""
 
     adopted = False
+    number = 0
 
     def __init__(self, janus: TickingJanus, reports: Reports) -> None:
         self.last_received = trio.current_time()
@@ -118,7 +121,9 @@ def ticking_bed(janus: TickingJanus, **arguments: Any) -> LinkBed:
     """A LinkBed whose links connect to this Janus, whatever their URLs say."""
 
     class TickingBed(LinkBed):
-        async def _connect(self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None]) -> str:
-            return await janus.connect(gateway, reports, opened)
+        async def _connect(
+            self, gateway: Gateway, reports: Reports, opened: Callable[[WebSocket], None], socket: int
+        ) -> str:
+            return await janus.connect(gateway, reports, opened, socket)
 
     return TickingBed(**arguments)

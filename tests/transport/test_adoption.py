@@ -426,6 +426,7 @@ async def test_a_real_janus_notices_nothing(janus: Janus) -> None:
         def __init__(self, fd: int) -> None:
             kept.append(socket.socket(fileno=os.dup(fd)))
             self.ends: list[str] = []
+            self.number = 1
 
         def end(self) -> None:
             self.ends.append("end")

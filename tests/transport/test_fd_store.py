@@ -3,14 +3,14 @@
 import os
 import resource
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from bridge.transport import fd_store
-from bridge.transport.fd_store import FdStore, base_of
+from bridge.transport.fd_store import LISTENER, FdStore, base_of
 from bridge.transport.systemd import Notifier
 from tests.support.fake_systemd import FakeSystemd
 
@@ -81,8 +81,29 @@ def test_what_was_found(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> No
         store.end(base)
 
 
-def test_what_is_for_another_process_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found(monkeypatch, "", pid=1).held == []
+def test_what_is_for_another_process_is_not_found_nor_kept_open(
+    monkeypatch: pytest.MonkeyPatch, pairs: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A shell of the unit that did not become this program: it has them, too."""
+    ours, theirs = pair(pairs)
+    assert found(monkeypatch, f"{BASE}.1", ours, pid=1).held == []
+    assert caplog.messages == [
+        "1 sockets are for process 1, which is not this one: the unit has to start janus-bridge itself (exec)"
+    ]
+    ours.close()
+    assert theirs.recv(1) == b""
+
+
+def test_what_was_opened_since_is_not_taken_for_what_was_left(
+    monkeypatch: pytest.MonkeyPatch, pairs: ExitStack
+) -> None:
+    """Fewer came than the environment says: the next number is one of this process's own."""
+    ours, _ = pair(pairs)
+    monkeypatch.setattr(fd_store, "FIRST", ours.fileno())
+    for pid in (os.getpid(), 1):
+        environ = {"LISTEN_PID": str(pid), "LISTEN_FDS": "1", "LISTEN_FDNAMES": f"{BASE}.1"}
+        assert FdStore(Notifier({}), environ).held == []
+    os.fstat(ours.fileno())
 
 
 @pytest.mark.parametrize("number", ["2", "x", "-1", "9" * 30])
@@ -125,14 +146,15 @@ def test_a_socket_that_is_left_is_held_until_it_is_let_go(
     store.end(OTHER)
 
 
-def test_the_newest_is_taken(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
+def test_what_goes_on_is_taken_by_its_number(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
     (one, first), (other, _) = pair(pairs), pair(pairs)
     store = found(monkeypatch, f"{BASE}.9:{BASE}.10", one, other)
-    taken = store.take(BASE)
+    assert store.streams(BASE) == [9, 10]
+    taken = store.take(BASE, 10)
     assert taken is not None
     assert taken.name == f"{BASE}.10"
     os.close(taken.fd)
-    assert store.take(OTHER) is None
+    assert (store.take(BASE, 10), store.take(OTHER, 9)) == (None, None)
     store.end(BASE)
     assert first.recv(1) == b""
 
@@ -147,9 +169,10 @@ def test_what_cannot_go_on_is_held_under_another_name_and_not_taken(
     kept = store.keep(BASE, other.fileno())
     kept.leave(goes_on=False)
     hidden = BASE.replace("j.", "h.")
-    assert systemd.names == [f"{hidden}.1", f"{hidden}.3"]
+    assert systemd.names == [f"{hidden}.1", f"{hidden}.2"]
     assert [held.base for held in store.held] == [BASE, BASE]
-    assert store.take(BASE) is None
+    assert store.streams(BASE) == []
+    assert store.take(BASE, 2) is None
     store.end(BASE)
     assert first.recv(1) == second.recv(1) == b""
     assert systemd.names == []
@@ -166,38 +189,37 @@ def test_what_is_a_stranger_s_is_given_back_untouched(monkeypatch: pytest.Monkey
 def test_no_socket_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An administrator may store what he likes under any name."""
     monkeypatch.setattr(fd_store, "FIRST", number := os.open(tmp_path, os.O_RDONLY))
+    os.set_inheritable(number, True)
     environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": f"{BASE}.1"}
     assert FdStore(Notifier({}), environ).end(BASE) == 0
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(number)
 
 
-@pytest.mark.parametrize("places", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (4, 0, 3), (8, 9, 0)])
-def test_what_is_held_is_put_where_the_next_program_looks(
-    monkeypatch: pytest.MonkeyPatch, pairs: ExitStack, places: Sequence[int]
-) -> None:
-    """Wherever it was before, also in one another's place, and with no more than one descriptor to spare."""
-    peers = {}
-    store = FdStore(Notifier({}), {})
-    first = max(map(int, os.listdir("/proc/self/fd"))) + 100
-    for number, place in enumerate(places):
+def test_what_is_held_is_found_by_the_program_that_the_process_becomes(pairs: ExitStack) -> None:
+    """Each under its number of before: whatever a thread of this program opens and closes until then is beside it."""
+    store, peers = FdStore(Notifier({}), {}), {}
+    for _ in range(3):
         ours, theirs = pair(pairs)
-        name = f"{BASE}.{number + 1}"
-        os.dup2(ours.fileno(), first + place)
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "dup", lambda fd: fd)
-            store.hold(name, first + place)
-        peers[name] = theirs
-    monkeypatch.setattr(fd_store, "FIRST", first)
-    before = len(os.listdir("/proc/self/fd"))
-    environ = store.hand_on()
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert (environ["LISTEN_PID"], environ["LISTEN_FDS"]) == (str(os.getpid()), "3")
-    for fd, name in enumerate(environ["LISTEN_FDNAMES"].split(":"), first):
-        assert os.get_inheritable(fd)
-        os.write(fd, name.encode())
-        assert peers[name].recv(99) == name.encode()
-        os.close(fd)
+        kept = store.keep(BASE, ours.fileno())
+        kept.leave()
+        peers[kept.name] = theirs
+    before = os.listdir("/proc/self/fd")
+    environ = {"LISTEN_PID": "1", **store.hand_on()}
+    assert os.listdir("/proc/self/fd") == before
+    assert all(os.get_inheritable(held.fd) for held in store.held)
+    successor = FdStore(Notifier({}), environ)
+    assert environ == {}
+    assert successor.held == store.held
+    assert not any(os.get_inheritable(held.fd) for held in successor.held)
+    for held in successor.held:
+        os.write(held.fd, held.name.encode())
+        assert peers[held.name].recv(99) == held.name.encode()
+    successor.end(BASE)
+
+
+def test_nothing_held_is_nothing_to_hand_on() -> None:
+    assert FdStore(Notifier({}), FdStore(Notifier({}), {}).hand_on()).held == []
 
 
 def test_a_process_that_hands_on_may_have_all_descriptors_that_it_may_ask_for(pairs: ExitStack) -> None:
@@ -257,6 +279,24 @@ def test_a_store_that_is_too_small_is_told_once(
         store.expect(number)
     [line] = caplog.messages
     assert line.startswith("systemd keeps 2 of 3 sockets over a restart of the bridge; ")
+
+
+def test_listeners_and_connections_that_were_kept_want_room_as_well(
+    systemd: FakeSystemd, notifier: Notifier, pairs: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row may have several sockets; each door has one."""
+    store = FdStore(notifier, {"FDSTORE": "4"})
+    for base in (base_of("udp:a", kind=LISTENER), base_of("unix:b", kind=LISTENER)):
+        store.keep(base, pair(pairs)[0].fileno())
+    store.expect(2)
+    for base in (BASE, OTHER):
+        store.keep(base, pair(pairs)[0].fileno())
+    assert caplog.messages == []
+    store.keep(BASE, pair(pairs)[0].fileno())
+    [line] = caplog.messages
+    assert line.startswith("systemd keeps 4 of 5 sockets over a restart of the bridge; ")
+    store.expect(3)
+    [line] = caplog.messages
 
 
 def test_a_unit_without_a_store_is_told_and_no_systemd_is_not(

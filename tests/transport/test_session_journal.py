@@ -85,6 +85,21 @@ def test_handles_are_kept_with_their_session_and_leave_the_order_alone(path: Pat
     assert count(path) == 3
 
 
+def test_the_socket_where_a_session_lives_is_kept_and_its_handles_with_it(path: Path) -> None:
+    journal = loaded(path)
+    write(journal, managed(1)._replace(socket=4), handles(managed(1), (11, "sip")), managed(1)._replace(socket=9))
+    write(journal, handles(managed(1), (12, "echo")))
+    for _ in range(2):
+        assert loaded(path).saved(GATEWAY) == (handles(managed(1)._replace(socket=9), (11, "sip"), (12, "echo")),)
+
+
+@pytest.mark.parametrize("socket", ["5", None, True, [5]])
+def test_a_line_with_a_damaged_socket_is_skipped(path: Path, socket: object) -> None:
+    line = {"janus_id": "gw", "janus_url": GATEWAY.janus_url, "session_id": 1, "managed": True, "ended": False}
+    path.write_text(json.dumps(line | {"socket": socket}) + "\n")
+    assert loaded(path).saved(GATEWAY) == ()
+
+
 @pytest.mark.parametrize("handle", [5, [5], ["5", "p"], [5, 6], [-1, "p"], {"5": "p"}, "ab"])
 def test_a_line_with_a_damaged_handle_is_skipped(path: Path, handle: object) -> None:
     line = {"janus_id": "gw", "janus_url": GATEWAY.janus_url, "session_id": 1, "managed": True, "ended": False}
