@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 
 from bridge.transport.fd_store import LISTENER, FdStore, KeptSocket, base_of
+from bridge.transport.unix_path import path_of, remove_left
 
 
 class HeldDoors:
@@ -20,21 +21,28 @@ class HeldDoors:
         self._taken: dict[str, list[str]] = {}  # by their bases: names in the store, of nobody's yet
         self.holds = False
 
-    def only(self, addresses: Iterable[str]) -> None:
-        """Let go of what was found for others: their ports may be wanted under another name."""
+    async def only(self, addresses: Iterable[str]) -> None:
+        """Let go of what was found for others, with its name in the file system: the port may be wanted under another
+        address, and is free once systemd has closed its copy.
+        """
         wanted = set(map(_base, addresses))
-        for base in {held.base for held in self._store.held if held.base.startswith(f"{LISTENER}.")} - wanted:
+        others = [one for one in self._store.held if one.base.startswith(f"{LISTENER}.") and one.base not in wanted]
+        paths = {path for one in others if (path := path_of(one.fd)) is not None}
+        for base in {one.base for one in others}:
             self._store.end(base)
+        if others:
+            await self._store.heard()
+        for path in paths:
+            remove_left(path)
 
     def take(self, address: str) -> list[int]:
         """The descriptors that were found for an address, for the caller to close. They stay in the store until one is
         kept for this address: a start that fails leaves them to the next one.
         """
-        base, fds = _base(address), []
-        while (held := self._store.take(base)) is not None:
-            fds.append(held.fd)
-            self._taken.setdefault(base, []).append(held.name)
-        return fds[::-1]  # as they were bound
+        base = _base(address)
+        found = [self._store.take(base, number) for number in self._store.streams(base)]  # as they were bound
+        self._taken.setdefault(base, []).extend(held.name for held in found if held is not None)
+        return [held.fd for held in found if held is not None]
 
     def take_one(self, address: str) -> int | None:
         """The descriptor that was found for an address that has one, for the caller to close."""

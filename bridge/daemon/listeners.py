@@ -68,7 +68,7 @@ class Listeners:
             self._grant(mi)
         self._held.holds = mi.hold_listeners
         doors = [(key, door) for key, made in DOORS.items() for door in made(mi, self._hall, self._tls)]
-        self._held.only(address for _, door in doors for address in door.addresses())
+        await self._held.only(address for _, door in doors for address in door.addresses())
         for key, door in doors:
             with _blamed(key):
                 self._doors.append(door)

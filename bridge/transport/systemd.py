@@ -63,13 +63,14 @@ class Notifier:
 
     async def heard(self) -> None:
         """Wait for a moment until systemd has read all that was said: it ignores a process that is gone."""
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self.tell("BARRIER=1", fd=theirs)
             os.close(theirs)
             with trio.move_on_after(HEARD):
                 await self._send_waiting()
-                await trio.lowlevel.wait_readable(ours)  # the other end is closed by whoever has read the line
+                while not _has_ended(ours):  # the other end is closed by whoever has read the line
+                    await trio.lowlevel.wait_readable(ours)
         finally:
             os.close(ours)
 
@@ -100,3 +101,13 @@ class Notifier:
         except OSError:  # nobody listens
             pass
         return True
+
+
+def _has_ended(fd: int) -> bool:
+    """Whether a pipe has. Being woken is no proof: what was closed here under this number, and systemd keeps, is in the
+    loop's epoll still, and wakes whoever waits for that number.
+    """
+    try:
+        return not os.read(fd, 1)
+    except BlockingIOError:
+        return False

@@ -109,6 +109,25 @@ def bind_datagram(
     return sock, owned
 
 
+def path_of(fd: int) -> str | None:
+    """The name in the file system of a FIFO or of a bound unix socket, None of what has none."""
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return os.readlink(f"/proc/self/fd/{fd}")
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
+        name = sock.getsockname() if sock.family == socket.AF_UNIX else None
+        return name if isinstance(name, str) and name else None
+    return None
+
+
+def remove_left(path: str) -> None:
+    """Remove the name of a socket or FIFO that its owner has left, if nobody listens there now."""
+    with contextlib.suppress(ConfigError, OSError), contextlib.closing(OwnedPath(path)) as owned:
+        is_fifo = _is_kind(path, stat.S_ISFIFO)
+        owned.replace(
+            _fifo_is_live if is_fifo else _socket_is_live, stat.S_ISFIFO if is_fifo else stat.S_ISSOCK, lambda: None
+        )
+
+
 def leads_to(path: str, sock: socket.socket) -> bool:
     """Whether a unix datagram socket is bound there, and whoever writes to the name is heard by somebody."""
     bound = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_DGRAM and sock.getsockname() == path

@@ -9,12 +9,14 @@ from typing import cast
 
 import pytest
 import trio
+import trio.testing
 
 from bridge.config import Config, load
 from bridge.daemon.doors import DOORS, DatagramDoor
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.service import serve
 from bridge.errors import ConfigError
+from bridge.protocol.host_port import bracketed
 from bridge.transport.fd_store import FdStore
 from bridge.transport.systemd import Notifier
 from tests.daemon.test_listeners import everything, listeners
@@ -195,3 +197,43 @@ async def test_a_start_that_fails_leaves_all_that_it_has_bound_to_the_next(
         assert len(systemd.names) == 2
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
             caller.connect(str(tmp_path / "mi.sock"))
+
+
+async def test_an_address_with_another_text_is_bound_once_systemd_has_let_go_of_it(tmp_path: Path) -> None:
+    with FakeSystemd(tmp_path) as systemd:
+        notifier = Notifier(systemd.environ)
+        store = FdStore(notifier, {})
+        settings = {"datagram": ["udp:localhost:0"], "http": [], "hold_listeners": True}
+        [name] = await one_process(store, tmp_path, settings)
+        assert len(systemd.names) == 1
+        *_, (host, *_) = socket.getaddrinfo("localhost", 0, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+        changed = config(tmp_path, {"datagram": [name.replace("localhost", bracketed(str(host)))], "http": []})
+        async with running_batch() as batch:
+            made = listeners(batch, store)
+            async with trio.open_nursery() as nursery:
+                with systemd.busy():
+                    nursery.start_soon(made.bind, changed)
+                    await trio.testing.wait_all_tasks_blocked()
+            made.close()
+        notifier.close()
+
+
+async def test_a_path_that_changes_leaves_no_name_behind(tmp_path: Path, store: FdStore) -> None:
+    """Unless somebody else has put something there."""
+    (tmp_path / "before").mkdir()
+    (tmp_path / "after").mkdir()
+    before = held(tmp_path / "before", http=[])
+    after = held(tmp_path / "after", http=[])
+    await one_process(store, tmp_path, before)
+    names = sorted(path.name for path in (tmp_path / "before").iterdir())
+    assert names == ["fifo", "mi.sock"]
+    await one_process(store, tmp_path, after)
+    assert list((tmp_path / "before").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "after").iterdir()) == names
+    for name in names:
+        (tmp_path / "after" / name).unlink()
+    (tmp_path / "after" / "fifo").write_text("somebody else's")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "after" / "mi.sock"))
+        await one_process(store, tmp_path, before, leaves=False)
+        assert sorted(path.name for path in (tmp_path / "after").iterdir()) == names

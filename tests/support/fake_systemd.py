@@ -16,8 +16,8 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -89,6 +89,12 @@ class FakeSystemd:
         with self._lock:
             sizes = [fcntl.ioctl(stored.fd, termios.FIONREAD, bytes(4)) for stored in self._stored]
         return sum(struct.unpack("i", size)[0] for size in sizes)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """It does nothing of what it is told meanwhile."""
+        with self._lock:
+            yield
 
     def lose(self) -> None:
         """Close everything: the unit was stopped."""
