@@ -17,6 +17,7 @@ from bridge.daemon.database import database_of
 from bridge.daemon.service import serve
 from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.redaction import Redaction
+from bridge.transport.signals import waiting
 from bridge.transport.successor import become, command
 
 log = logging.getLogger("bridge")
@@ -42,8 +43,13 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(fault)
         trio.run(_look_at_table, config)
         return 0
-    for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, as long as nobody listens to them
+    for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, once nobody listens to them
         signal.signal(number, signal.SIG_IGN)
+    with waiting():
+        return _run(args, config)
+
+
+def _run(args: argparse.Namespace, config: Config) -> int:
     redaction = Redaction()
     redaction.know("configuration", secrets_of(config))
     logs.set_up(config.log.level, config.log.format, journal=_on_journal(), hide=redaction)

@@ -28,7 +28,7 @@ from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailab
 from bridge.protocol import log_level
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
-from bridge.transport import successor
+from bridge.transport import signals, successor
 from bridge.transport.fd_store import FdStore
 from bridge.transport.pages import pages
 from bridge.transport.reload_verdict import write_verdict
@@ -38,7 +38,6 @@ from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge")
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 REUNION = 1.0  # seconds for the gateways of the last process to be ready again, before callers are let in
 LAST_CALLS = 0.1  # seconds in which callers find out that the doors are shut, where a peer has everything
@@ -95,9 +94,9 @@ class Service:
         """Until a signal ends it; see ``serve``."""
         trio.socket.set_custom_hostname_resolver(Resolver())
         try:
-            await self._listeners.bind(self._config)
-            with trio.open_signal_receiver(*SIGNALS) as signals:
-                await self._live(signals)
+            with trio.open_signal_receiver(*signals.OBEYED) as received, signals.taken():
+                if await self._bind(received):
+                    await self._live(received)
         finally:
             if self._store.outlives:  # also where the start failed: the next one finds them
                 self._listeners.leave()
@@ -115,7 +114,27 @@ class Service:
         log.info("stopped")
         return self._store if self._replacement.decided else None
 
-    async def _live(self, signals: AsyncIterator[int]) -> None:
+    async def _bind(self, received: AsyncIterator[int]) -> bool:
+        """Beside the signals: the look-up of a name must not delay an end. False: one came. Raises ConfigError."""
+        fault, bound = None, False
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                await self._obey(received)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            try:
+                await self._listeners.bind(self._config)
+                bound = True
+            except ConfigError as exc:
+                fault = exc
+            nursery.cancel_scope.cancel()
+        if fault is not None:
+            raise fault
+        return bound
+
+    async def _live(self, received: AsyncIterator[int]) -> None:
         """Everything runs in here."""
         parts = self._parts
         async with trio.open_nursery() as outer:
@@ -139,7 +158,7 @@ class Service:
                 doors.start_soon(self._reload_when_asked)
                 with trio.CancelScope() as obeying:
                     outer.start_soon(self._replacement.run, obeying)
-                    await self._obey(signals)
+                    await self._obey(received)
                 self._replacement.stop()
                 await self._stop(doors)
             outer.cancel_scope.cancel()
@@ -158,6 +177,7 @@ class Service:
                 return
             with trio.move_on_after(REUNION):  # so that no caller hears 503 only because he was early
                 await self._parts.held.settled()
+                await self._parts.links.reunited()
             await self._listeners.serve(doors)
             outer.start_soon(self._parts.table.run)
             outer.start_soon(self._watchdog)
@@ -200,8 +220,8 @@ class Service:
             if self._status() != self._told:
                 self._tell_status()
 
-    async def _obey(self, signals: AsyncIterator[int]) -> None:
-        async for number in signals:
+    async def _obey(self, received: AsyncIterator[int]) -> None:
+        async for number in received:
             if number == signal.SIGHUP:
                 self._reload_asked.set()
             elif number == signal.SIGUSR2:

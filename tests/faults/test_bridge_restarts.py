@@ -186,3 +186,13 @@ async def test_replaced_under_systemd(
     assert ["STOPPING=1"] not in said
     assert systemd.hears()[0] == "READY=1"
     assert len(systemd.names) == 1
+
+
+async def test_an_end_while_it_replaces_itself_is_one(bridge_factory: BridgeFactory, janus: Janus) -> None:
+    """Whenever it comes: the program that it becomes obeys. As the first process of a container it would go on."""
+    bridge = bridge_factory({"gw1": janus.url})
+    await normal(bridge)
+    bridge.process.signal(signal.SIGUSR2)
+    await until_logged(bridge, "SIGUSR2: the program replaces itself")
+    assert bridge.process.stop(bridge.stop_seconds) == 0
+    assert "SIGTERM: stopping" in bridge.log
