@@ -87,17 +87,14 @@ def _events(janus: Janus, folder: Path) -> dict[str, Any]:
 def _kept(janus: Janus, folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for build, program in bed.builds().items():
-        for sync in ("normal", "full"):
+        for sync in ("off", "normal", "full"):
             state = folder / f"state-{build}-{sync}"
+            store = {} if sync == "off" else {"events.store": True, "events.store_sync": sync}
             with events.subscriber(answers=False) as (port, reports):
-                options = {
-                    "events.subscribers": [{"event": "E_JANUS_EVENT", "socket": f"udp:127.0.0.1:{port}"}],
-                    "events.store": True,
-                    "events.store_sync": sync,
-                    "state.dir": str(state),
-                }
+                subscribers = [{"event": "E_JANUS_EVENT", "socket": f"udp:127.0.0.1:{port}"}]
+                options = {"events.subscribers": subscribers, "state.dir": str(state), **store}
                 with running(folder / f"{build}-{sync}", {"gw": janus.url}, program, **options) as bridge:
-                    figures[f"{build}: store_sync {sync}"] = events.kept(bridge, state, reports)
+                    figures[f"{build}: store {sync}"] = events.kept(bridge, state, reports)
     _print("a burst to udp, kept on disk", figures)
     return figures
 

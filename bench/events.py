@@ -17,14 +17,16 @@ from typing import Any
 
 import trio
 
-from bench.bed import Janus, attach
-from bench.commands import percentiles
+from bench.bed import Janus, Program, attach
+from bench.commands import http_caller, percentiles
 from bench.machine import cpu_seconds
+from tests.support import mi_client
 from tests.support.bridge import Bridge
 from tests.support.janus import GEN
 from tests.support.janus_client import JanusClient
 
 BURST = 20_000
+LONG_BURST = 60_000  # some seconds, so that there is a 99th percentile
 SIZE = 100  # of the plugin's padding: about 200 bytes as Janus sends it
 LATENCIES = 500
 QUIET = 3.0  # seconds without an event after which a burst is over
@@ -89,12 +91,54 @@ def burst(bridge: Bridge, reports: Connection, events: int = BURST) -> dict[str,
 
 
 def kept(bridge: Bridge, state: Path, reports: Connection) -> dict[str, float]:
-    """A burst with a log on disk: as ``burst``, what of it is on the disk, and the longest turn of the event loop."""
-    figures = burst(bridge, reports)
-    lag = bridge.mi("get_statistics", [["loop_lag_us"]])["janus:loop_lag_us"]
+    """A burst, with a log on disk or without: as ``burst``, what of it is on the disk, and how long the event loop lets
+    others wait: a caller's shortest request, every few milliseconds of the burst, beside what it takes before.
+    """
+    with _caller(bridge) as caller:
+        time.sleep(1.0)
+        before = _waits(caller)
+        figures = burst(bridge, reports, LONG_BURST)
+        figures |= {f"wait_{name}": value for name, value in _waits(caller).items()}
+    figures["wait_before_p99_ms"] = before["p99_ms"]
+    if not (state / "events.db").exists():
+        return figures
     with closing(sqlite3.connect(state / "events.db")) as database:
         (rows,) = database.execute("SELECT count(*) FROM janus_event WHERE body LIKE '%\"pad\"%'").fetchone()
-    return {**figures, "on_disk": rows, "longest_turn_ms": int(lag) / 1000}
+    return {**figures, "on_disk": rows}
+
+
+@contextmanager
+def _caller(bridge: Bridge) -> Iterator[Connection]:
+    """A process that asks every few milliseconds; who sends it something gets the times since then."""
+    ours, theirs = multiprocessing.Pipe()
+    program = Program(bridge.mi_url, bridge.process.pid)
+    process = multiprocessing.get_context("fork").Process(target=_ask, args=(program, theirs), daemon=True)
+    process.start()
+    try:
+        yield ours
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _ask(program: Program, reports: Connection) -> None:
+    with http_caller(program, mi_client.request("version")) as once:
+        times: list[float] = []
+        while True:
+            begun = time.perf_counter()
+            once()
+            times.append(time.perf_counter() - begun)
+            time.sleep(0.002)
+            if reports.poll():
+                reports.recv()
+                reports.send(times)
+                times = []
+
+
+def _waits(caller: Connection) -> dict[str, float]:
+    caller.send(None)
+    times: list[float] = caller.recv()
+    return {**percentiles(times), "worst_ms": round(max(times) * 1000, 2)}
 
 
 async def latency(janus: Janus, bridge: Bridge, port: int, *, answers: bool) -> dict[str, dict[str, float]]:
