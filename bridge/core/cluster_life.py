@@ -95,19 +95,16 @@ class NodeLife:
         return epoch
 
     async def _enter(self, least: int) -> int | None:
+        patient_until = self._clock() + self.settings.node_timeout
         while True:
             try:
                 await self.look()
             except TableRefused:
                 raise
             except TableUnavailable:
-                if len(self._memory.epochs) == 1:
-                    self.membership.goes_on(self._memory.epochs[0])
+                self._without_table()
                 return None
-            own = self.membership.own
-            start = self.membership.enter(self._memory.epochs)
-            if start is Start.ENTER and await self._begin(least):
-                return self.membership.epoch
+            own, start = self.membership.own, self.membership.enter(self._memory.epochs)
             if start is Start.TWIN and own is not None:
                 raise AnotherNode(
                     f"node {self.settings.node_id} of cluster {self.settings.cluster_id} is another bridge, which runs "
@@ -116,10 +113,25 @@ class NodeLife:
             if start is Start.WAIT:
                 log.info("node %d may still live elsewhere: watching its beat", self.settings.node_id)
                 await trio.sleep(self.settings.ping_interval)
+                continue
+            try:
+                if await self._begin(least):
+                    return self.membership.epoch
+            except TableRefused:
+                raise
+            except TableUnavailable:  # it can be read, and commits nothing, as a Galera that has just lost a node
+                if self._clock() > patient_until:
+                    self._without_table()
+                    return None
+                await trio.sleep(self.settings.ping_interval)
+
+    def _without_table(self) -> None:
+        if len(self._memory.epochs) == 1:
+            self.membership.goes_on(self._memory.epochs[0])
 
     async def again(self) -> None:
         """Begin anew, where that may be."""
-        start = self.membership.enter(self._memory.epochs if self.inherited else ())
+        start = self.membership.enter(self._memory.epochs)
         if start is Start.ENTER:
             await self._begin()
         elif start is Start.TWIN and self._twin.due("twin"):
@@ -132,14 +144,14 @@ class NodeLife:
             self._leave_sessions("it was taken over while this bridge was away")
         epoch = 1 + max([least - 1, *mine, *(node.epoch for node in membership.rows())])
         # On the disk before it is in the table: after a death in between, the row is known to be ours either way.
-        await self._remember([*(mine if self.inherited else ()), epoch])
+        await self._remember([*mine, epoch])
         sent_at = self._clock()
         try:
             async with self.row:
                 beat = await self._table.enter(self.settings.url, epoch, None if own is None else own.node)
         except TableUnavailable as exc:
             self._no_beat(exc)
-            return False
+            raise
         if beat is None:
             return False
         membership.began(epoch, beat, sent_at)

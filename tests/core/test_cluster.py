@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bridge.errors import AnotherNode
+from bridge.errors import AnotherNode, TableRefused
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.protocol.membership import Word
 from tests.support.memory_cluster import PING, TIMEOUT, MemorySite
@@ -270,6 +270,29 @@ async def test_with_a_new_disk_it_waits_until_its_row_stands_still(site: MemoryS
             assert again.links.adopted == [(1, [SESSION], 0.0)]
             assert again.stats.counts["beats_late"] == 0  # no beat waits for a claim
             nursery.cancel_scope.cancel()
+
+
+async def test_a_start_waits_for_commits_that_stand_still_and_not_for_ever(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    one = site.process(1)
+    one.table.unsure = ("enter",)
+    assert await one.start(50) is None  # and it has no outcome, though it is there
+    assert trio.current_time() <= TIMEOUT + 2 * PING
+    one.table.unsure = ()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.run)
+        await trio.sleep(2 * PING)
+        assert one.fence.valid()  # at once: the row has an epoch of ours
+        assert not one.links.given_up
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_only_an_operator_can_mend_ends_the_start(site: MemorySite, autojump_clock: MockClock) -> None:
+    one = site.process(1)
+    one.table.denied = True
+    with pytest.raises(TableRefused, match="INSERT command denied"):
+        await one.start()
 
 
 async def test_only_one_way_leads_in(site: MemorySite, autojump_clock: MockClock) -> None:

@@ -19,21 +19,21 @@ from bridge.core.cluster_life import ALIVE, NodeLife
 from bridge.core.cluster_sessions import SessionKeeper
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
-from bridge.errors import PeerNotReached, PeerRefused, TableUnavailable
+from bridge.errors import PeerNotReached, PeerRefused, TableRefused, TableUnavailable
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 
 PING, TIMEOUT = 1.0, 10.0
 
 
 class MemoryNodes:
-    """NodeStore and SessionStore of one node. ``away``: nothing is reached; ``hangs``: not in time; ``unsure``: what is
-    done has no outcome, of these statements.
+    """NodeStore and SessionStore of one node. ``away``: nothing is reached; ``hangs``: not in time; ``denied``: it may
+    not enter; ``unsure``: what is done has no outcome, of these statements.
     """
 
     def __init__(self, site: "MemorySite", node_id: int) -> None:
         self._site = site
         self._me = node_id
-        self.away = self.hangs = False
+        self.away = self.hangs = self.denied = False
         self.unsure: Container[str] = ()
         self.commits = 0
 
@@ -43,6 +43,8 @@ class MemoryNodes:
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
         await self._reach()
+        if self.denied:
+            raise TableRefused("INSERT command denied")
         newest = max((node.epoch for node in self._site.table.values()), default=0)
         if epoch <= newest or self._site.table.get(self._me) != seen:
             return None
