@@ -7,7 +7,7 @@ beat or a take-over is. Authority: contract 11.
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bridge.core.cluster_sessions import SessionKeeper
 from bridge.core.cluster_side import ClusterSide
 from bridge.core.evi import EventInterface
 from bridge.core.fence import Fence
+from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.daemon.database import cluster_database_of
@@ -30,7 +31,7 @@ from bridge.protocol.gateway import Gateway
 from bridge.transport.cluster_db import ClusterDb
 from bridge.transport.cluster_tables import NodeTable, SessionTable
 from bridge.transport.epoch import take_epoch
-from bridge.transport.fd_store import FdStore
+from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.node_file import NodeFile
 from bridge.transport.peer_client import PeerClient
 from bridge.transport.session_journal import SessionJournal
@@ -78,6 +79,8 @@ class ClusterService:
 
     parts: ClusterParts
     side: ClusterSide
+    registry: LinkRegistry
+    _away: set[tuple[str, str]] = field(default_factory=set)  # rows whose sessions nobody heard since the last process
 
     async def begin(self, evi: EventInterface, journal: SessionJournal, store: FdStore, epoch_file: Path) -> None:
         """Begin this node's life, before any session is claimed: they may be a peer's by now. Events have its epoch;
@@ -93,9 +96,13 @@ class ClusterService:
         epoch = await life.enter(evi.epoch)
         if epoch is not None and epoch != evi.epoch:
             evi.begin(take_epoch(epoch_file, node=epoch))
-        if not life.inherited_at_start:
+        held = {one.base for one in store.held}
+        if life.inherited_at_start:
+            self._away.update((one.janus_id, one.janus_url) for one in _left(journal))
+            self._away.difference_update({row for row in self._away if base_of(*row) in held})
+        else:
             journal.forget()
-            for base in {held.base for held in store.held}:
+            for base in held:
                 store.end(base)
 
     async def run(self, first_table: trio.Event) -> None:
@@ -104,6 +111,10 @@ class ClusterService:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervise, self.parts.sessions.run, "the sessions in the cluster's database", log)
             nursery.start_soon(supervise, partial(self.parts.cluster.run, links), "the cluster", log)
+            await first_table.wait()
+            for link in self.registry:
+                if (link.gateway.janus_id, link.gateway.janus_url) in self._away:
+                    link.status.events_lost("this bridge was away")
 
     async def hand_over(self) -> None:
         """At a stop: to the peers, what they take."""

@@ -177,7 +177,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
         mi.add(*side.commands(gateways.types))
     return Parts(
         *(batch, stats, timers, journal, evi, writer, gateways, held, links, table, saved_table, mi, pending, metrics),
-        None if cluster is None or side is None else ClusterService(cluster, side),
+        None if cluster is None or side is None else ClusterService(cluster, side, links),
     )
 
 

@@ -81,8 +81,8 @@ class ClusterRun:
             return str(error.code) if error.data != "not sent" else "503"
         except OSError as error:
             return "refused" if was_refused(error) else "gone"
-        except (trio.BrokenResourceError, ValueError):
-            return "gone"  # the bridge died with it in its hands
+        except (trio.BrokenResourceError, ValueError, IndexError):
+            return "gone"  # the bridge died with it in its hands: no answer, or none that is whole
         return "result" if answer["janus"] == "success" else f"Janus said {answer}"
 
     # Events

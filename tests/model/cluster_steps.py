@@ -6,11 +6,13 @@ Owns what each thing means for what may be expected meanwhile; at least one brid
 import random
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 import trio
 
 from tests.model.cluster import ClusterRun
+from tests.support.bridge import BridgeFailed
 from tests.support.bridge_cluster import attach, release
 
 Act: TypeAlias = Callable[[ClusterRun, int, random.Random], Awaitable[None]]
@@ -51,7 +53,7 @@ async def _spare(run: ClusterRun, number: int) -> bool:
 
 
 async def _commands(run: ClusterRun, at: int, detail: random.Random) -> None:
-    for _ in range(detail.randint(1, 8)):
+    for _ in range(detail.randint(1, 40)):
         run.start(run.ask, _running(run, detail.randrange(2)), detail.choice(run.handles))
 
 
@@ -73,7 +75,8 @@ async def _kill(run: ClusterRun, at: int, detail: random.Random) -> None:
         run.up.discard(at)
         run.bridge(at).kill()
         if detail.random() < 0.5:
-            await trio.to_thread.run_sync(release, run.bridge(at))
+            with suppress(BridgeFailed):  # without its database
+                await trio.to_thread.run_sync(release, run.bridge(at))
 
 
 async def _stop(run: ClusterRun, at: int, detail: random.Random) -> None:
@@ -127,13 +130,13 @@ async def _heal_database(run: ClusterRun, at: int, detail: random.Random) -> Non
 STEPS: dict[str, tuple[int, Act]] = {
     "commands": (40, _commands),
     "attach": (8, _attach),
-    "say": (10, _say),
+    "say": (14, _say),
     "pause": (25, _pause),
-    "kill": (3, _kill),
-    "stop": (3, _stop),
-    "drain": (3, _drain),
-    "freeze": (3, _freeze),
-    "revive": (6, _revive),
+    "kill": (6, _kill),
+    "stop": (5, _stop),
+    "drain": (6, _drain),
+    "freeze": (6, _freeze),
+    "revive": (10, _revive),
     "node dies": (2, _node_dies),
     "no quorum": (2, _no_quorum),
     "heal database": (4, _heal_database),

@@ -33,7 +33,7 @@ async def test_two_bridges_keep_every_promise(
     with udp_receiver() as events:
         bed = ClusterBed(tmp_path, mariadb_table(galera, {"gw1": janus.url}), 2, events, options)
         async with trio.open_nursery() as nursery:
-            with bed:
+            with bed:  # its logs, where something fails
                 run = ClusterRun(bed, galera, Listener(events), nursery, up={0, 1})
                 nursery.start_soon(run.listener.run)
                 for bridge in bed.bridges:
@@ -44,5 +44,5 @@ async def test_two_bridges_keep_every_promise(
                     await take(run, step)
                     if number % STEPS == 0:
                         await run.rest()
+                        assert not run.faults, "\n".join(run.faults)
             nursery.cancel_scope.cancel()
-    assert run.faults == []

@@ -193,6 +193,23 @@ async def test_stop_answers_what_was_asked_and_drops_the_rest(nursery: trio.Nurs
             await busy.stream.aclose()
 
 
+async def test_stop_answers_who_had_connected_and_was_not_accepted_yet(nursery: trio.Nursery) -> None:
+    """The kernel would reset it with its request."""
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving)
+            served.keep_in(nursery)
+            host, _, port = served.http.addresses[0].rpartition(":")
+            plain = socket.create_connection((host, int(port)))
+            plain.sendall(post(b"1"))
+            served.http.stop()  # in the same turn of the loop
+            plain.setblocking(False)
+            client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(plain)))
+            assert (await client.answer()).status == 200
+            assert await client.closed()
+            await client.stream.aclose()
+
+
 async def test_stop_ends_who_takes_an_answer_when_it_is_taken(nursery: trio.Nursery) -> None:
     large = b'{"x":"%b"}' % (b"y" * 8_000_000)
 
