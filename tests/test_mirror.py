@@ -18,7 +18,6 @@ ELSEWHERE = {
     "cli/parser": "cli/test_main",
     "cli/probe": "cli/test_check",
     "cli/reload": "e2e/test_reload_command",
-    "config/check": "config/test_mistakes",
     "config/secrets": "config/test_sources",
     "config/toml": "config/test_mistakes",
     "core/arrivals": "links/test_whereabouts",

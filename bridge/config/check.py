@@ -25,16 +25,55 @@ _SHOWN = 80  # characters of a value
 _TYPES = {"string": "text in quotes", "array": "a list", "object": "a table", "boolean": "true or false"}
 
 
+# Types of JSON; True is no number.
+_JSON: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+_ASKS = {"type", "enum", "pattern", "minimum", "maximum", "required", "properties", "additionalProperties", "items"}
+_TELLS = {"title", "description", "default", "$id", "$schema", "$defs"}
+
+
 @cache
 def _validator() -> "Draft202012Validator":
-    from jsonschema import Draft202012Validator  # a sixth of a start, for whoever has set something
+    from jsonschema import Draft202012Validator  # a sixth of a start: for whoever has made a mistake
 
-    return Draft202012Validator(resources.schema("config"))
+    return Draft202012Validator(_schema())
+
+
+@cache
+def _schema() -> Any:
+    return resources.schema("config")
+
+
+def holds(value: Any, schema: Any) -> bool:
+    """Whether a value surely is what this part of the schema asks for; False also where that asks what is unknown."""
+    if isinstance(schema, bool):
+        return schema
+    if "$ref" in schema:
+        schema = _schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    if not schema.keys() <= _ASKS | _TELLS or type(value) not in _JSON.get(schema.get("type", ""), ()):
+        return False
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if isinstance(value, str):
+        return re.search(schema.get("pattern", ""), value) is not None
+    if isinstance(value, list):
+        return all(holds(item, schema.get("items", True)) for item in value)
+    if isinstance(value, dict):
+        known, other = schema.get("properties", {}), schema.get("additionalProperties", True)
+        inside = all(holds(item, known.get(key, other)) for key, item in value.items())
+        return inside and value.keys() >= set(schema.get("required", ()))
+    return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
 
 
 def first_error(values: Mapping[str, Any]) -> str | None:
     """What is wrong with these sections, as one line; None if nothing is."""
-    if not values:
+    if holds(values, _schema()):
         return None
     try:
         errors = sorted(_validator().iter_errors(values), key=lambda error: [str(step) for step in error.absolute_path])
