@@ -241,10 +241,14 @@ class _Accepter(Member):
         self._batch.add(self, self._listener.sock.fileno())
 
     async def reopen(self) -> None:
-        """Accept again after a pause, unless it was closed meanwhile."""
-        await trio.sleep(_SHORTAGE_PAUSE)
-        if self._listener.sock.fileno() != -1:
-            self.open()
+        """Accept again after a pause, or another one where nothing can be watched, unless it was closed meanwhile."""
+        opened = False
+        while not opened:
+            await trio.sleep(_SHORTAGE_PAUSE)
+            with suppress(OSError):
+                if self._listener.sock.fileno() != -1:
+                    self.open()
+                opened = True
 
     def close(self) -> None:
         """Stop accepting. Twice is the same as once."""

@@ -59,8 +59,8 @@ class TlsWire(Member):
                 self._batch.add(self, stream.transport_stream.socket.fileno(), 0)
                 while True:
                     await self._move()
-        except trio.BrokenResourceError:
-            pass  # reset, or no TLS: there is nobody to be told
+        except (trio.BrokenResourceError, OSError):
+            pass  # reset, no TLS, or one more than the kernel can watch: there is nobody to be told
         finally:
             connection.end()
             self._batch.remove(self)  # where it had ended before it was added

@@ -1,5 +1,7 @@
 """A batch that runs, and MI over HTTP in one."""
 
+import errno
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,3 +40,20 @@ async def serve_http(
     """``serve_mi_http`` in a batch of its own."""
     async with running_batch() as batch:
         await serve_mi_http(listeners, dispatch, access, batch, task_status=task_status, **more)
+
+
+class FullBatch:
+    """A batch in front of a kernel that can watch no more sockets, ``times`` times."""
+
+    def __init__(self, batch: Batch, times: int) -> None:
+        self._batch = batch
+        self.times = times
+
+    def add(self, *arguments: Any) -> None:
+        if self.times > 0:
+            self.times -= 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._batch.add(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)

@@ -7,12 +7,14 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import trio
 
 from bridge.protocol.jsonrpc import TakeAnswer
 from bridge.transport.http_ends import HttpLimits
+from tests.support.batches import FullBatch
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import SECONDS, Client, Slow, echo, post, serve, split_answers
 
@@ -166,6 +168,16 @@ async def test_a_fault_of_ours_is_not_the_end_of_a_listener(nursery: trio.Nurser
     served.http._batch.end(accepter)  # as the batch does it
     await working(await served.connect())
     await working(worker)
+
+
+async def test_a_kernel_that_can_watch_no_more_for_a_while_is_not_the_end_of_a_listener(nursery: trio.Nursery) -> None:
+    served = await serve(nursery)
+    [accepter] = served.http._accepters
+    full: Any = FullBatch(served.http._batch, times=2)
+    accepter._batch = full
+    served.http._batch.end(accepter)
+    await working(await served.connect())
+    assert full.times == 0
 
 
 # Stopping

@@ -1,6 +1,7 @@
 """HTTP over TLS: the same conversations, each socket's bytes moved by a task."""
 
 import ssl
+from typing import Any
 
 import pytest
 import trio
@@ -8,6 +9,7 @@ import trio
 from bridge.protocol.caller import Caller
 from bridge.protocol.jsonrpc import Abandon, TakeAnswer
 from bridge.transport.http_ends import HttpLimits
+from tests.support.batches import FullBatch
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import Client, Served, Slow, echo, post, serve
@@ -128,3 +130,14 @@ async def test_what_tls_sends_counts_in_the_turn_of_all(nursery: trio.Nursery, c
         async with trio.open_nursery() as both:
             both.start_soon(client.send, post(body))
             assert (await client.answer()).body == b"<%b>" % body
+
+
+async def test_one_more_than_the_kernel_can_watch_is_dropped_alone(
+    nursery: trio.Nursery, certificates: Certificates
+) -> None:
+    served = await serve(nursery, tls=certificates.server_context())
+    full: Any = FullBatch(served.http._batch, times=1)
+    served.http._batch = full
+    assert await (await tls_client(served, certificates.context())).closed()
+    assert full.times == 0
+    assert (await (await tls_client(served, certificates.context())).ask(post(b"1"))).body == b"<1>"
