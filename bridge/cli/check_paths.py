@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridge.config import Config, MiSettings
+from bridge.config import ClusterSettings, Config, MiSettings
 from bridge.daemon.listeners import server_context
 from bridge.errors import ConfigError, ConnectFailed
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
@@ -28,6 +28,7 @@ _PROTECTED_FIFOS = Path(
 def faults(config: Config) -> Iterator[str]:
     """One line each: section, key, and what is wrong there."""
     yield from _certificate(config.mi)
+    yield from _peers_ca(config.cluster)
     for key, path in [*_paths(config.mi), *_reply_dir(config.mi)]:
         if os.path.dirname(path) != _OF_THE_UNIT:
             yield from _folder(key, path)
@@ -43,6 +44,7 @@ def faults(config: Config) -> Iterator[str]:
 def refusals(config: Config) -> Iterator[str]:
     """Those for which ``run`` does not start, here and now; what only the attempt shows, an address in use, is none."""
     yield from _certificate(config.mi)
+    yield from _peers_ca(config.cluster)
     yield from _roles(config.mi)
     paths = _paths(config.mi)
     if paths:
@@ -80,6 +82,13 @@ def _certificate(mi: MiSettings) -> Iterator[str]:
         server_context(mi)
     except ConfigError as exc:
         yield str(exc)
+
+
+def _peers_ca(cluster: ClusterSettings) -> Iterator[str]:
+    try:
+        client_context(cluster.tls_ca, None, None)
+    except ConnectFailed as exc:
+        yield f"[cluster] {exc.reason}"
 
 
 def _paths(mi: MiSettings) -> list[tuple[str, str]]:

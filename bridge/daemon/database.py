@@ -39,6 +39,7 @@ def cluster_database_of(config: Config, deadline: float = DEADLINE) -> Database:
         tls=_tls(janus),
         public_key_file=_path(janus.db_server_public_key),
         deadline=deadline,
+        password_setting="janus_db_password_file" if cluster.db_url is None else "[cluster] db_password_file",
     )
 
 

@@ -42,6 +42,7 @@ def hosts_of(
     password_file: Path | None = None,
     tls: Tls | None = None,
     public_key_file: Path | None = None,
+    password_setting: str = "janus_db_password_file",
 ) -> "HostsInTurn[MysqlEngine | SqliteEngine]":
     """The engines of a URL, one a host. ``patience``: seconds to wait for each single answer."""
 
@@ -50,7 +51,7 @@ def hosts_of(
             return SqliteEngine(one, patience)
         from bridge.transport.db_mysql import MysqlEngine  # its driver is a seventh of a start, which SQLite needs not
 
-        return MysqlEngine(one, patience, password_file, tls, public_key_file)
+        return MysqlEngine(one, patience, password_file, tls, public_key_file, password_setting)
 
     return HostsInTurn([(one.place, engine(one)) for one in url.each])
 
@@ -68,15 +69,17 @@ class Database:
         tls: Tls | None = None,
         public_key_file: Path | None = None,
         deadline: float = DEADLINE,
+        password_setting: str = "janus_db_password_file",
     ) -> None:
         """``password_file``, ``tls`` and ``public_key_file`` (the server's) are of MySQL only and read at every visit;
-        the file's password replaces the URL's. ``deadline`` in seconds.
+        the file's password replaces the URL's, and errors call it by ``password_setting``. ``deadline`` in seconds.
         """
         self.url = url
         self._deadline = deadline
         # Half of the deadline for each single answer: a visit given up soon gives its thread back too. And less where
         # another host is to have its turn.
-        self.hosts = hosts_of(url, deadline / (1 + len(url.each)), password_file, tls, public_key_file)
+        patience = deadline / (1 + len(url.each))
+        self.hosts = hosts_of(url, patience, password_file, tls, public_key_file, password_setting)
         self._turn = trio.Lock()
         self.threads = trio.CapacityLimiter(MOST_THREADS)
 

@@ -49,11 +49,15 @@ class MysqlEngine:
         password_file: Path | None = None,
         tls: Tls | None = None,
         public_key_file: Path | None = None,
+        password_setting: str = "janus_db_password_file",
     ) -> None:
-        """``patience``: seconds to wait for each single answer of the server."""
+        """``patience``: seconds to wait for each single answer of the server; errors call ``password_file`` by
+        ``password_setting``.
+        """
         self._url = url
         self._patience = patience
         self._password_file = password_file
+        self._password_setting = password_setting
         self._public_key_file = public_key_file
         self._tls = tls if tls is not None and any(tls) else None
         self._redaction = Redaction()
@@ -128,9 +132,11 @@ class MysqlEngine:
         try:
             return read_file(self._password_file, _PASSWORD_FILE_MAX).decode().rstrip("\r\n")
         except OSError as exc:
-            raise TableRefused(f"janus_db_password_file {self._password_file}: {exc.strerror}") from None
+            raise TableRefused(
+                f"the password in {self._password_setting} {self._password_file}: {exc.strerror}"
+            ) from None
         except UnicodeDecodeError:
-            raise TableRefused(f"janus_db_password_file {self._password_file}: not UTF-8") from None
+            raise TableRefused(f"the password in {self._password_setting} {self._password_file}: not UTF-8") from None
 
     def _server_public_key(self) -> bytes | None:
         if self._public_key_file is None:

@@ -77,6 +77,24 @@ def test_a_file_with_secrets_that_everybody_may_read(check: Check, tmp_path: Pat
     assert "everybody" not in str(check(file=file))
 
 
+def test_a_ca_of_the_other_bridges_that_is_not_there(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, rows, _ = check(f"cluster.tls_ca={tmp_path}/no.pem")
+    assert code == 1
+    [fault] = [text for level, _, text in rows if level == "error"]
+    assert fault == f"[cluster] tls_ca {tmp_path}/no.pem: No such file or directory"
+    assert main(["run", "--check", "-o", f"state.dir={tmp_path}/s", "-o", f"cluster.tls_ca={tmp_path}/no.pem"]) == 2
+    assert "[cluster] tls_ca" in capsys.readouterr().err
+
+
+def test_a_password_file_of_the_cluster_is_called_so(check: Check, tmp_path: Path) -> None:
+    words = ["cluster.cluster_id=1", "cluster.my_node_id=1", "cluster.my_node_url=http://127.0.0.1:1/mi"]
+    words += ["cluster.db_url=mysql://u@127.0.0.1:1/d", f"cluster.db_password_file={tmp_path}/no"]
+    _, rows, _ = check(f"janus.janus_db_url={sqlite_table(tmp_path / 't.db', {})}", *words)
+    assert f"[cluster] db_password_file {tmp_path}/no: No such file" in str(rows)
+
+
 def test_an_encrypted_key_asks_nobody(check: Check, certificates: Certificates, tmp_path: Path) -> None:
     key = tmp_path / "encrypted.pem"
     plain = load_pem_private_key(certificates.key.read_bytes(), None)
