@@ -28,6 +28,7 @@ class Arrivals:
         if not self.may_go(after):
             with trio.move_on_after(min(patience, OVERTAKEN)):
                 await self._awaited[after].wait()
+            self._awaited.pop(after, None)
 
     def arrive(self, number: str) -> None:
         """That one has had its turn."""

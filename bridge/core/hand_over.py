@@ -88,16 +88,17 @@ class HandOver:
             if node is None:
                 outcome.kept.append(janus_id)
                 return
-            outcome.gateways += 1
-            outcome.sessions += len(sessions)
-            self._env.stats.add("hand_overs")
-            with trio.move_on_after(DELIVERED):
-                await _read_out(link)
-                await self._delivered()
-            try:
-                await self._ask(node.url, "janus_cluster_taken", [janus_id], PATIENCE)
-            except BridgeError as exc:
-                log.warning("%s: node %d was not told that all events are delivered: %s", janus_id, node.node_id, exc)
+        # Beside the next ones: a subscriber that does not take his events must not delay them.
+        outcome.gateways += 1
+        outcome.sessions += len(sessions)
+        self._env.stats.add("hand_overs")
+        with trio.move_on_after(DELIVERED):
+            await _read_out(link)
+            await self._delivered()
+        try:
+            await self._ask(node.url, "janus_cluster_taken", [janus_id], PATIENCE)
+        except BridgeError as exc:
+            log.warning("%s: node %d was not told that all events are delivered: %s", janus_id, node.node_id, exc)
 
     async def _give(self, link: JanusLink, number: int) -> Node | None:
         """The peer that has all its sessions now; None: they are still here."""

@@ -1,9 +1,11 @@
 """A planned hand-over loses nothing, also where Janus reclaims nothing (contract 11)."""
 
+import math
+
 import pytest
 import trio
 
-from bridge.core import withheld_events
+from bridge.core import hand_over, withheld_events
 from bridge.protocol.jsonrpc import RpcError
 from tests.support.cluster_bridges import Bridge, running_site
 from tests.support.deadlines import HANG_SECONDS
@@ -100,6 +102,21 @@ async def test_at_its_end_it_leaves_nothing_at_janus(janus: Janus) -> None:
         gone = await two.send("claim", session_id=str(own))
         assert gone["error"]["code"] == 458
         assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_subscriber_who_takes_nothing_delays_no_other_gateway(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over, "AT_ONCE", 1)
+    monkeypatch.setattr(hand_over, "DELIVERED", math.inf)
+    async with running_site(janus.url, 2, "gw2") as (one, _two):
+
+        async def delivered() -> None:  # not before both are with the peer
+            await one.bed.until(lambda: len(one.side.errands.given) == 2)
+
+        one.delivered = delivered
+        outcome = await one.call("janus_cluster_drain")
+        assert outcome == {"gateways": 2, "sessions": 2, "kept": []}
 
 
 async def test_draining_peer_is_not_asked(janus: Janus) -> None:

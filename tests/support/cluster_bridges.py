@@ -1,6 +1,6 @@
 """Bridges of one cluster in this process, with real links: only the table and the network between them are missing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -46,15 +46,14 @@ class Bridge:
         self.site = site
         self.node_id = node_id
         self.sessions = KeptSessions()
+        self.delivered: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.fence = Fence(trio.current_time)
         self.fence.move(FOREVER)
         self._next = node_id * 10_000_000_000
         cluster = LinkCluster(node_id, FencedRequests(self.fence), self.sessions, self._new_id)
         self.bed = LinkBed(start=f"node{node_id}", cluster=cluster)
         self.mi = Registry(self.bed.stats)
-        self.side = ClusterSide(
-            self.bed.environment, self.bed.registry, self, self.ask, self._drain, trio.lowlevel.checkpoint
-        )
+        self.side = ClusterSide(self.bed.environment, self.bed.registry, self, self.ask, self._drain, self._delivered)
         self.links = self.side.links
         self.mi.add(
             *janus_commands(self.bed.registry, self._no_table, HANG_SECONDS, lambda _: UNKNOWN, self.side.errands),
@@ -64,6 +63,9 @@ class Bridge:
     def _new_id(self) -> int:
         self._next += 1
         return self._next
+
+    async def _delivered(self) -> None:
+        await self.delivered()
 
     async def _drain(self) -> None:
         self.site.draining.add(self.node_id)
@@ -142,20 +144,21 @@ def _result(answer: bytes | None) -> Any:
 
 
 @asynccontextmanager
-async def running_bridge(site: Site, node_id: int, url: str) -> AsyncIterator[Bridge]:
-    """A bridge with one ready gateway, "gw". At its end it is gone as by SIGKILL."""
+async def running_bridge(site: Site, node_id: int, url: str, *more: str) -> AsyncIterator[Bridge]:
+    """A bridge with one ready gateway, "gw", and ``more`` to the same Janus. At its end it is gone as by SIGKILL."""
     bridge = site.bridges[node_id] = Bridge(site, node_id)
-    async with running(bridge.bed, {"gw": url}), trio.open_nursery() as nursery:
+    async with running(bridge.bed, dict.fromkeys(("gw", *more), url)), trio.open_nursery() as nursery:
         await nursery.start(bridge.mi.run)
         await nursery.start(bridge.side.run)
-        await bridge.bed.ready()
+        for janus_id in ("gw", *more):
+            await bridge.bed.ready(janus_id)
         yield bridge
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def running_site(url: str, count: int = 2) -> AsyncIterator[list[Bridge]]:
-    """Bridges 1 to ``count``, each with one ready gateway to the same Janus."""
+async def running_site(url: str, count: int = 2, *more: str) -> AsyncIterator[list[Bridge]]:
+    """Bridges 1 to ``count``, each with one ready gateway to the same Janus, and ``more``."""
     site = Site()
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(running_bridge(site, n, url)) for n in range(1, count + 1)]
+        yield [await stack.enter_async_context(running_bridge(site, n, url, *more)) for n in range(1, count + 1)]
