@@ -19,7 +19,7 @@ PYTEST = $(BIN)/python -m pytest $(INSTALLED) $(REPORT) -n $(WORKERS) --maxproce
 WORKERS = $(shell expr $$(nproc) + 1)
 REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml)
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
-  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq
+  haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
 .PHONY: demo demo-cluster test quick test-galera systemd-tree test-systemd coverage fuzz soak lint bench clean
 
@@ -37,7 +37,7 @@ test: lint ## everything: linters, types, layers, and all tests on real servers
 
 quick: WORKERS = auto
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or opensips or browser or program or systemd or slow)"
+	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or slow)"
 
 test-galera: $(VENV)/.dev ## what a cluster of bridges does on a Galera of three nodes, whose nodes die
 	@tools/need $(SERVERS) /usr/lib/galera/libgalera_smm.so=galera-4

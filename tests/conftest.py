@@ -24,9 +24,10 @@ from tests.support.examples import FEW, QUICK
 from tests.support.galera import galera, galera_nodes
 from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import mariadb
+from tests.support.rabbitmq import rabbitmq
 from tests.support.rtpengine import Rtpengine
 
-__all__ = ["galera", "galera_nodes", "mariadb"]  # fixtures by being here
+__all__ = ["galera", "galera_nodes", "mariadb", "rabbitmq"]  # fixtures by being here
 
 # A busy machine is no fault of the code under test; in CI the same examples every time, at a desk new ones.
 settings.register_profile(
@@ -105,6 +106,7 @@ NEEDS = {
     "janus": ("janus", "janus_factory", "signing_janus"),
     "mysql": ("mariadb", "own_mariadb"),
     "galera": ("galera",),
+    "rabbitmq": ("rabbitmq",),
     "browser": ("devtools",),
     "program": ("bridge_factory", "rtpengine"),
 }

@@ -66,7 +66,7 @@ def _resolve(wanted: Sequence[str], python: str, machine: str) -> list[dict[str,
 def main() -> None:
     """Write the file anew."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    hashes = locked(project["dependencies"])
+    hashes = locked([*project["dependencies"], *project["optional-dependencies"]["rabbitmq"]])
     LOCK.write_text(render(hashes), encoding="utf-8")
     print(f"{LOCK.name}: {len(hashes)} packages, {sum(map(len, hashes.values()))} files")
 

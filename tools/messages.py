@@ -35,19 +35,19 @@ LEAST = 9  # letters of its own, below which a reason only names a thing, before
 LEVELS = {"warning": "warning", "error": "error", "critical": "critical", "exception": "error"}
 # Those whose text is told where they are caught, in a log line or in an answer; and the functions that say a trouble.
 SPEAKERS = {
-    "AnotherNode", "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End", "EventRefused",
-    "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NotSent", "NotServing",
+    "AmqpFault", "AnotherNode", "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End",
+    "EventRefused", "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NotSent", "NotServing",
     "PeerNotReached", "PeerRefused", "PeerSilent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
     "TakeOverPending", "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",
-    "Incident", "_note_shortage", "_refuse", "_say", "_trouble", "happened", "lose", "refuse", "refused", "reset",
-    "_over", "_stalled", "session_over",
+    "Incident", "_end", "_told_of", "_note_shortage", "_refuse", "_say", "_trouble", "happened", "lose", "refuse",
+    "refused", "reset", "_over", "_stalled", "session_over",
 }  # fmt: skip
 # Functions and tables that make such a text.
 MAKERS = {
     "refusal", "why_closed", "tls_text", "path_fault", "bind_fault", "_text", "_connect_failure",
     "_pending", "_unasked",
-    "CLOSED_BY_JANUS", "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
+    "CLOSED_BY_JANUS", "PIKA_NEEDED", "_OF_STREAM", "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
 }  # fmt: skip
 # Where a text belongs: the first that matches the file, below bridge/.
 PARTS = (
@@ -58,12 +58,15 @@ PARTS = (
     ),
     (
         "Process",
-        r"logs|daemon/|cli/run"
+        r"logs|daemon/(?!ev)|cli/run"
         r"|core/supervise|transport/(batch|state_dir|reload_verdict|systemd|fd_store|successor|port_holder)",
     ),
     ("Configuration and command line", r"config/|cli/|transport/mi_client|files|protocol/.*url"),
     ("Table and database", r"core/table|transport/(db|saved_table)"),
-    ("Events", r"(core|transport|protocol)/ev|core/commands_evi|protocol/subscriptions|transport/epoch"),
+    (
+        "Events",
+        r"(core|transport|protocol|daemon)/ev|core/commands_evi|protocol/(subscriptions|amqp)|transport/(epoch|amqp)",
+    ),
     ("Gateways", r"core/(?!mi|metrics|figures)|transport/(janus|upgrade|tls|session_journal|drained)|protocol/"),
     ("MI", r"core/(mi|metrics|figures)|transport/"),
 )

@@ -13,23 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from bridge.config.row import Setting
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, GatewaySettings
+from bridge.config.settings import DOMAIN_SECTION, GATEWAY_SECTION, NAMED, SECTIONS, TABLE
 from tools import names
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "schemas" / "config.schema.json"
 SAMPLE = ROOT / "opensips-examples" / "janus-bridge.toml"
 WIDTH = 120
+DEFINITIONS = {  # of tables of tables: what each is called in the schema, and what they are together
+    GATEWAY_SECTION: ("gateway", "one table a gateway, by janus_id"),
+    DOMAIN_SECTION: ("tls_domain", "one table a domain, by the name that rabbitmq: sockets give it"),
+}
 
 
 def schema() -> str:
     """The whole schema of the configuration file."""
     sections = {name: _section(name, kind) for name, kind in SECTIONS.items()}
-    sections["janus"]["properties"]["gateways"] = {
-        "description": "one table a gateway, by janus_id",
-        "type": "object",
-        "additionalProperties": {"$ref": "#/$defs/gateway"},
-    }
+    for (section, key), (row, _) in NAMED.items():
+        name, words = DEFINITIONS[row]
+        sections[section]["properties"][key] = {
+            "description": words,
+            "type": "object",
+            "additionalProperties": {"$ref": f"#/$defs/{name}"},
+        }
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA.name,
@@ -38,7 +44,7 @@ def schema() -> str:
         "type": "object",
         "additionalProperties": False,
         "properties": sections,
-        "$defs": {"gateway": _section(GATEWAY_SECTION, GatewaySettings)},
+        "$defs": {DEFINITIONS[row][0]: _section(row, settings) for row, settings in NAMED.values()},
     }
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 

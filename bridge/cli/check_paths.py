@@ -39,6 +39,11 @@ def faults(config: Config) -> Iterator[str]:
             client_context(gateway.tls_ca, gateway.tls_cert, gateway.tls_key)
         except ConnectFailed as exc:
             yield f"[janus.gateways.{janus_id}] {exc.reason}"
+    for name, domain in config.events.tls_domains.items():
+        try:
+            client_context(domain.tls_ca, domain.tls_cert, domain.tls_key)
+        except ConnectFailed as exc:
+            yield f"[events.tls_domains.{name}] {exc.reason}"
 
 
 def refusals(config: Config) -> Iterator[str]:

@@ -11,11 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from bridge import resources
-from bridge.config.kinds import DB_URL, SECRETS
+from bridge.config.kinds import DB_URL, SECRETS, SUBSCRIBERS
 from bridge.config.row import Setting
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
+from bridge.config.settings import NAMED, SECTIONS, TABLE
 from bridge.protocol.db_url import redact
 from bridge.protocol.redaction import HIDDEN
+from bridge.protocol.reply_socket import shown as shown_socket
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -85,9 +86,10 @@ def first_error(values: Mapping[str, Any]) -> str | None:
 def find(path: Sequence[str | int]) -> tuple[str, Setting | None]:
     """The section as written and the row of ``("mi", "http")`` or ``("janus", "gateways", ID, "token")``."""
     steps = [str(step) for step in path]
-    if steps[:2] == ["janus", "gateways"]:
+    named = NAMED.get((steps[0], steps[1])) if len(steps) > 1 else None
+    if named is not None:
         key = steps[3] if len(steps) > 3 else ""
-        return ".".join(map(_key, steps[:3])), TABLE[GATEWAY_SECTION].get(key)
+        return ".".join(map(_key, steps[:3])), TABLE[named[0]].get(key)
     return _key(steps[0]), TABLE.get(steps[0], {}).get(steps[1] if len(steps) > 1 else "")
 
 
@@ -97,8 +99,19 @@ def shown(setting: Setting, value: Any) -> str:
         return HIDDEN
     if setting.kind is DB_URL and isinstance(value, str):
         value = redact(value)
+    if setting.kind is SUBSCRIBERS:
+        value = _without_passwords(value)
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _without_passwords(value: Any) -> Any:
+    """A value that may hold sockets, however wrong it is."""
+    if isinstance(value, str):
+        return shown_socket(value)
+    if isinstance(value, list):
+        return [_without_passwords(one) for one in value]
+    return {name: _without_passwords(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def complaint(section: str, setting: Setting, value: Any, reason: str) -> str:
@@ -120,7 +133,7 @@ def _words(error: "ValidationError") -> str:
             known, given = schema["properties"], cast("dict[str, Any]", error.instance)
             return _unknown(section, next(key for key in given if key not in known), list(known))
         return f"[{section or path[0]}] must be a table of settings"
-    depth = 4 if path[1] == "gateways" else 2
+    depth = 4 if (path[0], path[1]) in NAMED else 2
     value, inner = error.instance, path[depth:]
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in inner)
     return f"[{section}] {setting.key}{place} = {shown(setting, value)}: {_expected(error, setting, bool(inner))}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.config import shapes
+from bridge.protocol.amqp_target import GUEST
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
@@ -40,11 +41,14 @@ class Secret(str):
 
 
 class Subscriber(NamedTuple):
-    """A configured subscription; whether a ``tcp:`` socket is reliable stands in the socket. ``filter``: None: all."""
+    """A configured subscription; whether a ``tcp:`` socket is reliable stands in the socket. ``filter``: None: all.
+    ``password``: the socket's, in which two that are the same may differ.
+    """
 
     event: str
     socket: ReplySocket
     filter: EventFilter | None = None
+    password: Secret | None = None
 
 
 class RoleGrant(NamedTuple):
@@ -140,7 +144,10 @@ def _network(value: str) -> Network:
 
 def _subscriber(value: dict[str, Any]) -> Subscriber:
     socket = ReplySocket.parse(value["socket"], reliable=value.get("reliable", False))
-    return Subscriber(value["event"], socket, EventFilter.read(value["filter"]) if "filter" in value else None)
+    wanted = EventFilter.read(value["filter"]) if "filter" in value else None
+    return Subscriber(
+        value["event"], socket, wanted, Secret(socket.password) if socket.password not in (None, GUEST) else None
+    )
 
 
 def _grant(value: dict[str, Any]) -> RoleGrant:

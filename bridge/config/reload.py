@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from bridge.config.row import Setting
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
+from bridge.config.settings import NAMED, SECTIONS, TABLE, Config
 
 
 class ChangedSettings(NamedTuple):
@@ -18,32 +18,33 @@ class ChangedSettings(NamedTuple):
 
 
 def difference(old: Config, new: Config) -> ChangedSettings:
-    """Which keys changed. A gateway's whole section that came or went is one reloadable key."""
+    """Which keys changed. A gateway's or domain's whole section that came or went is one reloadable key."""
     new = _same_default_table(old, new)
     keys: dict[bool, list[str]] = {True: [], False: []}
     for name in SECTIONS:
         for setting in _changed(TABLE[name].values(), getattr(old, name), getattr(new, name)):
             keys[setting.reloadable].append(f"{name}.{setting.key}")
-    before, after = old.janus.gateways, new.janus.gateways
-    keys[True] += [f"janus.gateways.{name}" for name in (*before, *after) if (name in before) != (name in after)]
-    for name in before:
-        if name in after:
-            for setting in _changed(TABLE[GATEWAY_SECTION].values(), before[name], after[name]):
-                keys[setting.reloadable].append(f"janus.gateways.{name}.{setting.key}")
+    for (section, key), (row, _) in NAMED.items():
+        before, after = getattr(getattr(old, section), key), getattr(getattr(new, section), key)
+        keys[True] += [f"{section}.{key}.{name}" for name in (*before, *after) if (name in before) != (name in after)]
+        for name in before:
+            if name in after:
+                for setting in _changed(TABLE[row].values(), before[name], after[name]):
+                    keys[setting.reloadable].append(f"{section}.{key}.{name}.{setting.key}")
     return ChangedSettings(tuple(keys[True]), tuple(keys[False]))
 
 
 def reloaded(old: Config, new: Config) -> Config:
     """The configuration to go on with: ``new`` in what is reloadable, ``old`` in the rest."""
     new = _same_default_table(old, new)
-    gateways = {
-        name: _merged(TABLE[GATEWAY_SECTION].values(), old.janus.gateways[name], gateway)
-        if name in old.janus.gateways
-        else gateway
-        for name, gateway in new.janus.gateways.items()
-    }
     sections = {name: _merged(TABLE[name].values(), getattr(old, name), getattr(new, name)) for name in SECTIONS}
-    sections["janus"] = dataclasses.replace(sections["janus"], gateways=gateways)
+    for (section, key), (row, _) in NAMED.items():
+        before = getattr(getattr(old, section), key)
+        tables = {
+            name: _merged(TABLE[row].values(), before[name], each) if name in before else each
+            for name, each in getattr(getattr(new, section), key).items()
+        }
+        sections[section] = dataclasses.replace(sections[section], **{key: tables})
     return dataclasses.replace(new, **sections)
 
 

@@ -5,9 +5,11 @@ Owns them, and the words for breaking one. Must not know where values come from.
 
 import dataclasses
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from bridge.config.kinds import LISTENERS, is_loopback
 from bridge.config.settings import ClusterSettings, Config, MiSettings, default_table
+from bridge.protocol.amqp_target import PIKA_NEEDED
 from bridge.protocol.db_url import SqliteUrl
 from bridge.protocol.plugin_types import INTEGER_MEMBERS
 
@@ -36,6 +38,16 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         if filters[one.event, one.socket] != one.filter:
             yield ("events", "subscribers"), f"{one.socket} is there twice for {one.event}: put both filters into one"
             break
+    for name, domain in config.events.tls_domains.items():
+        if domain.tls_key is not None and domain.tls_cert is None:
+            yield ("events", "tls_domains", name, "tls_key"), "needs tls_cert to be set, too"
+    targets = [one.socket.target for one in config.events.subscribers if one.socket.target is not None]
+    for target in targets:
+        if target.tls_domain and target.tls_domain not in config.events.tls_domains:
+            yield ("events", "subscribers"), f"there is no section [events.tls_domains.{target.tls_domain}]"
+            break
+    if targets and find_spec("pika") is None:
+        yield ("events", "subscribers"), PIKA_NEEDED
     for name, gateway in janus.gateways.items():
         path = ("janus", "gateways", name)
         if gateway.tls_key is not None and gateway.tls_cert is None:

@@ -6,9 +6,9 @@ Owns the list: every setting of a kind that is secret, whatever it is called. Mu
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bridge.config.kinds import DB_URL, GRANTS, HEADERS, SECRETS
+from bridge.config.kinds import DB_URL, GRANTS, HEADERS, SECRETS, SUBSCRIBERS
 from bridge.config.row import Setting
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE, Config
+from bridge.config.settings import NAMED, SECTIONS, TABLE, Config
 from bridge.protocol.db_url import DbUrl
 
 _PUBLIC = frozenset({"host", "user-agent"})  # headers whose values stand in many a text that is to be read
@@ -18,8 +18,9 @@ def secrets_of(config: Config) -> Iterator[str]:
     """Their texts, in no order."""
     for name in SECTIONS:
         yield from _of_section(TABLE[name], getattr(config, name))
-    for gateway in config.janus.gateways.values():
-        yield from _of_section(TABLE[GATEWAY_SECTION], gateway)
+    for (section, key), (row, _) in NAMED.items():
+        for each in getattr(getattr(config, section), key).values():
+            yield from _of_section(TABLE[row], each)
 
 
 def _of_section(rows: Mapping[str, Setting], section: Any) -> Iterator[str]:
@@ -34,6 +35,8 @@ def _of_value(setting: Setting, value: Any) -> Iterator[str]:
         yield from of_database(value)
     elif setting.kind is GRANTS:
         yield from (grant.token for grant in value if grant.token is not None)
+    elif setting.kind is SUBSCRIBERS:
+        yield from (one.password for one in value if one.password is not None)
     elif setting.kind is HEADERS:
         for name, header in value:
             if name.lower() in _PUBLIC:

@@ -211,6 +211,18 @@ class MiSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsDomainSettings:
+    """``[events.tls_domains.NAME]``: how the brokers are trusted whose sockets have ``tls_domain=NAME``."""
+
+    tls_ca: str | None = _row(kinds.TEXT, "PEM file with the CA to trust instead of the system's", reloadable=True)
+    tls_cert: str | None = _row(kinds.TEXT, "PEM file with the client certificate to show", reloadable=True)
+    tls_key: str | None = _row(kinds.TEXT, "PEM file with its key, where tls_cert does not hold it", reloadable=True)
+    tls_server_name: str | None = _row(
+        kinds.SERVER_NAME, "the name in the broker's certificate, where it is not the socket's host", reloadable=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventsSettings:
     """``[events]``: who is told without asking, and what waits how long for those who do not take it."""
 
@@ -240,11 +252,13 @@ class EventsSettings:
         kinds.PATHS, "unix sockets that event_subscribe by MI may name; * stands for any name in a folder", ["/tmp/*"]
     )
     numbered: bool = _row(
-        kinds.BOOLEAN, "udp:, unix: and tcp: sockets get janus_seq as well, which mi: sockets get in any case", False
+        kinds.BOOLEAN,
+        "udp:, unix:, tcp: and rabbitmq: sockets get janus_seq as well, which mi: sockets get in any case",
+        False,
     )
     store: bool = _row(
         kinds.BOOLEAN,
-        "keep every event on disk; configured mi: and reliable tcp: sockets go on where they were after any restart",
+        "keep every event on disk; configured sockets that confirm go on where they were after any restart",
         False,
     )
     store_sync: str = _row(
@@ -260,6 +274,7 @@ class EventsSettings:
     store_delay: float = _row(
         kinds.NUMBER, "how long an event may wait for others to be written with", 5, "ms", low=0, high=1000
     )
+    tls_domains: Mapping[str, TlsDomainSettings] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +381,12 @@ SECTIONS: Mapping[str, type[Any]] = {
     "state": StateSettings,
     "cluster": ClusterSettings,
 }
-GATEWAY_SECTION = "janus.gateways.ID"
+GATEWAY_SECTION, DOMAIN_SECTION = "janus.gateways.ID", "events.tls_domains.NAME"
+# Tables of tables with names of the user's: of the section and key that hold them, the settings of each.
+NAMED: Mapping[tuple[str, str], tuple[str, type[Any]]] = {
+    ("janus", "gateways"): (GATEWAY_SECTION, GatewaySettings),
+    ("events", "tls_domains"): (DOMAIN_SECTION, TlsDomainSettings),
+}
 
 
 def _rows(section: str, settings: type[Any]) -> dict[str, Setting]:
@@ -380,6 +400,6 @@ def _rows(section: str, settings: type[Any]) -> dict[str, Setting]:
 # section -> key -> row
 TABLE: Mapping[str, Mapping[str, Setting]] = {
     **{section: _rows(section, settings) for section, settings in SECTIONS.items()},
-    GATEWAY_SECTION: _rows(GATEWAY_SECTION, GatewaySettings),
+    **{section: _rows(section, settings) for section, settings in NAMED.values()},
 }
 SETTINGS: tuple[Setting, ...] = tuple(setting for rows in TABLE.values() for setting in rows.values())

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from bridge.config import toml, variables
 from bridge.config.check import complaint, find, first_error
-from bridge.config.kinds import DB_URL, GRANTS, SECRETS
+from bridge.config.kinds import DB_URL, GRANTS, SECRETS, SUBSCRIBERS
 from bridge.config.rules import conflicts, doubts
 from bridge.config.secrets import of_database
-from bridge.config.settings import SECTIONS, SETTINGS, Config, GatewaySettings, default_table
+from bridge.config.settings import NAMED, SECTIONS, SETTINGS, Config, default_table
 from bridge.errors import ConfigError
 from bridge.files import read_file
 
@@ -150,20 +150,17 @@ def _lay_over(values: dict[str, Any], source: _Source, origins: dict[_Path, str]
 
 
 def _build(values: dict[str, Any], origins: dict[_Path, str], source: Path | None) -> Config:
-    janus = {key: value for key, value in values["janus"].items() if key != "gateways"}
-    gateways = values["janus"].get("gateways", {})
-    config = Config(
-        janus=_section(
-            ("janus",),
-            janus,
-            origins,
-            gateways=MappingProxyType(
-                {name: _section(("janus", "gateways", name), each, origins) for name, each in gateways.items()}
-            ),
-        ),
-        **{name: _section((name,), values[name], origins) for name in SECTIONS if name != "janus"},
-        source=source,
-    )
+    named: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for section, key in NAMED:
+        tables = values[section].get(key, {})
+        named[section][key] = MappingProxyType(
+            {name: _section((section, key, name), each, origins) for name, each in tables.items()}
+        )
+    sections = {
+        name: _section((name,), {key: values[name][key] for key in values[name] if key not in more}, origins, **more)
+        for name, more in named.items()
+    }
+    config = Config(**sections, source=source)
     for path, reason in conflicts(config):
         raise ConfigError(_blame(path, _at(values, path), reason, origins))
     return config
@@ -179,7 +176,7 @@ def _section(path: _Path, values: Mapping[str, Any], origins: Mapping[_Path, str
             made[key] = setting.kind.read(value)
         except ValueError as exc:
             raise ConfigError(_blame((*path, key), value, str(exc), origins)) from None
-    settings = GatewaySettings if len(path) > 1 else SECTIONS[path[0]]
+    settings = NAMED[path[0], path[1]][1] if len(path) > 1 else SECTIONS[path[0]]
     return settings(**made, **more)
 
 
@@ -225,4 +222,6 @@ def _is_secret(path: _Path, value: Any) -> bool:
     assert setting is not None
     if setting.kind is DB_URL:
         return any(of_database(setting.kind.read(value)))
+    if setting.kind is SUBSCRIBERS:
+        return any(one.password is not None for one in setting.kind.read(value))
     return any("token" in grant for grant in value) if setting.kind is GRANTS else setting.kind in SECRETS

@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from bridge.config.settings import SECTIONS, TABLE
+from bridge.config.settings import NAMED, SECTIONS, TABLE
 
 PREFIX = "JANUS_BRIDGE_"
 FORM = f"{PREFIX}<SECTION>__<KEY>"
@@ -22,8 +22,8 @@ def path_of(name: str) -> list[str] | None:
     if not name.startswith(PREFIX) or len(words) < 2:
         return None
     section, key = words[0].lower(), words[1].lower()
-    if (section, key) == ("janus", "gateways") and len(words) > 3:
-        return ["janus", "gateways", "__".join(words[2:-1]), words[-1].lower()]  # the ID has its own case
+    if (section, key) in NAMED and len(words) > 3:
+        return [section, key, "__".join(words[2:-1]), words[-1].lower()]  # the name has its own case
     return [section, "__".join(words[1:]).lower()]
 
 

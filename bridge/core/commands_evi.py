@@ -18,8 +18,7 @@ from bridge.protocol.event_payload import Params
 from bridge.protocol.event_record import read_seq
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
-from bridge.protocol.redaction import HIDDEN
-from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.reply_socket import ReplySocket, shown
 from bridge.protocol.subscriptions import DEFAULT_EXPIRE, Subscription
 
 log = logging.getLogger("bridge.evi")
@@ -56,10 +55,7 @@ def commands(evi: EventInterface, admit: AdmitSubscriber) -> tuple[Command, ...]
                 await evi.subscribe_as(name, event, socket, expire, wanted, start)
         except (ValueError, BridgeError) as exc:
             # OpenSIPS has one answer for all of it and says more in its log; so do we.
-            words = str(exc)
-            if "@" in text or "?" in text:  # in no socket, but in URLs with secrets
-                words, text = words.replace(repr(text), HIDDEN), HIDDEN
-            log.warning("event_subscribe %s %s refused: %s", ascii(event), ascii(text), words)
+            log.warning("event_subscribe %s %s refused: %s", ascii(event), ascii(shown(text)), exc)
             raise RpcError(400, "Bad parameter value") from None
         return "OK"
 

@@ -4,11 +4,11 @@ Owns the cursor, and has the face of an EventQueue towards the delivery. Must no
 Authority: contract 12: at least once, in order, from where it was; what was cut off is told with its number.
 
 ``position`` is what is kept: everything up to there was delivered, or is among the losses. Behind it comes a page that
-was read, up to ``read_to``; bytes are made of its first record alone.
+was read, up to ``read_to``; bytes are made of its first record alone, or of those that are on their way.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import trio
@@ -16,7 +16,7 @@ import trio
 from bridge.core.event_drops import Drops
 from bridge.core.event_queue import Gap
 from bridge.protocol.event_delivery import Parcel
-from bridge.protocol.event_record import EventRecord, Loss, NamedSubscription, OutletState
+from bridge.protocol.event_record import EventRecord, NamedSubscription, OutletState
 
 _FOR_EVER = 2**63 - 1  # beyond all positions
 _MOST_HOLES = 256  # that are told each in its place; a disk that comes and goes so often has the rest in the last
@@ -33,10 +33,6 @@ class Log(Protocol):
     def moved(self) -> None: ...
 
 
-def _nothing() -> None:
-    pass
-
-
 class LogCursor:
     """The delivery's are ``wants(record)``: whether it delivers this one; ``parcel_of(record)``: in bytes, None if it
     is too large; and ``wake()``: there may be more to read.
@@ -49,11 +45,12 @@ class LogCursor:
         self.dirty = True
         self.wants: Callable[[EventRecord], bool] = lambda record: False
         self.parcel_of: Callable[[EventRecord], Parcel | None] = lambda record: None
-        self.wake: Callable[[], None] = _nothing
+        self.wake: Callable[[], None] = lambda: None
+        self.out = 0  # of the first records, or of the notices: handed over, and not settled
         self._log = log
         self._drops = drops
         self._page: deque[EventRecord] = deque()
-        self._parcel: Parcel | None = None  # the first of them
+        self._parcels: deque[Parcel] = deque()  # the first of them
         self._notices: deque[Parcel] = deque()  # go before everything in _page
         self._losses = Gap()  # before everything in _page, behind the notices
         self._told = Gap()  # what the notices say
@@ -71,9 +68,7 @@ class LogCursor:
         gap = Gap()
         gap.absorb(self._told)
         gap.absorb(self._losses)
-        losses = [*_losses(gap, self.position)]
-        for before, hole in self._holes:
-            losses += _losses(hole, before)
+        losses = [loss for before, hole in [(self.position, gap), *self._holes] for loss in hole.losses(before)]
         return OutletState(self.name, self.position, tuple(losses), self.subscription, self.until)
 
     def named(self, subscription: NamedSubscription | None) -> None:
@@ -103,17 +98,29 @@ class LogCursor:
         """What comes next of what was read."""
         if self._notices:
             return self._notices[0]
-        while self._page and self._parcel is None and not self._losses:
-            self._parcel = self.parcel_of(self._page[0])
-            if self._parcel is None:
+        while self._page and not self._parcels and not self._losses:
+            parcel = self.parcel_of(self._page[0])
+            if parcel is None:
                 self._drops.add("too_large", now)
                 self._lose(self._page.popleft(), "too_large")
                 self._settle()
-        return self._losses or self._parcel
+            else:
+                self._parcels.append(parcel)
+        return self._losses or (self._parcels[0] if self._parcels else None)
+
+    def ahead(self) -> Parcel | None:
+        """What can be handed over behind the ``out`` ones: nothing beyond a gap. Whoever does, counts it there."""
+        line, out = self._notices or self._parcels, self.out
+        if not self._notices:
+            if self._losses:
+                return None
+            if len(line) == out < len(self._page) and (parcel := self.parcel_of(self._page[out])) is not None:
+                line.append(parcel)  # one without bytes is a loss once it is at the head
+        return line[out] if out < len(line) else None
 
     async def fill(self) -> bool:
         """Read on where nothing is left; whether there is something now. Raises StoreFailed."""
-        while self.head(0.0) is None:
+        while not self._is_filled():
             if self._cut is not None:
                 await self._cut.wait()
                 continue
@@ -146,29 +153,33 @@ class LogCursor:
         """This parcel, the head, was delivered."""
         if self._notices and self._notices[0] is parcel:
             self._notices.popleft()
+            self.out = max(0, self.out - 1)
             if not self._notices:
                 self._told = Gap()
                 self._move()
-        elif parcel is self._parcel:  # else a cut came in between
+        elif self._parcels and parcel is self._parcels[0]:  # else a cut came in between
             self._next()
 
     def refuse(self, parcel: Parcel, reason: str, now: float) -> None:
         """This parcel, the head, will not be taken. A refused notice leaves no gap: it would be refused as well."""
         self._drops.add(reason, now)
-        if parcel is self._parcel:
+        if self._parcels and parcel is self._parcels[0]:
             self._lose(self._page[0], reason)
         self.pop(parcel)
 
     def forget_notices(self) -> None:
         """Nobody listens to them any more."""
-        self._notices.clear()
+        if self._notices:
+            self._notices.clear()
+            self.out = 0
         self._told = Gap()
         self._move()
 
     def clear(self, reason: str, now: float) -> None:
         """The bridge stops: the log has it all."""
         self._page.clear()
-        self._parcel = None
+        self._parcels.clear()
+        self.out = 0
 
     def retire(self, retired: bool) -> None:
         """It ends with what is in the log now; or does not."""
@@ -185,8 +196,7 @@ class LogCursor:
         """What it has not got, of every kind, is not delivered."""
         if self.events:
             self._drops.add(reason, now, self.events)
-        self._page.clear()
-        self._parcel = None
+        self.clear(reason, now)
         self._holes.clear()
         self._losses = Gap()
         self.forget_notices()
@@ -210,13 +220,13 @@ class LogCursor:
         """This one would be cut off before it was read."""
         if record.position <= self._until and self.wants(record):
             self._cut_events += 1
-            _count(self._cut_off, record, reason)
+            self._cut_off.count(record, reason)
 
     def cut(self, after: int, cut: int, reason: str) -> None:
         """All up to ``cut`` is counted, from ``after`` on: it is lost, and what was read of it and not delivered."""
         now = trio.current_time()
         while self._page and self._page[0].position <= cut:
-            sent = self._parcel is not None and self._parcel.sent
+            sent = bool(self._parcels) and self._parcels[0].sent
             self._drops.add("unanswered" if sent else reason, now)
             self._lose(self._page[0], reason)
             self._next()
@@ -240,7 +250,7 @@ class LogCursor:
         if record.position <= self.read_to or record.position > self._until or not self.wants(record):
             return
         self._drops.add(reason, trio.current_time())
-        _count(self._hole(max(hole - 1, self.read_to)), record, reason)
+        self._hole(max(hole - 1, self.read_to)).count(record, reason)
         self._move()
 
     def leave(self, records: Iterable[EventRecord], reason: str, saved: int) -> None:
@@ -249,7 +259,7 @@ class LogCursor:
         if owed:
             self._drops.add(reason, trio.current_time(), len(owed))
         for record in owed:
-            _count(self._hole(max(saved, self.position)), record, reason)
+            self._hole(max(saved, self.position)).count(record, reason)
 
     def skip(self, position: int) -> None:
         """All up to there is gone, and what it was is not known."""
@@ -264,14 +274,22 @@ class LogCursor:
             self._holes.append((before, Gap()))
         return self._holes[-1][1]
 
+    def _is_filled(self) -> bool:
+        if self.out:
+            return bool(self._notices or self._losses) or self.out < len(self._page)
+        return self.head(0.0) is not None
+
     def _next(self) -> None:
-        self._parcel = None
+        if self._parcels:
+            self._parcels.popleft()
+        if self.out and not self._notices:
+            self.out -= 1
         self._page.popleft()
         self._settle()
 
     def _lose(self, record: EventRecord, reason: str) -> None:
         """It is told of this one, before what it has read."""
-        _count(self._losses, record, reason)
+        self._losses.count(record, reason)
 
     def _settle(self) -> None:
         self.position = self._page[0].position - 1 if self._page else self.read_to
@@ -280,18 +298,3 @@ class LogCursor:
     def _move(self) -> None:
         self.dirty = True
         self._log.moved()
-
-
-def _count(gap: Gap, record: EventRecord, reason: str) -> None:
-    if record.origin is not None:
-        key = record.origin, _url(record), reason
-        gap[key] += 1
-        gap.last[key] = record.seq
-
-
-def _losses(gap: Gap, before: int) -> Iterator[Loss]:
-    return (Loss(*key, lost, gap.last[key], before) for key, lost in gap.items())
-
-
-def _url(record: EventRecord) -> str:
-    return record.url if record.url is not None else record.text_of("janus_url")

@@ -51,7 +51,9 @@ class LoggedOutlets:
         if not _NAME.fullmatch(name):
             raise ValueError(f"the name {name!r} is not of 1 to 64 letters, digits, _, . and -")
         if not socket.answers:
-            raise ValueError(f"{socket} cannot have a name: it does not say what it has got; mi: and tcp: do")
+            raise ValueError(
+                f"{socket} cannot have a name: it does not say what it has got; mi:, tcp: and rabbitmq: do"
+            )
         if self._table.is_configured(socket):
             raise ValueError(f"{socket} is configured, and needs no name")
         place = None if start is None else await self._log.place_of(*start)
@@ -82,7 +84,7 @@ class LoggedOutlets:
             return
         if ends:
             wishes = [Wish(event, until, one.lists() if one else None) for event, (until, one) in ends.items()]
-            self._log.outlets[name].named(NamedSubscription(str(socket), tuple(wishes)))
+            self._log.outlets[name].named(NamedSubscription(socket.secret_text, tuple(wishes)))
         else:  # MI has ended it, the configuration has not: it goes on as what it is to that
             self._log.rename(name, str(socket))
             self.unname(socket)

@@ -9,12 +9,13 @@ arrived already, and never ages; what is lost behind it makes another gap.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from bridge.core.event_drops import Drops
 from bridge.core.event_pool import OVERHEAD, Pool
 from bridge.protocol.event_delivery import Parcel
 from bridge.protocol.event_payload import Event
+from bridge.protocol.event_record import EventRecord, Loss
 
 
 class Gap(Counter[tuple[str, str, str]]):
@@ -32,6 +33,18 @@ class Gap(Counter[tuple[str, str, str]]):
             key = event.origin, event.janus_url, reason
             self[key] += 1
             self.last[key] = event.seq
+
+    def count(self, record: EventRecord, reason: str) -> None:
+        """Count one of the log."""
+        if record.origin is not None:
+            url = record.url if record.url is not None else record.text_of("janus_url")
+            key = record.origin, url, reason
+            self[key] += 1
+            self.last[key] = record.seq
+
+    def losses(self, before: int) -> Iterator[Loss]:
+        """As an outlet keeps them, behind that position."""
+        return (Loss(*key, lost, self.last[key], before) for key, lost in self.items())
 
     def absorb(self, later: "Gap") -> None:
         """What is lost behind it belongs to it, too."""
@@ -52,6 +65,7 @@ class EventQueue:
         self._line: deque[Parcel | Gap] = deque()  # no two gaps side by side
         self.events = 0  # that wait; notices are not counted
         self.bytes = 0
+        self.out = 0  # of those at the head: handed over, and not settled
 
     def put(self, parcel: Parcel, now: float) -> None:
         """Append, or drop where the queue is full."""
@@ -110,6 +124,12 @@ class EventQueue:
             return self._notices[0]
         return self._line[0] if self._line else None
 
+    def ahead(self) -> Parcel | None:
+        """What can be handed over behind the ``out`` ones: nothing beyond a gap. Whoever does, counts it there."""
+        line: deque[Parcel] | deque[Parcel | Gap] = self._notices or self._line
+        item = line[self.out] if self.out < len(line) else None
+        return item if isinstance(item, Parcel) else None
+
     def announce(self, notices: Iterable[Parcel]) -> None:
         """Put notices in the place of the gap at the head; none, where nobody wants to be told."""
         assert isinstance(self._line[0], Gap)
@@ -120,6 +140,7 @@ class EventQueue:
         """This parcel, the head, was delivered."""
         if self._is_notice(parcel):
             self._notices.popleft()
+            self.out = max(0, self.out - 1)
         else:
             self._take_first(parcel)
 
@@ -138,7 +159,9 @@ class EventQueue:
 
     def forget_notices(self) -> None:
         """No subscriber listens to them; they alone would wait for ever."""
-        self._notices.clear()
+        if self._notices:
+            self._notices.clear()
+            self.out = 0
 
     def clear(self, reason: str, now: float) -> None:
         """Drop everything, count the events. Notices and gaps tell of events that were counted already."""
@@ -147,7 +170,7 @@ class EventQueue:
         self._line.clear()
         self._notices.clear()
         self._pool.used -= self._held
-        self.events = self.bytes = self._held = 0
+        self.events = self.bytes = self._held = self.out = 0
 
     def _is_notice(self, parcel: Parcel) -> bool:
         return bool(self._notices) and self._notices[0] is parcel
@@ -155,6 +178,7 @@ class EventQueue:
     def _take_first(self, parcel: Parcel) -> None:
         if self._line and self._line[0] is parcel:  # else it was a notice that was forgotten meanwhile
             self._line.popleft()
+            self.out = max(0, self.out - 1)
             self.events -= 1
             self.bytes -= len(parcel.payload)
             self._held -= len(parcel.payload) + OVERHEAD

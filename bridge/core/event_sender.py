@@ -124,6 +124,9 @@ class Delivery:
         self.is_logged = True
         self._wake()
 
+    def renew(self, socket: ReplySocket) -> None:
+        """It is that one: the same, but perhaps with another secret."""
+
     def retire(self, retired: bool) -> None:
         """No subscription is left: ``run`` returns once the queue is empty. Or there is one again."""
         self._retired = retired
@@ -235,29 +238,43 @@ class Delivery:
             return None
 
     async def _flush(self) -> None:
+        """Deliver all there is."""
         count = 0
         while (parcel := self._head()) is not None:
-            try:
-                if self._failures or not self._sender.try_send(parcel):
-                    await self._attempt(parcel)
-            except NotSent as exc:
-                self._failures += 1
-                self._failure = str(exc)
-                self._say("reach", self._failure)
-                await trio.sleep_until(self._not_before)  # then look again: something may be too old by now
-                continue
-            except EventRefused as exc:
-                self._queue.refuse(parcel, exc.reason, trio.current_time())
-                self._say(parcel.event.name, str(exc))
-            else:
-                self._queue.pop(parcel)
-                self._sent += 1
-                self._over(parcel.event.name)
+            if await self._deliver(parcel):
+                count += 1
+                if count % BURST == 0:
+                    await trio.lowlevel.checkpoint()
+
+    async def _deliver(self, parcel: Parcel) -> bool:
+        """Try to deliver the head; whether it is settled."""
+        try:
+            if self._failures or not self._sender.try_send(parcel):
+                await self._attempt(parcel)
+        except NotSent as exc:
+            self._failed(exc)
+            await trio.sleep_until(self._not_before)  # then look again: something may be too old by now
+            return False
+        except EventRefused as exc:
+            self._queue.refuse(parcel, exc.reason, trio.current_time())
+            self._say(parcel.event.name, str(exc))
             self._failures = 0
             self._over("reach")
-            count += 1
-            if count % BURST == 0:
-                await trio.lowlevel.checkpoint()
+        else:
+            self._delivered(parcel)
+        return True
+
+    def _failed(self, exc: NotSent) -> None:
+        self._failures += 1
+        self._failure = str(exc)
+        self._say("reach", self._failure)
+
+    def _delivered(self, parcel: Parcel) -> None:
+        self._queue.pop(parcel)
+        self._sent += 1
+        self._failures = 0
+        self._over(parcel.event.name)
+        self._over("reach")
 
     async def _attempt(self, parcel: Parcel) -> None:
         pause = PAUSES[min(self._failures, len(PAUSES) - 1)]

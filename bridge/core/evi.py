@@ -1,10 +1,8 @@
 """The Event Interface: events by name, their subscribers, one delivery a socket.
 
-Owns what is raised, who gets it and the numbering. Must not know sockets (``open_sender`` makes their senders) or the
-MI. Authority: OpenSIPS evi/event_interface.c; contract 7.
-
-Raising is synchronous and never waits: an event is put into bytes once for each encoding that is subscribed, and into
-the queue of each subscriber.
+Owns what is raised, who gets it and the numbering. Must not know sockets (``open_sender`` makes their senders) or MI.
+Authority: OpenSIPS evi/event_interface.c; contract 7. Raising is synchronous and never waits: an event
+is put into bytes once for each encoding that is subscribed, and into the queue of each subscriber.
 """
 
 import functools
@@ -22,6 +20,7 @@ from bridge.core.event_outlets import LoggedOutlets, first_to_end
 from bridge.core.event_pool import Pools
 from bridge.core.event_queue import Gap
 from bridge.core.event_sender import Delivery, DeliverySnapshot, QueueLimits
+from bridge.core.event_window import delivery_by
 from bridge.core.stats import Stats
 from bridge.core.supervise import supervise
 from bridge.protocol.codec import JsonObject
@@ -65,9 +64,7 @@ class EventInterface:
         numbered: bool = False,
         events_log: EventLog | None = None,
     ) -> None:
-        """``epoch`` is of this life alone; ``numbered``: every kind of socket gets its numbers, not ``mi:`` alone.
-        ``events_log``: where every event is kept, and configured sockets that answer are served from; None: nowhere.
-        """
+        """``epoch``: of this life alone; ``numbered``: all kinds, not ``mi:`` alone; ``events_log`` keeps all."""
         self._open_sender = open_sender
         self._stats = stats
         self._clock = clock
@@ -256,8 +253,7 @@ class EventInterface:
         self._table.sweep(self._now())
         wanted = dict.fromkeys(self._table.sockets())
         for socket in wanted:
-            if socket not in self._deliveries:
-                self._deliver(socket)
+            (self._deliveries.get(socket) or self._deliver(socket)).renew(socket)
         configured = self._table.configured()
         for socket, delivery in self._deliveries.items():
             delivery.share(self.pools.configured if socket in configured else self.pools.subscribed)
@@ -269,7 +265,7 @@ class EventInterface:
     def _deliver(self, socket: ReplySocket) -> Delivery:
         """A new delivery."""
         sender, encoding = self._open_sender(socket), encoding_of(socket, numbered=self._numbered)
-        delivery = self._deliveries[socket] = Delivery(
+        delivery = self._deliveries[socket] = delivery_by(
             socket, sender, self._announce, self._stats, self._limits, self.pools.subscribed, encoding
         )
         self._start_delivery(delivery)

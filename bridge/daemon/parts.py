@@ -3,13 +3,11 @@
 Owns the wiring: which part gets which callable of which other. Starts nothing.
 """
 
-import logging
 import os
 import random
 import secrets
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import trio
@@ -25,9 +23,7 @@ from bridge.core.commands_maintenance import maintenance_commands
 from bridge.core.commands_status import status_commands
 from bridge.core.commands_store import store_commands
 from bridge.core.environment import LinkCluster, LinkEnvironment, LinkSettings
-from bridge.core.event_log import EventLog, LogLimits
-from bridge.core.event_log_writer import LogWriter, StoreLimits
-from bridge.core.event_sender import QueueLimits
+from bridge.core.event_log_writer import LogWriter
 from bridge.core.evi import EventInterface
 from bridge.core.fenced_requests import FencedRequests
 from bridge.core.metrics import Budgets, MetricsCollector
@@ -38,32 +34,23 @@ from bridge.core.table import ReadRows, Table
 from bridge.core.timers import Timers
 from bridge.daemon.cluster import ClusterParts, ClusterService, cluster_of
 from bridge.daemon.database import database_of, secrets_of_rows
+from bridge.daemon.events import EventParts
 from bridge.daemon.gateways import Gateways
 from bridge.daemon.held import HeldSockets
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.budget import Budget
 from bridge.protocol.event_payload import E_JANUS_EVENT
-from bridge.protocol.event_record import StoreFailed
 from bridge.protocol.gateway import Gateway, TableRow
-from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.protocol.redaction import Redaction
 from bridge.protocol.session import SavedSession
 from bridge.transport.batch import Batch
 from bridge.transport.cgroup import room
 from bridge.transport.drained import DrainedGateways
-from bridge.transport.epoch import take_epoch
-from bridge.transport.event_address import Addresses
-from bridge.transport.event_senders import open_sender
-from bridge.transport.event_store import EventStore
-from bridge.transport.event_unix import UnixPaths
 from bridge.transport.fd_store import FdStore
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier
 
-log = logging.getLogger("bridge.evi")
-
-EPOCH_FILE = "epoch"
 SESSION_BITS = 52  # of a session id, as Janus makes them
 DELIVERED = 2.0  # seconds for events that were raised before a hand-over
 
@@ -76,6 +63,7 @@ class Parts:
     stats: Stats
     timers: Timers
     journal: SessionJournal
+    events: EventParts
     evi: EventInterface
     log_writer: LogWriter | None
     gateways: Gateways
@@ -100,7 +88,8 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     journal = SessionJournal(config.state.dir / "sessions.jsonl")
     journal.load()
     cluster = cluster_of(config, stats, journal)
-    evi, addresses, writer = _events(config, stats, 0 if cluster is None else cluster.newest)
+    events = EventParts(config, stats, redaction, 0 if cluster is None else cluster.newest)
+    evi, writer = events.evi, events.log_writer
     store = store or FdStore(Notifier({}), {})
     batch = Batch()
 
@@ -164,7 +153,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
             None if side is None else side.errands,
         ),
         *maintenance_commands(links, drained.save),
-        *commands_evi.commands(evi, addresses.admit),
+        *commands_evi.commands(evi, events.admit),
         *store_commands(writer),
     )
     budgets = Budgets(mi=pending, janus=gateways.unfinished, events=evi.pools)
@@ -176,7 +165,8 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     if side is not None:
         mi.add(*side.commands(gateways.types))
     return Parts(
-        *(batch, stats, timers, journal, evi, writer, gateways, held, links, table, saved_table, mi, pending, metrics),
+        *(batch, stats, timers, journal, events, evi, writer, gateways, held, links, table),
+        *(saved_table, mi, pending, metrics),
         None if cluster is None or side is None else ClusterService(cluster, side, links),
     )
 
@@ -204,64 +194,6 @@ def noted(rows: ReadRows, redaction: Redaction) -> ReadRows:
         return found
 
     return read
-
-
-def _events(config: Config, stats: Stats, newest: int = 0) -> tuple[EventInterface, Addresses, LogWriter | None]:
-    events = config.events
-    limits = QueueLimits(events.queue_events, events.queue_bytes, events.max_age)
-    pending = events.pending_bytes
-    writer, epoch = _events_log(config, stats, newest)
-    evi = EventInterface(
-        lambda socket: open_sender(socket, addresses),
-        stats,
-        limits,
-        pending_bytes=pending,
-        epoch=epoch,
-        numbered=events.numbered,
-        events_log=None if writer is None else writer.events,
-    )
-    doors = [parse_datagram_address(address) for address in config.mi.datagram]
-    ports = [address.port for address in doors if isinstance(address, UdpAddress)]
-    unix = UnixPaths(events.allow_unix, _own_sockets(config))
-    addresses = Addresses(events.allow, evi.is_configured, unix, ports)
-    return evi, addresses, writer
-
-
-def configure_events(evi: EventInterface, config: Config) -> None:
-    """Make the configured subscriptions those of the configuration."""
-    pairs = [(one.event, one.socket) for one in config.events.subscribers]
-    evi.configure(pairs, {(one.event, one.socket): one.filter for one in config.events.subscribers if one.filter})
-
-
-def _events_log(config: Config, stats: Stats, newest: int) -> tuple[LogWriter | None, int]:
-    """The log of events, where there is one, and the epoch of this life. ``newest``: of this node in its cluster."""
-    events, epoch_file = config.events, config.state.dir / EPOCH_FILE
-    if not events.store:
-        return None, take_epoch(epoch_file, newest=newest)
-    full = events.store_sync == "full"
-    store = EventStore(config.state.dir / "events.db", full=full, most_wal=events.store_bytes)
-    try:
-        contents = store.open()
-    except StoreFailed as exc:
-        log.error("[events] store: %s; events are not kept until a restart", exc)
-        return None, take_epoch(epoch_file, newest=newest)
-    epoch = take_epoch(epoch_file, newest=max(contents.epoch, newest))
-    waiting = LogLimits(events.queue_events, events.queue_bytes, full)
-    limits = StoreLimits(events.store_age, events.store_bytes, events.store_delay / 1000)
-    return LogWriter(EventLog(store, contents, stats, epoch, waiting), store, limits), epoch
-
-
-def _own_sockets(config: Config) -> Iterator[str]:
-    """What acts on what it is sent: the MI, systemd, the database."""
-    for address in map(parse_datagram_address, config.mi.datagram):
-        if isinstance(address, UnixAddress):
-            yield address.path
-    if config.mi.fifo is not None:
-        yield config.mi.fifo
-    yield os.environ.get("NOTIFY_SOCKET", "/run/systemd/notify")
-    for url in (config.janus.janus_db_url, config.cluster.db_url):
-        if url is not None and url.unix_socket is not None:
-            yield url.unix_socket
 
 
 def link_settings(config: Config) -> LinkSettings:

@@ -19,10 +19,11 @@ from bridge.config.rules import conflicts
 from bridge.core.supervise import supervise
 from bridge.daemon.cluster import peers_token
 from bridge.daemon.database import database_of, secrets_of_rows
+from bridge.daemon.events import EPOCH_FILE
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of, status_of
-from bridge.daemon.parts import EPOCH_FILE, build, configure_events, noted
+from bridge.daemon.parts import build, noted
 from bridge.daemon.replacement import Replacement
 from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol import log_level
@@ -152,7 +153,7 @@ class Service:
                 await outer.start(self._cluster.side.run)
                 outer.start_soon(self._cluster.run, self._tabled)
             parts.evi.restore()
-            configure_events(parts.evi, self._config)
+            parts.events.configure(self._config)
             async with trio.open_nursery() as doors:
                 doors.start_soon(self._open, outer, doors)
                 doors.start_soon(self._reload_when_asked)
@@ -270,7 +271,7 @@ class Service:
         parts = self._parts
         logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
         certificate, faults = self._listeners.reload(config)
-        configure_events(parts.evi, config)
+        parts.events.configure(config)
         if self._cluster is not None:
             self._cluster.parts.ask.show(peers_token(config))
         others = parts.gateways.changed(config)

@@ -3,15 +3,17 @@
 Owns what a sender is, the outcomes that it reports, and the reasons by which drops are counted. Must not know queues
 or sockets.
 
-Delivered: handed to the kernel (udp, unix, plain tcp) or answered (reliable tcp, mi). ``NotSent`` is tried again until
-the event is too old, ``EventRefused`` is final.
+Delivered: handed to the kernel (udp, unix, plain tcp), answered (reliable tcp, mi) or confirmed (rabbitmq). ``NotSent``
+is tried again until the event is too old, ``EventRefused`` is final.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bridge.errors import BridgeError
 from bridge.protocol.event_payload import Event
+from bridge.protocol.reply_socket import ReplySocket
 
 # reason -> what it says; the only place where these names are written down. A label of the metrics.
 DROP_REASONS: dict[str, str] = {
@@ -33,6 +35,10 @@ DROP_REASONS: dict[str, str] = {
 
 class NotSent(BridgeError):
     """An attempt failed; another may succeed. The text says what stood in the way."""
+
+
+class NotTaken(NotSent):
+    """Whoever got it gave it back, for now; of several that were on their way it may be that one alone."""
 
 
 class EventRefused(BridgeError):
@@ -71,3 +77,42 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Close what is open. Twice is the same as once; ``send`` would open anew."""
+
+
+@runtime_checkable
+class Publisher(Sender, Protocol):
+    """A sender to who confirms events later: many may be on their way at a time. ``send`` is for one alone; no other
+    is on its way then, and none of before counts any more.
+
+    ``wake`` is its user's: it is called when there may be news. ``patient``: events wait as long as it takes, so that
+    a broker that takes nothing for a while, but is there, is waited for.
+    """
+
+    wake: Callable[[], None]
+    patient: bool
+
+    def renew(self, socket: ReplySocket) -> None:
+        """It connects with the password of this socket, which is the same else, from the next time on."""
+
+    @property
+    def can_publish(self) -> bool:
+        """Whether the connection is open and the window has room."""
+
+    @property
+    def deadline(self) -> float:
+        """When ``confirmed`` should be asked, whether or not there is news: on the loop's clock."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is taken just now, though the connection is open."""
+
+    def publish(self, parcel: Parcel) -> None:
+        """Send it behind what is on its way; does not wait."""
+
+    def confirmed(self) -> int:
+        """How many more are confirmed, in the order in which they were published. Raises NotSent, once all that was
+        confirmed before is told: what else is on its way does not count any more.
+        """
+
+    def withdraw(self) -> None:
+        """Nothing that is on its way counts any more."""

@@ -15,6 +15,7 @@ COUNTERS: dict[str, str] = {
     "events": "messages of Janus that answer no command: E_JANUS_EVENT, where there is a subscriber",
     "status_events": "E_JANUS_STATUS raised",
     "event_drops": "events that a subscriber did not get",
+    "events_returned": "times that a broker gave an event back (no queue for it, or a full one); it is sent again",
     "store_full": "events that the log on disk did not get: it was full or broken, and so was what waits for it",
     "malformed": "messages of Janus that were no JSON object, too deep, or binary",
     "oversized": "messages of Janus that were over a size limit",

@@ -86,6 +86,8 @@ class SubscriptionTable:
         subscription.subscribed, subscription.expire = now, expire
         if not subscription.configured and (is_new or expire):  # who ends it has not to say what it was
             subscription.filter = wanted
+        if not self.is_configured(socket):
+            self._renew(socket)
 
     def configure(self, wanted: Iterable[tuple[str, ReplySocket]], filters: Filters = NO_FILTERS) -> None:
         """Make the configured subscriptions these. One that stays is not touched, but for its filter.
@@ -106,6 +108,8 @@ class SubscriptionTable:
             for subscription in subscriptions:
                 if subscription.configured:
                     subscription.filter = filters.get((event, subscription.socket))
+        for _, socket in pairs:
+            self._renew(socket)
 
     def active(self, event: str, now: int) -> Sequence[Subscription]:
         """The subscriptions to an event, newest first, the lapsed ones removed. KeyError for an unknown event."""
@@ -153,6 +157,12 @@ class SubscriptionTable:
     def is_configured(self, socket: ReplySocket) -> bool:
         """Whether the configuration names this socket."""
         return any(item.configured for item in self._all() if item.socket == socket)
+
+    def _renew(self, socket: ReplySocket) -> None:
+        """Who is subscribed as this one has its password, which takes no part in whether they are the same."""
+        for subscription in self._all():
+            if subscription.socket == socket:
+                subscription.socket = socket
 
     def _all(self) -> Iterator[Subscription]:
         for subscriptions in self._events.values():

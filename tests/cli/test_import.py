@@ -209,7 +209,7 @@ def test_a_subscriber_is_reliable_where_event_stream_is(imported: Import) -> Non
 
 @pytest.mark.parametrize(
     "socket",
-    ['"rabbitmq:guest@h/x"', '"virtual:FAILOVER udp:h:1 udp:h:2"', '"udp:127.0.0.1:$var(p)"', "$var(socket)", ""],
+    ['"kafka:h:9092/x"', '"virtual:FAILOVER udp:h:1 udp:h:2"', '"udp:127.0.0.1:$var(p)"', "$var(socket)", ""],
 )
 def test_a_subscriber_that_the_bridge_cannot_serve_is_named(imported: Import, cfg: Path, socket: str) -> None:
     code, output, config = imported(f'{URL}startup_route {{ subscribe_event("E_JANUS_EVENT", {socket}); }}\n')

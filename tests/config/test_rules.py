@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from bridge.config import Config, load
-from bridge.config.kinds import LISTENERS, RoleGrant, Secret
+from bridge.config import Config, load, rules
+from bridge.config.kinds import LISTENERS, RoleGrant, Secret, Subscriber
 from bridge.config.row import row
 from bridge.config.rules import conflicts, doubts, reachable
-from bridge.config.settings import MiSettings
+from bridge.config.settings import MiSettings, TlsDomainSettings
 from bridge.protocol.caller import Role
 from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.mi_address import parse_http_address
+from bridge.protocol.reply_socket import ReplySocket
 
 PEM = Path("/x.pem")
 
@@ -140,3 +141,21 @@ def test_the_other_bridges_have_to_be_let_in() -> None:
     assert list(doubts(dataclasses.replace(made, mi=dataclasses.replace(reached, allow=allow)))) == []
     alone = dataclasses.replace(made.cluster, my_node_url=LOOPBACK)
     assert list(doubts(dataclasses.replace(made, mi=reached, cluster=alone))) == []
+
+
+def of_rabbit(text: str) -> Config:
+    return config("events", subscribers=(Subscriber("E_JANUS_EVENT", ReplySocket.parse(f"rabbitmq:{text}")),))
+
+
+def test_a_broker_needs_its_library_and_its_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*conflicts(of_rabbit("h/k"))] == []
+    missing = "there is no section [events.tls_domains.mq]"
+    assert [*conflicts(of_rabbit("h/tls_domain=mq?k"))] == [(("events", "subscribers"), missing)]
+    monkeypatch.setattr(rules, "find_spec", lambda name: None)
+    needed = "rabbitmq: needs pika, which is not installed: pip install 'opensips-janus-bridge[rabbitmq]'"
+    assert [*conflicts(of_rabbit("h/k"))] == [(("events", "subscribers"), needed)]
+
+
+def test_a_domain_s_key_needs_its_certificate() -> None:
+    made = config("events", tls_domains={"mq": TlsDomainSettings(tls_key="/k")})
+    assert [path for path, _ in conflicts(made)] == [("events", "tls_domains", "mq", "tls_key")]

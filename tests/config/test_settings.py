@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from bridge import resources
 from bridge.config import SETTINGS, Config, kinds, load
 from bridge.config.row import Setting, row
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
+from bridge.config.settings import NAMED, SECTIONS, TABLE
 from tools import settings
 
 SAMPLE = settings.SAMPLE
@@ -36,7 +36,7 @@ def test_a_new_setting_is_one_row(section: str, monkeypatch: pytest.MonkeyPatch)
     new = dataclasses.replace(made, section=section, key="new_one")
     monkeypatch.setattr(settings, "TABLE", {**TABLE, section: {**TABLE[section], "new_one": new}})
     schema = json.loads(settings.schema())
-    found = schema["$defs"]["gateway"] if section == GATEWAY_SECTION else schema["properties"][section]
+    found = schema["$defs"][settings.DEFINITIONS[section][0]] if "." in section else schema["properties"][section]
     assert found["properties"]["new_one"] == {
         "description": "how long it may take (s)",
         "type": "number",
@@ -50,7 +50,7 @@ def test_a_new_setting_is_one_row(section: str, monkeypatch: pytest.MonkeyPatch)
     assert after.count(added) == 1
     assert after.replace(f"\n{added}", "", 1) == before
     values = sample_uncommented(after)
-    assert (values["janus"]["gateways"]["ID"] if section == GATEWAY_SECTION else values[section])["new_one"] == 1.5
+    assert part_of(values, section)["new_one"] == 1.5
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.section}.{setting.key}")
@@ -94,6 +94,10 @@ def test_what_can_be_reloaded_is_what_the_contract_says() -> None:
         "janus.gateways.ID.origin",
         "mi.http_tls_cert",
         "mi.http_tls_key",
+        "events.tls_domains.NAME.tls_ca",
+        "events.tls_domains.NAME.tls_cert",
+        "events.tls_domains.NAME.tls_key",
+        "events.tls_domains.NAME.tls_server_name",
         # subscribers, log level
         "events.subscribers",
         "log.level",
@@ -106,6 +110,13 @@ def sample_uncommented(text: str) -> dict[str, Any]:
     return tomllib.loads("\n".join(lines))
 
 
+def part_of(values: dict[str, Any], section: str) -> dict[str, Any]:
+    """What stands in ``[section]``, without the tables of names that are below it."""
+    for step in section.split("."):
+        values = values[step]
+    return {key: value for key, value in values.items() if (section, key) not in NAMED}
+
+
 def test_the_sample_as_it_is_changes_nothing(tmp_path: Path) -> None:
     assert load(SAMPLE, environ={"HOME": str(tmp_path)}).janus == load(environ={"HOME": str(tmp_path)}).janus
     assert tomllib.loads(SAMPLE.read_text(encoding="utf-8")) == {section: {} for section in SECTIONS}
@@ -115,8 +126,7 @@ def test_the_sample_has_every_key_with_its_default() -> None:
     sample = sample_uncommented(SAMPLE.read_text(encoding="utf-8"))
     assert list(sample) == list(SECTIONS)
     for section, rows in TABLE.items():
-        shown = sample["janus"]["gateways"]["ID"] if section == GATEWAY_SECTION else dict(sample[section])
-        shown.pop("gateways", None)
+        shown = part_of(sample, section)
         assert set(shown) == set(rows)
         for key, setting in rows.items():
             assert setting.kind.read(shown[key]) is not None

@@ -230,6 +230,10 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
         ("[janus.gateways.g]\napi_secret = 'x'\ntoken = 'x'", "janus.gateways.g.api_secret, janus.gateways.g.token"),
         ("[janus]\njanus_db_url = 'mysql://u@h/d'", None),
         ("[mi]\nroles = [{role = 'commands', token = 'x'}]", "mi.roles"),
+        (
+            "[events]\nsubscribers = [{event = 'E_JANUS_EVENT', socket = 'rabbitmq:u:x@h/k'}]",
+            "events.subscribers",
+        ),
         ("[mi]\nroles = [{role = 'commands', users = ['x']}]", None),
         ("[log]\nlevel = 3", None),
     ],

@@ -125,7 +125,7 @@ async def test_a_renewal_counts_from_itself(mi: Mi) -> None:
     ("params", "answer"),
     [
         (["E_NONE", A], BAD_VALUE),
-        ([E_JANUS_EVENT, "rabbitmq:h/k"], BAD_VALUE),
+        ([E_JANUS_EVENT, "kafka:h/k"], BAD_VALUE),
         ([E_JANUS_EVENT, "udp:h:0"], BAD_VALUE),
         ([E_JANUS_EVENT, "udp:8.8.8.8:5000"], BAD_VALUE),
         ([E_JANUS_EVENT, "\ud800"], BAD_VALUE),

@@ -6,8 +6,9 @@ import pytest
 
 from bridge.config import load
 from bridge.core.stats import Stats
-from bridge.daemon.parts import _events
+from bridge.daemon.events import EventParts
 from bridge.protocol.event_delivery import NotSent
+from bridge.protocol.redaction import Redaction
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.other_database import OtherUrl, with_database
 
@@ -19,10 +20,10 @@ async def test_they_are_refused_where_loopback_and_tmp_are_allowed(text: str, tm
     doors = ['mi.datagram=["udp:127.0.0.1:5999","unix:/tmp/own.sock"]', 'mi.fifo="/tmp/fifo"']
     config = load(None, [f'state.dir="{tmp_path}"', *doors], {})
     with pytest.raises(NotSent):
-        await _events(config, Stats())[1].admit(ReplySocket.parse(text), "caller")
+        await EventParts(config, Stats(), Redaction()).admit(ReplySocket.parse(text), "caller")
 
 
 async def test_the_socket_of_any_database_is_refused(tmp_path: Path) -> None:
     config = with_database(load(None, [f'state.dir="{tmp_path}"'], {}), OtherUrl(unix_socket="/tmp/database"))
     with pytest.raises(NotSent):
-        await _events(config, Stats())[1].admit(ReplySocket.parse("unix:/tmp/database"), "caller")
+        await EventParts(config, Stats(), Redaction()).admit(ReplySocket.parse("unix:/tmp/database"), "caller")

@@ -60,6 +60,9 @@ def settings(url: str) -> dict[str, Any]:
         "janus.gateways.signed.token_secret": plant("signing"),
         "mi.token": plant("mi"),
         "mi.roles": roles,
+        "events.subscribers": [
+            {"event": "E_JANUS_EVENT", "socket": f"rabbitmq:user:{plant('broker')}@127.0.0.1:1/k"},
+        ],
         "log.level": 4,
     }
 
@@ -106,7 +109,14 @@ def everything(url: str, subscriber: str) -> dict[str, str]:
             shown[f"{method} {params}"] = f"{exc} {exc.data}"
 
     call("event_subscribe", "E_JANUS_STATUS", subscriber)
-    for text in (f"udp://user:{plant('socket1')}@h:1", f"http://h/?token={plant('socket2')}"):
+    sockets = (
+        f"udp://user:{plant('socket1')}@h:1",
+        f"http://h/?token={plant('socket2')}",
+        f"rabbitmq:user:{plant('socket3')}@127.0.0.1:1/k",
+        f"rabbitmq:user:{plant('socket4')}/x@127.0.0.1:1/k",
+        f"rabbitmq:user:{plant('socket5')}@127.0.0.1:1/tls_domain=none?k",
+    )
+    for text in sockets:
         call("event_subscribe", "E_JANUS_EVENT", text)
     call("janus_send_request", "good", json.dumps({"janus": "attach", "token": plant("command")}))
     call("janus_send_request", "bad1", {"janus": "info", "apisecret": plant("command2")})

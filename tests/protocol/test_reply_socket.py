@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.protocol.amqp_target import AmqpTarget
 from bridge.protocol.reply_socket import ReplySocket
 
 hosts = st.one_of(
@@ -16,17 +17,21 @@ hosts = st.one_of(
 ports = st.integers(1, 65535)
 paths = st.text(string.ascii_letters + string.digits + "/._- :", min_size=1, max_size=60).map(lambda tail: "/" + tail)
 methods = st.text(string.ascii_letters + "_/:.", max_size=20)
+names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+targets = st.builds(AmqpTarget, names, names, names, st.just("") | names, names, tls_domain=st.just("") | names)
 sockets = st.one_of(
     st.builds(ReplySocket, st.sampled_from(["udp", "mi:udp"]), hosts, ports),
     st.builds(ReplySocket, st.just("mi:udp"), st.ip_addresses(v=6).map(str), ports),
     st.builds(ReplySocket, st.just("tcp"), hosts, ports, method=methods),
     st.builds(ReplySocket, st.sampled_from(["unix", "mi:unix"]), path=paths),
+    st.builds(ReplySocket, st.just("rabbitmq"), hosts | st.ip_addresses(v=6).map(str), ports, target=targets),
 )
 
 
 @given(sockets)
 def test_what_is_printed_is_read_as_the_same_socket(socket: ReplySocket) -> None:
     assert ReplySocket.parse(str(socket)) == socket
+    assert ReplySocket.parse(socket.secret_text).password == socket.password
 
 
 @given(st.text(max_size=40) | st.builds("{}:{}".format, st.sampled_from(["udp", "tcp", "unix", "mi:udp"]), st.text()))
@@ -85,9 +90,9 @@ def test_as_opensips_prints_a_port_with_zeros_in_front_and_an_empty_method() -> 
         ("udp:h:٣٤٥٦", "port"),
         ("udp:h:-1", "port '-1'"),
         ("udp:h:80/M", "port '80/M'"),
-        ("udp:[::1]:80", "mi:udp: only"),
-        ("tcp:[::1]:80", "mi:udp: only"),
-        ("udp:::1:80", "mi:udp: only"),
+        ("udp:[::1]:80", "mi:udp: and rabbitmq: only"),
+        ("tcp:[::1]:80", "mi:udp: and rabbitmq: only"),
+        ("udp:::1:80", "mi:udp: and rabbitmq: only"),
         ("mi:udp:::1:80", "IPv6 is written in brackets, [::1]:80"),
         ("mi:udp:[::1:80", "not an IPv6 address in brackets"),
         ("mi:udp:[h]:80", "not an IPv6 address in brackets"),

@@ -9,7 +9,7 @@ import trio
 
 from bridge.core.event_log import EventLog, LogLimits
 from bridge.core.event_log_writer import LogWriter, StoreLimits
-from bridge.core.evi import EventInterface
+from bridge.core.evi import EventInterface, OpenSender
 from bridge.core.stats import Stats
 from bridge.protocol.event_payload import janus_event
 from bridge.protocol.event_record import (
@@ -113,12 +113,20 @@ class MemoryStore:
 class Life:
     """One life of a bridge, from the opening of its store to its end."""
 
-    def __init__(self, store: Store, contents: StoreContents, epoch: int, limits: LogLimits, keep: StoreLimits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        contents: StoreContents,
+        epoch: int,
+        limits: LogLimits,
+        keep: StoreLimits,
+        open_sender: OpenSender | None = None,
+    ) -> None:
         self.stats = Stats()
         self.senders: dict[ReplySocket, MemorySender] = {}
         self.log = EventLog(store, contents, self.stats, epoch, limits)
         self.writer = LogWriter(self.log, store, keep)
-        self.evi = EventInterface(self._open, self.stats, epoch=epoch, events_log=self.log)
+        self.evi = EventInterface(open_sender or self._open, self.stats, epoch=epoch, events_log=self.log)
 
     def _open(self, socket: ReplySocket) -> MemorySender:
         return self.senders.setdefault(socket, MemorySender())
@@ -145,10 +153,19 @@ class Life:
                 await trio.sleep(0.05)
 
 
-def opened(path: Path, *, full: bool = False, epoch: int = 7, keep: StoreLimits | None = None, **limits: Any) -> Life:
-    """A life on this file."""
+def opened(
+    path: Path,
+    *,
+    full: bool = False,
+    epoch: int = 7,
+    keep: StoreLimits | None = None,
+    open_sender: OpenSender | None = None,
+    **limits: Any,
+) -> Life:
+    """A life on this file, with senders in memory or those of ``open_sender``."""
     store = EventStore(path, full=full)
-    return Life(store, store.open(), epoch, LogLimits(full=full, **limits), keep or StoreLimits(delay=0.0))
+    kept = keep or StoreLimits(delay=0.0)
+    return Life(store, store.open(), epoch, LogLimits(full=full, **limits), kept, open_sender)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from trio.testing import MockClock
 from bridge.core.event_sender import DeliverySnapshot
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
+from bridge.errors import ConnectFailed
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_senders import open_sender
@@ -21,13 +23,18 @@ URL = "janusws://127.0.0.1:8188/janus"
 REAL_SECONDS = HANG_SECONDS
 
 
+def no_tls(domain: str, host: str) -> tuple[ssl.SSLContext, str]:
+    """Nothing is configured of it."""
+    raise ConnectFailed(f"no domain {domain}")
+
+
 class Bridge:
     """An Event Interface as the daemon makes it."""
 
     def __init__(self, clock: MockClock) -> None:
         self.clock = clock
         self.addresses = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda socket: self.evi.is_configured(socket))
-        self.evi = EventInterface(lambda socket: open_sender(socket, self.addresses), Stats())
+        self.evi = EventInterface(lambda socket: open_sender(socket, self.addresses, no_tls), Stats())
 
     async def raise_events(self, first: int, last: int) -> None:
         for number in range(first, last):

@@ -1,0 +1,236 @@
+"""A private, real RabbitMQ (Debian package ``rabbitmq-server``) on loopback: started, frozen, killed and restarted by a
+test.
+
+Owns the process, its epmd, its folder and ports. Synchronous on purpose: pytest fixtures start it outside any event
+loop. A start takes some seconds: share one. Start it from the main thread (see process.py). Authority: RabbitMQ's
+manual, "Configuration" and "File and Directory Locations"; epmd(1).
+
+    with RabbitMq() as rabbit:
+        queue = rabbit.queue()
+        socket = f"rabbitmq:bridge:secret@127.0.0.1:{rabbit.port}/{queue}"
+        rabbit.take(queue)                                  # what is in it, and now no more
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import pika
+import pytest
+
+from tests.support.certs import Certificates
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.ports import free_port
+from tests.support.process import ChildProcess, ServerProcess
+
+_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one in the PATH becomes another user first
+_POLL_SECONDS = 0.05
+_ADMIN = "guest"
+USER, PASSWORD = "bridge", "r4bbit-p4ss/w@rd"
+LOCKED_OUT = "nobody"  # a user without rights, with the same password
+VHOST = "second"
+MAX_MESSAGE = 100_000  # bytes
+
+
+class RabbitMqFailed(Exception):
+    """RabbitMQ is not installed, or did not start; the text has the end of its log."""
+
+
+class Message(NamedTuple):
+    """One message of a queue."""
+
+    id: str | None
+    body: Any
+    properties: Any
+    redelivered: bool
+
+
+class RabbitMq(ServerProcess):
+    """One broker. ``with RabbitMq() as rabbit:`` or start() and stop(); ports and data stay over a restart.
+    ``tls_port`` wants a client certificate.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, certificates: Certificates | None = None) -> None:
+        super().__init__()
+        self._certificates = certificates
+        self._epmd: ChildProcess | None = None
+        self._cookie = secrets.token_hex(10)
+        self.port, self.tls_port, self._epmd_port, self._dist_port = (free_port() for _ in range(4))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def place(self) -> str:
+        """USER:PASSWORD@HOST:PORT, as a socket has it."""
+        return f"{USER}:{PASSWORD.replace('/', '%2F').replace('@', '%40')}@{self.host}:{self.port}"
+
+    def start(self) -> Self:
+        """Return when it lets its users in. Raises RabbitMqFailed when it is missing, dies or stays silent."""
+        self.spawn()
+        self.await_ready()
+        return self
+
+    def spawn(self) -> None:
+        """Start it, from the main thread."""
+        if self._folder is None:
+            self._folder = self._prepare()
+        if self._epmd is None:
+            command = ["epmd", "-address", self.host, "-port", str(self._epmd_port)]
+            self._epmd = ChildProcess(command, self.folder / "epmd.log")
+        self._process = ChildProcess([_program()], self.folder / "log", environ=self._environ())
+
+    def await_ready(self) -> None:
+        """From any thread."""
+        process = self._started()
+        deadline = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < deadline:
+            if process.exit_code is not None:
+                raise RabbitMqFailed(f"it ended with code {process.exit_code}:\n{process.output[-2000:]}")
+            if "Server startup complete" in process.output:
+                return
+            time.sleep(_POLL_SECONDS)
+        raise RabbitMqFailed(f"it was not ready within {HANG_SECONDS:g} s:\n{process.output[-2000:]}")
+
+    def close(self) -> None:
+        """As any other, without waiting for what its data would be worth."""
+        self.kill()
+        if self._epmd is not None:
+            self._epmd.kill()
+        super().close()
+
+    @contextmanager
+    def channel(self, vhost: str = "/") -> Iterator[Any]:
+        """One of an administrator."""
+        parameters = pika.ConnectionParameters(
+            self.host,
+            self.port,
+            vhost,
+            pika.PlainCredentials(_ADMIN, PASSWORD),
+            connection_attempts=1,
+            heartbeat=0,
+        )
+        connection = pika.BlockingConnection(parameters)
+        try:
+            yield connection.channel()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def queue(self, name: str | None = None, vhost: str = "/", arguments: dict[str, Any] | None = None) -> str:
+        """A durable queue, new where it has no name; its name."""
+        name = name or f"q-{secrets.token_hex(4)}"
+        with self.channel(vhost) as channel:
+            channel.queue_declare(name, durable=True, arguments=arguments)
+        return name
+
+    def remove(self, queue: str) -> None:
+        """Delete a queue, with what it has."""
+        with self.channel() as channel:
+            channel.queue_delete(queue)
+
+    def take(self, queue: str, vhost: str = "/") -> list[Message]:
+        """What is in a queue, in order; it has none of that any more."""
+        found: list[Message] = []
+        with self.channel(vhost) as channel:
+            while True:
+                method, properties, body = channel.basic_get(queue, auto_ack=True)
+                if method is None:
+                    return found
+                found.append(Message(properties.message_id, json.loads(body), properties, method.redelivered))
+
+    def alarm(self, *, on: bool) -> None:
+        """Short of memory, by its own view: it blocks who publishes. Or well again."""
+        self._call(f"vm_memory_monitor set_vm_memory_high_watermark [{0.0001 if on else 0.8}]")
+
+    def _call(self, expression: str) -> None:
+        command = ["erl_call", "-n", "rabbit@localhost", "-c", self._cookie, "-a", expression]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environ())
+        if done.returncode != 0:
+            raise RabbitMqFailed(f"erl_call {expression}: {done.stderr}{done.stdout}")
+
+    def _prepare(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
+        options = [f'{{tcp_listeners, [{{"{self.host}", {self.port}}}]}}', "{vm_memory_high_watermark, 0.8}"]
+        options += [f'{{load_definitions, "{folder}/definitions.json"}}', "{disk_free_limit, 1000000}"]
+        options += [f"{{max_message_size, {MAX_MESSAGE}}}"]
+        if self._certificates is not None:
+            made = self._certificates
+            files = f'{{cacertfile, "{made.ca}"}}, {{certfile, "{made.cert}"}}, {{keyfile, "{made.key}"}}'
+            options += [f'{{ssl_listeners, [{{"{self.host}", {self.tls_port}}}]}}']
+            options += [f"{{ssl_options, [{files}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}]}}"]
+        # As Erlang's terms: to read a rabbitmq.conf takes it seconds.
+        (folder / "advanced.config").write_text(f"[{{rabbit, [{', '.join(options)}]}}].\n")
+        (folder / "definitions.json").write_text(json.dumps(_definitions()))
+        (folder / "plugins").write_text("[].\n")
+        cookie = folder / ".erlang.cookie"
+        cookie.write_text(self._cookie)
+        cookie.chmod(0o400)
+        return folder
+
+    def _environ(self) -> dict[str, str]:
+        folder = str(self.folder)
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": folder,
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": self.host,
+            "RUNNING_UNDER_SYSTEMD": "1",  # the script becomes the server
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_CONFIG_FILE": f"{folder}/none.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/advanced.config",
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/none",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/config",
+            "RABBITMQ_SCHEMA_DIR": f"{folder}/schema",
+            "RABBITMQ_LOG_BASE": f"{folder}/logs",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +A 4 -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+
+def _definitions() -> dict[str, Any]:
+    def user(name: str, tags: str = "") -> dict[str, str]:
+        return {"name": name, "password": PASSWORD, "tags": tags}
+
+    def rights(name: str, vhost: str, everything: str = ".*") -> dict[str, str]:
+        return {"user": name, "vhost": vhost, "configure": everything, "write": ".*", "read": everything}
+
+    return {
+        "users": [user(_ADMIN, "administrator"), user(USER), user(LOCKED_OUT)],
+        "vhosts": [{"name": "/"}, {"name": VHOST}],
+        "permissions": [rights(name, vhost) for name in (_ADMIN,) for vhost in ("/", VHOST)]
+        + [rights(USER, vhost, "") for vhost in ("/", VHOST)],
+    }
+
+
+def _program() -> str:
+    if not Path(_PROGRAM).exists():
+        raise RabbitMqFailed("rabbitmq-server is not installed (Debian package of that name)")
+    return _PROGRAM
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(certificates: Certificates) -> Iterator[RabbitMq]:
+    """The session-wide RabbitMQ, with TLS. Shared: make your own queues, and leave it running, thawed and well."""
+    with RabbitMq(certificates) as server:
+        yield server

@@ -1,0 +1,308 @@
+"""Events into a real RabbitMQ: what arrives, and what is said where it does not."""
+
+import functools
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from bridge.core.event_sender import DeliverySnapshot
+from bridge.core.evi import EventInterface
+from bridge.core.stats import Stats
+from bridge.errors import ConnectFailed
+from bridge.protocol.event_delivery import Sender
+from bridge.protocol.event_payload import E_JANUS_EVENT, Event
+from bridge.protocol.reply_socket import ReplySocket
+from bridge.transport.event_address import Addresses
+from bridge.transport.event_rabbitmq import RabbitmqSender, message_id
+from bridge.transport.tls import client_context
+from tests.support.certs import Certificates
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.event_logs import living, opened
+from tests.support.rabbitmq import LOCKED_OUT, MAX_MESSAGE, PASSWORD, VHOST, Message, RabbitMq
+
+URL = "janusws://h:8188/janus"
+QUOTED = PASSWORD.replace("/", "%2F").replace("@", "%40")
+Made = Callable[..., "Site"]
+
+
+class Site:
+    """An Event Interface that is subscribed to one socket."""
+
+    def __init__(self, text: str, tls: Callable[[str, str], tuple[ssl.SSLContext, str]] | None = None) -> None:
+        self.socket = ReplySocket.parse(text)
+        self.tls = tls
+        self.addresses = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda _: True)
+        self.stats = Stats()
+        self.evi = EventInterface(self.open, self.stats)
+        self.evi.configure([(E_JANUS_EVENT, self.socket)])
+
+    def open(self, socket: ReplySocket) -> Sender:
+        return RabbitmqSender(socket, self.addresses, self.tls or no_domain, lambda low, high: low)
+
+    def janus(self, *numbers: int, size: int = 0) -> None:
+        for number in numbers:
+            self.evi.gateway_event("g1", URL, json.dumps({"n": number, "pad": "x" * size}))
+
+    @property
+    def figures(self) -> DeliverySnapshot:
+        return self.evi.figures()[0]
+
+    @property
+    def trouble(self) -> str:
+        return self.evi.troubles().get(str(self.socket), "")
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        await until(condition, lambda: (self.figures, self.trouble))
+
+
+def no_domain(domain: str, host: str) -> tuple[ssl.SSLContext, str]:
+    raise ConnectFailed(f"there is no {domain}")
+
+
+async def until(condition: Callable[[], object], otherwise: Callable[[], object] = str) -> None:
+    with trio.move_on_after(HANG_SECONDS) as scope:
+        while not condition():  # noqa: ASYNC110 - it is looked at, now and then
+            await trio.sleep(0.01)
+    assert not scope.cancelled_caught, otherwise()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Each connection ends, with its thread."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "rabbitmq":
+            thread.join(HANG_SECONDS)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+async def made(nursery: trio.Nursery) -> Made:
+    """A site that runs, subscribed to ``rabbitmq:`` and this text."""
+    sites = []
+
+    def make(text: str, **options: Any) -> Site:
+        site = Site(f"rabbitmq:{text}", **options)
+        sites.append(site)
+        nursery.start_soon(site.evi.run)
+        return site
+
+    return make
+
+
+def numbers(messages: list[Message]) -> list[int]:
+    return [json.loads(message.body["params"]["janus_body"])["n"] for message in messages]
+
+
+async def test_what_arrives(rabbitmq: RabbitMq, made: Made) -> None:
+    """In order, as OpenSIPS's event_rabbitmq has it, persistent and with a number; more than a window of them."""
+    queue = rabbitmq.queue()
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(*range(1200))
+    await site.until(lambda: site.figures.sent == 1200)
+    assert site.figures == (f"rabbitmq:bridge@127.0.0.1:{rabbitmq.port}/{queue}", 0, 0, 1200, {})
+    messages = rabbitmq.take(queue)
+    assert numbers(messages) == list(range(1200))
+    first = messages[0]
+    params = {"janus_id": "g1", "janus_url": URL, "janus_body": '{"n": 0, "pad": ""}'}
+    assert first.body == {"jsonrpc": "2.0", "method": "E_JANUS_EVENT", "params": params}
+    assert (first.properties.delivery_mode, first.properties.content_type) == (2, "application/json")
+    assert [message.id for message in messages] == [f"g1/1-{n}" for n in range(1, 1201)]
+
+
+async def test_exchange_vhost_and_no_routing_key(rabbitmq: RabbitMq, made: Made) -> None:
+    queue = rabbitmq.queue(vhost=VHOST)
+    with rabbitmq.channel(VHOST) as channel:
+        channel.exchange_declare("to all", "fanout", durable=True)
+        channel.queue_bind(queue, "to all")
+    site = made(f"{rabbitmq.place}/exchange=to%20all;vhost={VHOST};persistent?")
+    site.janus(1, 2, 3)
+    await site.until(lambda: site.figures.sent == 3)
+    assert numbers(rabbitmq.take(queue, VHOST)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bridge:wrong@{place}/q", "the broker refuses the user or the password"),
+        ("{login}@{place}/vhost=none?q", "the broker refuses the user this vhost, or has no such vhost"),
+        (f"{LOCKED_OUT}:{QUOTED}@{{place}}/q", "the broker refuses the user this vhost, or has no such vhost"),
+        ("{login}@{place}/exchange=none?k", "the broker closed it: NOT_FOUND - no exchange 'none' in vhost '/' (404)"),
+        ("{login}@{place}/none", "no queue takes it: the broker says NO_ROUTE; routing key 'none', exchange ''"),
+        ("{login}@127.0.0.1:{tls}/q", "does not speak AMQP 0-9-1, or closed the connection at once"),
+        ("{login}@127.0.0.1:{tls}/tls_domain=none?q", "cannot be reached: [events.tls_domains.none] there is no none"),
+    ],
+)
+async def test_what_is_wrong_is_named(rabbitmq: RabbitMq, made: Made, text: str, words: str) -> None:
+    login = f"bridge:{QUOTED}"
+    site = made(text.format(login=login, place=f"{rabbitmq.host}:{rabbitmq.port}", tls=rabbitmq.tls_port))
+    site.janus(1)
+    await site.until(lambda: site.trouble)
+    assert site.trouble == words
+    assert site.figures[3:] == (0, {})
+
+
+async def test_what_no_queue_takes_is_kept_counted_and_arrives_once_there_is_one(
+    rabbitmq: RabbitMq, made: Made
+) -> None:
+    queue = rabbitmq.queue()
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    rabbitmq.remove(queue)
+    site.janus(*range(2, 100))
+    await site.until(lambda: site.stats.totals()["events_returned"] > 1)
+    assert (site.figures.sent, site.figures.queued, site.figures.drops) == (1, 98, {})
+    rabbitmq.queue(queue)
+    await site.until(lambda: site.figures.sent == 99)
+    assert numbers(rabbitmq.take(queue)) == list(range(2, 100))
+
+
+async def test_a_full_queue_gives_back_and_everything_arrives(rabbitmq: RabbitMq, made: Made) -> None:
+    queue = rabbitmq.queue(arguments={"x-max-length": 5, "x-overflow": "reject-publish"})
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(*range(20))
+    got: list[Message] = []
+    for _ in range(3):
+        returned = site.stats.totals()["events_returned"]
+        await site.until(lambda: site.stats.totals()["events_returned"] > returned)  # noqa: B023
+        got += rabbitmq.take(queue)
+    while len({message.id for message in got}) < 20:
+        await trio.sleep(0.05)
+        got += rabbitmq.take(queue)
+    await site.until(lambda: site.figures.sent == 20)
+    assert site.figures.drops == {}
+    last = {message.id: index for index, message in enumerate(got)}
+    assert sorted(last, key=lambda id: last[id]) == [f"g1/1-{n}" for n in range(1, 21)]  # of copies the last
+
+
+async def test_what_is_too_large_for_the_broker_costs_itself_alone(rabbitmq: RabbitMq, made: Made) -> None:
+    queue = rabbitmq.queue()
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(1, 2)
+    site.janus(3, size=MAX_MESSAGE)
+    site.janus(4, 5)
+    await site.until(lambda: site.figures.sent == 4)
+    assert site.figures[1:] == (0, 0, 4, {"refused": 1})
+    assert list(dict.fromkeys(numbers(rabbitmq.take(queue)))) == [1, 2, 4, 5]
+
+
+async def test_a_broker_short_of_memory_is_waited_for(rabbitmq: RabbitMq, made: Made) -> None:
+    queue = rabbitmq.queue()
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    rabbitmq.alarm(on=True)
+    try:
+        site.janus(*range(2, 10))
+        await site.until(lambda: site.trouble)
+        assert site.trouble == "the broker takes nothing just now: low on memory"
+    finally:
+        rabbitmq.alarm(on=False)
+    await site.until(lambda: site.figures.sent == 9)
+    assert site.trouble == ""
+    assert numbers(rabbitmq.take(queue)) == list(range(1, 10))
+
+
+async def test_over_tls(rabbitmq: RabbitMq, made: Made, certificates: Certificates) -> None:
+    """Verified, with a client certificate."""
+    queue = rabbitmq.queue()
+    made_of = certificates
+
+    def contexts(domain: str, host: str) -> tuple[ssl.SSLContext, str]:
+        ca = made_of.stranger_ca if domain == "stranger" else made_of.ca
+        cert = (None, None) if domain == "anonymous" else (str(made_of.client_cert), str(made_of.client_key))
+        return client_context(str(ca), *cert), "example.org" if domain == "other" else host
+
+    words = {
+        "stranger": "TLS: the certificate is not accepted: self-signed certificate in certificate chain",
+        "other": "TLS: the certificate is not accepted: Hostname mismatch",
+        "anonymous": "",
+        "good": "",
+    }
+    for domain, said in words.items():
+        place = f"bridge:{QUOTED}@127.0.0.1:{rabbitmq.tls_port}"
+        site = made(f"{place}/tls_domain={domain}?{queue}", tls=contexts)
+        site.janus(1)
+        if domain == "good":
+            await site.until(lambda: site.figures.sent == 1)  # noqa: B023
+        else:
+            await site.until(lambda: site.trouble)  # noqa: B023
+            assert said in site.trouble
+    assert numbers(rabbitmq.take(queue)) == [1]
+
+
+async def test_what_was_confirmed_is_the_place_in_the_log_and_a_broker_that_is_away_finds_the_rest(
+    rabbitmq: RabbitMq, tmp_path: Path
+) -> None:
+    """Over a restart of the bridge, with another password meanwhile."""
+    queue = rabbitmq.queue()
+    good = ReplySocket.parse(f"rabbitmq:{rabbitmq.place}/{queue}")
+    wrong = ReplySocket.parse(f"rabbitmq:bridge:wrong@127.0.0.1:{rabbitmq.port}/{queue}")
+    assert good == wrong
+    addresses = Addresses([], lambda _: True)
+
+    def life(epoch: int) -> Any:
+        sender = functools.partial(RabbitmqSender, addresses=addresses, tls_of=no_domain, uniform=min)
+        return opened(tmp_path / "events.db", epoch=epoch, open_sender=sender)
+
+    async with living(life(1)) as one:
+        one.evi.configure([(E_JANUS_EVENT, good)])
+        one.janus(*range(1000))
+        await until(lambda: one.evi.figures()[0].sent == 1000)
+    async with living(life(2)) as two:
+        two.evi.configure([(E_JANUS_EVENT, wrong)])
+        two.janus(*range(1000, 1010))
+        await until(two.evi.troubles)
+    async with living(life(3)) as three:
+        three.evi.configure([(E_JANUS_EVENT, wrong)])
+        await until(three.evi.troubles)
+        three.evi.configure([(E_JANUS_EVENT, good)])
+        three.janus(1010)
+        await until(lambda: three.evi.figures()[0].sent == 11)
+    assert numbers(rabbitmq.take(queue)) == list(range(1011))
+
+
+async def test_killed_under_load(rabbitmq: RabbitMq, tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Nothing is missing; of what comes twice the last copies are in order."""
+    queue = rabbitmq.queue()
+    addresses = Addresses([], lambda _: True)
+    sender = functools.partial(RabbitmqSender, addresses=addresses, tls_of=no_domain, uniform=min)
+    life = opened(tmp_path / "events.db", epoch=1, open_sender=sender)
+    async with living(life):
+        life.evi.configure([(E_JANUS_EVENT, ReplySocket.parse(f"rabbitmq:{rabbitmq.place}/{queue}"))])
+
+        async def load() -> None:
+            for number in range(0, 1500, 5):
+                life.janus(*range(number, number + 5))
+                await trio.sleep(0.002)
+
+        nursery.start_soon(load)
+        await until(lambda: life.evi.figures()[0].sent >= 100)
+        rabbitmq.kill()
+        await until(life.evi.troubles)
+        rabbitmq.spawn()
+        await trio.to_thread.run_sync(rabbitmq.await_ready)
+        await until(lambda: life.log.end == 1500 and not life.evi.figures()[0].queued)
+        assert life.evi.figures()[0].drops == {}
+    last = {message.id: index for index, message in enumerate(rabbitmq.take(queue))}
+    assert sorted(last, key=lambda id: last[id]) == [f"g1/1-{n}" for n in range(1, 1501)]
+
+
+def test_ids() -> None:
+    def id_of(origin: str | None, seq: str | None = "7-1") -> str:
+        return message_id(Event("E", (), "p-1", 1, origin, seq))
+
+    assert id_of("gw1") == "gw1/7-1"
+    assert id_of(None) == "p-1"
+    assert id_of("a\ud800") == "a?/7-1"
+    assert id_of("x" * 251) == "x" * 251 + "/7-1"
+    assert id_of("x" * 252) != id_of("x" * 253)
+    assert len(id_of("ü" * 255)) == 64 + 4
