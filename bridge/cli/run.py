@@ -69,7 +69,9 @@ def _run(args: argparse.Namespace, config: Config) -> int:
 
 
 async def _look_at_table(config: Config) -> None:
-    """Raise WrongTableVersion if the database says so within a moment: without it ``run`` starts all the same."""
+    """Raise what the database says against a start within a moment: WrongTableVersion, and TableRefused where the
+    tables of the cluster cannot be used. Without an answer ``run`` starts all the same.
+    """
     with trio.move_on_after(LOOK):
         try:
             await database_of(config).rows()
@@ -77,6 +79,22 @@ async def _look_at_table(config: Config) -> None:
             raise
         except TableUnavailable:
             pass
+    if config.cluster.cluster_id is not None:
+        with trio.move_on_after(LOOK):
+            await _look_at_cluster(config)
+
+
+async def _look_at_cluster(config: Config) -> None:
+    from bridge.daemon.database import cluster_database_of
+    from bridge.transport.cluster_tables import ClusterTables
+
+    tables = ClusterTables(config.janus.db_version_table)
+    try:
+        await cluster_database_of(config).visit("read", tables.check)
+    except TableRefused as exc:
+        raise type(exc)(f"{exc} (janus-bridge db init makes the tables of the cluster)") from None
+    except TableUnavailable:
+        pass
 
 
 def _on_journal() -> bool:

@@ -71,3 +71,17 @@ def test_what_may_pass_does_not_fail_the_check(tmp_path: Path, capsys: pytest.Ca
         assert main(["run", "--check", *(word for one in options for word in ("-o", one))]) == 0
     assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_without_its_tables_would_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = sqlite_table(tmp_path / "t.db", {})
+    given = [f'state.dir="{tmp_path}/state"', f'janus.janus_db_url="{url}"', "mi.http=[]"]
+    given += ["cluster.cluster_id=1", "cluster.my_node_id=1", 'cluster.my_node_url="http://127.0.0.1:1/mi"']
+    options = [word for one in given for word in ("-o", one)]
+    for words in (["run", "--check"], ["run"]):
+        assert main([*words, *options]) == 2
+        assert "'janus_node' record not found in 'version' table" in capsys.readouterr().err
+    assert main(["db", "init", *options]) == 0
+    assert main(["run", "--check", *options]) == 0
+    away = ["-o", 'cluster.db_url="mysql://nobody@127.0.0.1:1/none"']
+    assert main(["run", "--check", *options, *away]) == 0
