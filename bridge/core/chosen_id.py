@@ -32,11 +32,9 @@ class ChosenId:
 
 
 @asynccontextmanager
-async def chosen_id(
-    cluster: LinkCluster, gateway: Gateway, *, managed: bool, session_id: int | None = None
-) -> AsyncIterator[ChosenId]:
-    """An id of our own, or ``session_id``. It is given up again where no session was made, as far as is known."""
-    choice = ChosenId(session_id or cluster.new_id())
+async def chosen_id(cluster: LinkCluster, gateway: Gateway, *, managed: bool) -> AsyncIterator[ChosenId]:
+    """An id of our own. It is given up again where no session was made, as far as is known."""
+    choice = ChosenId(cluster.new_id())
     await cluster.sessions.reserve(gateway, choice.session_id, managed=managed)
     try:
         yield choice

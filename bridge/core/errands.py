@@ -22,6 +22,7 @@ from bridge.errors import BridgeError, LinkDown, PeerSilent, TakeOverPending, Tr
 from bridge.protocol.cluster import Node
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand, read_command
+from bridge.protocol.janus import Success, classify
 from bridge.protocol.jsonrpc import MISDIRECTED, RpcError
 
 DETOURS: Final = 3  # bridges that did not have it, though somebody said so
@@ -150,10 +151,13 @@ class Errands:
 
     async def _create(self, errand: Errand) -> None:
         """The id of the session is in the database before Janus hears of it."""
-        gateway, asked_for = errand.link.gateway, errand.command.new_id
+        gateway = errand.link.gateway
+        if errand.command.new_id:
+            await self._create_named(errand, errand.command.new_id)
+            return
         for _ in range(CONFLICTS):
             command = read_command(errand.value)
-            async with chosen_id(self._cluster, gateway, managed=False, session_id=asked_for) as choice:
+            async with chosen_id(self._cluster, gateway, managed=False) as choice:
                 command.new_id = command.members["id"] = choice.session_id
                 if errand.notification:
                     choice.made = True  # as far as anybody will know
@@ -162,8 +166,20 @@ class Errands:
                     return
                 answer = await _answer_of(errand, command)
                 choice.judge(answer)
-            if asked_for or not choice.conflict:
+            if not choice.conflict:
                 break
+        errand.succeed(answer)
+
+    async def _create_named(self, errand: Errand, session_id: int) -> None:
+        """A caller chose the id: another bridge may have that session, so it is ours only once Janus says so, and in
+        the database before the caller hears of it.
+        """
+        if errand.notification:
+            self._send_here(errand, NOWHERE)
+            return
+        answer = await _answer_of(errand, read_command(errand.value))
+        if isinstance(classify(answer), Success):
+            await self._cluster.sessions.reserve(errand.link.gateway, session_id, managed=False)
         errand.succeed(answer)
 
     # To another bridge

@@ -60,7 +60,7 @@ class PeerClient:
                 answer = await connection.ask(head % len(body) + body)
         except trio.TooSlowError:
             raise _failure(url, f"no answer within {patience:g} s", sent=sent) from None
-        except (OSError, trio.BrokenResourceError, httptools.HttpParserError) as exc:
+        except (OSError, UnicodeError, trio.BrokenResourceError, httptools.HttpParserError) as exc:
             raise _failure(url, _words(exc), sent=sent) from None
         finally:
             if connection is not None and not self._keep(address, connection):

@@ -225,3 +225,16 @@ async def test_command_that_no_bridge_wants_ends(janus: Janus) -> None:
             await two.send("message", handle_id="4711", body={})
         assert caught.value.code == 503
         assert two.site.asked == [(1, "janus_cluster_send")] * 4
+
+
+async def test_session_of_another_bridge_stays_its_own_whatever_id_a_caller_asks_for(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        session = (await one.send("create"))["data"]["id"]
+        refused = await two.send("create", id=session)
+        assert refused["error"]["code"] == 468
+        assert int(session) not in [session_id for _, session_id in two.sessions.told]
+        assert one.sessions.kept[int(session)] is False
+        named = await two.send("create", id="4711")
+        assert named["data"]["id"] == 4711
+        assert two.sessions.kept[4711] is False
+        assert two.sessions.told[-1] == ("reserve", 4711)
