@@ -237,7 +237,7 @@ def fault_of(exc: BaseException) -> AmqpFault:
             return AmqpFault(f"cannot be reached: {exc.strerror}", refused=True)
         case ssl.SSLError():
             return AmqpFault(f"cannot be reached: {tls_text(exc)}")
-        case AMQPConnectorStackTimeout() | TimeoutError():
+        case AMQPConnectorStackTimeout() | TimeoutError() | errors.ConnectionOpenAborted():
             return AmqpFault(f"cannot be reached: no answer within {STACK_TIMEOUT:g} s")
         case OSError():
             return AmqpFault(f"cannot be reached: {exc.strerror or exc}")

@@ -3,12 +3,14 @@
 import functools
 import ipaddress
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 import trio
 
@@ -16,9 +18,11 @@ from bridge.core.event_sender import DeliverySnapshot
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
 from bridge.errors import ConnectFailed
+from bridge.protocol.amqp_target import AmqpTarget
 from bridge.protocol.event_delivery import Sender
 from bridge.protocol.event_payload import E_JANUS_EVENT, Event
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.transport import amqp_thread, event_rabbitmq
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_rabbitmq import RabbitmqSender, message_id
 from bridge.transport.tls import client_context
@@ -209,6 +213,64 @@ async def test_a_broker_short_of_memory_is_waited_for(rabbitmq: RabbitMq, made: 
     await site.until(lambda: site.figures.sent == 9)
     assert site.trouble == ""
     assert numbers(rabbitmq.take(queue)) == list(range(1, 10))
+
+
+async def test_a_broker_that_hangs_is_connected_anew_and_gets_everything(
+    rabbitmq: RabbitMq, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = rabbitmq.queue()
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    monkeypatch.setattr(event_rabbitmq, "CONFIRM_TIMEOUT", 0.1)
+    rabbitmq.freeze()
+    try:
+        site.janus(2, 3)
+        await site.until(lambda: site.trouble)
+        assert site.trouble == "the broker confirmed nothing for 0.1 s"
+    finally:
+        rabbitmq.thaw()
+        monkeypatch.undo()
+    await site.until(lambda: site.figures.sent == 3)
+    assert list(dict.fromkeys(numbers(rabbitmq.take(queue)))) == [1, 2, 3]
+
+
+async def test_nobody_listens_or_says_anything(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amqp_thread, "STACK_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        site = made(f"127.0.0.1:{port}/k")
+        site.janus(1)
+        await site.until(lambda: site.trouble)
+        assert site.trouble == "cannot be reached: no answer within 0.1 s"
+    other = made(f"127.0.0.1:{port}/k")
+    other.janus(1)
+    await other.until(lambda: other.trouble)
+    assert other.trouble == "cannot be reached: Connection refused"
+
+
+async def test_results_are_in_the_order_of_publishing_however_the_broker_confirms() -> None:
+    thread = amqp_thread.AmqpThread(AmqpTarget(routing_key="k"), ("127.0.0.1", 1), None, lambda: None)
+    await until(lambda: thread.fault)
+    thread._ids.extend("abcdef")
+    thread._tags.update({id: tag for tag, id in enumerate("abcdef", 1)})
+
+    def confirm(method: Any) -> None:
+        thread._on_confirmation(pika.frame.Method(1, method))
+
+    confirm(pika.spec.Basic.Ack(3))
+    assert not thread.results
+    thread._on_return(None, pika.spec.Basic.Return(reply_text="NO_ROUTE"), pika.BasicProperties(message_id="b"), b"")
+    confirm(pika.spec.Basic.Ack(2, multiple=True))
+    way = "routing key 'k', exchange ''"
+    assert list(thread.results) == ["", f"no queue takes it: the broker says NO_ROUTE; {way}", ""]
+    confirm(pika.spec.Basic.Nack(5))
+    confirm(pika.spec.Basic.Ack(2))  # once more: of no interest
+    confirm(pika.spec.Basic.Ack(4))
+    assert list(thread.results)[3:] == ["", f"the broker did not keep it, as where a queue is full; {way}"]
+    confirm(pika.spec.Basic.Nack(6, multiple=True))
+    assert len(thread.results) == 6
+    assert [*thread._ids, *thread._tags, *thread._settled] == []
 
 
 async def test_over_tls(rabbitmq: RabbitMq, made: Made, certificates: Certificates) -> None:
