@@ -26,6 +26,7 @@ class Cluster:
         self.life = life
         self._heirs = Heirs(life, table, stats, clock)
         self._clock = clock
+        self._looking, self._looked_at = trio.Lock(), 0.0  # when the last look that was asked for began
         self._reconciled: int | None = (
             None  # the epoch in which ours and the table's idea of our sessions were compared
         )
@@ -67,9 +68,18 @@ class Cluster:
 
     async def draining(self) -> None:
         """We hand over, and take nobody over: the others are told, or were tried to be."""
-        with suppress(TableUnavailable):
-            await self.life.look()  # one that has just begun may take our sessions
+        await self.look()  # one that has just begun may take our sessions
         await self.life.draining()
+
+    async def look(self) -> None:
+        """See ClusterPeers. Who asks while others look waits for one look more, together."""
+        asked_at = self._clock()
+        async with self._looking:
+            if self._looked_at < asked_at:
+                began = self._clock()
+                with suppress(TableUnavailable):
+                    await self.life.look()
+                self._looked_at = began
 
     async def leave(self) -> None:
         """The process ends: whatever sessions it has, are to be taken."""

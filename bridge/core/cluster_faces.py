@@ -51,6 +51,10 @@ class ClusterPeers(Protocol):
         """Those whose beat stands still and whose sessions nobody has taken yet."""
         ...
 
+    async def look(self) -> None:
+        """Know those too that have begun since the last look; where the database is away, nothing is new."""
+        ...
+
 
 class AskPeer(Protocol):
     """One MI request to a peer, over a connection that is kept."""

@@ -95,6 +95,11 @@ class Whereabouts:
         if place is None:
             place = await self._find_there(wanted)
         if place is NOWHERE:
+            await self._peers.look()
+            if self._view() != view:  # one that has just begun may have it
+                view = self._view()
+                place = await self._find_there(wanted)
+        if place is NOWHERE:
             _put(self._nowhere, wanted.key, (trio.current_time(), view))
         else:
             self.remember(wanted, place)

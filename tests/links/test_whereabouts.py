@@ -57,6 +57,13 @@ async def test_what_nobody_has_gets_the_answer_of_janus(janus: Janus) -> None:
             await one.send("destroy", session_id="4711")
 
 
+async def test_bridge_that_has_just_begun_is_asked_before_an_answer_is_final(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        two.site.unread.add(1)
+        await echo(two, handle)
+
+
 async def test_while_a_bridge_is_silent_nothing_is_final(janus: Janus) -> None:
     async with running_site(janus.url, 3) as (one, two, three):
         handle = await one.attach(GEN)

@@ -27,7 +27,7 @@ CALLER = Caller(Role.EVERYTHING, "test")
 
 class Site:
     """All bridges, by node_id. ``dead``: those that cannot be reached; ``mute``: those that take a request and say
-    nothing; ``silent``: those whose beat stands still.
+    nothing; ``silent``: those whose beat stands still; ``unread``: those that have begun since anybody looked.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,7 @@ class Site:
         self.dead: set[int] = set()
         self.mute: set[int] = set()
         self.silent: set[int] = set()
+        self.unread: set[int] = set()
         self.draining: set[int] = set()
         self.asked: list[tuple[int, str]] = []
 
@@ -80,10 +81,14 @@ class Bridge:
         return Node(node_id, f"node:{node_id}", node_id, 1, state)
 
     def living(self) -> list[Node]:
-        return [self._node(one) for one in self.site.bridges if one not in (self.node_id, *self.site.silent)]
+        unknown = (self.node_id, *self.site.silent, *self.site.unread)
+        return [self._node(one) for one in self.site.bridges if one not in unknown]
 
     def silent(self) -> list[Node]:
         return [self._node(one) for one in self.site.silent]
+
+    async def look(self) -> None:
+        self.site.unread.clear()
 
     # AskPeer
 
