@@ -36,15 +36,20 @@ class StateDir:
 
     def look(self) -> None:
         """Raise ConfigError where it could not be taken, whoever has it now; nothing is made or changed."""
-        if self.path.is_dir():
-            if not os.access(self.path, os.W_OK | os.X_OK, effective_ids=True):
-                raise self._fault(os.strerror(errno.EACCES))
-            return
-        there = next(path for path in (self.path, *self.path.absolute().parents) if os.path.lexists(path))
+        there = next(path for path in (self.path, *self.path.absolute().parents) if self._is_there(path))
         if not there.is_dir():
             raise self._fault(os.strerror(errno.ENOTDIR))
         if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
             raise self._fault(os.strerror(errno.EACCES))
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as exc:  # a folder above it that may not be searched, or is none
+            raise self._fault(exc.strerror) from None
+        return True
 
     def release(self) -> None:
         """Give it free."""

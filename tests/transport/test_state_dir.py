@@ -1,5 +1,7 @@
 """The state directory: whose it is, and what is said where it cannot be had."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,23 @@ def test_what_is_wrong_is_said_as_of_any_setting(tmp_path: Path, name: str, reas
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "lock").mkdir(parents=True)
     assert fault(tmp_path / name) == f"[state] dir {tmp_path / name}: {reason}"
+
+
+@pytest.mark.parametrize("below", ["", "var/state"])
+@pytest.mark.parametrize("mode", [0o555, 0o600])
+def test_a_look_tells_where_it_may_not_write(below: str, mode: int) -> None:
+    """As an unprivileged user, who may read and search it, or not even search; nothing is made."""
+    uid = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / below
+        os.chmod(folder, mode)
+        try:
+            if uid == 0:
+                os.seteuid(65534)
+            with pytest.raises(ConfigError, match=rf"^\[state\] dir {path}: Permission denied$"):
+                StateDir(path).look()
+        finally:
+            os.seteuid(uid)
+            os.chmod(folder, 0o755)
+        StateDir(path).look()
+        assert os.listdir(folder) == []
