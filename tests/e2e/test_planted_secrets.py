@@ -74,7 +74,7 @@ async def test_nothing_secret_is_shown(tmp_path: Path) -> None:
         site = Site(tmp_path, **settings(url))
         option = f"janus.gateways.good.token={plant('option')}"
         site.bridge._arguments += ["-o", option]
-        site.bridge._environ = {**os.environ, "JANUS_BRIDGE_JANUS__GATEWAYS__other__TOKEN": plant("environment")}
+        site.bridge.environ = {**os.environ, "JANUS_BRIDGE_JANUS__GATEWAYS__other__TOKEN": plant("environment")}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as events, site.bridge as bridge:
             events.bind(("127.0.0.1", 0))
             subscriber = f"udp:127.0.0.1:{events.getsockname()[1]}"

@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,40 @@ async def test_an_end_while_it_replaces_itself_is_one(bridge_factory: BridgeFact
     await until_logged(bridge, "SIGUSR2: the program replaces itself")
     assert bridge.process.stop(bridge.stop_seconds) == 0
     assert "SIGTERM: stopping" in bridge.log
+
+
+OLDER = "1b9a527^"  # knows nothing of sockets that are kept
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """The program of then, run by the environment of now."""
+    folder = tmp_path / "older"
+    folder.mkdir()
+    command = ["git", "-C", str(Path(__file__).parents[2]), "archive", OLDER]
+    archive = subprocess.run(command, capture_output=True, check=False)
+    if archive.returncode:
+        pytest.skip("this checkout has no history")
+    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+    return folder
+
+
+async def test_an_older_program_in_between(
+    bridge_factory: BridgeFactory, janus: Janus, systemd: FakeSystemd, older: Path
+) -> None:
+    """A downgrade and an upgrade: it claims the sessions on a connection of its own, and leaves the store as it is."""
+    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd)
+    await normal(bridge)
+    handle = await attach(bridge)
+    bridge.stop()
+    kept = systemd.names
+    bridge.environ = {**systemd.environ, "PYTHONPATH": str(older)}
+    bridge.start()
+    await normal(bridge)
+    assert await lives(bridge, handle)
+    assert systemd.names == kept
+    bridge.kill()
+    bridge.environ = systemd.environ
+    bridge.start()
+    await normal(bridge)
+    assert len(systemd.names) == 1

@@ -50,7 +50,7 @@ class Bridge:
         self._folder = folder
         self.options = {"mi.http": ["127.0.0.1:0"], "state.dir": str(folder / "state"), **(options or {})}
         self._arguments = list(arguments)
-        self._environ = environ if systemd is None else {**systemd.environ, **(environ or {})}
+        self.environ = environ if systemd is None else {**systemd.environ, **(environ or {})}
         self._systemd = systemd
         self._process: ChildProcess | None = None
         self.mi_urls: list[str] = []
@@ -88,7 +88,7 @@ class Bridge:
         if self._systemd is not None:
             command, inherits = self._systemd.command(command)
         log = self._folder / "bridge.log"
-        self._process = ChildProcess(command, log, environ=self._environ, inherits=inherits)
+        self._process = ChildProcess(command, log, environ=self.environ, inherits=inherits)
         wanted = len(self.options["mi.http"])
         try:
             self._await_listeners(wanted)
@@ -99,7 +99,7 @@ class Bridge:
 
     def without_systemd(self, **options: Any) -> Self:
         """Let the next start hear nothing of it, as a program that does not know of its store; with other options."""
-        self._systemd = self._environ = None
+        self._systemd = self.environ = None
         self.options |= options
         return self
 
