@@ -61,7 +61,9 @@ class LoggedOutlets:
             raise ValueError(f"{socket} is subscribed as {self._names[socket]}")
         twin = next((other for other, known in self._names.items() if known == name and other != socket), None)
         if twin is not None:
-            raise ValueError(f"{name} is the subscription of {twin}: end that one first, by expire 0")
+            if twin in self._table.sockets():
+                raise ValueError(f"{name} is the subscription of {twin}: end that one first, by expire 0")
+            raise ValueError(f"{name} has ended, and {twin} has still to get events of it: take another name")
         is_new = socket not in self._names
         self._names[socket] = name
         if place is not None:

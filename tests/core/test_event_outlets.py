@@ -156,6 +156,8 @@ async def test_those_that_have_ended_give_way(tmp_path: Path, monkeypatch: pytes
             life.evi._clock = time.time
         monkeypatch.setattr(subscriptions, "MAX_SUBSCRIPTIONS", 1)
         assert {one.subscriber: one.queued for one in life.evi.figures()} == {str(MI): 1, str(OTHER): 1}
+        with pytest.raises(ValueError, match="b has ended, and mi:udp:h:2 has still to get events of it"):
+            await life.evi.subscribe_as("b", E_JANUS_EVENT, TCP, 600)
         gone = life.evi._deliveries[MI]
         life.evi.subscribe(E_JANUS_EVENT, UDP, 600)
         assert gone.drops.snapshot() == {"ended": 1}

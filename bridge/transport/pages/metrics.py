@@ -148,7 +148,7 @@ BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     _store("up", "1 while events are kept on disk; this and the next are absent without [events] store",
         lambda store: store.trouble is None),
     _store("events", "Events in the log on disk", lambda store: store.events),
-    _store("bytes", "Size of that log; store_bytes bounds it", lambda store: store.bytes),
+    _store("bytes", "Size of that log, which store_bytes bounds, and of its WAL", lambda store: store.bytes),
     _store("waiting_events", "Events that wait to be written to it", lambda store: store.waiting),
     _store("commit_seconds", "Time that the last write took", lambda store: store.commit),
     _store("oldest_seconds", "Age of the oldest event that a subscriber with a place in the log has not got",
