@@ -5,7 +5,6 @@ left to the protocol engine, judgement included. An engine that knows everything
 these. Authority: RFC 6455 sections 5.2 to 5.5; Janus sends unmasked frames of at most 2,800 bytes.
 """
 
-import functools
 from typing import Final
 
 _WHOLE_TEXT: Final = 0x81  # FIN, no reserved bit, opcode text
@@ -22,7 +21,6 @@ _CONTINUED: Final = frozenset({_MIDDLE, _LAST})
 _CONTROL: Final = frozenset({0x88, 0x89, 0x8A})  # close, ping, pong: never in fragments, but between those of a message
 
 ILLEGAL: Final = -1
-_FEW: Final = 256  # words of a message whose mask is made from what is remembered: 128 KiB of numbers
 
 
 def only_frame(data: bytes) -> bytes | None:
@@ -136,16 +134,7 @@ def text_frame(payload: bytes, key: bytes) -> bytes:
         head = bytes((_WHOLE_TEXT, _MASKED | _TWO_BYTES, size >> 8, size & 0xFF))
     else:
         head = bytes((_WHOLE_TEXT, _MASKED | _EIGHT_BYTES)) + size.to_bytes(8, "big")
-    # As two numbers: the one way in Python to combine all their bytes at once. The mask has up to four bytes more.
-    words = size // 4 + 1
-    mask = int.from_bytes(key, "little") * (_known_ones(words) if words <= _FEW else _ones(words))
-    masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size + 4, "little")
-    return head + key + masked[:size]
-
-
-def _ones(words: int) -> int:
-    """So many times the number 1, of four bytes each, as one number."""
-    return int.from_bytes(b"\x01\x00\x00\x00" * words, "little")
-
-
-_known_ones = functools.lru_cache(maxsize=_FEW)(_ones)
+    mask = (key * (size // 4 + 1))[:size]
+    # As two numbers: the one way in Python to combine all their bytes at once.
+    masked = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+    return head + key + masked
