@@ -26,10 +26,10 @@ from tests.support.linkbed import LinkBed, running
 
 PACKAGE = str(Path(bridge.__file__).parent)
 COMMANDS, EVENTS = 300, 2000
-# Counted: 0.02 turns and 60 calls a command, 70 with those of libraries; 17 and 22 calls an event.
+# Counted: 0.02 turns and 60 calls a command, 70 with those of libraries; 16 and 21 calls an event.
 TURNS_PER_COMMAND = 0.1
 CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 70, 93
-CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 20, 29
+CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 19, 28
 
 
 class Turns(trio.abc.Instrument):
