@@ -70,8 +70,8 @@ class SubscriptionTable:
     def subscribe(
         self, event: str, socket: ReplySocket, expire: int, now: int, wanted: EventFilter | None = None
     ) -> None:
-        """Subscribe by MI, or renew; what is configured keeps its filter. Raises ValueError: no such event, or too many
-        subscriptions.
+        """Subscribe by MI, or renew; what is configured keeps its filter, and a configured socket its password. Raises
+        ValueError: no such event, or too many subscriptions.
         """
         if event not in self._events:
             raise ValueError(f"there is no event {event!r}")
@@ -81,7 +81,7 @@ class SubscriptionTable:
             self.sweep(now)
             if sum(item.expire is not None for item in self._all()) >= MAX_SUBSCRIPTIONS:
                 raise ValueError(f"there are {MAX_SUBSCRIPTIONS} subscriptions already")
-            subscription = Subscription(socket)
+            subscription = Subscription(self._as_configured(socket) or socket)
             self._events[event].insert(0, subscription)
         subscription.subscribed, subscription.expire = now, expire
         if not subscription.configured and (is_new or expire):  # who ends it has not to say what it was
@@ -156,7 +156,11 @@ class SubscriptionTable:
 
     def is_configured(self, socket: ReplySocket) -> bool:
         """Whether the configuration names this socket."""
-        return any(item.configured for item in self._all() if item.socket == socket)
+        return self._as_configured(socket) is not None
+
+    def _as_configured(self, socket: ReplySocket) -> ReplySocket | None:
+        """The same one as the configuration has it, with the password there."""
+        return next((item.socket for item in self._all() if item.configured and item.socket == socket), None)
 
     def _renew(self, socket: ReplySocket) -> None:
         """Who is subscribed as this one has its password, which takes no part in whether they are the same."""

@@ -144,3 +144,13 @@ def test_sockets_match_exactly(table: SubscriptionTable) -> None:
     table.subscribe("E_ONE", longer, 10, NOW)
     table.subscribe("E_ONE", shorter, 10, NOW)
     assert active(table, NOW) == [shorter, longer]
+
+
+def test_a_configured_socket_keeps_its_password_whatever_mi_says_of_it(table: SubscriptionTable) -> None:
+    """For another event, too: its connection is one."""
+    ours, theirs = (ReplySocket.parse(f"rabbitmq:bridge:{password}@h/k") for password in ("ours", "theirs"))
+    table.configure([("E_TWO", ours)])
+    for event in ("E_ONE", "E_TWO"):
+        table.subscribe(event, theirs, 600, NOW)
+        assert [socket.password for socket in active(table, NOW, event)] == ["ours"]
+    assert [socket.password for socket in table.sockets()] == ["ours"]
