@@ -51,6 +51,7 @@ class WindowDelivery(Delivery):
 
     def renew(self, socket: ReplySocket) -> None:
         """It is that one: the same, but perhaps with another password."""
+        self.socket = socket
         self._publisher.renew(socket)
 
     def trouble(self) -> str | None:

@@ -1,5 +1,6 @@
 """Named subscriptions: they and their place in the log outlive the process."""
 
+import ssl
 import time
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from trio.testing import wait_all_tasks_blocked
 from bridge.core import evi
 from bridge.core.evi import EventInterface
 from bridge.core.stats import Stats
+from bridge.errors import ConnectFailed
 from bridge.protocol import codec, subscriptions
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.event_record import NamedSubscription, OutletState, Wish
 from bridge.protocol.reply_socket import ReplySocket
+from bridge.transport.event_address import Addresses
+from bridge.transport.event_rabbitmq import RabbitmqSender
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.event_logs import Life, living, opened
 from tests.support.evi_bed import URL
@@ -22,6 +26,10 @@ from tests.support.evi_bed import URL
 MI, OTHER = (ReplySocket.parse(f"mi:udp:h:{port}") for port in (1, 2))
 UDP = ReplySocket.parse("udp:h:3")
 TCP, THIRD = (ReplySocket.parse(f"tcp:h:{port}", reliable=True) for port in (4, 5))
+
+
+def no_tls(domain: str, host: str) -> tuple[ssl.SSLContext, str]:
+    raise ConnectFailed(f"no {domain}")
 
 
 def after_a_restart(path: Path) -> Life:
@@ -208,3 +216,18 @@ async def test_what_the_log_has_and_nobody_can_read_costs_itself_alone(tmp_path:
         figures = {one.subscriber: one.drops for one in life.evi.figures()}
     assert [life.sender(one).bodies() for one in (TCP, THIRD)] == [[1], [1]]
     assert figures == {str(TCP): {"too_large": 1}, str(THIRD): {}}
+
+
+async def test_a_new_password_is_kept_with_the_name(tmp_path: Path) -> None:
+    old, new = (ReplySocket.parse(f"rabbitmq:bridge:{password}@h/k") for password in ("before", "after"))
+
+    def open_sender(socket: ReplySocket) -> RabbitmqSender:
+        return RabbitmqSender(socket, Addresses([], lambda _: True), no_tls)
+
+    life = opened(tmp_path / "events.db", open_sender=open_sender)
+    for socket in (old, new):
+        await life.evi.subscribe_as("billing", E_JANUS_EVENT, socket, 600)
+    subscription = life.log.outlets["billing"].state().subscription
+    assert subscription is not None
+    assert subscription.socket == new.secret_text
+    life.writer.close()
