@@ -194,11 +194,13 @@ class AmqpThread:
         method = frame.method
         taken = isinstance(method, pika.spec.Basic.Ack)
         result = "" if taken else _told_of(f"the broker did not keep it, as where a queue is full; {self._way}")
-        tag = method.delivery_tag
+        tag, newest = method.delivery_tag, self._first + len(self._ids) - 1
         _give_way()
-        for one in range(self._first, tag + 1) if method.multiple else (tag,):
-            if one >= self._first:
+        if method.multiple:  # 0 says all
+            for one in range(self._first, min(tag or newest, newest) + 1):
                 self._settled.setdefault(one, result)
+        elif self._first <= tag <= newest:  # nothing is confirmed before it is published
+            self._settled.setdefault(tag, result)
         while (settled := self._settled.pop(self._first, None)) is not None:
             id = self._ids.popleft()
             if self._tags.get(id) == self._first:

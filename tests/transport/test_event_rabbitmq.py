@@ -270,6 +270,13 @@ async def test_results_are_in_the_order_of_publishing_however_the_broker_confirm
     assert list(thread.results)[3:] == ["", f"the broker did not keep it, as where a queue is full; {way}"]
     confirm(pika.spec.Basic.Nack(6, multiple=True))
     assert len(thread.results) == 6
+    confirm(pika.spec.Basic.Ack(7))  # what was not published
+    confirm(pika.spec.Basic.Ack(2**63, multiple=True))
+    thread._ids.extend("gh")
+    thread._tags.update(g=7, h=8)
+    assert (len(thread.results), thread._settled) == (6, {})
+    confirm(pika.spec.Basic.Ack(0, multiple=True))  # all there is
+    assert list(thread.results)[6:] == ["", ""]
     assert [*thread._ids, *thread._tags, *thread._settled] == []
 
 
