@@ -92,9 +92,9 @@ class LoggedOutlets:
             self.unname(socket)
 
     def _follow(self, delivery: Delivery, names: Mapping[str, EventFilter | None]) -> None:
-        delivery.names = names
         name = self._name_of(delivery.socket)
         cursor = self._log.outlet(name, delivery.drops, self._places.get(name))
+        delivery.wanted.change(names, cursor.read_to, self._log.end)
         if not delivery.is_logged:
             delivery.follow(cursor, self._event_of)
 

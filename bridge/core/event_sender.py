@@ -11,8 +11,8 @@ queue whose events are all about to be too old would else never recover from an 
 import functools
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import trio
 
@@ -21,6 +21,7 @@ from bridge.core.event_cursor import LogCursor
 from bridge.core.event_drops import LOG_INTERVAL, Drops
 from bridge.core.event_pool import Pool
 from bridge.core.event_queue import EventQueue, Gap
+from bridge.core.event_wanted import WantedEvents
 from bridge.core.stats import Stats
 from bridge.errors import MalformedMessage
 from bridge.protocol.event_delivery import EventRefused, NotSent, Parcel, Sender
@@ -28,9 +29,6 @@ from bridge.protocol.event_payload import Encoding, Event, TooLarge, encoding_of
 from bridge.protocol.event_record import EventRecord, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.throttle import Throttle
-
-if TYPE_CHECKING:
-    from bridge.protocol.event_filter import EventFilter
 
 log = logging.getLogger("bridge.evi")
 
@@ -82,7 +80,7 @@ class Delivery:
         self._queue: EventQueue | LogCursor = self._memory
         self._cursor: LogCursor | None = None
         self.is_logged = False  # its events come from the log, and are not ``put``
-        self.names: Mapping[str, EventFilter | None] = {}  # the events that it gets from the log, and which of them
+        self.wanted = WantedEvents(is_mi=socket.is_mi)  # from the log
         self._sent = 0
         self._retired = False
         self._work = AutoResetEvent()  # wakes the task
@@ -117,7 +115,7 @@ class Delivery:
 
     def follow(self, cursor: LogCursor, event_of: Callable[[EventRecord], Event]) -> None:
         """Its events come from the log from now on, behind what its queue has."""
-        cursor.wants, cursor.wake = self._wants, self._wake
+        cursor.wants, cursor.wake = self.wanted.passes, self._wake
         cursor.parcel_of = functools.partial(self._logged, event_of)
         cursor.retire(self._retired)
         self._cursor = cursor
@@ -207,12 +205,6 @@ class Delivery:
             self._say("log", str(exc))
             await trio.sleep(PAUSES[-1])
             return True
-
-    def _wants(self, record: EventRecord) -> bool:
-        if record.name not in self.names or (record.origin is None and self.socket.is_mi):
-            return False
-        wanted = self.names[record.name]
-        return wanted is None or wanted.passes(record.name, record.origin, record.message, None)
 
     def _logged(self, event_of: Callable[[EventRecord], Event], record: EventRecord) -> Parcel | None:
         try:

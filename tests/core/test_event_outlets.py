@@ -218,6 +218,35 @@ async def test_what_the_log_has_and_nobody_can_read_costs_itself_alone(tmp_path:
     assert figures == {str(TCP): {"too_large": 1}, str(THIRD): {}}
 
 
+async def test_what_is_narrowed_gets_what_it_was_owed(tmp_path: Path) -> None:
+    """From the log as from a queue: by another filter, by the end of one of two events, by a reload."""
+    one = EventFilter(janus_ids=frozenset({"g1"}))
+    async with living(opened(tmp_path / "events.db")) as life:
+        life.evi.configure([(E_JANUS_EVENT, TCP), (E_JANUS_STATUS, TCP)])
+        for event in (E_JANUS_EVENT, E_JANUS_STATUS):
+            await life.evi.subscribe_as("billing", event, MI, 600)
+        for socket in (MI, TCP):
+            life.sender(socket).up = False
+        life.janus(1, janus_id="g2")
+        life.evi.gateway_status("g2", URL, "connected", "", "{}")
+        await life.stored()
+        await life.evi.subscribe_as("billing", E_JANUS_EVENT, MI, 600, one)
+        life.evi.subscribe(E_JANUS_STATUS, MI, 0)
+        life.evi._table.sweep(life.evi._now() + 1)
+        life.evi._reconcile()
+        life.evi.configure([(E_JANUS_EVENT, TCP)], {(E_JANUS_EVENT, TCP): one})
+        life.janus(2)
+        life.janus(2, janus_id="g2")
+        life.evi.gateway_status("g2", URL, "disconnected", "", "{}")
+        for socket in (MI, TCP):
+            life.sender(socket).up = True
+        await life.settled()
+        got = [life.sender(socket).params() for socket in (MI, TCP)]
+        assert [[item.get("status") or item["janus_body"] for item in items] for items in got] == [
+            ['{"n":1}', "connected", '{"n":2}']
+        ] * 2
+
+
 async def test_a_new_password_is_kept_with_the_name(tmp_path: Path) -> None:
     old, new = (ReplySocket.parse(f"rabbitmq:bridge:{password}@h/k") for password in ("before", "after"))
 

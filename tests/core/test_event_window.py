@@ -256,7 +256,7 @@ async def logged(bed: Bed, nursery: trio.Nursery, count: int) -> tuple[EventLog,
     store = MemoryStore()
     store.records = {position: record(position) for position in range(1, count + 1)}
     events = EventLog(store, StoreContents(count), Stats(), 7, LogLimits())
-    bed.made.names = {E_JANUS_EVENT: None}
+    bed.made.wanted.change({E_JANUS_EVENT: None}, 0, 0)
     bed.made.follow(events.outlet("rabbitmq:guest@h:5672/k", bed.made.drops, 0), revived)
     await bed.serve(nursery)
     return events, store
@@ -315,7 +315,7 @@ async def test_a_record_that_cannot_be_read_in_the_middle_of_a_window(
     store.records = {position: record(position) for position in range(1, 7)}
     store.records[4] = EventRecord(4, 0.0, E_JANUS_EVENT, "g1", 7, 4, None, "damaged")
     events = EventLog(store, StoreContents(6), Stats(), 7, LogLimits())
-    bed.made.names = {E_JANUS_EVENT: None}
+    bed.made.wanted.change({E_JANUS_EVENT: None}, 0, 0)
     bed.made.follow(events.outlet("r", bed.made.drops, 0), revived)
     await bed.serve(nursery)
     assert bed.publisher.published == [2, 3]
