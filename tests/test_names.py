@@ -81,7 +81,7 @@ def test_pages() -> None:
 
 
 def test_every_method_has_a_schema_for_its_result(tmp_path: Path) -> None:
-    parts = build(load(None, [f'state.dir="{tmp_path}"'], {}))
+    parts = build(load(None, [f'state.dir="{tmp_path}"', *names.IN_A_CLUSTER], {}))
     methods = {name for name in parts.mi.which() if ":" not in name}
     schemas = {path.name for path in (ROOT / "schemas").glob("result-*")}
     assert schemas == {f"result-{method}.schema.json" for method in methods}

@@ -23,12 +23,17 @@ from tools import names_words as words
 from tools.source import ROOT, program
 
 FILE = ROOT / "docs" / "names.md"
+# Or the methods that only a bridge with others has are not there.
+IN_A_CLUSTER = (
+    *("cluster.cluster_id=1", "cluster.my_node_id=1", 'cluster.my_node_url="http://127.0.0.1:8889/mi"'),
+    'cluster.db_url="mysql://opensips@localhost/opensips"',
+)
 
 
 def render() -> str:
     """The whole file."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = build(load(None, [f'state.dir="{folder}"'], {}))
+        parts = build(load(None, [f'state.dir="{folder}"', *IN_A_CLUSTER], {}))
     tables = (
         _table("Configuration keys", ("key", "unit", "default", "SIGHUP", "meaning"), _settings()),
         _table("Environment", ("variable", "meaning"), words.ENVIRONMENT.items()),
