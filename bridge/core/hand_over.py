@@ -85,6 +85,7 @@ class HandOver:
                 node = await self._give(link, number)
             finally:
                 self._errands.release(janus_id)
+            link.handed_over = node is not None
             if node is None:
                 outcome.kept.append(janus_id)
                 return
@@ -117,7 +118,6 @@ class HandOver:
                 log.warning("%s: node %d does not take its sessions: %s", janus_id, node.node_id, why)
                 continue
             self._errands.given[link.gateway.janus_id] = node
-            link.handed_over = True
             return node
         return None
 
@@ -130,7 +130,15 @@ class HandOver:
             room -= len(handles)
             rows.append(shown(session.session_id or 0, session.managed, handles))
         params = [self._env.cluster.node_id, gateway.janus_id, gateway.janus_url, rows]
-        await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
+        link.in_doubt, doubt = True, link.in_doubt  # until it answers; a stop does not wait for ever
+        try:
+            await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
+        except PeerSilent:
+            raise
+        except BridgeError:
+            link.in_doubt = doubt
+            raise
+        link.in_doubt = doubt
         for session in sessions:
             for handle_id in session.handles:
                 wanted = Wanted(gateway.janus_id, session.session_id, handle_id)

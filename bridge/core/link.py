@@ -87,6 +87,7 @@ class JanusLink:
         self._settled = trio.Event()  # it is fulfilled, or given up
         self._changes = AutoResetEvent()
         self.handed_over = False  # to another bridge, as a whole
+        self.in_doubt = False  # whether another bridge may have claimed what is here
         self.withheld: WithheldEvents | None = None  # of sessions that another bridge hands over
         self._shown = self.shown_state
         self.since = environment.wall()

@@ -104,6 +104,29 @@ async def test_at_its_end_it_leaves_nothing_at_janus(janus: Janus) -> None:
         assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_what_a_peer_may_have_claimed_is_not_ended(janus: Janus) -> None:
+    """Its answer was lost, or the stop did not wait for it: Janus reclaims nothing, and the peer has the session."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        one.site.mute.add(2)
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+        await two.bed.until(lambda: any(session.live for session in two.bed.registry.find("gw").book.inherited))
+        await one.bed.registry.stop(hand_over=False)
+        one.site.dead.add(1)
+        assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_what_comes_after_a_hand_over_is_kept_where_no_peer_is_left(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, _two):
+        await one.call("janus_cluster_drain")
+        link = await one.bed.ready()
+        assert link.handed_over
+        one.site.silent.add(2)  # so that it serves again
+        await one.attach(GEN)
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+        assert not link.handed_over
+
+
 async def test_subscriber_who_takes_nothing_delays_no_other_gateway(
     janus: Janus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
