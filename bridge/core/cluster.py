@@ -87,6 +87,11 @@ class Cluster:
 
     # What others ask
 
+    @property
+    def node_id(self) -> int:
+        """Of this bridge."""
+        return self.life.settings.node_id
+
     def alive(self, node_id: int, epoch: int) -> Word:
         """Our word for a life of a peer; or whether one of our own goes on."""
         if node_id != self.life.settings.node_id:

@@ -235,7 +235,16 @@ class NodeLife:
     async def word_of(self, node: Node, about: int, epoch: int) -> Word | None:
         """What a node says of a life, its own or another one's; None where it says nothing."""
         try:
-            answer = await self._ask(node.url, ALIVE, [about, epoch], max(ASKING * self.settings.node_timeout, 0.2))
+            answer = await self._ask(
+                node.url, ALIVE, [about, epoch, node.node_id], max(ASKING * self.settings.node_timeout, 0.2)
+            )
+            if (told := answer["node_id"]) != node.node_id:  # a URL that was copied: nobody is reached there
+                if self._refusals.due(f"{node.node_id} {told}"):
+                    text = (
+                        "node %d: the MI at %s is that of node %s; give each bridge a [cluster] my_node_url of its own"
+                    )
+                    log.error(text, node.node_id, node.url, told)
+                return None
             return Word[str(answer["word"]).upper()]
         except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
             if self._refusals.due(f"{node.node_id} {exc}"):

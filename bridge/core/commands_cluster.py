@@ -16,7 +16,10 @@ from bridge.protocol.snapshot import ClusterSnapshot
 
 
 class ClusterView(Protocol):
-    """What there is to ask."""
+    """What there is to ask. ``node_id`` is this bridge's."""
+
+    @property
+    def node_id(self) -> int: ...
 
     def figures(self) -> ClusterSnapshot:
         """Of this moment."""
@@ -36,7 +39,11 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
         return view
 
     def alive(call: MiRequest) -> Any:
-        return {"word": ours().alive(call.arguments["node_id"], call.arguments["epoch"]).name.lower()}
+        cluster = ours()
+        if call.arguments["asked"] != cluster.node_id:  # by a URL that was copied: no word of ours is wanted
+            return {"word": Word.UNSURE.name.lower(), "node_id": cluster.node_id}
+        word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
+        return {"word": word.name.lower(), "node_id": cluster.node_id}
 
     def listed(_call: MiRequest) -> Any:
         cluster = ours().figures()
@@ -72,10 +79,10 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
         Command(
             ALIVE,
             "janus_cluster:alive",
-            ((Parameter("node_id", "int"), Parameter("epoch", "int")),),
+            ((Parameter("node_id", "int"), Parameter("epoch", "int"), Parameter("asked", "int")),),
             alive,
             "Between bridges: whether the life of a node goes on. Who says so of another one does not take it over for "
-            "node_timeout. Parameters: node_id; epoch.",
+            "node_timeout. Parameters: node_id; epoch; asked: the node whose MI this should be.",
             "janus",
             Role.EVERYTHING,
         ),

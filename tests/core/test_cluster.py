@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -112,6 +113,26 @@ async def test_one_that_refuses_us_lives(
         await trio.sleep(30 * PING)
         assert not two.links.adopted
         assert caplog.text.count("node 1 at http://1/mi does not answer as a peer: its answer is 401") == 1
+
+
+async def test_the_word_of_another_one_under_a_copied_url_is_none(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One and two say that two is at one's own URL: one is not to take its own word for that of two."""
+    async with site.running(1, 2) as (one, two):
+        two.life.settings = replace(two.life.settings, url="http://1/mi")
+        site.table[2] = site.table[2]._replace(url="http://1/mi")
+        await trio.sleep(2 * PING)
+        one.table.away = True
+        await trio.sleep(0.8 * TIMEOUT + PING)
+        assert not one.fence.valid()
+        one.table.away = False
+        await trio.sleep(3 * PING)
+        two.kill()
+        await trio.sleep(TIMEOUT + 3 * PING)
+        assert one.links.adopted
+        text = "node 2: the MI at http://1/mi is that of node 1; give each bridge a [cluster] my_node_url of its own"
+        assert caplog.text.count(text) >= 1
 
 
 @pytest.mark.parametrize("serve", [False, True])

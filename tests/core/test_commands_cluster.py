@@ -13,6 +13,7 @@ from tests.support.snapshots import cluster
 @dataclass
 class View:
     shown: ClusterSnapshot
+    node_id: int = 1
 
     def figures(self) -> ClusterSnapshot:
         return self.shown
@@ -60,11 +61,12 @@ async def test_the_bridges_of_a_cluster() -> None:
 async def test_a_bridge_that_is_alone_says_so() -> None:
     error = await ask_by_name(registry(None), "janus_cluster:list")
     assert (error["code"], error["message"]) == (503, "No cluster")
-    error = await ask_by_name(registry(None), "janus_cluster_alive", [1, 2])
+    error = await ask_by_name(registry(None), "janus_cluster_alive", [1, 2, 1])
     assert (error["code"], error["message"]) == (503, "No cluster")
 
 
 async def test_the_word_for_a_life() -> None:
     made = registry(cluster())
-    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002"]) == {"word": "alive"}
-    assert await ask_by_name(made, "janus_cluster:alive", [2, 5]) == {"word": "over"}
+    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 1]) == {"word": "alive", "node_id": 1}
+    assert await ask_by_name(made, "janus_cluster:alive", [2, 5, 1]) == {"word": "over", "node_id": 1}
+    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 2]) == {"word": "unsure", "node_id": 1}

@@ -17,10 +17,13 @@ from bridge.core.cluster import Cluster
 from bridge.core.cluster_faces import NodeSettings
 from bridge.core.cluster_life import ALIVE, NodeLife
 from bridge.core.cluster_sessions import SessionKeeper
+from bridge.core.commands_cluster import cluster_commands
 from bridge.core.fence import Fence
+from bridge.core.mi import Registry
 from bridge.core.stats import Stats
 from bridge.errors import PeerNotReached, PeerRefused, TableRefused, TableUnavailable
 from bridge.protocol.cluster import Node, NodeSession, NodeState
+from tests.support.callers import ask_by_name
 
 PING, TIMEOUT = 1.0, 10.0
 
@@ -181,7 +184,9 @@ class MemoryNode:
         if peer is None or not (peer.mi and self.mi):
             await trio.sleep(patience)
             raise PeerNotReached("cut off")
-        return {"word": peer.cluster.alive(*params).name.lower()}
+        registry = Registry()
+        registry.add(*cluster_commands(peer.cluster))
+        return await ask_by_name(registry, method, params)
 
 
 class MemorySite:
