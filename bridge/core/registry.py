@@ -210,8 +210,8 @@ class LinkRegistry:
         error = LinkDown("the bridge is stopping")
         async with trio.open_nursery() as nursery:
             for link in self:
-                # What was handed over to another bridge has left nothing but an empty session; what one may have claimed
-                # ends with the connection, unless it has.
+                # What was handed over to another bridge has left nothing but an empty session; what one may have
+                # claimed ends with the connection, unless it has.
                 stop = partial(link.stop, error, destroy=link.handed_over or not (link.reclaims or link.in_doubt))
                 parts = hand_over and not link.handed_over
                 nursery.start_soon(self._end, link, partial(link.part, error) if parts else stop)
