@@ -57,7 +57,8 @@ class Tail:
         record, size = page.drop()
         if not page.rows:
             self._waiting.popleft()
-            self._open = self._waiting[-1] if self._waiting else None
+            if page is self._open:
+                self._open = None
         self._waiting_events -= 1
         self._waiting_bytes -= size
         if record.position != self._hole_end + 1:

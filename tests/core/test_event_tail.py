@@ -71,6 +71,15 @@ def test_a_page_that_the_disk_may_have_takes_no_more() -> None:
     assert [(page.first, page.last) for page in tail.take(4096)] == [(1, 3), (4, 4)]
 
 
+def test_nor_where_the_one_before_it_was_let_go() -> None:
+    tail = filled(PAGE + 3, most=3)
+    tail.take(4096)
+    tail.take_back()
+    assert len(let_go(tail)) == PAGE
+    tail.add(row())
+    assert [(page.first, page.last) for page in tail.take(4096)] == [(PAGE + 1, PAGE + 3), (PAGE + 4, PAGE + 4)]
+
+
 def test_each_hole_has_its_place() -> None:
     tail = filled(15, most=10)
     assert let_go(tail) == [(position, 1) for position in range(1, 6)]
