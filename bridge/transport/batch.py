@@ -50,7 +50,8 @@ class Member:
         """Do what there is to do, one portion at most; returns the work that it was, in bytes or PIECEs.
 
         ``events``: READABLE, WRITABLE and HUNG_UP as they came since the last time; 0 after ``again``. To be expected:
-        one that is no longer true, and WRITABLE beside any other. What raises here ends this member alone.
+        one that is no longer true, and WRITABLE beside any other. What raises here ends this member alone. Must not set
+        a ``CancelScope.deadline``: trio may hear of it late (``trio_idle``).
         """
         raise NotImplementedError
 

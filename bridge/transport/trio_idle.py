@@ -7,6 +7,9 @@ the kernel tells of the epoll that it sleeps in. Must not know what the task ser
 From one's own epoll back to trio's and again into one's own are two changes of tasks and all that trio looks at in a
 turn: as much as half of a command. A task that is alone may as well sleep for its own sockets and for trio's at once,
 until something is ready, runnable or due. Nothing of trio's waits for it.
+
+One thing trio tells nobody: that a deadline was moved. What the task moves itself (``CancelScope.deadline``) is LONGEST
+late at worst; so it wakes another task that does, as ``Timers`` has one.
 """
 
 import os
