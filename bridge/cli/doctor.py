@@ -29,13 +29,13 @@ from bridge.cli.output import OutputLost, complain, put, waiting
 from bridge.cli.service import UNIT
 from bridge.cli.version import version
 from bridge.config import Config, secrets_of
-from bridge.config.check import shown
+from bridge.config.kinds import SECRETS
 from bridge.config.row import Setting
-from bridge.config.settings import GATEWAY_SECTION, SECTIONS, TABLE
+from bridge.config.settings import NAMED, SECTIONS, TABLE
 from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.errors import BridgeError
 from bridge.protocol.printable import printable
-from bridge.protocol.redaction import Redaction
+from bridge.protocol.redaction import HIDDEN, Redaction
 from bridge.transport.mi_client import MiClient
 
 LINES: Final = 300  # of the journal
@@ -159,8 +159,9 @@ def _changed_settings(config: Config) -> Iterator[str]:
     yield from config.warnings
     for section in SECTIONS:
         yield from _changed_of(section, TABLE[section].values(), getattr(config, section))
-    for name, gateway in config.janus.gateways.items():
-        yield from _changed_of(f"janus.gateways.{name}", TABLE[GATEWAY_SECTION].values(), gateway)
+    for (section, key), (row, _) in NAMED.items():
+        for name, values in getattr(getattr(config, section), key).items():
+            yield from _changed_of(f"{section}.{key}.{name}", TABLE[row].values(), values)
 
 
 def _changed_of(section: str, settings: Iterable[Setting], values: Any) -> Iterator[str]:
@@ -168,7 +169,8 @@ def _changed_of(section: str, settings: Iterable[Setting], values: Any) -> Itera
     for setting in settings:
         value = getattr(values, setting.key)
         if value != defaults[setting.key]:
-            yield f"{section}.{setting.key} = {shown(setting, _plain(value))}"
+            text = HIDDEN if setting.kind in SECRETS else json.dumps(_plain(value), ensure_ascii=False)
+            yield f"{section}.{setting.key} = {text}"
 
 
 def _plain(value: Any) -> Any:
