@@ -180,8 +180,11 @@ class Membership:
         self._read_at = None
 
     def electors(self) -> list[Node]:
-        """Whose word it takes: all that might take us over."""
-        return [peer.node for peer in self.peers.values() if peer.node.running]
+        """Whose word it takes: all that might take us over. Where none runs, as far as we have read: those that were,
+        as one of them may have begun anew where we do not see it.
+        """
+        nodes = [peer.node for peer in self.peers.values()]
+        return [node for node in nodes if node.running] or nodes
 
     def vouch(self, node_id: int, epoch: int, now: float) -> Word:
         """Give a peer our word, where it is to be had; also for a life that we have not read of yet."""

@@ -135,6 +135,27 @@ async def test_the_word_of_another_one_under_a_copied_url_is_none(
         assert caplog.text.count(text) >= 1
 
 
+async def test_who_took_its_only_peer_over_is_not_sure_that_it_is_alone(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """Two dies and is taken over; later one is cut off, and two begins anew where one does not see it."""
+    async with site.running(1, 2) as (one, two):
+        two.kill()
+        site.table[2] = site.table[2]._replace(state=OVER)
+        await trio.sleep(3 * PING)
+        assert one.links.adopted
+        one.table.away, one.mi = True, False
+        again = site.process(2)
+        await again.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await trio.sleep(TIMEOUT + 3 * PING)
+            assert again.links.adopted
+            assert again.fence.valid()
+            assert not one.fence.valid()
+            nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("serve", [False, True])
 async def test_cut_off_from_all_it_claims_nothing_and_is_taken_over(serve: bool, autojump_clock: MockClock) -> None:
     site = MemorySite(serve=serve)

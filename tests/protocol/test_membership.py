@@ -81,6 +81,16 @@ def test_the_word_of_all_peers_is_as_good_as_a_beat() -> None:
     assert (me.valid_until, me.open_until) == (112.0, 112.0)
 
 
+def test_who_was_taken_over_may_have_begun_anew_where_nobody_sees_it() -> None:
+    me = member(serve=True)
+    me.read([node(2, state=TAKEN)], 101.0, 101.0)
+    assert [peer.node_id for peer in me.electors()] == [2]
+    me.asked({2: None}, 104.0)
+    assert (me.valid_until, me.open_until) == (108.0, 112.0)
+    me.asked({2: Word.ALIVE}, 105.0)
+    assert me.valid_until == 113.0
+
+
 @pytest.mark.parametrize("words", [{2: Word.ALIVE, 3: None}, {2: None, 3: None}, {2: Word.ALIVE, 3: Word.UNSURE}])
 def test_with_one_of_them_out_of_reach_only_what_is_open_goes_on(words: dict[int, Word | None]) -> None:
     for serve, open_until in ((False, 108.0), (True, 112.0)):
