@@ -13,6 +13,7 @@ import trio
 
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.cluster_faces import SessionStore
+from bridge.core.fence import Fence
 from bridge.errors import TableUnavailable
 from bridge.protocol.cluster import NodeSession
 from bridge.protocol.gateway import Gateway
@@ -31,9 +32,10 @@ _Key: TypeAlias = tuple[str, int]  # janus_id, session_id
 class SessionKeeper:
     """ClusterSessions over a table."""
 
-    def __init__(self, table: SessionStore, restored: Iterable[NodeSession] = ()) -> None:
+    def __init__(self, table: SessionStore, fence: Fence, restored: Iterable[NodeSession] = ()) -> None:
         """``restored``: what the last process left, which may be in the table or not."""
         self._table = table
+        self._fence = fence
         self._sessions: dict[_Key, NodeSession] = {_key(session): session for session in restored}
         self._unwritten: dict[_Key, NodeSession] = {}  # ended where it is not in _sessions
         self._written = trio.Event()  # what was unwritten when the writer looked last
@@ -45,7 +47,7 @@ class SessionKeeper:
         session = NodeSession(gateway.janus_id, gateway.janus_url, session_id, managed)
         self._keep(session)
         with trio.move_on_after(RESERVE):
-            while self._unwritten.get(_key(session)) is session and self._trouble.said is None:
+            while self._fence.valid() and self._unwritten.get(_key(session)) is session and self._trouble.said is None:
                 await self._written.wait()
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
@@ -83,16 +85,20 @@ class SessionKeeper:
         return news
 
     async def run(self) -> None:
-        """Write until cancelled; what is still unwritten then is tried once more."""
+        """Write until cancelled; what is still unwritten then is tried once more. Without a valid beat nothing is
+        written: a peer may have these sessions, and what is written becomes ours.
+        """
         try:
             while True:
                 await self._filled.wait()
+                await self._fence.validated()
                 if not await self._write():
                     await trio.sleep(PAUSE)
                     self._filled.set()
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE):
-                await self._write()
+                if self._fence.valid():
+                    await self._write()
 
     def _keep(self, session: NodeSession) -> None:
         self._sessions[_key(session)] = session

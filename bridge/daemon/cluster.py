@@ -173,11 +173,11 @@ def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> Cluster
     except ConnectFailed as exc:
         raise ConfigError(f"[cluster] {exc.reason}") from None
     ask = PeerClient(peers_token(config), tls)
-    sessions = SessionKeeper(SessionTable(databases[1], cluster_id, node_id), _left(journal))
+    fence = Fence(boottime)
+    sessions = SessionKeeper(SessionTable(databases[1], cluster_id, node_id), fence, _left(journal))
     settings = NodeSettings(
         cluster_id, node_id, str(url), section.ping_interval, section.node_timeout, section.db_outage == "serve"
     )
-    fence = Fence(boottime)
     life = NodeLife(settings, nodes, sessions, memory, ask, fence, stats, boottime)
     return ClusterParts(fence, memory, nodes, sessions, Cluster(life, nodes, stats, boottime), ask, databases)
 

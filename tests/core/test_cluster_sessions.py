@@ -5,6 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from bridge.core.cluster_sessions import RESERVE, SessionKeeper
+from bridge.core.fence import FOREVER, Fence
 from bridge.protocol.cluster import NodeSession
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
@@ -27,8 +28,17 @@ def table(site: MemorySite) -> MemoryNodes:
     return MemoryNodes(site, 1)
 
 
-async def test_it_is_there_before_it_is_used(site: MemorySite, table: MemoryNodes, autojump_clock: MockClock) -> None:
-    keeper = SessionKeeper(table)
+@pytest.fixture
+def fence() -> Fence:
+    fence = Fence(trio.current_time)
+    fence.move(FOREVER)
+    return fence
+
+
+async def test_it_is_there_before_it_is_used(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    keeper = SessionKeeper(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         await keeper.reserve(GW, 5, managed=True)
@@ -49,10 +59,10 @@ async def test_it_is_there_before_it_is_used(site: MemorySite, table: MemoryNode
 
 
 async def test_without_the_table_nothing_waits_and_all_is_written_later(
-    site: MemorySite, table: MemoryNodes, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     table.hangs = True
-    keeper = SessionKeeper(table)
+    keeper = SessionKeeper(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         at = trio.current_time()
@@ -73,9 +83,9 @@ async def test_without_the_table_nothing_waits_and_all_is_written_later(
 
 
 async def test_what_is_unwritten_at_the_end_is_tried_once_more(
-    site: MemorySite, table: MemoryNodes, autojump_clock: MockClock
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
-    keeper = SessionKeeper(table)
+    keeper = SessionKeeper(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         keeper.save(GW, SavedSession(5, True))
@@ -91,8 +101,10 @@ async def test_what_is_unwritten_at_the_end_is_tried_once_more(
     assert trio.current_time() - at <= 2
 
 
-async def test_what_a_peer_has_meanwhile_stays(site: MemorySite, table: MemoryNodes, autojump_clock: MockClock) -> None:
-    keeper = SessionKeeper(table)
+async def test_what_a_peer_has_meanwhile_stays(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    keeper = SessionKeeper(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         await keeper.reserve(GW, 5, managed=False)
@@ -104,9 +116,9 @@ async def test_what_a_peer_has_meanwhile_stays(site: MemorySite, table: MemoryNo
 
 
 async def test_what_the_table_and_we_know_of_each_other(
-    site: MemorySite, table: MemoryNodes, autojump_clock: MockClock
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
-    keeper = SessionKeeper(table, [session(1), session(2)])
+    keeper = SessionKeeper(table, fence, [session(1), session(2)])
     site.sessions = {session(2): 1, session(3): 1, session(4): 2}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
@@ -120,4 +132,29 @@ async def test_what_the_table_and_we_know_of_each_other(
         assert len(keeper) == 0
         await trio.sleep(1)
         assert len(site.sessions) == 4
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_a_valid_beat_nothing_is_taken_back_from_a_peer(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    """It was written, and the answer was lost with the network: the peer takes it over before it is tried again."""
+    table.unsure = ("write",)
+    keeper = SessionKeeper(table, fence)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        await keeper.reserve(GW, 5, managed=False)
+        assert site.sessions == {session(5): 1}
+        fence.move(trio.current_time())
+        table.unsure, site.sessions[session(5)] = (), 2
+        await trio.sleep(10)
+        assert site.sessions == {session(5): 2}
+        at = trio.current_time()
+        await keeper.reserve(GW, 6, managed=False)
+        assert trio.current_time() == at  # it waits for nothing
+        keeper.forget()  # as the next beat says
+        fence.move(FOREVER)
+        await keeper.reserve(GW, 7, managed=False)
+        await trio.sleep(2)
+        assert site.sessions == {session(5): 2, session(7): 1}
         nursery.cancel_scope.cancel()

@@ -154,7 +154,7 @@ class MemoryNode:
         self.stats = Stats()
         self.mi = True
         self.fence = Fence(trio.current_time)
-        self.sessions = SessionKeeper(self.table)
+        self.sessions = SessionKeeper(self.table, self.fence)
         settings = NodeSettings(7, node_id, f"http://{node_id}/mi", PING, TIMEOUT, serve)
         self.life = NodeLife(
             settings, self.table, self.sessions, memory, self._ask, self.fence, self.stats, trio.current_time
