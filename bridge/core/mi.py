@@ -213,8 +213,9 @@ class Registry:
                     request.succeed(outcome)
                     return None
                 outcome = self._await(request, outcome)
-            request.leave = outcome
-            return request.abandon
+            if request._answer is not None:  # else whoever was to have it answered at once
+                request.leave = outcome
+                return request.abandon
         except BridgeError as error:
             request.fail(error, refused=refused)
         except Exception:

@@ -138,6 +138,22 @@ async def test_an_answer_may_come_later_from_anywhere_and_comes_once() -> None:
     assert (answers, later.left) == ([result("1")], 0)
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_what_is_answered_before_the_handler_returns_leaves_nothing_to_abandon(failed: bool) -> None:
+    """HTTP ends the connection of a client who has shut down his side and waits, even in an answer."""
+
+    def handler(call: MiRequest) -> Abandon:
+        if failed:
+            call.fail(LinkDown("down"))
+        else:
+            call.succeed("OK")
+        return lambda: None
+
+    answers: list[bytes | None] = []
+    assert registry(handler).dispatch(call("m"), OPERATOR, answers.append) is None
+    assert len(answers) == 1
+
+
 async def test_who_has_gone_gets_no_answer() -> None:
     later, answers = Later(), list[bytes | None]()
     stats = Stats()
