@@ -229,7 +229,8 @@ class Membership:
         return [
             peer
             for peer in self.peers.values()
-            if peer.node.state is not NodeState.TAKEN and self._left.get(peer.node.node_id, NEVER) <= now
+            if peer.node.state is NodeState.OVER  # it wants no word any more, whoever gave it
+            or (peer.node.running and self._left.get(peer.node.node_id, NEVER) <= now)
         ]
 
     # What others ask

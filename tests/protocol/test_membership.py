@@ -238,6 +238,10 @@ def test_a_word_that_was_given_holds() -> None:
     assert me.vouch(2, 4, now) is Word.OVER
     now = watch(me, 5.0, node(2), start=now + 1.0)
     assert me.suspects(now) == []
+    now = watch(me, 0.0, node(2, state=OVER), start=now + 1.0)
+    me.counted(now)
+    assert me.heirless(now) == [node(2, state=OVER)]  # it has said itself that it needs none
+    assert me.taking(node(2, state=OVER), now)
 
 
 def test_who_is_being_taken_over_gets_no_word() -> None:
