@@ -50,15 +50,16 @@ class NodeTable:
         await self._db.visit(lambda link: self._tables.check(link.rows), again=True)
 
     async def nodes(self) -> list[Node]:
-        """All of the cluster, ourselves included. What cannot be a node is left out."""
+        """All of the cluster, ourselves included. A state that is none of ours is shown as TAKEN, so that nobody takes
+        that node; its epoch counts all the same.
+        """
         return await self._db.visit(self._nodes, again=True)
 
     def _nodes(self, link: DatabaseLink) -> list[Node]:
         sql = "SELECT node_id, SUBSTR(url, 1, 256), epoch, beat, state FROM janus_node WHERE cluster_id = ?"
         return [
-            Node(node_id, as_text(url), epoch, beat, NodeState(state))
+            Node(node_id, as_text(url), epoch, beat, NodeState(state) if state in _STATES else NodeState.TAKEN)
             for node_id, url, epoch, beat, state in link.rows(sql, self._cluster)
-            if state in _STATES
         ]
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:

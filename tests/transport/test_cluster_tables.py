@@ -148,8 +148,12 @@ async def test_without_the_tables_it_says_so(tmp_path: Path) -> None:
     db.close()
 
 
-async def test_what_is_no_node_is_left_out(db: ClusterDb) -> None:
-    table = NodeTable(db, CLUSTER, 1)
-    await entered(table)
+async def test_a_state_that_is_none_is_nobody_s_to_take_and_ends_with_the_next_life(db: ClusterDb) -> None:
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    first, _ = await entered(one), await entered(two)
     await db.visit(lambda link: link.change("UPDATE janus_node SET state = 9"))
-    assert await table.nodes() == []
+    seen = await found(one, 1)
+    assert (seen.epoch, seen.state) == (first[0], NodeState.TAKEN)
+    newest = max(node.epoch for node in await one.nodes())
+    assert await one.enter("http://h:1/mi", newest + 1, seen) is not None
+    assert (await found(two, 1)).state is ACTIVE
