@@ -27,7 +27,7 @@ class Heirs:
         self._table = table
         self._stats = stats
         self._clock = clock
-        self._in_doubt: set[int] = set()  # whom we may have taken over
+        self._in_doubt: dict[int, Node] = {}  # whom we may have taken over
         self._under_way: set[int] = set()
         self.adopting: dict[int, Node] = {}
 
@@ -69,7 +69,7 @@ class Heirs:
                 sessions = await self._table.take(node, epoch, membership.beat)
             except TableUnavailable as exc:
                 membership.unknown()
-                self._in_doubt.add(node.node_id)
+                self._in_doubt[node.node_id] = node
                 log.warning("the take-over of node %d has no outcome: %s; looking again", node.node_id, exc)
                 return
             if sessions is None:
@@ -96,11 +96,11 @@ class Heirs:
         Raises TableUnavailable: nobody knows yet.
         """
         peers = self._life.membership.peers
-        settled = {node_id for node_id in self._in_doubt if node_id not in peers or not peers[node_id].taking}
+        settled = [one for one in self._in_doubt.values() if one.node_id not in peers or not peers[one.node_id].taking]
         if not settled:
             return
         news = await self._life.sessions.unknown()
-        self._in_doubt -= settled
+        for node in settled:
+            self._in_doubt.pop(node.node_id, None)
         if news:
-            node = next(peers[node_id].node for node_id in sorted(settled) if node_id in peers)
-            nursery.start_soon(self._adopt, node, news, self._life.settings.node_timeout)
+            nursery.start_soon(self._adopt, settled[0], news, self._life.settings.node_timeout)

@@ -215,6 +215,21 @@ async def test_a_take_over_without_an_outcome_is_looked_at_again(
         assert two.stats.counts["beats_late"] == 0
 
 
+async def test_a_take_over_without_an_outcome_of_a_node_that_is_forgotten(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        site.sessions[SESSION] = 1
+        two.table.unsure = ("take",)
+        one.kill()
+        site.table[1] = site.table[1]._replace(state=OVER)
+        while site.table[1].state is not TAKEN:  # noqa: ASYNC110 - there is no event, and time is virtual
+            await trio.sleep(0.1)
+        del site.table[1]  # by an operator
+        await trio.sleep(3 * PING)
+        assert [(node_id, sessions) for node_id, sessions, _ in two.links.adopted] == [(1, [SESSION])]
+
+
 async def test_beats_without_an_outcome_keep_it_alive_by_the_word_of_its_peers(
     site: MemorySite, autojump_clock: MockClock
 ) -> None:
