@@ -20,7 +20,6 @@ ELSEWHERE = {
     "cli/reload": "e2e/test_reload_command",
     "config/secrets": "config/test_sources",
     "config/toml": "config/test_mistakes",
-    "core/arrivals": "links/test_whereabouts",
     "core/chosen_id": "links/test_fences",
     "core/cluster_heirs": "core/test_cluster",
     "core/cluster_life": "core/test_cluster",

@@ -26,9 +26,11 @@ class Arrivals:
     async def turn(self, after: str, patience: float) -> None:
         """Wait for the one that goes first, ``patience`` seconds at most; one that was lost on its way never comes."""
         if not self.may_go(after):
-            with trio.move_on_after(min(patience, OVERTAKEN)):
-                await self._awaited[after].wait()
-            self._awaited.pop(after, None)
+            try:
+                with trio.move_on_after(min(patience, OVERTAKEN)):
+                    await self._awaited[after].wait()
+            finally:  # its caller may have left
+                self._awaited.pop(after, None)
 
     def arrive(self, number: str) -> None:
         """That one has had its turn."""
