@@ -67,7 +67,7 @@ class Cluster:
             nursery.start_soon(life.links.adopt, life.settings.node_id, news, 0.0)
 
     async def draining(self) -> None:
-        """We hand over, and take nobody over: the others are told, or were tried to be."""
+        """We hand over, and take nobody over while one is active: the others are told, or were tried to be."""
         await self.look()  # one that has just begun may take our sessions
         await self.life.draining()
 

@@ -32,9 +32,12 @@ class Heirs:
         self.adopting: dict[int, Node] = {}
 
     def look(self, nursery: trio.Nursery) -> None:
-        """Do what is due, each node in a task of its own."""
+        """Do what is due, each node in a task of its own. Who stops does nothing of it; who has handed over, and runs,
+        leaves it to the others, as long as one lives.
+        """
         now, membership = self._clock(), self._life.membership
-        if self._life.state is NodeState.DRAINING:
+        others = any(node.state is NodeState.ACTIVE for node in membership.living())
+        if self._life.stopping or (self._life.state is NodeState.DRAINING and others):
             return
         for node in membership.heirless(now):
             self._soon(nursery, node, self._take)

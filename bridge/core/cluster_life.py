@@ -49,6 +49,7 @@ class NodeLife:
         self.inherited = True  # whether what is left of the last life is ours, as far as is known
         self.inherited_at_start = True  # the same of what the last process left
         self.state = NodeState.ACTIVE
+        self.stopping = False  # the process is about to end
         self.row = trio.Lock()  # our row is changed by one task at a time
         self.counted_at: float | None = None
         self.membership = Membership(
@@ -270,7 +271,7 @@ class NodeLife:
             self.links.give_up(f"node {self.settings.node_id}: {why}")
 
     async def draining(self) -> None:
-        """We hand over, and take nobody over: the others are told, or were tried to be."""
+        """We hand over, and take nobody over while one is active: the others are told, or were tried to be."""
         self.state = NodeState.DRAINING
         await self.beat()
 

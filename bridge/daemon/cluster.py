@@ -118,6 +118,7 @@ class ClusterService:
 
     async def hand_over(self) -> None:
         """At a stop: to the peers, what they take."""
+        self.parts.cluster.life.stopping = True
         with trio.move_on_after(HAND_OVER):
             await self.side.drain()
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 class NodeState(IntEnum):
     """As it stands in the table ``janus_node``."""
 
-    DRAINING = 0  # it hands its sessions over, and takes nobody else's
+    DRAINING = 0  # it hands its sessions over, and takes nobody else's while one is active
     ACTIVE = 1
     OVER = 2  # its process is over, and whatever sessions it left are still to be taken
     TAKEN = 3  # a peer has its sessions

@@ -265,6 +265,20 @@ async def test_who_drains_takes_nobody_over_and_who_leaves_is_taken(
         assert site.table[3].state is TAKEN  # it had nothing, and it beats no more
 
 
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_who_drained_and_runs_takes_over_what_nobody_else_is_left_for(
+    site: MemorySite, autojump_clock: MockClock, stopping: bool
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        await one.cluster.draining()
+        one.life.stopping = stopping
+        site.sessions[SESSION] = 2
+        two.kill()
+        await trio.sleep(TIMEOUT + 3 * PING)
+        adopted = [(node_id, sessions) for node_id, sessions, _ in one.links.adopted]
+        assert adopted == ([] if stopping else [(2, [SESSION])])
+
+
 async def test_who_leaves_in_the_middle_of_a_round_asks_for_no_word(
     site: MemorySite, autojump_clock: MockClock
 ) -> None:
