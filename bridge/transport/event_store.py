@@ -122,7 +122,12 @@ class EventStore:
 
     async def _read(self, work: Callable[[sqlite3.Connection, *_Ts], _T], *args: *_Ts) -> _T:
         def in_thread() -> _T:
-            return work(self._connected(self._reader), *args)
+            reader = self._connected(self._reader)
+            reader.execute("BEGIN")  # what is cut meanwhile is there until the end of it, and no damage
+            try:
+                return work(reader, *args)
+            finally:
+                reader.rollback()
 
         return await self._in_thread(self._reading, in_thread)
 

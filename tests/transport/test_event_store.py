@@ -13,6 +13,7 @@ from bridge.protocol.event_payload import E_JANUS_STATUS, janus_status
 from bridge.protocol.event_record import (
     PAGE,
     EventRecord,
+    LogPage,
     Loss,
     OutletState,
     StoreAnew,
@@ -20,7 +21,7 @@ from bridge.protocol.event_record import (
     StoreFailed,
     row_of,
 )
-from bridge.transport import event_file
+from bridge.transport import event_file, event_pages
 from bridge.transport.event_rows import APPLICATION, VERSION
 from bridge.transport.event_store import EventStore
 from tests.support.deadlines import HANG_SECONDS
@@ -118,6 +119,27 @@ async def test_a_gateway_s_events_from_a_number_on(path: Path) -> None:
     assert [one.seq for one in found] == ["7-48", "7-49", "7-50", "8-1"]
     assert [one.seq for one in await made.replay("g2", 0, 0, 2)] == ["7-1", "7-2"]
     assert await made.replay("g3", 0, 0, 2) == []
+    made.close()
+
+
+async def test_what_is_cut_while_it_is_looked_up_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the number of a page and the page itself."""
+    made = store(path)
+    made.open()
+    await write(made, record(1), record(2))
+    one = event_pages._one
+
+    def cut_first(connection: sqlite3.Connection, last: int) -> LogPage:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            event_pages.delete(other, 2)
+        return one(connection, last)
+
+    monkeypatch.setattr(event_pages, "_one", cut_first)
+    ((_, first, last),) = await made.gateways()
+    assert (first.position, last.position) == (1, 2)
+    assert await made.replay("g1", 0, 0, 10) == []
+    await write(made, record(3))
+    assert await numbers(made) == [3]
     made.close()
 
 
