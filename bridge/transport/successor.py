@@ -28,7 +28,12 @@ async def fault(words: Sequence[str]) -> str | None:
     try:
         with trio.fail_after(LOOK):
             done = await trio.run_process(
-                [*words, ONLY_CHECK], stdin=subprocess.DEVNULL, capture_stdout=True, capture_stderr=True, check=False
+                [*words, ONLY_CHECK],
+                stdin=subprocess.DEVNULL,
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+                deliver_cancel=_kill,
             )
     except trio.TooSlowError:
         return f"{ONLY_CHECK} does not end"
@@ -38,6 +43,11 @@ async def fault(words: Sequence[str]) -> str | None:
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return said[-1] if said else f"{ONLY_CHECK} ends with code {done.returncode}"
+
+
+async def _kill(process: trio.Process) -> None:
+    """It leaves nothing behind; SIGTERM would wait for it, blocked in it as it is in every thread of this process."""
+    process.kill()
 
 
 def become(words: Sequence[str], environ: Mapping[str, str]) -> NoReturn:

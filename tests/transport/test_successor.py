@@ -6,7 +6,9 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.transport import successor
+from bridge.transport.signals import waiting
 from bridge.transport.successor import become, command, fault
+from tests.support.deadlines import in_time
 
 pytestmark = pytest.mark.program
 
@@ -39,5 +41,7 @@ def test_a_program_that_is_gone_after_all_is_one_line() -> None:
 
 
 async def test_what_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signals of an end wait in it, as in this process."""
     monkeypatch.setattr(successor, "LOOK", 0.02)
-    assert await fault(shell("exec sleep 1000")) == "--check does not end"
+    with waiting(), in_time(4):
+        assert await fault(shell("exec sleep 10")) == "--check does not end"
