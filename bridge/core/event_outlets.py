@@ -78,7 +78,8 @@ class LoggedOutlets:
     def serve(self, delivery: Delivery) -> None:
         """A delivery of what is subscribed: from the log, if it is one of those."""
         socket = delivery.socket
-        if not socket.answers or not (socket in self._names or self._table.is_configured(socket)):
+        is_ours = socket in self._names or self._table.is_configured(socket)
+        if not (socket.answers and (is_ours or delivery.is_logged)):  # from the log once is from the log on
             return
         self._follow(delivery, self._table.filters(socket))
         name, ends = self._names.get(socket), self._table.ends(socket)

@@ -247,6 +247,19 @@ async def test_what_is_narrowed_gets_what_it_was_owed(tmp_path: Path) -> None:
         ] * 2
 
 
+async def test_what_the_configuration_no_longer_wants_ends_where_mi_wants_another(tmp_path: Path) -> None:
+    """Of the same socket, without a name."""
+    async with living(opened(tmp_path / "events.db")) as life:
+        life.evi.configure([(E_JANUS_EVENT, MI)])
+        life.evi.subscribe(E_JANUS_STATUS, MI, 600)
+        life.janus(1)
+        life.evi.configure([])
+        life.janus(2)
+        life.evi.gateway_status("g1", URL, "connected", "", "{}")
+        await life.settled()
+        assert [item["janus_seq"] for item in life.sender(MI).params()] == ["7-1", "7-3"]
+
+
 async def test_a_new_password_is_kept_with_the_name(tmp_path: Path) -> None:
     old, new = (ReplySocket.parse(f"rabbitmq:bridge:{password}@h/k") for password in ("before", "after"))
 
