@@ -131,15 +131,20 @@ class Whereabouts:
             raise TakeOverPending("its bridge is gone, take-over pending: nothing was sent")
 
     async def _probe(self, link: JanusLink, handle_id: int) -> JanusSession | None:
-        """Ask Janus which of the sessions has it whose handles may not all be known."""
+        """Ask Janus which of the sessions has it whose handles may not all be known. Raises TakeOverPending where one
+        of them has no answer.
+        """
         sessions = [session for session in (link.book.managed, *link.book.inherited) if session.live]
         found: list[JanusSession] = []
+        unasked: list[JanusSession] = []
         for start in range(0, len(sessions), PROBES):
             async with trio.open_nursery() as nursery:
                 for session in sessions[start : start + PROBES]:
-                    nursery.start_soon(_look, link, session, handle_id, found)
+                    nursery.start_soon(_look, link, session, handle_id, found, unasked)
             if found:
                 return found[0]
+        if unasked:
+            raise TakeOverPending("Janus does not say whether a session here has it: nothing was sent")
         return None
 
     async def _find_there(self, wanted: Wanted) -> Residence:
@@ -173,21 +178,24 @@ class Whereabouts:
             enough.cancel()
 
 
-async def _look(link: JanusLink, session: JanusSession, handle_id: int, found: list[JanusSession]) -> None:
+async def _look(
+    link: JanusLink, session: JanusSession, handle_id: int, found: list[JanusSession], unasked: list[JanusSession]
+) -> None:
     connection = link.connections.get(link.roster.route(session.carrier) or 0)
     if connection is None:
+        unasked.append(session)
         return
     request = {"janus": "keepalive", "session_id": session.session_id, "handle_id": handle_id}
     answer = link.requests.ask(connection, request)
     with trio.move_on_after(PATIENCE):
         await answer.wait()
-    if not answer.finished:
-        return
     try:
-        if isinstance(classify(answer.result()), Ack):
+        if not answer.finished:
+            unasked.append(session)
+        elif isinstance(classify(answer.result()), Ack):
             found.append(session)
     except BridgeError:
-        return
+        unasked.append(session)
 
 
 def _put(memory: OrderedDict[tuple[str, int | None], T], key: tuple[str, int | None], value: T) -> None:

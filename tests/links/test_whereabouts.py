@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core import whereabouts
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, Site, running_bridge, running_site
@@ -62,6 +63,20 @@ async def test_bridge_that_has_just_begun_is_asked_before_an_answer_is_final(jan
         handle = await one.attach(GEN)
         two.site.unread.add(1)
         await echo(two, handle)
+
+
+async def test_while_janus_does_not_say_who_has_it_nothing_is_final(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a bridge that was stopped and has not beaten yet: its questions wait, and a peer asks it."""
+    monkeypatch.setattr(whereabouts, "PATIENCE", 0.05)
+    async with running_site(janus.url) as (one, two):
+        two.fence.move(0)
+        with pytest.raises(RpcError, match="Janus does not say whether a session here has it"):
+            await two.call("janus_cluster_find", "gw", "", "12345")
+        with pytest.raises(RpcError, match="cannot be asked") as refused:
+            await one.send("message", handle_id="12345", body={})
+        assert refused.value.code == 503
 
 
 async def test_while_a_bridge_is_silent_nothing_is_final(janus: Janus) -> None:
