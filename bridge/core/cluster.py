@@ -27,6 +27,7 @@ class Cluster:
         self._heirs = Heirs(life, table, stats, clock)
         self._clock = clock
         self._looking, self._looked_at = trio.Lock(), 0.0  # when the last look that was asked for began
+        self._seen = False  # it saw the table
         self._reconciled: int | None = (
             None  # the epoch in which ours and the table's idea of our sessions were compared
         )
@@ -71,15 +72,17 @@ class Cluster:
         await self.look()  # one that has just begun may take our sessions
         await self.life.draining()
 
-    async def look(self) -> None:
+    async def look(self) -> bool:
         """See ClusterPeers. Who asks while others look waits for one look more, together."""
         asked_at = self._clock()
         async with self._looking:
             if self._looked_at < asked_at:
-                began = self._clock()
+                began, self._seen = self._clock(), False
                 with suppress(TableUnavailable):
                     await self.life.look()
+                    self._seen = True
                 self._looked_at = began
+            return self._seen
 
     async def leave(self) -> None:
         """The process ends: whatever sessions it has, are to be taken."""

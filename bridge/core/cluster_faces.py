@@ -51,8 +51,8 @@ class ClusterPeers(Protocol):
         """Those whose beat stands still and whose sessions nobody has taken yet."""
         ...
 
-    async def look(self) -> None:
-        """Know those too that have begun since the last look; where the database is away, nothing is new."""
+    async def look(self) -> bool:
+        """Know those too that have begun since the last look; False where the database is away, so that nobody can."""
         ...
 
 

@@ -35,6 +35,7 @@ class Residence(NamedTuple):
 
 
 NOWHERE = Residence(None)
+_UNREAD = "the cluster's database cannot be read, and a bridge that it alone knows may have this: nothing was sent"
 
 
 class Wanted(NamedTuple):
@@ -95,7 +96,8 @@ class Whereabouts:
         if place is None:
             place = await self._find_there(wanted)
         if place is NOWHERE:
-            await self._peers.look()
+            if not await self._peers.look():  # one that began just before the database went away may have it
+                raise TakeOverPending(_UNREAD)
             if self._view() != view:  # one that has just begun may have it
                 view = self._view()
                 place = await self._find_there(wanted)

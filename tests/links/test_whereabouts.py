@@ -79,6 +79,18 @@ async def test_while_janus_does_not_say_who_has_it_nothing_is_final(
         assert refused.value.code == 503
 
 
+async def test_nothing_is_final_while_nobody_can_look_who_has_begun(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        two.site.unread.add(1)
+        two.site.unreadable = True
+        with pytest.raises(RpcError) as caught:
+            await two.send("message", handle_id=handle, body={})
+        assert (caught.value.code, caught.value.message) == (503, "Janus take-over pending")
+        two.site.unreadable = False
+        await echo(two, handle)
+
+
 async def test_while_a_bridge_is_silent_nothing_is_final(janus: Janus) -> None:
     async with running_site(janus.url, 3) as (one, two, three):
         handle = await one.attach(GEN)

@@ -81,7 +81,7 @@ class ClusterBed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for bridge in self.bridges if kind is not None else ():
-            print(bridge.options["cluster.my_node_id"], bridge.log)
+            print(bridge.options["cluster.my_node_id"], "exit code", bridge.process.exit_code, bridge.log)
         self.kill()
 
     def kill(self) -> None:

@@ -27,7 +27,8 @@ CALLER = Caller(Role.EVERYTHING, "test")
 
 class Site:
     """All bridges, by node_id. ``dead``: those that cannot be reached; ``mute``: those that take a request and say
-    nothing; ``silent``: those whose beat stands still; ``unread``: those that have begun since anybody looked.
+    nothing; ``silent``: those whose beat stands still; ``unread``: those that have begun since anybody looked;
+    ``unreadable``: nobody can.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class Site:
         self.mute: set[int] = set()
         self.silent: set[int] = set()
         self.unread: set[int] = set()
+        self.unreadable = False
         self.draining: set[int] = set()
         self.asked: list[tuple[int, str]] = []
 
@@ -87,8 +89,10 @@ class Bridge:
     def silent(self) -> list[Node]:
         return [self._node(one) for one in self.site.silent]
 
-    async def look(self) -> None:
-        self.site.unread.clear()
+    async def look(self) -> bool:
+        if not self.site.unreadable:
+            self.site.unread.clear()
+        return not self.site.unreadable
 
     # AskPeer
 

@@ -4,12 +4,18 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+_STARTER = ThreadPoolExecutor(1, "starter")
 
 
 class ChildProcess:
-    """Started when made, from the main thread: Linux kills it when that thread ends (PR_SET_PDEATHSIG)."""
+    """Started when made. Linux kills it when the thread ends that started it (PR_SET_PDEATHSIG): the main one, or one
+    that lasts as long, where it is made in a thread that does not (trio's end when they are idle for 10 s).
+    """
 
     def __init__(
         self,
@@ -30,16 +36,21 @@ class ChildProcess:
         self._log = log
         self._start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=environ,
-                pass_fds=inherits,
-                start_new_session=True,  # a Ctrl-C for pytest is not for the child: fixtures stop it in their order
-            )
+
+            def start() -> "subprocess.Popen[bytes]":
+                return subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd,
+                    env=environ,
+                    pass_fds=inherits,
+                    start_new_session=True,  # a Ctrl-C for pytest is not for the child: fixtures stop it in their order
+                )
+
+            lasting = threading.current_thread() is threading.main_thread()
+            self._process = start() if lasting else _STARTER.submit(start).result()
 
     @property
     def pid(self) -> int:
