@@ -5,6 +5,7 @@ Owns the connections, by number, and every task and timer of theirs; ``_act`` is
 """
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -59,6 +60,7 @@ class Performer:
         self._book = book
         self._audience = observer
         self._nursery: trio.Nursery | None = None
+        self._starts = False
         self._joining = trio.Lock()
         self._todo: deque[Action] = deque()
         self._performing = False
@@ -68,9 +70,13 @@ class Performer:
         """Keep the gateway connected until cancelled, or until a fault of the bridge."""
         try:
             async with trio.open_nursery() as self._nursery:
-                sockets = self._env.sockets(self._roster.wanted.gateway)
-                self.perform(self._failover.begin(trio.current_time(), sockets))
-                await trio.sleep_forever()
+                self._starts = True
+                try:
+                    sockets = self._env.sockets(self._roster.wanted.gateway)
+                    self.perform(self._failover.begin(trio.current_time(), sockets))
+                    await trio.sleep_forever()
+                finally:
+                    self._starts = False
         finally:
             self._nursery = None
             self._todo.clear()
@@ -88,47 +94,52 @@ class Performer:
         self._performing = True
         try:
             while self._todo:
-                self._act(self._nursery, self._todo.popleft())
+                self._act(self._todo.popleft())
         finally:
             self._performing = False
         self.set_alarm()
         self._audience.changed()
 
-    def _act(self, nursery: trio.Nursery, action: Action) -> None:
+    def _act(self, action: Action) -> None:
         number = action.number
         connection, record = self.connections.get(number), self._roster.connections.get(number)
         match action.effect:
             case Effect.OPEN if record is not None:
                 connection = self.connections[number] = JanusConnection(record, self.reader, self, self._env.fence)
-                nursery.start_soon(self._connect, connection, connection.task)
+                self._start(self._connect, connection, connection.task)
             case Effect.CANCEL if connection is not None:
                 connection.task.cancel()
             case Effect.SUSPEND:
                 self.requests.suspend(number, action.text)
             case Effect.JOIN if connection is not None:
                 connection.task = trio.CancelScope()
-                nursery.start_soon(self._join, connection, connection.task)
+                self._start(self._join, connection, connection.task)
             case Effect.GREET if connection is not None:
-                nursery.start_soon(self._greet, connection)
+                self._start(self._greet, connection)
             case Effect.CLOSE if connection is not None:
-                self._close(nursery, connection)
+                self._close(connection)
             case Effect.PING if connection is not None:
                 connection.ping()
             case Effect.WATCH if connection is not None:
                 self._watch(connection)
             case Effect.RETIRE if connection is not None:
-                nursery.start_soon(self._retire, connection)
+                self._start(self._retire, connection)
             case _:
                 self._audience.tell(action)
 
+    def _start(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """While it ends, nothing is begun: a nursery that closes takes no task, and who reports may not know."""
+        if self._starts and self._nursery is not None:
+            self._nursery.start_soon(task, *arguments)
+
     # What is done
 
-    def _close(self, nursery: trio.Nursery, connection: JanusConnection) -> None:
+    def _close(self, connection: JanusConnection) -> None:
         """Where Janus reclaims nothing, that ends sessions: behind a fence, they may be another bridge's by now."""
         if self._env.fence is None or self._env.fence.valid():
             connection.close()
         else:
-            nursery.start_soon(self._close_when_valid, self._env.fence, connection)
+            self._start(self._close_when_valid, self._env.fence, connection)
 
     async def _close_when_valid(self, fence: Fence, connection: JanusConnection) -> None:
         await fence.validated()

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -34,6 +34,9 @@ REFUSED = "refused"
 Fault: TypeAlias = Callable[[], object]
 Command: TypeAlias = tuple[int, bool]  # handle, whether the answer is an event behind an ack
 Script: TypeAlias = list[tuple[str, float, list[Command]]]  # fault, seconds until the next, what callers send meanwhile
+
+# The row changes in the turn in which what the link has begun has ended, and the link not yet.
+WHILE_IT_ENDS: Script = [(fault, 0, []) for fault in ("accept", "fail", "accept", "accept", "other name")]
 
 
 class Trial:
@@ -206,6 +209,7 @@ def test_promises_hold(reclaim: bool, harmless: bool, caplog: pytest.LogCaptureF
     trial = Trial(reclaim=reclaim)
 
     @settings(max_examples=examples(EXAMPLES), suppress_health_check=list(HealthCheck))
+    @example(WHILE_IT_ENDS)
     @given(steps(trial.faults if harmless else trial.deadly))
     def hold(script: Script) -> None:
         async def main() -> None:
