@@ -28,8 +28,14 @@ _TEMPORARY = {
     ER.USER_LIMIT_REACHED,
     ER.LOCK_WAIT_TIMEOUT,
     ER.LOCK_DEADLOCK,
+    ER.ERROR_DURING_COMMIT,  # of a Galera that loses its quorum in the middle of it: the outcome is not known
+    ER.QUERY_INTERRUPTED,
+    ER.DISK_FULL,
+    ER.GET_ERRNO,  # the storage engine's, as that its disk is full
     1203,  # ER_TOO_MANY_USER_CONNECTIONS, which PyMySQL does not name; nor
     1927,  # ER_CONNECTION_KILLED (MariaDB)
+    1969,  # ER_STATEMENT_TIMEOUT (MariaDB)
+    3024,  # ER_QUERY_TIMEOUT (MySQL)
     3101,  # ER_TRANSACTION_ROLLBACK_DURING_COMMIT (group replication)
 }
 # What a host says, before anything was done, where only another one of its cluster can help: it is without quorum
