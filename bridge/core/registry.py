@@ -205,8 +205,8 @@ class LinkRegistry:
         """
         self.stopping = True
         with trio.move_on_after(DRAIN):
-            for link in self:
-                await link.requests.drained()
+            while busy := [link for link in self if link.requests.in_flight]:
+                await busy[0].requests.drained()
         error = LinkDown("the bridge is stopping")
         async with trio.open_nursery() as nursery:
             for link in self:

@@ -80,6 +80,7 @@ class HttpDoor:
         self._tls = tls
         self._listeners: list[Listener] = []
         self._stop: Callable[[], None] | None = None
+        self._left = False
 
     def addresses(self) -> Iterable[str]:
         return self._mi.http
@@ -104,7 +105,7 @@ class HttpDoor:
             refused=reception.refused,
         )
         server = await nursery.start(serve, self._listeners, reception.dispatch, hall.access, hall.batch)
-        self._stop = server.stop
+        self._stop = lambda: server.stop(left=self._left)
 
     def names(self) -> Iterator[str]:
         scheme = "http" if self._tls is None else "https"
@@ -115,7 +116,7 @@ class HttpDoor:
         pass
 
     def leave(self) -> None:
-        pass
+        self._left = True
 
     def stop(self) -> None:
         if self._stop is not None:

@@ -41,7 +41,7 @@ log = logging.getLogger("bridge")
 
 STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 REUNION = 1.0  # seconds for the gateways of the last process to be ready again, before callers are let in
-LAST_CALLS = 0.1  # seconds in which callers find out that the doors are shut, where a peer has everything
+LAST_CALLS = 0.05  # seconds in which who was let in already asks, before links are asked whether anything is in flight
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
@@ -308,8 +308,7 @@ class Service:
         if hand_over:
             self._listeners.leave()
         self._listeners.stop()
-        if cluster is not None:  # who was still at the door is served, by the peer that has his handle
-            await trio.sleep(LAST_CALLS)
+        await trio.sleep(LAST_CALLS)
         await self._parts.links.stop(hand_over=hand_over)
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.
         doors.cancel_scope.deadline = trio.current_time() + 1

@@ -33,7 +33,7 @@ log = logging.getLogger("bridge.mi")
 _CLIENT_GONE = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT}
 _CLIENT_GONE |= {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.EOPNOTSUPP}
 _SHORTAGE_PAUSE = 0.1  # seconds, while descriptors or memory are short; clients stay in the backlog
-_LAST_READ = 0.05  # seconds between the last accept and the end of idle connections
+_LAST_READ = 0.02  # seconds between the last accept and the end of idle connections
 _PATROL = 1.0  # seconds between two looks at the deadlines, at most
 
 
@@ -87,16 +87,17 @@ class HttpServer:
             for connection in list(self._connections):
                 connection.end()
 
-    def stop(self) -> None:
+    def stop(self, *, left: bool = False) -> None:
         """Stop accepting, after those who wait to be accepted, and close connections as they become idle; ``serve``
-        returns once the requests in flight are answered.
+        returns once the requests in flight are answered. ``left``: the listeners live on elsewhere, with who waits.
         """
         self._stopping = True
         if self._nursery is None:
             self._over.set()
             return
         for accepter in self._accepters:
-            accepter.accept_all()
+            if not left:
+                accepter.accept_all()
             accepter.close()
         self._nursery.start_soon(self._finish)
 

@@ -222,6 +222,25 @@ async def test_stop_answers_who_had_connected_and_was_not_accepted_yet(nursery: 
             await client.stream.aclose()
 
 
+async def test_stop_leaves_who_waits_to_the_next_process_where_the_listener_lives_on(nursery: trio.Nursery) -> None:
+    """It would else answer him in the very moment in which the links are left."""
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving)
+            served.keep_in(nursery)
+            host, _, port = served.http.addresses[0].rpartition(":")
+            with (
+                served.http._accepters[0]._listener.sock.dup() as held,
+                socket.create_connection((host, int(port))) as he,
+            ):
+                he.sendall(post(b"1"))
+                served.http.stop(left=True)
+                await served.until(connections=0)
+                accepted, _ = held.accept()
+                with accepted:
+                    assert accepted.recv(65536) == post(b"1")
+
+
 async def test_stop_ends_who_takes_an_answer_when_it_is_taken(nursery: trio.Nursery) -> None:
     large = b'{"x":"%b"}' % (b"y" * 8_000_000)
 
