@@ -124,9 +124,7 @@ def _gathered(ask: Callable[[], str]) -> str:
     """A part, or why it is not there: the others are worth having without it."""
     try:
         return ask().rstrip()
-    except BridgeError as exc:
-        return f"not available: {exc}"
-    except (OSError, subprocess.SubprocessError, UnicodeError) as exc:
+    except (BridgeError, OSError, subprocess.SubprocessError, UnicodeError) as exc:
         return f"not available: {exc}"
 
 
