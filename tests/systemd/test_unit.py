@@ -15,6 +15,7 @@ from tests.systemd.conftest import Service
 pytestmark = [*NEEDS_CONTAINER, pytest.mark.xdist_group("systemd")]
 
 SOCKET = "/run/janus-bridge/mi.sock"
+DATABASE = "sqlite:////var/lib/janus-bridge/shared.db"
 README_MI = f'[mi]\ndatagram = ["unix:{SOCKET}"]\n'
 
 
@@ -98,15 +99,18 @@ def test_a_reload_of_a_service_that_ends_meanwhile_fails(service: Service) -> No
 
 def test_every_key_of_the_sample(service: Service, tmp_path: Path) -> None:
     """All at once, with what they name: files with these names, and a database instead of a MySQL server."""
+    text = uncommented()
     certificates = issue(tmp_path)
     pem = certificates.cert.read_text() + certificates.key.read_text()
-    for name in ("mysql-ca", "mysql-client", "janus-ca", "client", "mi"):
-        service.debian.write(f"/etc/janus-bridge/{name}.pem", pem, "0600", "janus-bridge")
-    for name in ("mysql-client", "client", "mi"):
-        service.debian.write(f"/etc/janus-bridge/{name}.key", certificates.key.read_text(), "0600", "janus-bridge")
+    for path in sorted(set(re.findall(r"/etc/janus-bridge/[a-z-]+\.(?:pem|key)", text))):
+        service.debian.write(
+            path, certificates.key.read_text() if path.endswith(".key") else pem, "0600", "janus-bridge"
+        )
     service.debian.write("/etc/janus-bridge/db-password", "secret\n", "0600")
+    cluster = ("-o", f'janus.janus_db_url="{DATABASE}"', "-o", "cluster.cluster_id=1", "-o", "cluster.my_node_id=1")
+    url = ("-o", 'cluster.my_node_url="http://127.0.0.1:8889/mi"')
+    service.debian.succeed("runuser", "-u", "janus-bridge", "--", PROGRAM, "db", "init", *cluster, *url)
     service.drop_in("LoadCredential=db-password:/etc/janus-bridge/db-password")
-    text = uncommented()
     parsed = tomllib.loads(text)
     assert parsed["mi"]["unix_group"] == "opensips"
     assert service.start(text), service.journal
@@ -126,8 +130,10 @@ def uncommented() -> str:
             lines.append("[janus.gateways.SIGNED]")
         lines.append(found[1] if found else line)
     given = {
-        "janus_db_url": "sqlite:////var/lib/janus-bridge/janus.db",
+        "janus_db_url": DATABASE,
+        "db_url": DATABASE,
         "http": ["127.0.0.1:8889"],
+        "my_node_url": "http://127.0.0.1:8889/mi",
         "datagram": [f"unix:{SOCKET}", "udp:127.0.0.1:8888"],
         "subscribers": None,
     }
