@@ -1,6 +1,6 @@
-"""The life of the process: start, signals, reload, end.
+"""The life of the process: start, signals, end.
 
-Owns the order of things: what must be there before what, and what is let go first (contract 2, 3.4, 8.1). Inner parts
+Owns the order of things: what must be there before what, and what is let go first (contract 2, 8.1). Inner parts
 end before outer ones: listeners, then commands in flight, then events, then links.
 """
 
@@ -13,26 +13,22 @@ from functools import partial
 
 import trio
 
-from bridge.auto_reset_event import AutoResetEvent
-from bridge.config import Config, difference, reloaded, secrets_of
-from bridge.config.rules import conflicts
+from bridge.config import Config
 from bridge.core.supervise import supervise
-from bridge.daemon.cluster import peers_token
 from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.events import EPOCH_FILE
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
-from bridge.daemon.news import news_of, status_of
-from bridge.daemon.parts import build, noted
+from bridge.daemon.news import status_of
+from bridge.daemon.parts import build
+from bridge.daemon.reload import Reload
 from bridge.daemon.replacement import Replacement
-from bridge.errors import BridgeError, ConfigError, TableRefused, TableUnavailable, WrongTableVersion
-from bridge.protocol import log_level
+from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.redaction import Redaction
 from bridge.transport import signals, successor
 from bridge.transport.fd_store import FdStore
 from bridge.transport.pages import pages
-from bridge.transport.reload_verdict import write_verdict
 from bridge.transport.resolver import Resolver
 from bridge.transport.state_dir import StateDir
 from bridge.transport.systemd import Notifier
@@ -65,7 +61,6 @@ class Service:
 
     def __init__(self, config: Config, load: Callable[[], Config], redaction: Redaction) -> None:
         self._config = config
-        self._load = load
         self._notifier = Notifier(os.environ)
         self._told = ""
         self._redaction = redaction
@@ -73,8 +68,6 @@ class Service:
         self._parts = build(config, redaction, self._store)
         self._cluster = self._parts.cluster
         self._opening = trio.CancelScope()
-        self._reloading = trio.CancelScope()
-        self._reload_asked = AutoResetEvent()
         self._replacement = Replacement(self._fault_of_replacement)
         self._refusal: ConfigError | TableRefused | None = None
         self._tabled = trio.Event()  # the first table is there
@@ -90,6 +83,8 @@ class Service:
             lost,
             HeldDoors(self._store),
         )
+        done = partial(self._tell_status, "READY=1")
+        self._reload = Reload(config, load, redaction, parts, self._listeners, self._tell_reloading, done)
 
     async def run(self) -> FdStore | None:
         """Until a signal ends it; see ``serve``."""
@@ -156,7 +151,7 @@ class Service:
             parts.events.configure(self._config)
             async with trio.open_nursery() as doors:
                 doors.start_soon(self._open, outer, doors)
-                doors.start_soon(self._reload_when_asked)
+                doors.start_soon(self._reload.run)
                 with trio.CancelScope() as obeying:
                     outer.start_soon(self._replacement.run, obeying)
                     await self._obey(received)
@@ -224,7 +219,7 @@ class Service:
     async def _obey(self, received: AsyncIterator[int]) -> None:
         async for number in received:
             if number == signal.SIGHUP:
-                self._reload_asked.set()
+                self._reload.ask()
             elif number == signal.SIGUSR2:
                 self._replacement.ask()
             else:
@@ -234,57 +229,8 @@ class Service:
     async def _fault_of_replacement(self) -> str | None:
         return self._store.fault() or await successor.fault(successor.command())
 
-    async def _reload_when_asked(self) -> None:
-        """Beside the signals, as ``_open``. Who asks while a reload is under way gets another one behind it."""
-        with self._reloading:
-            while True:
-                await self._reload_asked.wait()
-                await self._reload()
-
-    async def _reload(self) -> None:
-        """SIGHUP (contract 3.4), told to systemd while it lasts, and its outcome to who asked for it by the unit."""
-        began = time.monotonic()
-        self._tell_reloading(began)
-        try:
-            new = self._load()
-            for path, reason in conflicts(reloaded(self._config, new)):  # e.g. no token, but the listeners of before
-                raise ConfigError(f"{'.'.join(path)} {reason} until a restart")
-        except BridgeError as exc:
-            faults = [f"{exc}; everything stays as it is"]
-        else:
-            faults = await self._take(new)
-        for fault in faults:
-            log.error("reload: %s", fault)
-        self._tell_status("READY=1")
-        write_verdict(began, faults)
-
     def _tell_reloading(self, began: float) -> None:
         self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={began * 1e6:.0f}")
-
-    async def _take(self, new: Config) -> list[str]:
-        """What may change does, the rest is named. Returns a line for each thing that could not be taken."""
-        changes = difference(self._config, new)
-        for key in changes.restart:
-            log.warning("reload: %s has changed; restart the service to apply it", key)
-        self._config = config = reloaded(self._config, new)
-        self._redaction.know("configuration", secrets_of(config))
-        parts = self._parts
-        logging.getLogger("bridge").setLevel(log_level.to_python(config.log.level))
-        certificate, faults = self._listeners.reload(config)
-        parts.events.configure(config)
-        if self._cluster is not None:
-            self._cluster.parts.ask.show(peers_token(config))
-        others = parts.gateways.changed(config)
-        parts.links.credentials_changed(others)
-        database = database_of(config)
-        parts.table.rows, parts.saved_table.sources = noted(database.rows, self._redaction), database.sources
-        table = None
-        try:
-            table, _ = await parts.table.reload()
-        except TableUnavailable as exc:
-            faults.append(f"{exc}; the gateways stay as they are")
-        log.info("reload: %s", news_of(changes.reloadable, others, table, certificate=certificate, faults=faults))
-        return faults
 
     async def _watchdog(self) -> None:
         """Fed by the event loop itself: a loop that hangs is restarted by systemd."""
@@ -300,7 +246,7 @@ class Service:
         else:
             self._notifier.tell("STOPPING=1")
         self._opening.cancel()
-        self._reloading.cancel()
+        self._reload.stop()
         cluster = self._cluster if not self._replacement.decided else None
         if cluster is not None:
             await cluster.hand_over()
