@@ -4,8 +4,10 @@ while its bridge hands over, what one hop takes, and what the database bears.
 Owns the ways to part with a bridge, and who asks meanwhile. Uses the bed of the tests: what is measured is tested.
 """
 
+import json
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -16,11 +18,13 @@ import trio
 from bench.bed import Program, attach
 from bench.commands import http_caller, percentiles, request
 from bench.machine import cpu_seconds
+from bridge.protocol.jsonrpc import RpcError
+from bridge.transport.peer_client import PeerClient
 from tests.support.bridge import Bridge
 from tests.support.bridge_cluster import REPEATABLE, BusyCaller, ClusterBed, Listener, answered, release, says
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN, Janus, JanusOptions
 from tests.support.mariadb import MariaDb
-from tests.support.mi_client import MiError
 from tests.support.receivers import udp_receiver
 from tests.support.tables import mariadb_table
 
@@ -30,7 +34,8 @@ HAND_OVERS = 20
 EVENTS = {"do": "tick", "ms": 10, "k": 3, "n": 10_000_000, "size": 200}  # 300 a second
 HOPS = 2_000
 IDLE_SECONDS = 10.0
-PAUSE = 0.05  # seconds between two attempts of a caller
+CALLERS = 8  # that ask for the handles of a bridge that died, one after the other
+PAUSE = 0.02  # seconds between two attempts of a caller
 JANUS_ID = "gw"
 
 
@@ -61,20 +66,26 @@ async def _death(bed: ClusterBed, number: int, released: bool) -> list[float]:
     for name in names:
         await answered(heir, {"janus": "info"}, name)
     took: list[float] = []
+    waiting = deque(names)
+    ask = PeerClient()  # over connections that are kept, so that asking is not what is measured
 
-    async def wait(name: str) -> None:
-        while not await _answers(heir, handles[name], name):  # noqa: ASYNC110 - as a script would
-            await trio.sleep(PAUSE)
-        took.append(time.perf_counter() - begun)
+    async def caller() -> None:
+        while waiting:
+            name = waiting.popleft()
+            if await _answers(ask, heir, handles[name], name):
+                took.append(time.perf_counter() - begun)
+            else:
+                waiting.appendleft(name)
+                await trio.sleep(PAUSE)
 
     begun = time.perf_counter()
     victim.kill()
     async with trio.open_nursery() as nursery:
         if released:
             nursery.start_soon(trio.to_thread.run_sync, release, victim)
-        await wait(names[0])  # alone, so that asking is not what is measured
-        for name in names[1:]:
-            nursery.start_soon(wait, name)
+        for _ in range(CALLERS):
+            nursery.start_soon(caller)
+    ask.close()
     victim.start()
     return took
 
@@ -168,10 +179,10 @@ def _names(count: int) -> list[str]:
     return [JANUS_ID, *(f"gw{number}" for number in range(1, count))]
 
 
-async def _answers(bridge: Bridge, handle: str, janus_id: str) -> bool:
+async def _answers(ask: PeerClient, bridge: Bridge, handle: str, janus_id: str) -> bool:
     try:
-        await bridge.send(janus_id, says(handle, n=1))
-    except MiError as error:
+        await ask(bridge.mi_url, "janus_send_request", [janus_id, json.dumps(says(handle, n=1))], HANG_SECONDS)
+    except RpcError as error:
         if error.code != REPEATABLE:
             raise
         return False

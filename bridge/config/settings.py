@@ -367,6 +367,11 @@ class Config:
         """Whether the table is the bridge's own file, which it creates."""
         return self.janus.janus_db_url == default_table(self.state.dir)
 
+    @property
+    def peers_token(self) -> str | None:
+        """What is shown to the other bridges of the cluster."""
+        return self.mi.token if self.cluster.token is None else self.cluster.token
+
 
 def default_table(state_dir: Path) -> SqliteUrl:
     """The table that is used where none is configured."""

@@ -1,4 +1,4 @@
-"""This node and the others: one round a ping_interval of watch, beat and what follows.
+"""This node and the others: one round a ping_interval of watch, beat and what follows, and one when something is due.
 
 Nothing in a round waits for a Janus: claims are answered in tasks beside it, or beats would come late.
 Owns the rounds, and what others ask about the cluster. Must not know SQL or sockets. Authority: contract 11.
@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.cluster_faces import ClusterLinks, NodeStore
 from bridge.core.cluster_heirs import Heirs
 from bridge.core.cluster_life import NodeLife
@@ -24,7 +25,8 @@ class Cluster:
 
     def __init__(self, life: NodeLife, table: NodeStore, stats: Stats, clock: Callable[[], float]) -> None:
         self.life = life
-        self._heirs = Heirs(life, table, stats, clock)
+        self._due = AutoResetEvent()  # a round is, before its time
+        self._heirs = Heirs(life, table, stats, clock, self._due.set)
         self._clock = clock
         self._looking, self._looked_at = trio.Lock(), 0.0  # when the last look that was asked for began
         self._seen = False  # it saw the table
@@ -38,9 +40,12 @@ class Cluster:
         await self.life.entered.wait()
         async with trio.open_nursery() as nursery:
             while True:
-                began = trio.current_time()
+                began = self._clock()
                 await self._round(nursery)
-                await trio.sleep(max(0.0, began + self.life.settings.ping_interval - trio.current_time()))
+                now = self._clock()
+                until = min(began + self.life.settings.ping_interval, self.life.membership.wake_at(now))
+                with trio.move_on_after(max(0.0, until - now)):
+                    await self._due.wait()
 
     async def _round(self, nursery: trio.Nursery) -> None:
         try:
@@ -101,6 +106,13 @@ class Cluster:
             return self.life.membership.vouch(node_id, epoch, self._clock())
         own = self.life.membership.epoch
         return Word.ALIVE if own == epoch else Word.OVER if own is not None and own > epoch else Word.UNSURE
+
+    def released(self, node_id: int, epoch: int) -> bool:
+        """The process of a peer's life is over, which has told us so; whether that is news. Then a round begins."""
+        news = node_id != self.node_id and self.life.membership.released(node_id, epoch)
+        if news:
+            self._due.set()
+        return news
 
     def living(self) -> list[Node]:
         """See ClusterPeers."""

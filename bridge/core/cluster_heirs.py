@@ -20,10 +20,18 @@ log = logging.getLogger("bridge.cluster")
 
 
 class Heirs:
-    """``clock`` as of ``life``, whose row every take-over changes, too."""
+    """``clock`` as of ``life``, whose row every take-over changes, too. ``again()``: the next round begins at once."""
 
-    def __init__(self, life: NodeLife, table: NodeStore, stats: Stats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        life: NodeLife,
+        table: NodeStore,
+        stats: Stats,
+        clock: Callable[[], float],
+        again: Callable[[], None],
+    ) -> None:
         self._life = life
+        self._again = again
         self._table = table
         self._stats = stats
         self._clock = clock
@@ -56,8 +64,10 @@ class Heirs:
             nursery.start_soon(do)
 
     async def _suspect(self, node: Node) -> None:
+        asked_at = self._clock()
         if await self._life.word_of(node, node.node_id, node.epoch) in (None, Word.OVER):
-            await self._take(node)
+            self._life.membership.unanswered(node, asked_at)
+            self._again()
         else:
             self._life.membership.answered(node.node_id, self._clock())
 

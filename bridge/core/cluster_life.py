@@ -22,7 +22,6 @@ from bridge.throttle import Throttle
 log = logging.getLogger("bridge.cluster")
 
 ALIVE = "janus_cluster_alive"  # the MI method by which peers are asked
-ASKING = 0.05  # of node_timeout, for the answer of a peer
 LATE = 1.5  # ping_intervals between two beats, from which on one is counted as late
 MOST_EPOCHS = 16  # that are kept
 
@@ -236,9 +235,7 @@ class NodeLife:
     async def word_of(self, node: Node, about: int, epoch: int) -> Word | None:
         """What a node says of a life, its own or another one's; None where it says nothing."""
         try:
-            answer = await self._ask(
-                node.url, ALIVE, [about, epoch, node.node_id], max(ASKING * self.settings.node_timeout, 0.2)
-            )
+            answer = await self._ask(node.url, ALIVE, [about, epoch, node.node_id], self.membership.asking)
             if (told := answer["node_id"]) != node.node_id:  # a URL that was copied: nobody is reached there
                 if self._refusals.due(f"{node.node_id} {told}"):
                     text = (

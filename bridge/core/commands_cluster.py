@@ -1,4 +1,5 @@
-"""The MI methods about a cluster of bridges: janus_cluster_list for people, janus_cluster_alive for its other bridges.
+"""The MI methods about a cluster of bridges: janus_cluster_list for people, janus_cluster_alive and
+janus_cluster_released for its other bridges.
 
 Owns their shape. Must not know who decides what it shows. Authority: contract 11; OpenSIPS's ``clusterer_list``, which
 lists nodes so.
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 from bridge.core.cluster_life import ALIVE
 from bridge.core.mi import Command, MiRequest
 from bridge.protocol.caller import Role
+from bridge.protocol.cluster import RELEASED
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.membership import Word
 from bridge.protocol.recipe import Parameter
@@ -29,6 +31,10 @@ class ClusterView(Protocol):
         """Our word for the life of a node."""
         ...
 
+    def released(self, node_id: int, epoch: int) -> bool:
+        """The process of that life is over; whether that is news."""
+        ...
+
 
 def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
     """``view``: None where this bridge is in no cluster: it says so."""
@@ -44,6 +50,11 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
             return {"word": Word.UNSURE.name.lower(), "node_id": cluster.node_id}
         word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
         return {"word": word.name.lower(), "node_id": cluster.node_id}
+
+    def released(call: MiRequest) -> Any:
+        cluster = ours()
+        news = cluster.released(call.arguments["node_id"], call.arguments["epoch"])
+        return {"news": news, "node_id": cluster.node_id}
 
     def listed(_call: MiRequest) -> Any:
         cluster = ours().figures()
@@ -83,6 +94,16 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
             alive,
             "Between bridges: whether the life of a node goes on. Who says so of another one does not take it over for "
             "node_timeout. Parameters: node_id; epoch; asked: the node whose MI this should be.",
+            "janus",
+            Role.EVERYTHING,
+        ),
+        Command(
+            RELEASED,
+            "janus_cluster:released",
+            ((Parameter("node_id", "int"), Parameter("epoch", "int")),),
+            released,
+            "From `janus-bridge cluster release`: the process of a node's life is over, and whoever hears it takes its "
+            "sessions over at once. Parameters: node_id; epoch.",
             "janus",
             Role.EVERYTHING,
         ),

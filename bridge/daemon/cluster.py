@@ -149,11 +149,6 @@ class _LinksOfATable:
         self.links.give_up(reason)
 
 
-def peers_token(config: Config) -> str | None:
-    """What is shown to the other bridges."""
-    return config.cluster.token if config.cluster.token is not None else config.mi.token
-
-
 def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> ClusterParts | None:
     """None: this bridge is alone. ``journal`` has been loaded. Raises ConfigError for a CA file that cannot be used."""
     section = config.cluster
@@ -173,7 +168,7 @@ def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> Cluster
         tls = client_context(section.tls_ca, None, None)
     except ConnectFailed as exc:
         raise ConfigError(f"[cluster] {exc.reason}") from None
-    ask = PeerClient(peers_token(config), tls)
+    ask = PeerClient(config.peers_token, tls)
     fence = Fence(boottime)
     sessions = SessionKeeper(SessionTable(databases[1], cluster_id, node_id), fence, _left(journal))
     settings = NodeSettings(

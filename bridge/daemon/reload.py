@@ -12,7 +12,6 @@ import trio
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.config import Config, difference, reloaded, secrets_of
 from bridge.config.rules import conflicts
-from bridge.daemon.cluster import peers_token
 from bridge.daemon.database import database_of
 from bridge.daemon.listeners import Listeners
 from bridge.daemon.news import news_of
@@ -93,7 +92,7 @@ class Reload:
         certificate, faults = self._listeners.reload(config)
         parts.events.configure(config)
         if parts.cluster is not None:
-            parts.cluster.parts.ask.show(peers_token(config))
+            parts.cluster.parts.ask.show(config.peers_token)
         others = parts.gateways.changed(config)
         parts.links.credentials_changed(others)
         database = database_of(config)

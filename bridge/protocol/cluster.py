@@ -5,7 +5,9 @@ those of OpenSIPS's clusterer.
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+RELEASED: Final = "janus_cluster_released"  # the MI method by which peers are told that a process is over
 
 
 class NodeState(IntEnum):

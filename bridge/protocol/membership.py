@@ -10,9 +10,10 @@ of what we believe and the first that another one may do lie 0.2 node_timeout, f
 and for what is under way. Who hears that his epoch is over, from the table or from a peer, has no life any more.
 
 The others. A peer is still for as long as we have watched its row and seen it unchanged; what passed while we could not
-read, or did not (stopped, suspended), was not watched. One that is still for node_timeout is asked itself; if it does
-not answer either, it is taken over, by whoever changes its row first. One whose process is over, as systemd said or it
-itself, is taken over at once.
+read, or did not (stopped, suspended), was not watched. One that is about to be still for node_timeout is asked itself,
+so that its time to answer ends with node_timeout; if it does not answer either, it is taken over, by whoever changes
+its row first. One whose process is over, as systemd said or it itself, is taken over at once: the table says so, and we
+may have been told before.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -23,6 +24,8 @@ from bridge.protocol.cluster import Node, NodeState
 
 VALID = 0.8  # of node_timeout
 LATE = 2.5  # ping_intervals without a beat, from which on a peer is called silent
+ASKING = 0.05  # of node_timeout, for the answer of a peer
+LEAST_ASKING = 0.2  # seconds
 NEVER = float("-inf")
 
 
@@ -44,25 +47,29 @@ class Start(Enum):
 
 @dataclass(slots=True)
 class WatchedNode:
-    """``still``: seconds that its row was watched without a change, of which there were ``changes``, the last of its
-    own making at ``moved_at``. ``taking``: we may have its sessions by now.
+    """``still``: seconds that its row was watched without a change, up to ``seen_at``, of which there were ``changes``,
+    the last of its own making at ``moved_at``. ``unanswered_at``: when its MI was asked since, in vain. ``taking``: we
+    may have its sessions by now.
     """
 
     node: Node
     moved_at: float
+    seen_at: float = NEVER
     still: float = 0.0
     changes: int = 0
+    unanswered_at: float = NEVER
     taking: bool = False
 
-    def seen(self, node: Node, passed: float, now: float) -> None:
-        """Its row as it was read ``passed`` seconds after the last time."""
+    def seen(self, node: Node, asked_at: float, now: float, most: float) -> None:
+        """Its row as it was read; ``most``: seconds since it was read last that may count, as it was watched."""
         if node == self.node:
-            self.still += passed
-        else:
-            if node.state is not NodeState.OVER:  # as others say of it
-                self.moved_at = now
-            self.node, self.still, self.taking = node, 0.0, False
-            self.changes += 1
+            self.still += min(max(asked_at - self.seen_at, 0.0), most)
+            self.seen_at = max(self.seen_at, asked_at)
+            return
+        if node.state is not NodeState.OVER:  # as others say of it
+            self.moved_at = now
+        self.node, self.still, self.seen_at, self.taking, self.unanswered_at = node, 0.0, now, False, NEVER
+        self.changes += 1
 
 
 class Membership:
@@ -88,14 +95,16 @@ class Membership:
         self.open_until = NEVER  # may write
         self.own: WatchedNode | None = None  # our row, as it was read last
         self.peers = {node.node_id: WatchedNode(node, NEVER) for node in known or () if node.node_id != node_id}
+        self.asking = max(ASKING * node_timeout, LEAST_ASKING)  # seconds that a peer has to answer
         self._knows_peers = known is not None
         self._left: dict[int, float] = {}  # until when we leave whom alone: it answered, or we gave our word
+        self._released: dict[int, int] = {}  # whose process is over, of which epoch, as we were told
         self._ping_interval = ping_interval
         self._timeout = node_timeout
         self._serve = serve
         self.lost = False  # whether the last life was ended by another one
         self._unsure = False  # whether a beat of ours is out, which may have counted
-        self._read_at: float | None = None  # when the table was read last, with no failure since
+        self._watched = False  # the table was read, with no failure since
 
     # Our own life
 
@@ -164,20 +173,24 @@ class Membership:
 
     def read(self, nodes: Iterable[Node], asked_at: float, now: float) -> None:
         """The table as it was read, asked for at ``asked_at``."""
-        passed = 0.0 if self._read_at is None else min(max(asked_at - self._read_at, 0.0), 2 * self._ping_interval)
-        self._read_at, self._knows_peers = now, True
+        most = 2 * self._ping_interval if self._watched else 0.0
+        self._watched = self._knows_peers = True
         before, self.peers, own, self.own = self.peers, {}, self.own, None
         for node in nodes:
             if node.node_id == self.node_id:
-                self.own = own or WatchedNode(node, now)
-                self.own.seen(node, passed, now)
+                self.own = own or WatchedNode(node, now, now)
+                self.own.seen(node, asked_at, now, most)
             else:
-                peer = self.peers[node.node_id] = before.get(node.node_id) or WatchedNode(node, now)
-                peer.seen(node, passed, now)
+                peer = self.peers[node.node_id] = before.get(node.node_id) or WatchedNode(node, now, now)
+                peer.seen(node, asked_at, now, most)
+        told, self._released = self._released, {}
+        for node_id, epoch in told.items():
+            if node_id in self.peers and self.peers[node_id].node.epoch <= epoch:
+                self._released[node_id] = epoch
 
     def not_read(self) -> None:
         """The table could not be read: what passes until it can is not watched."""
-        self._read_at = None
+        self._watched = False
 
     def electors(self) -> list[Node]:
         """Whose word it takes: all that might take us over. Where none runs, as far as we have read: those that were,
@@ -198,16 +211,46 @@ class Membership:
         return Word.ALIVE
 
     def suspects(self, now: float) -> list[Node]:
-        """Those to be taken over unless they answer."""
-        return [peer.node for peer in self._takeable(now) if peer.node.running and peer.still >= self._timeout]
+        """Those whose MI is to be asked: they will have been still for node_timeout when the time to answer is over."""
+        return [
+            peer.node
+            for peer in self._takeable(now)
+            if not self._is_over(peer) and peer.still >= self._timeout - self.asking and not self._is_mute(peer, now)
+        ]
 
     def heirless(self, now: float) -> list[Node]:
-        """Those to be taken over at once: their process is over."""
-        return [peer.node for peer in self._takeable(now) if peer.node.state is NodeState.OVER]
+        """Those to be taken over at once: their process is over, or they are still for node_timeout and were asked."""
+        return [
+            peer.node
+            for peer in self._takeable(now)
+            if self._is_over(peer) or (peer.still >= self._timeout and self._is_mute(peer, now))
+        ]
+
+    def wake_at(self, now: float) -> float:
+        """When the table is to be read next so that a peer is asked, or taken over, in time; infinity: nobody is."""
+        due = [
+            peer.seen_at + self._timeout - peer.still - (0.0 if self._is_mute(peer, now) else self.asking)
+            for peer in self._takeable(now)
+        ]
+        return min((at for at in due if at > now), default=float("inf"))
 
     def answered(self, node_id: int, now: float) -> None:
         """Its MI did: it lives, whatever the table says."""
         self._left[node_id] = now + self._timeout
+
+    def unanswered(self, node: Node, asked_at: float) -> None:
+        """Its MI, asked then, did not, or says that it is over."""
+        peer = self.peers.get(node.node_id)
+        if peer is not None and peer.node == node:
+            peer.unanswered_at = asked_at
+
+    def released(self, node_id: int, epoch: int) -> bool:
+        """The process of that life is over, which has told us so; whether that is news."""
+        peer = self.peers.get(node_id)
+        if peer is not None and (peer.node.epoch > epoch or (peer.node.epoch == epoch and self._is_over(peer))):
+            return False
+        self._released[node_id] = epoch
+        return True
 
     def taking(self, node: Node, now: float) -> bool:
         """It is about to be taken over, and gets no word of ours from now on; False: it has one, or is another now."""
@@ -229,9 +272,18 @@ class Membership:
         return [
             peer
             for peer in self.peers.values()
-            if peer.node.state is NodeState.OVER  # it wants no word any more, whoever gave it
+            if self._is_over(peer)  # it wants no word any more, whoever gave it
             or (peer.node.running and self._left.get(peer.node.node_id, NEVER) <= now)
         ]
+
+    def _is_over(self, peer: WatchedNode) -> bool:
+        """Its process is, and nobody has its sessions yet."""
+        node = peer.node
+        return node.state is NodeState.OVER or (node.running and self._released.get(node.node_id) == node.epoch)
+
+    def _is_mute(self, peer: WatchedNode, now: float) -> bool:
+        """Its MI did not answer, just now."""
+        return now - peer.unanswered_at <= self.asking + 2 * self._ping_interval
 
     # What others ask
 
@@ -251,4 +303,4 @@ class Membership:
         """active, draining, silent, over or taken."""
         if peer.taking or (peer.node.running and peer.still >= LATE * self._ping_interval):
             return "silent"
-        return peer.node.state.name.lower()
+        return "over" if self._is_over(peer) else peer.node.state.name.lower()

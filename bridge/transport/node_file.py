@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from bridge.files import read_file
 from bridge.protocol.cluster import Node, NodeState
 from bridge.transport.private_file import replace_file
@@ -50,6 +48,8 @@ class NodeFile:
 
     async def keep(self, epochs: Sequence[int], nodes: Sequence[Node]) -> None:
         """On the disk once this returns; a failure is logged."""
+        import trio  # who only reads the file has no loop, and no time to load it (cluster release)
+
         self.epochs, self.nodes = list(epochs), list(nodes)
         content: dict[str, Any] = {
             "node": self._whose,

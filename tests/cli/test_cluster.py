@@ -1,6 +1,8 @@
 """``janus-bridge cluster``: what it shows, and what ``release`` says in the database when a process is over."""
 
 import json
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from bridge.__main__ import main
 from tests.support.bridge import Bridge
 from tests.support.bridge_cluster import ClusterBed
 from tests.support.deadlines import HANG_SECONDS
+from tests.support.ports import free_port
 from tests.support.receivers import udp_receiver
 from tests.support.tables import sqlite_table
 
@@ -51,14 +54,42 @@ def test_both_are_shown_and_one_that_died_until_it_is_taken_over(
     assert main(["cluster", "release", *options(first)]) == 2  # it lives
     assert "another janus-bridge is running with it" in capsys.readouterr().err
     first.kill()
-    assert main(["cluster", "release", *options(first)]) == 0
-    assert capsys.readouterr().out.startswith("node 1 of cluster 1: epoch ")
-    while states() != ["taken", "active"]:
+    nowhere = 'janus.janus_db_url="sqlite:////nonexistent/site.db"'
+    assert main(["cluster", "release", *options(first), "-o", nowhere]) == 2
+    while states() != ["taken", "active"]:  # it was told before the database
         pass
     assert main(["cluster", "--url", url]) == 1
     capsys.readouterr()
     assert main(["cluster", "release", *options(first)]) == 0  # once is enough
     assert capsys.readouterr().out == ""
+    second.kill()
+    assert main(["cluster", "release", *options(second)]) == 0  # nobody is left to be told
+    assert capsys.readouterr().out.startswith("node 2 of cluster 1: epoch ")
+
+
+def test_release_waits_for_no_peer_that_hangs_or_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.cli.cluster.TELLING", 0.02)
+    (tmp_path / "state").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        urls = [f"http://127.0.0.1:{port}/mi" for port in (mute.getsockname()[1], free_port())]
+        nodes = [[number, url, number, 1] for number, url in enumerate([*urls, "no URL at all"], 2)]
+        (tmp_path / "state/node.json").write_text(json.dumps({"node": [1, 1], "epochs": [7], "nodes": nodes}))
+        url = sqlite_table(tmp_path / "site.db", {})
+        words = [
+            f'state.dir="{tmp_path / "state"}"',
+            f'janus.janus_db_url="{url}"',
+            'cluster.my_node_url="http://127.0.0.1:1/mi"',
+            *("cluster.cluster_id=1", "cluster.my_node_id=1"),
+        ]
+        given = [word for one in words for word in ("-o", one)]
+        assert main(["db", "init", *given]) == 0
+        with sqlite3.connect(tmp_path / "site.db") as table:
+            table.execute("INSERT INTO janus_node (cluster_id, node_id, url, state, epoch, beat) VALUES (1,1,'',1,7,1)")
+        capsys.readouterr()
+        assert main(["cluster", "release", *given]) == 0
+    assert capsys.readouterr().out == "node 1 of cluster 1: epoch 7 is over\n"
 
 
 def test_a_copied_configuration_does_not_start(bridges: list[Bridge], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""janus_cluster_list and janus_cluster_alive: their shape, and what they say where there is no cluster."""
+"""janus_cluster_list, _alive and _released: their shape, and what they say where there is no cluster."""
 
 from dataclasses import dataclass
 
@@ -20,6 +20,9 @@ class View:
 
     def alive(self, node_id: int, epoch: int) -> Word:
         return Word.ALIVE if (node_id, epoch) == (2, 1795363200002) else Word.OVER
+
+    def released(self, node_id: int, epoch: int) -> bool:
+        return (node_id, epoch) == (2, 1795363200002)
 
 
 def registry(figures: ClusterSnapshot | None) -> Registry:
@@ -70,3 +73,11 @@ async def test_the_word_for_a_life() -> None:
     assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 1]) == {"word": "alive", "node_id": 1}
     assert await ask_by_name(made, "janus_cluster:alive", [2, 5, 1]) == {"word": "over", "node_id": 1}
     assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 2]) == {"word": "unsure", "node_id": 1}
+
+
+async def test_a_process_that_is_over() -> None:
+    made = registry(cluster())
+    assert await ask_by_name(made, "janus_cluster_released", [2, "1795363200002"]) == {"news": True, "node_id": 1}
+    assert await ask_by_name(made, "janus_cluster:released", [2, 5]) == {"news": False, "node_id": 1}
+    error = await ask_by_name(registry(None), "janus_cluster_released", [2, 5])
+    assert (error["code"], error["message"]) == (503, "No cluster")

@@ -262,7 +262,7 @@ LEAST = {
         "janus_reload",
         "janus_reconnect",
         "janus_drain",
-        *(f"janus_cluster_{verb}" for verb in ("alive", "drain", "find", "send", "take", "taken")),
+        *(f"janus_cluster_{verb}" for verb in ("alive", "drain", "find", "released", "send", "take", "taken")),
     },
 }
 

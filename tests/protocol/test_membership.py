@@ -180,12 +180,73 @@ def test_one_that_stands_still_is_suspected_and_one_that_beats_is_not() -> None:
     me.counted(105.0)
     now = watch(me, 9.0, node(2), node(3), node(4, state=DRAINING))
     assert me.suspects(now) == []
-    me.read([node(2), node(3, beat=2), node(4, state=DRAINING)], 111.0, 111.0)
-    assert me.suspects(111.0) == [node(2), node(4, state=DRAINING)]
+    me.read([node(2), node(3, beat=2), node(4, state=DRAINING)], 110.5, 110.5)
+    assert me.suspects(110.5) == [node(2), node(4, state=DRAINING)]
     assert me.silent() == [node(2), node(4, state=DRAINING)]
     assert me.living() == [node(3, beat=2)]
     me.read([node(2, epoch=6)], 112.0, 112.0)
     assert me.suspects(112.0) == []
+
+
+def test_it_is_asked_so_that_its_answer_is_due_with_the_timeout_and_taken_to_the_moment() -> None:
+    me = member()
+    me.counted(105.0)
+    now = watch(me, 9.0, node(2))
+    assert me.wake_at(now) == 110.5
+    me.read([node(2)], 110.5, 110.6)
+    assert me.suspects(110.6) == [node(2)]
+    me.unanswered(node(2), 110.6)
+    assert me.suspects(111.0) == me.heirless(111.0) == []
+    assert me.wake_at(110.9) == 111.0
+    me.read([node(2)], 111.0, 111.1)
+    assert me.heirless(111.1) == [node(2)]
+    assert me.wake_at(111.1) == float("inf")
+
+
+def test_a_silence_of_long_ago_is_none() -> None:
+    me = member()
+    now = watch(me, 9.5, node(2))
+    me.counted(now)
+    me.unanswered(node(2), now)
+    now = watch(me, 0.0, node(2), start=now + 4.0)
+    assert me.heirless(now) == []
+    assert me.suspects(now) == [node(2)]
+    me.unanswered(node(2, beat=0), now)  # of a row that it has no more
+    me.unanswered(node(9), now)
+    assert me.heirless(now) == []
+
+
+def test_what_a_read_takes_is_watched_but_for_the_first() -> None:
+    me = member()
+    for second in range(4):
+        me.read([node(2)], 101.0 + second, 101.5 + second)
+    assert me.peers[2].still == 2.5
+    assert me.wake_at(104.5) == 104.0 + 10.0 - 2.5 - 0.5
+
+
+def test_one_whose_process_has_said_that_it_is_over_is_taken_at_once() -> None:
+    me = member()
+    now = watch(me, 2.0, node(2), node(3), node(4, state=DRAINING))
+    assert me.vouch(2, 5, now) is Word.ALIVE  # it wants it no more
+    assert [me.released(one, 5) for one in (2, 2, 4)] == [True, False, True]
+    assert me.heirless(now) == [node(2), node(4, state=DRAINING)]
+    assert me.silent() == [node(2), node(4, state=DRAINING)]
+    assert me.living() == [node(3)]
+    me.read([node(2, 6), node(3), node(4, state=OVER)], now, now)  # begun anew, and as the table says
+    assert me.heirless(now) == [node(4, state=OVER)]
+    assert [me.released(2, 5), me.released(4, 5)] == [False, False]
+
+
+def test_one_that_is_released_before_it_was_read_of() -> None:
+    me = member()
+    me.read([node(2, 5)], 101.0, 101.0)
+    assert me.released(2, 6)
+    assert me.released(3, 5)
+    assert me.heirless(101.0) == []
+    me.read([node(2, 6)], 101.1, 101.1)
+    assert me.heirless(101.1) == [node(2, 6)]
+    me.read([node(2, 6), node(3)], 101.2, 101.2)  # which was in no table when it was told
+    assert me.heirless(101.2) == [node(2, 6)]
 
 
 def test_who_is_not_sure_of_himself_takes_nobody() -> None:
@@ -295,11 +356,14 @@ class Site:
         me.asked(words, self.now)
 
     def take(self, me: Membership, reached: set[int]) -> None:
-        for row in [*me.suspects(self.now), *me.heirless(self.now)]:
-            other = self.members[row.node_id]
-            if row.running and row.node_id in reached and other.epoch == row.epoch:
+        for row in me.suspects(self.now):
+            if row.node_id in reached and self.members[row.node_id].epoch == row.epoch:
                 me.answered(row.node_id, self.now)
-            elif me.taking(row, self.now):
+            else:
+                me.unanswered(row, self.now)
+        for row in me.heirless(self.now):
+            other = self.members[row.node_id]
+            if me.taking(row, self.now):
                 mine = self.table[me.node_id]
                 if self.table[row.node_id] != row or (mine.epoch, mine.beat) != (me.epoch, me.beat):
                     me.not_taken(row)
@@ -377,7 +441,8 @@ def test_nobody_is_taken_over_who_may_still_claim(
                     me.not_read()
                 if outcome == "counts" or number % 2:
                     site.take(me, reached - {node_id})
-        if dies:  # the process of node 1, and systemd says so
+        if dies:  # the process of node 1, and systemd says so, to one of the others before the table
+            site.members[2].released(1, site.members[1].epoch or 0)
             site.members[1].over()
             if site.table[1].running:
                 site.table[1] = site.table[1]._replace(state=OVER)
