@@ -1,4 +1,4 @@
-"""requirements.lock is whole: what pyproject.toml asks for, and what that asks for, each by version and hash."""
+"""The locks are whole: what pyproject.toml asks for, and what that asks for, each by version and hash."""
 
 import re
 import tomllib
@@ -8,13 +8,15 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.compile import COMPILER
+
 ROOT = Path(__file__).parents[1]
 _ENTRY = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
 
 
-def locked() -> dict[str, str]:
+def locked(file: str = "requirements.lock") -> dict[str, str]:
     """name -> version"""
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    text = (ROOT / file).read_text(encoding="utf-8")
     rest = _ENTRY.sub("", text)
     assert all(line.startswith("#") for line in rest.splitlines()), rest
     return {name: version for name, version, _ in _ENTRY.findall(text)}
@@ -46,3 +48,11 @@ def test_what_dependencies_ask_for_is_locked_too() -> None:
                 seen.add(canonicalize_name(requirement.name))
     assert len(seen) > 5
     assert seen <= pins.keys()
+
+
+def test_what_a_release_is_built_with_is_locked_beside_what_it_is_installed_with() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    pins = locked("tools/build.lock")
+    for requirement in map(Requirement, [*build, COMPILER, "setuptools"]):  # mypyc's, to run the C compiler
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+    assert pins.keys().isdisjoint(locked())

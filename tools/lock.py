@@ -1,6 +1,7 @@
-"""``python -m tools.lock``: what a release is installed with, each package by version and hash, in requirements.lock.
+"""``python -m tools.lock``: what a release is installed with, in requirements.lock, and what it is built with, in
+tools/build.lock, each package by version and hash.
 
-Owns that file. pip resolves what pyproject.toml asks for, once for each Python and machine below, and says which file
+Owns these files. pip resolves what pyproject.toml asks for, once for each Python and machine below, and says which file
 it would take; nothing is installed. The first decides the versions, the others add the hashes of their own files.
 Authority: pip's manual, "Secure installs" (--require-hashes) and "pip install --report".
 """
@@ -15,15 +16,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.compile import COMPILER
+
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
+BUILD_LOCK = ROOT / "tools" / "build.lock"
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 HEAD = """\
-# What a release is installed with: made by `python -m tools.lock`, not by hand.
+# What a release is {purpose} with: made by `python -m tools.lock`, not by hand.
 # Wheels for Python {pythons} on Linux with glibc, {machines}.
-#   pip install --require-hashes -r requirements.lock && pip install --no-deps .     (in a clone)
+#   pip install --require-hashes {way}
 """
+INSTALLED = ("installed", "-r requirements.lock && pip install --no-deps .     (in a clone)")
+BUILT = ("built", "-r requirements.lock -r tools/build.lock && pip wheel --no-build-isolation --no-deps .")
 
 
 def locked(wanted: Sequence[str]) -> dict[str, set[str]]:
@@ -38,9 +44,10 @@ def locked(wanted: Sequence[str]) -> dict[str, set[str]]:
     return dict(hashes)
 
 
-def render(hashes: dict[str, set[str]]) -> str:
+def render(hashes: dict[str, set[str]], head_words: tuple[str, str]) -> str:
     """The file."""
-    head = HEAD.format(pythons=", ".join(PYTHONS), machines=" and ".join(MACHINES))
+    purpose, way = head_words
+    head = HEAD.format(pythons=", ".join(PYTHONS), machines=" and ".join(MACHINES), purpose=purpose, way=way)
     return head + "".join(_entry(pin, files) for pin, files in sorted(hashes.items()))
 
 
@@ -64,11 +71,19 @@ def _resolve(wanted: Sequence[str], python: str, machine: str) -> list[dict[str,
 
 
 def main() -> None:
-    """Write the file anew."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    hashes = locked([*project["dependencies"], *project["optional-dependencies"]["rabbitmq"]])
-    LOCK.write_text(render(hashes), encoding="utf-8")
-    print(f"{LOCK.name}: {len(hashes)} packages, {sum(map(len, hashes.values()))} files")
+    """Write both files anew."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, build = pyproject["project"], pyproject["build-system"]
+    installed = locked([*project["dependencies"], *project["optional-dependencies"]["rabbitmq"]])
+    # In one environment with them: the compiler reads the types of what the program is installed with.
+    both = locked([*installed, *build["requires"], COMPILER])
+    _write(LOCK, installed, INSTALLED)
+    _write(BUILD_LOCK, {pin: files for pin, files in both.items() if pin not in installed}, BUILT)
+
+
+def _write(file: Path, hashes: dict[str, set[str]], head_words: tuple[str, str]) -> None:
+    file.write_text(render(hashes, head_words), encoding="utf-8")
+    print(f"{file.relative_to(ROOT)}: {len(hashes)} packages, {sum(map(len, hashes.values()))} files")
 
 
 if __name__ == "__main__":
