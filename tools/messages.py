@@ -36,7 +36,7 @@ LEVELS = {"warning": "warning", "error": "error", "critical": "critical", "excep
 # Those whose text is told where they are caught, in a log line or in an answer; and the functions that say a trouble.
 SPEAKERS = {
     "AmqpFault", "AnotherNode", "BridgeError", "ConfigError", "ConnectFailed", "DiscardedMessage", "Draining", "End",
-    "EventRefused", "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NotSent", "NotServing",
+    "EventRefused", "InvalidCommand", "JoinStopped", "LinkDown", "NoSuchTable", "NoVersion", "NotSent", "NotServing",
     "PeerNotReached", "PeerRefused", "PeerSilent",
     "NothingAnswered", "OSError", "OverBudget", "ReconnectRefused", "TableRefused", "TableUnavailable",
     "TakeOverPending", "TooManyInFlight", "TransactionLost", "UnknownJanusId", "WrongTableVersion",

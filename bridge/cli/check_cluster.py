@@ -16,8 +16,9 @@ from bridge.errors import TableUnavailable
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.db_url import SqliteUrl
 from bridge.protocol.membership import VALID
-from bridge.transport.cluster_tables import ClusterTables
-from bridge.transport.db_sql import Execute
+from bridge.transport.cluster_rows import MOST_FAULTS, NodeRows
+from bridge.transport.cluster_tables import ClusterTables, nodes_in
+from bridge.transport.db_sql import Execute, as_text
 
 Finding: TypeAlias = tuple[Literal["ok", "warning", "error"], str]
 
@@ -31,22 +32,21 @@ async def of_database(config: Config) -> list[Finding]:
     database = cluster_database_of(config)
     tables = ClusterTables(config.janus.db_version_table)
 
-    def look(execute: Execute) -> tuple[list[tuple[int, str]], str | None]:
+    def look(execute: Execute) -> tuple[NodeRows, str | None]:
         tables.check(execute)
-        rows = execute(
-            "SELECT node_id, url FROM janus_node WHERE cluster_id = ? ORDER BY node_id", config.cluster.cluster_id
-        )
+        rows = nodes_in(execute, config.cluster.cluster_id)
         provider = "SHOW VARIABLES LIKE 'wsrep_provider_options'"
         found = [] if isinstance(database.url, SqliteUrl) else execute(provider)
-        return [(int(node), str(url)) for node, url in rows], str(found[0][1]) if found else None
+        return rows, as_text(found[0][1]) if found else None
 
     try:
-        nodes, provider = await database.visit("read", look)
+        (nodes, faults, _), provider = await database.visit("read", look)
     except TableUnavailable as exc:
-        return [("error", f"{exc} (janus-bridge db init makes the tables)")]
-    names = ", ".join(f"{node} at {url}" for node, url in nodes)
+        return [("error", str(exc))]
+    names = ", ".join(f"{node.node_id} at {node.url}" for node in sorted(nodes))
     found: list[Finding] = [
-        ("ok", f"{database.url} janus_node, version 1: {f'nodes {names}' if nodes else 'no node yet'}")
+        ("ok", f"{database.url} janus_node, version 1: {f'nodes {names}' if nodes else 'no node yet'}"),
+        *(("error", f"janus_node: {fault.text}: mend or delete it in SQL") for fault in faults[:MOST_FAULTS]),
     ]
     suspect = suspect_timeout(provider or "")
     return found if suspect is None else [*found, _beside(config.cluster.node_timeout, suspect)]

@@ -91,8 +91,8 @@ async def _look_at_cluster(config: Config) -> None:
     tables = ClusterTables(config.janus.db_version_table)
     try:
         await cluster_database_of(config).visit("read", tables.check)
-    except TableRefused as exc:
-        raise type(exc)(f"{exc} (janus-bridge db init makes the tables of the cluster)") from None
+    except TableRefused:
+        raise
     except TableUnavailable:
         pass
 

@@ -67,7 +67,11 @@ class AskPeer(Protocol):
 
 
 class NodeStore(Protocol):
-    """The table of nodes. Everything raises TableUnavailable, and then nobody knows whether it was done."""
+    """The table of nodes. Everything raises TableUnavailable, and then nobody knows whether it was done. ``newest``:
+    the largest epoch there, as it was read last.
+    """
+
+    newest: int
 
     async def nodes(self) -> list[Node]:
         """All, ourselves too."""
@@ -85,6 +89,10 @@ class NodeStore(Protocol):
         """Take over another one, by our epoch and beat, which is one more then; None where it is otherwise."""
         ...
 
+    async def rest(self, node: Node, epoch: int) -> list[NodeSession]:
+        """What was written late under one that was taken over, ours now in the life of this epoch."""
+        ...
+
     async def release(self, epoch: int, state: NodeState) -> bool:
         """End our life."""
         ...
@@ -93,8 +101,8 @@ class NodeStore(Protocol):
 class SessionStore(Protocol):
     """The table of sessions. Everything raises TableUnavailable, and may be done twice."""
 
-    async def write(self, sessions: Sequence[NodeSession]) -> None:
-        """These are ours, whoever had them."""
+    async def write(self, sessions: Sequence[NodeSession], epoch: int) -> None:
+        """These are ours, whoever had them, as long as our life has this epoch."""
         ...
 
     async def end(self, sessions: Sequence[NodeSession]) -> None:

@@ -52,31 +52,36 @@ class Heirs:
         for node in membership.suspects(now):
             self._soon(nursery, node, self._suspect)
 
-    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node], Awaitable[None]]) -> None:
+    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node], Awaitable[bool]]) -> None:
         async def do() -> None:
             try:
-                await what(node)
+                taken = await what(node)
             finally:
                 self._under_way.discard(node.node_id)
+            if taken:
+                await self._take_rest(node.node_id)
 
         if node.node_id not in self._under_way:
             self._under_way.add(node.node_id)
             nursery.start_soon(do)
 
-    async def _suspect(self, node: Node) -> None:
+    async def _suspect(self, node: Node) -> bool:
+        """Nobody has its sessions yet; whoever finds it mute takes them in a round of its own."""
         asked_at = self._clock()
         if await self._life.word_of(node, node.node_id, node.epoch) in (None, Word.OVER):
             self._life.membership.unanswered(node, asked_at)
             self._again()
         else:
             self._life.membership.answered(node.node_id, self._clock())
+        return False
 
-    async def _take(self, node: Node) -> None:
+    async def _take(self, node: Node) -> bool:
+        """Whether we have its sessions."""
         life, membership = self._life, self._life.membership
         async with life.row:
             sent_at, epoch = self._clock(), membership.epoch
             if epoch is None or not membership.taking(node, sent_at):
-                return
+                return False
             silent_since = max(membership.peers[node.node_id].moved_at, 0.0)
             try:
                 sessions = await self._table.take(node, epoch, membership.beat)
@@ -84,14 +89,15 @@ class Heirs:
                 membership.unknown()
                 self._in_doubt[node.node_id] = node
                 log.warning("the take-over of node %d has no outcome: %s; looking again", node.node_id, exc)
-                return
+                return False
             if sessions is None:
                 membership.not_taken(node)
-                return
+                return False
             membership.counted(sent_at)
             life.counted(sent_at)
             life.sessions.know(sessions)
         await self._adopt(node, sessions, self._clock() - silent_since)
+        return True
 
     async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_for: float) -> None:
         self._stats.add("take_overs")
@@ -102,6 +108,25 @@ class Heirs:
                 await self._life.links.adopt(node.node_id, sessions, silent_for)
         finally:
             del self.adopting[node.node_id]
+
+    async def _take_rest(self, node_id: int) -> None:
+        """What it wrote last may have been on its way when it was taken over, in a server that committed nothing."""
+        life, membership = self._life, self._life.membership
+        await trio.sleep(life.settings.node_timeout)
+        peer, epoch = membership.peers.get(node_id), membership.epoch
+        if peer is None or peer.node.state is not NodeState.TAKEN or epoch is None:
+            return  # it lives again, and finds it itself
+        try:
+            sessions = await self._table.rest(peer.node, epoch)
+        except TableUnavailable as exc:
+            log.warning("what node %d wrote last has not been looked for: %s; looking again", node_id, exc)
+            self._in_doubt[node_id] = peer.node
+            return
+        if sessions:
+            life.sessions.know(sessions)
+            log.warning("node %d is over: taking %d sessions that it wrote last", node_id, len(sessions))
+            if life.links is not None:
+                await life.links.adopt(node_id, sessions, life.settings.node_timeout)
 
     async def settle(self, nursery: trio.Nursery) -> None:
         """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.
@@ -115,5 +140,6 @@ class Heirs:
         news = await self._life.sessions.unknown()
         for node in settled:
             self._in_doubt.pop(node.node_id, None)
+            nursery.start_soon(self._take_rest, node.node_id)
         if news:
             nursery.start_soon(self._adopt, settled[0], news, self._life.settings.node_timeout)

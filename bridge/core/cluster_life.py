@@ -58,6 +58,7 @@ class NodeLife:
             serve=settings.serve,
             known=memory.nodes,
         )
+        sessions.epoch = lambda: self.membership.epoch
         self._table = table
         self._memory = memory
         self._ask = ask
@@ -123,7 +124,7 @@ class NodeLife:
                 if self._clock() > patient_until:
                     self._without_table()
                     return None
-                await trio.sleep(self.settings.ping_interval)
+            await trio.sleep(self.settings.ping_interval)
 
     def _without_table(self) -> None:
         if len(self._memory.epochs) == 1:
@@ -142,7 +143,7 @@ class NodeLife:
         if own is not None and own.node.epoch not in mine and self.inherited:
             self.inherited, self.inherited_at_start, mine = False, False, ()
             self._leave_sessions("it was taken over while this bridge was away")
-        epoch = 1 + max([least - 1, *mine, *(node.epoch for node in membership.rows())])
+        epoch = 1 + max([least - 1, *mine, self._table.newest])
         # On the disk before it is in the table: after a death in between, the row is known to be ours either way.
         await self._remember([*mine, epoch])
         sent_at = self._clock()

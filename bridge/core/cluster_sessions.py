@@ -6,7 +6,7 @@ not know SQL, or what sessions are for. Authority: contract 11.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import trio
@@ -41,6 +41,7 @@ class SessionKeeper:
         self._written = trio.Event()  # what was unwritten when the writer looked last
         self._filled = AutoResetEvent()
         self._trouble = Throttle()
+        self.epoch: Callable[[], int | None] = lambda: None  # of our life now; None: there is none
 
     async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool) -> None:
         """See ClusterSessions."""
@@ -109,6 +110,9 @@ class SessionKeeper:
         self._filled.set()
 
     async def _write(self) -> bool:
+        epoch = self.epoch()
+        if epoch is None:
+            return False
         batch = list(self._unwritten.items())
         live = [session for key, session in batch if self._sessions.get(key) is session]
         ended = [session for key, session in batch if key not in self._sessions]
@@ -116,7 +120,7 @@ class SessionKeeper:
             if ended:
                 await self._table.end(ended)
             if live:
-                await self._table.write(live)
+                await self._table.write(live, epoch)
         except TableUnavailable as exc:
             if self._trouble.due(str(exc)):
                 log.warning("sessions are not in the cluster's database: %s; retrying", exc)

@@ -89,8 +89,8 @@ class ClusterService:
         life = self.parts.cluster.life
         try:
             await self.parts.nodes.check()
-        except TableRefused as exc:
-            raise type(exc)(f"{exc} (janus-bridge db init makes the tables of the cluster)") from None
+        except TableRefused:
+            raise
         except TableUnavailable:
             pass  # the next question has no answer either, and says so
         epoch = await life.enter(evi.epoch)

@@ -8,20 +8,31 @@ No time is ever compared. Authority: contract 11; Galera's documentation on cert
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bridge.errors import TableRefused
+from bridge.errors import TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
+from bridge.transport.cluster_rows import FaultyRows, NodeRows, SessionRows, node_rows, session_rows
 from bridge.transport.db import Database, script_of
-from bridge.transport.db_sql import Duplicate, Execute, VersionedTable, as_text
+from bridge.transport.db_sql import Duplicate, Execute, NoSuchTable, NoVersion, VersionedTable
 
 BATCH = 200  # rows a statement
+NODES, SESSIONS = "janus_node", "janus_session"
+_COLUMNS = {
+    NODES: "node_id, SUBSTR(url, 1, 256), epoch, beat, state",
+    SESSIONS: "janus_id, janus_url, session_id, managed",
+}
+
+
+def nodes_in(execute: Execute, cluster_id: int | None) -> NodeRows:
+    """Who is entered in a cluster."""
+    return node_rows(execute(f"SELECT {_COLUMNS[NODES]} FROM {NODES} WHERE cluster_id = ?", cluster_id))
 
 
 class ClusterTables:
-    """That they are there, and of which version. ``version_table`` as of [janus]."""
+    """That they are there, of which version, and with which columns. ``version_table`` as of [janus]."""
 
     def __init__(self, version_table: str) -> None:
-        self._tables = [VersionedTable(name, name, version_table) for name in ("janus_node", "janus_session")]
+        self._tables = [VersionedTable(name, name, version_table) for name in _COLUMNS]
 
     async def create(self, database: Database) -> bool:
         """Create what is missing; whether anything was. Raises TableUnavailable, WrongTableVersion."""
@@ -31,36 +42,42 @@ class ClusterTables:
         )
 
     def check(self, execute: Execute) -> None:
-        """Raises WrongTableVersion."""
-        for table in self._tables:
-            table.check(execute)
+        """Raises WrongTableVersion, and TableRefused for one that is missing or lacks a column."""
+        try:
+            for table in self._tables:
+                table.check(execute)
+                execute(f"SELECT cluster_id, {_COLUMNS[table.name]} FROM {table.name} LIMIT 0")
+        except (NoSuchTable, NoVersion) as exc:
+            raise type(exc)(f"{exc} (janus-bridge db init makes the tables of the cluster)") from None
+        except WrongTableVersion:
+            raise
+        except TableRefused as exc:
+            raise TableRefused(f"table {table.name!r}: {exc}") from None
 
 
 class NodeTable:
-    """``janus_node``, as one node uses it."""
+    """``janus_node``, as one node uses it. Rows that mean nothing are logged (cluster_rows)."""
 
     def __init__(self, db: ClusterDb, cluster_id: int, node_id: int, version_table: str = "version") -> None:
         self._db = db
         self._cluster = cluster_id
         self.node_id = node_id
+        self.newest = 0  # the largest epoch there, as it was read last
         self._tables = ClusterTables(version_table)
+        self._faulty, self._faulty_sessions = FaultyRows(NODES), FaultyRows(SESSIONS)
 
     async def check(self) -> None:
-        """Raises WrongTableVersion."""
+        """See ClusterTables."""
         await self._db.visit(lambda link: self._tables.check(link.rows), again=True)
 
     async def nodes(self) -> list[Node]:
-        """All of the cluster, ourselves included. A state that is none of ours is shown as TAKEN, so that nobody takes
-        that node; its epoch counts all the same.
-        """
-        return await self._db.visit(self._nodes, again=True)
-
-    def _nodes(self, link: DatabaseLink) -> list[Node]:
-        sql = "SELECT node_id, SUBSTR(url, 1, 256), epoch, beat, state FROM janus_node WHERE cluster_id = ?"
-        return [
-            Node(node_id, as_text(url), epoch, beat, NodeState(state) if state in _STATES else NodeState.TAKEN)
-            for node_id, url, epoch, beat, state in link.rows(sql, self._cluster)
-        ]
+        """All of the cluster, ourselves included. Raises TableRefused where our own row means nothing."""
+        nodes, faults, self.newest = await self._db.visit(lambda link: nodes_in(link.rows, self._cluster), again=True)
+        self._faulty.tell(faults)
+        for fault in faults:
+            if fault.node_id == self.node_id:
+                raise TableRefused(f"{NODES}: {fault.text}; mend or delete it in SQL")
+        return nodes
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
         """Begin a life of this epoch, which has to be larger than any other; the beat with which it does. ``seen``: our
@@ -71,7 +88,8 @@ class NodeTable:
             link.begin()
             beat, active = 1 if seen is None else seen.beat + 1, int(NodeState.ACTIVE)
             if epoch < self._next_epoch(link):
-                return self._nothing(link)
+                link.undo()
+                return None
             if seen is None:
                 link.change(
                     "INSERT INTO janus_node (cluster_id, node_id, url, state, epoch, beat) VALUES (?, ?, ?, ?, ?, ?)",
@@ -81,7 +99,8 @@ class NodeTable:
                 f"UPDATE janus_node SET url = ?, state = ?, epoch = ?, beat = ? {_AS_SEEN}",
                 *(url, active, epoch, beat, self._cluster, *_as_seen(seen)),
             ):
-                return self._nothing(link)
+                link.undo()
+                return None
             link.commit()
             return beat
 
@@ -104,7 +123,7 @@ class NodeTable:
         one more then. None, and nothing is changed: it lives, or another peer was faster, or our own life is over.
         """
 
-        def work(link: DatabaseLink) -> list[NodeSession] | None:
+        def work(link: DatabaseLink) -> SessionRows | None:
             with _in_step(link):
                 link.begin()
                 changed = link.change(
@@ -115,19 +134,48 @@ class NodeTable:
                     *(self._next_epoch(link), int(NodeState.TAKEN), self._cluster, *_as_seen(node)),
                 )
                 if not taken:
-                    return self._nothing(link)
-                sessions = _sessions(link, self._cluster, node.node_id)
-                link.change(
-                    "UPDATE janus_session SET node_id = ? WHERE cluster_id = ? AND node_id = ?",
-                    *(self.node_id, self._cluster, node.node_id),
-                )
+                    link.undo()
+                    return None
+                moved = self._moved(link, node.node_id)
                 link.commit()
-            return sessions
+            return moved
 
         try:
-            return await self._db.visit(work)
+            moved = await self._db.visit(work)
         except Duplicate:
             return None
+        return None if moved is None else self._told(moved)
+
+    async def rest(self, node: Node, epoch: int) -> list[NodeSession]:
+        """The sessions that were written under ``node``, which was taken over and is as it was left, after that: a
+        write of its last moments may be committed late. They are ours now, as far as the life of this ``epoch`` is.
+        """
+
+        def work(link: DatabaseLink) -> SessionRows:
+            with _in_step(link):
+                if not link.rows(f"SELECT 1 FROM {SESSIONS} {_OF_NODE} LIMIT 1", self._cluster, node.node_id):
+                    return SessionRows([], [])
+                link.begin()
+                life = "SELECT 1 FROM janus_node WHERE cluster_id = ? AND node_id = ? AND epoch = ? AND state"
+                live = link.locked(f"{life} <> ?", self._cluster, self.node_id, epoch, int(NodeState.TAKEN))
+                over = link.locked(f"{life} = ?", self._cluster, node.node_id, node.epoch, int(NodeState.TAKEN))
+                moved = self._moved(link, node.node_id) if live and over else SessionRows([], [])
+                link.commit()
+            return moved
+
+        return self._told(await self._db.visit(work))
+
+    def _moved(self, link: DatabaseLink, node_id: int) -> SessionRows:
+        """A node's sessions, ours now: those that are read are those that move, as nobody writes one in between."""
+        moved = session_rows(
+            link.locked(f"SELECT {_COLUMNS[SESSIONS]} FROM {SESSIONS} {_OF_NODE}", self._cluster, node_id)
+        )
+        link.change(f"UPDATE {SESSIONS} SET node_id = ? {_OF_NODE}", self.node_id, self._cluster, node_id)
+        return moved
+
+    def _told(self, moved: SessionRows) -> list[NodeSession]:
+        self._faulty_sessions.tell(moved.faults)
+        return moved.sessions
 
     async def release(self, epoch: int, state: NodeState = NodeState.OVER) -> bool:
         """Say that the process of this epoch is over. False: that is known, or the epoch is another one."""
@@ -143,40 +191,35 @@ class NodeTable:
 
     def _next_epoch(self, link: DatabaseLink) -> int:
         """More than any. Two that find the same at the same time meet at the UNIQUE constraint."""
-        [(newest,)] = link.rows("SELECT MAX(epoch) FROM janus_node WHERE cluster_id = ?", self._cluster)
-        return int(newest or 0) + 1
-
-    @staticmethod
-    def _nothing(link: DatabaseLink) -> None:
-        link.rows("ROLLBACK")
+        return 1 + nodes_in(link.rows, self._cluster).newest
 
 
 class SessionTable:
-    """``janus_session``, as one node uses it."""
+    """``janus_session``, as one node uses it. Rows that mean nothing are logged (cluster_rows)."""
 
     def __init__(self, db: ClusterDb, cluster_id: int, node_id: int) -> None:
         self._db = db
         self._cluster = cluster_id
         self._me = node_id
+        self._faulty = FaultyRows(SESSIONS)
 
-    async def write(self, sessions: Sequence[NodeSession]) -> None:
-        """These are ours, whoever had them."""
+    async def write(self, sessions: Sequence[NodeSession], epoch: int) -> None:
+        """These are ours, whoever had them. Only while our life has this ``epoch``: what comes late, as from a process
+        that was stopped, or out of a queue of the server, takes nothing back from who has it now.
+        """
 
         def work(link: DatabaseLink) -> None:
             for some in _batches(sessions):
+                first, more = (
+                    "SELECT ? AS session_id, ? AS janus_id, ? AS janus_url, ? AS managed",
+                    " UNION ALL SELECT ?, ?, ?, ?",
+                )
                 values = [
-                    value
-                    for one in some
-                    for value in (
-                        self._cluster,
-                        one.session_id,
-                        one.janus_id,
-                        one.janus_url,
-                        self._me,
-                        int(one.managed),
-                    )
+                    value for one in some for value in (one.session_id, one.janus_id, one.janus_url, int(one.managed))
                 ]
-                link.change(f"{_REPLACE} {', '.join(['(?, ?, ?, ?, ?, ?)'] * len(some))}", *values)
+                sql = _REPLACE.format(first + more * (len(some) - 1))
+                if not link.change(sql, *values, self._cluster, self._me, epoch):
+                    raise TableUnavailable(f"node {self._me} has another epoch there")
 
         await self._db.visit(work, again=True)
 
@@ -195,16 +238,23 @@ class SessionTable:
     async def ours(self) -> list[NodeSession]:
         """All that we have, as of now wherever it was written."""
 
-        def work(link: DatabaseLink) -> list[NodeSession]:
+        def work(link: DatabaseLink) -> SessionRows:
             with _in_step(link):
-                return _sessions(link, self._cluster, self._me)
+                sql = f"SELECT {_COLUMNS[SESSIONS]} FROM {SESSIONS} {_OF_NODE}"
+                return session_rows(link.rows(sql, self._cluster, self._me))
 
-        return await self._db.visit(work, again=True)
+        found = await self._db.visit(work, again=True)
+        self._faulty.tell(found.faults)
+        return found.sessions
 
 
-_STATES = frozenset(NodeState)
 _AS_SEEN = "WHERE cluster_id = ? AND node_id = ? AND epoch = ? AND beat = ?"
-_REPLACE = "REPLACE INTO janus_session (cluster_id, session_id, janus_id, janus_url, node_id, managed) VALUES"
+_OF_NODE = "WHERE cluster_id = ? AND node_id = ?"
+_REPLACE = (  # in one statement: a transaction that is left in the middle, as by a machine that dies, keeps its locks
+    "REPLACE INTO janus_session (cluster_id, session_id, janus_id, janus_url, node_id, managed) "
+    "SELECT me.cluster_id, new.session_id, new.janus_id, new.janus_url, me.node_id, new.managed FROM janus_node me "
+    "JOIN ({}) new WHERE me.cluster_id = ? AND me.node_id = ? AND me.epoch = ?"
+)
 
 
 def _as_seen(node: Node) -> tuple[int, int, int]:
@@ -213,14 +263,6 @@ def _as_seen(node: Node) -> tuple[int, int, int]:
 
 def _batches(sessions: Sequence[NodeSession]) -> Iterator[Sequence[NodeSession]]:
     return (sessions[start : start + BATCH] for start in range(0, len(sessions), BATCH))
-
-
-def _sessions(link: DatabaseLink, cluster: int, node_id: int) -> list[NodeSession]:
-    sql = "SELECT janus_id, janus_url, session_id, managed FROM janus_session WHERE cluster_id = ? AND node_id = ?"
-    return [
-        NodeSession(as_text(janus_id), as_text(janus_url), session_id, bool(managed))
-        for janus_id, janus_url, session_id, managed in link.rows(sql, cluster, node_id)
-    ]
 
 
 @contextmanager

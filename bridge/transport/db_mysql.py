@@ -83,8 +83,8 @@ class MysqlEngine:
                 link.commit()
 
     def open(self, ending: Ending, *, kept: bool = True) -> MysqlLink:
-        """Connect. ``kept``: each statement is a transaction of its own, unless one is begun, and whoever keeps it ends
-        what takes too long. Raises NotServing, TableRefused.
+        """Connect. ``kept``: each statement is a transaction of its own, unless one is begun, at REPEATABLE READ, and
+        whoever keeps it ends what takes too long. Raises NotServing, TableRefused.
         """
         url = self._url
         path = url.unix_socket or (_local_socket() if url.host in ("", "localhost") and url.port is None else None)
@@ -116,6 +116,8 @@ class MysqlEngine:
         try:
             with ended_by(ending, link.shut), translated_errors(self._redaction):
                 connection.connect(sock)
+                if kept:  # with less, what a transaction has locked could be added to; a server may have it as default
+                    link.rows("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         except TableRefused:
             link.close()
             raise

@@ -21,6 +21,8 @@ from bridge.transport.db_mysql_guard import GuardedConnection
 from bridge.transport.db_sql import Duplicate, NoSuchTable, one_line
 from bridge.transport.db_visit import Ending, bounded, ended_by
 
+TRANSACTION_IDLE = 2  # seconds
+
 # The server's own errors that pass by themselves.
 _TEMPORARY = {
     ER.CON_COUNT_ERROR,
@@ -35,6 +37,7 @@ _TEMPORARY = {
     1203,  # ER_TOO_MANY_USER_CONNECTIONS, which PyMySQL does not name; nor
     1927,  # ER_CONNECTION_KILLED (MariaDB)
     1969,  # ER_STATEMENT_TIMEOUT (MariaDB)
+    ER.CHECKREAD,  # "Record has changed since last read": innodb_snapshot_isolation of MariaDB, by default since 11.6
     3024,  # ER_QUERY_TIMEOUT (MySQL)
     3101,  # ER_TRANSACTION_ROLLBACK_DURING_COMMIT (group replication)
 }
@@ -71,6 +74,7 @@ class MysqlLink:
         self._connection = connection
         self._twin = sock.dup()
         self._hide = hide
+        self._begun = False
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement with values for its "?"s; the rows of its answer."""
@@ -85,14 +89,36 @@ class MysqlLink:
         self._connection._read_timeout = self._connection._write_timeout = None  # type: ignore[attr-defined]
 
     def begin(self) -> None:
-        """Begin a transaction."""
+        """Begin a transaction, which the server undoes where it hears nothing of it for TRANSACTION_IDLE: that of a
+        machine which dies in the middle would keep its locks for as long as the server keeps connections, hours.
+        """
+        self.rows(f"SET SESSION wait_timeout = {TRANSACTION_IDLE}")
+        self._begun = True
         with translated_errors(self._hide):
             self._connection.begin()
 
+    def locked(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows as they are now, which nobody changes, and to which nobody adds, before the transaction is over."""
+        return self.rows(f"{sql} FOR UPDATE", *values)
+
     def commit(self) -> None:
-        """End it. After an error nobody knows whether it holds, but for those of NotServing."""
+        """End what was begun, or was all along. After an error nobody knows whether it holds, but for those of
+        NotServing.
+        """
         with translated_errors(self._hide):
             self._connection.commit()
+        self._over()
+
+    def undo(self) -> None:
+        """End it with nothing changed."""
+        with translated_errors(self._hide):
+            self._connection.rollback()
+        self._over()
+
+    def _over(self) -> None:
+        if self._begun:
+            self._begun = False
+            self.rows("SET SESSION wait_timeout = DEFAULT")
 
     def shut(self) -> None:
         """End what happens on it, from any thread."""

@@ -36,6 +36,10 @@ class NoSuchTable(TableRefused):
     """A statement named a table that is not there."""
 
 
+class NoVersion(WrongTableVersion):
+    """There is no version of the table: it was never made."""
+
+
 class Duplicate(TableRefused):
     """A row would have had the key of another one."""
 
@@ -81,11 +85,11 @@ class VersionedTable:
         try:
             found = self._versions(execute)
         except NoSuchTable:
-            raise WrongTableVersion(
+            raise NoVersion(
                 f"there is no {self._version_table!r} table with a version for table {self.name!r}, {expected}"
             ) from None
         if not found:
-            raise WrongTableVersion(f"{self.name!r} record not found in {self._version_table!r} table, {expected}")
+            raise NoVersion(f"{self.name!r} record not found in {self._version_table!r} table, {expected}")
         if len(found) > 1:
             raise WrongTableVersion(
                 f"{len(found)} records for {self.name!r} in {self._version_table!r} table, expected one "

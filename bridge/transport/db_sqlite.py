@@ -135,10 +135,19 @@ class SqliteLink:
         with self._translated():
             self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
+    def locked(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows that nobody changes, and to which nobody adds, before the transaction is over: it has the whole file."""
+        return self.rows(sql, *values)
+
     def commit(self) -> None:
         """End it."""
         with self._translated():
             self._connection.execute("COMMIT")
+
+    def undo(self) -> None:
+        """End it with nothing changed."""
+        with self._translated():
+            self._connection.execute("ROLLBACK")
 
     def shut(self) -> None:
         """End what happens on it."""

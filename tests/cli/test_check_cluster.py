@@ -1,7 +1,9 @@
 """What ``check`` says of a cluster: on real databases, and of what a Janus says of itself."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,16 @@ def test_tables_that_are_not_there_and_then_are(said: Said, tmp_path: Path) -> N
     [(level, text)] = said("check", url)
     assert level == "error"
     assert "janus_node" in text
-    assert text.endswith("(janus-bridge db init makes the tables)")
+    assert text.endswith("(janus-bridge db init makes the tables of the cluster)")
     said("init", url)
     assert said("check", url) == [("ok", f"{url} janus_node, version 1: no node yet")]
+    with closing(sqlite3.connect(tmp_path / "site.db")) as db:
+        db.execute("INSERT INTO janus_node VALUES (1, 2, 'http://h/mi', 1, 'x', 1), (1, 3, 'http://i/mi', 1, 5, 5)")
+        db.commit()
+    [known, (level, text)] = said("check", url)
+    assert known == ("ok", f"{url} janus_node, version 1: nodes 3 at http://i/mi")
+    assert level == "error"
+    assert text.startswith("janus_node: a row of node 2 has the epoch 'x'")
 
 
 def test_a_database_that_is_no_galera_sets_no_time(said: Said, mariadb: MariaDb) -> None:

@@ -64,6 +64,43 @@ async def test_a_machine_that_dies_is_taken_over_by_exactly_one_peer(
         assert not three.links.given_up
 
 
+@pytest.mark.parametrize("unsure", [(), ("rest",)])
+async def test_what_a_dead_one_wrote_last_is_taken_when_it_is_there(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, unsure: tuple[str, ...]
+) -> None:
+    """A server may commit it long after nobody waits for it any more."""
+    late = SESSION._replace(session_id=43)
+    async with site.running(1, 2) as (one, two):
+        site.sessions[SESSION] = 1
+        one.kill()
+        await until(lambda: two.links.adopted)
+        site.sessions[late] = 1
+        two.table.unsure = unsure
+        await trio.sleep(TIMEOUT + 3 * PING)
+        assert [sessions for _, sessions, _ in two.links.adopted] == [[SESSION], [late]]
+        assert site.sessions == {SESSION: 2, late: 2}
+        assert len(two.sessions) == 2
+        assert two.stats.counts["take_overs"] == (2 if unsure else 1)
+        assert ("what node 1 wrote last has not been looked for" in caplog.text) == bool(unsure)
+
+
+async def test_what_a_dead_one_wrote_last_is_its_own_where_it_lives_again(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        one.kill()
+        await until(lambda: two.links.adopted)
+        again = site.process(1)
+        await again.start()
+        site.sessions[SESSION] = 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await trio.sleep(TIMEOUT + 3 * PING)
+            assert again.links.adopted == [(1, [SESSION], 0.0)]
+            assert site.sessions == {SESSION: 1}
+            nursery.cancel_scope.cancel()
+
+
 async def test_one_that_is_released_is_taken_over_at_once(site: MemorySite, autojump_clock: MockClock) -> None:
     async with site.running(1, 2) as (one, two):
         site.sessions[SESSION] = 1

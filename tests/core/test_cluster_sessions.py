@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from bridge.core.cluster_sessions import RESERVE, SessionKeeper
 from bridge.core.fence import FOREVER, Fence
-from bridge.protocol.cluster import NodeSession
+from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 from tests.support.memory_cluster import MemoryNodes, MemorySite
@@ -18,9 +18,18 @@ def session(number: int, *, managed: bool = False) -> NodeSession:
     return NodeSession("gw1", "janusws://h", number, managed)
 
 
+def keeper_of(table: MemoryNodes, fence: Fence, *restored: list[NodeSession]) -> SessionKeeper:
+    """In a life that goes on."""
+    keeper = SessionKeeper(table, fence, *restored)
+    keeper.epoch = lambda: 1
+    return keeper
+
+
 @pytest.fixture
 def site() -> MemorySite:
-    return MemorySite()
+    site = MemorySite()
+    site.table[1] = Node(1, "http://1/mi", 1, 1, NodeState.ACTIVE)
+    return site
 
 
 @pytest.fixture
@@ -38,7 +47,7 @@ def fence() -> Fence:
 async def test_it_is_there_before_it_is_used(
     site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
-    keeper = SessionKeeper(table, fence)
+    keeper = keeper_of(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         await keeper.reserve(GW, 5, managed=True)
@@ -62,7 +71,7 @@ async def test_without_the_table_nothing_waits_and_all_is_written_later(
     site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     table.hangs = True
-    keeper = SessionKeeper(table, fence)
+    keeper = keeper_of(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         at = trio.current_time()
@@ -85,7 +94,7 @@ async def test_without_the_table_nothing_waits_and_all_is_written_later(
 async def test_what_is_unwritten_at_the_end_is_tried_once_more(
     site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
-    keeper = SessionKeeper(table, fence)
+    keeper = keeper_of(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         keeper.save(GW, SavedSession(5, True))
@@ -104,7 +113,7 @@ async def test_what_is_unwritten_at_the_end_is_tried_once_more(
 async def test_what_a_peer_has_meanwhile_stays(
     site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
-    keeper = SessionKeeper(table, fence)
+    keeper = keeper_of(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         await keeper.reserve(GW, 5, managed=False)
@@ -118,7 +127,7 @@ async def test_what_a_peer_has_meanwhile_stays(
 async def test_what_the_table_and_we_know_of_each_other(
     site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
-    keeper = SessionKeeper(table, fence, [session(1), session(2)])
+    keeper = keeper_of(table, fence, [session(1), session(2)])
     site.sessions = {session(2): 1, session(3): 1, session(4): 2}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
@@ -140,7 +149,7 @@ async def test_without_a_valid_beat_nothing_is_taken_back_from_a_peer(
 ) -> None:
     """It was written, and the answer was lost with the network: the peer takes it over before it is tried again."""
     table.unsure = ("write",)
-    keeper = SessionKeeper(table, fence)
+    keeper = keeper_of(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         await keeper.reserve(GW, 5, managed=False)

@@ -1,14 +1,18 @@
 """A bridge begins its life in a cluster: with its tables, alone under its number, and without the database."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.support.bridge import Bridge, BridgeFailed
 from tests.support.bridge_cluster import ClusterBed, ready
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import Janus
 from tests.support.ports import free_port
 from tests.support.receivers import udp_receiver
@@ -29,6 +33,29 @@ def test_without_its_tables_it_does_not_start(tmp_path: Path) -> None:
         alone(tmp_path, sqlite_table(tmp_path / "site.db", {})).start()
     assert "ended with code 2" in str(failed.value)
     assert "(janus-bridge db init makes the tables of the cluster)" in str(failed.value)
+
+
+async def test_rows_that_were_edited_by_hand_are_named_and_harm_nobody_else(tmp_path: Path) -> None:
+    """But whose they are: it does not start."""
+    url = sqlite_table(tmp_path / "site.db", {})
+    with udp_receiver() as events, ClusterBed(tmp_path, url, 1, events) as bed:
+        [bridge] = bed.bridges
+        faults = ["a row of node 2 has the epoch 'x'", "a row of node 3 has the beat 'z'"]
+        with closing(sqlite3.connect(tmp_path / "site.db")) as db:
+            db.execute("INSERT INTO janus_node VALUES (1, 2, 'http://h/mi', 1, 'x', 1), (1, 3, '', 'y', 5, 'z')")
+            db.commit()
+            with trio.fail_after(HANG_SECONDS):
+                while not all(fault in bridge.log for fault in faults):  # noqa: ASYNC110 - a process has no event
+                    await trio.sleep(0.01)
+            assert [node["node_id"] for node in (await bridge.ami("janus_cluster_list"))["Nodes"]] == [1]
+            bridge.kill()
+            db.execute("UPDATE janus_node SET beat = 'z' WHERE node_id = 1")
+            db.commit()
+        with pytest.raises(BridgeFailed) as failed:
+            bridge.start()
+        assert "ended with code 2" in str(failed.value)
+        assert "janus_node: a row of node 1 has the beat 'z'" in str(failed.value)
+        assert "Traceback" not in str(failed.value)
 
 
 def test_a_second_process_under_a_number_that_beats_is_refused(tmp_path: Path) -> None:

@@ -39,9 +39,11 @@ class MemoryNodes:
         self.away = self.hangs = self.denied = False
         self.unsure: Container[str] = ()
         self.commits = 0
+        self.newest = 0
 
     async def nodes(self) -> list[Node]:
         await self._reach()
+        self.newest = max((node.epoch for node in self._site.table.values()), default=0)
         return list(self._site.table.values())
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
@@ -78,6 +80,16 @@ class MemoryNodes:
         self._done("take")
         return sessions
 
+    async def rest(self, node: Node, epoch: int) -> list[NodeSession]:
+        await self._reach()
+        mine = self._site.table[self._me]
+        over = self._site.table[node.node_id]
+        alike = mine.epoch == epoch and (over.epoch, over.state) == (node.epoch, NodeState.TAKEN)
+        sessions = [one for one, owner in self._site.sessions.items() if alike and owner == node.node_id]
+        self._site.sessions |= dict.fromkeys(sessions, self._me)
+        self._done("rest")
+        return sessions
+
     async def release(self, epoch: int, state: NodeState) -> bool:
         await self._reach()
         row = self._site.table[self._me]
@@ -85,8 +97,10 @@ class MemoryNodes:
         self._done("release")
         return row.epoch == epoch
 
-    async def write(self, sessions: Sequence[NodeSession]) -> None:
+    async def write(self, sessions: Sequence[NodeSession], epoch: int) -> None:
         await self._reach()
+        if self._site.table[self._me].epoch != epoch:
+            raise TableUnavailable("another epoch")
         self._site.sessions |= dict.fromkeys(sessions, self._me)
         self._done("write")
 

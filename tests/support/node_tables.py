@@ -29,7 +29,7 @@ async def entered(table: NodeTable, url: str = "http://127.0.0.1:1/mi") -> tuple
     """Begin a life of this table's node; its epoch and beat."""
     nodes = await table.nodes()
     seen = next((node for node in nodes if node.node_id == table.node_id), None)
-    epoch = 1 + max((node.epoch for node in nodes), default=0)
+    epoch = 1 + table.newest
     beat = await table.enter(url, epoch, seen)
     assert beat is not None
     return epoch, beat

@@ -1,16 +1,22 @@
 """The tables of a cluster, in a real MariaDB and in SQLite: who may change what, and who sees that he may not."""
 
+import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from bridge.errors import TableUnavailable, WrongTableVersion
-from bridge.protocol.cluster import NodeSession, NodeState
+from bridge.errors import TableRefused, TableUnavailable, WrongTableVersion
+from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
-from bridge.transport.cluster_db import ClusterDb
+from bridge.transport import db_mysql_link
+from bridge.transport.cluster_db import ClusterDb, DatabaseLink
 from bridge.transport.cluster_tables import NodeTable, SessionTable
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.mariadb import MariaDb
 from tests.support.node_tables import ACTIVE, CLUSTER, entered, found, made, opened, session
 
 
@@ -60,8 +66,8 @@ async def test_who_takes_over_has_all_sessions_and_nobody_else(db: ClusterDb) ->
     one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
     first, (epoch, beat) = await entered(one), await entered(two)
     had = [session(3, "gw-日本"), session(1, managed=True), session(2)]
-    await SessionTable(db, CLUSTER, 1).write(had)
-    await SessionTable(db, CLUSTER, 2).write([session(4)])
+    await SessionTable(db, CLUSTER, 1).write(had, first[0])
+    await SessionTable(db, CLUSTER, 2).write([session(4)], epoch)
     node = await found(two, 1)
     assert await one.beat(*first, ACTIVE)
     assert await two.take(node, epoch, beat) is None  # it beats
@@ -79,10 +85,112 @@ async def test_who_takes_over_has_all_sessions_and_nobody_else(db: ClusterDb) ->
     assert (await entered(one))[0] > taken.epoch
 
 
+async def test_what_is_written_meanwhile_is_taken_or_refused(mariadb: MariaDb) -> None:
+    """Between the moment in which the winner reads the sessions and that in which they move."""
+    url = parse_db_url(mariadb.create_database())
+    db, other, dying = await made(url), opened(url), opened(url)
+    one, two = NodeTable(dying, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    (first, _), second = await entered(one), await entered(two)
+    await SessionTable(other, CLUSTER, 1).write([session(1)], first)
+    read, go_on = threading.Event(), threading.Event()
+    taken: list[NodeSession] = []
+
+    def stops(link: DatabaseLink) -> None:
+        locked = link.locked
+
+        def stop(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+            rows = locked(sql, *values)
+            read.set()
+            assert go_on.wait(HANG_SECONDS)
+            return rows
+
+        link.locked = stop  # type: ignore[method-assign]
+
+    async def write() -> None:
+        with suppress(TableUnavailable):
+            await SessionTable(other, CLUSTER, 1).write([session(2)], first)
+        go_on.set()
+
+    await db.visit(stops)
+
+    async def take(task_status: trio.TaskStatus[None]) -> None:
+        node = await found(two, 1)
+        task_status.started()
+        taken.extend(await two.take(node, *second) or [])
+
+    async with trio.open_nursery() as taking:
+        await taking.start(take)
+        await trio.to_thread.run_sync(read.wait, HANG_SECONDS)
+        taking.start_soon(write)
+        while not (go_on.is_set() or _waits_for_a_lock(mariadb)):  # noqa: ASYNC110 - the server has no event
+            await trio.sleep(0.001)
+        go_on.set()
+    assert sorted(taken) == sorted(await SessionTable(other, CLUSTER, 2).ours())
+    assert await SessionTable(other, CLUSTER, 1).ours() == []
+    for each in (db, other, dying):
+        each.close()
+
+
+def _waits_for_a_lock(mariadb: MariaDb) -> bool:
+    waiting = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
+    [(count,)] = mariadb.execute(waiting)
+    return bool(count)
+
+
+async def test_who_is_over_writes_nothing_and_takes_nothing_back(db: ClusterDb) -> None:
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    (first, _), second = await entered(one), await entered(two)
+    late = SessionTable(db, CLUSTER, 1)
+    await late.write([session(1)], first)
+    assert await two.take(await found(two, 1), *second) == [session(1)]
+    with pytest.raises(TableUnavailable, match="node 1 has another epoch there"):
+        await late.write([session(1), session(2)], first)
+    assert await SessionTable(db, CLUSTER, 2).ours() == [session(1)]
+    assert await late.ours() == []
+
+
+async def test_what_is_committed_late_is_taken_by_who_took_the_rest(db: ClusterDb) -> None:
+    """As a Galera may, whose hosts certify what the other one has not seen yet."""
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    (first, _), (second, beat) = await entered(one), await entered(two)
+    await SessionTable(db, CLUSTER, 1).write([session(1)], first)
+    late = f"INSERT INTO janus_session SELECT {CLUSTER}, 2, janus_id, janus_url, 1, 0 FROM janus_session"
+    assert await two.take(await found(two, 1), second, beat) == [session(1)]
+    over = await found(two, 1)
+    assert await two.rest(over, second) == []
+    await db.visit(lambda link: link.change(late))
+    assert await two.rest(over, second + 9) == []  # who takes is over himself
+    assert await two.rest(over, second) == [session(2)]
+    assert sorted(await SessionTable(db, CLUSTER, 2).ours()) == [session(1), session(2)]
+    await db.visit(lambda link: link.change("UPDATE janus_session SET node_id = 1 WHERE session_id = 2"))
+    await entered(one)  # it lives again, and finds it itself
+    assert await two.rest(over, second) == []
+    assert await SessionTable(db, CLUSTER, 1).ours() == [session(2)]
+
+
+async def test_a_machine_that_dies_in_the_middle_of_a_transaction_keeps_no_lock(
+    mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stays open, as nobody tells the server."""
+    monkeypatch.setattr(db_mysql_link, "TRANSACTION_IDLE", 1)
+    url = parse_db_url(mariadb.create_database())
+    db, dying = await made(url), opened(url)
+    one, two = NodeTable(dying, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    first, second = await entered(one), await entered(two)
+    [(usual,)] = await dying.visit(lambda link: link.rows("SELECT @@wait_timeout"))
+    assert usual > 1
+    await dying.visit(lambda link: link.begin())
+    await dying.visit(lambda link: link.change("UPDATE janus_node SET beat = 99 WHERE node_id = 1"))
+    assert await two.take(await found(two, 1), *second) == []
+    assert (await found(two, 1)).beat == first[1]
+    db.close()
+    dying.close()
+
+
 async def test_exactly_one_of_many_takes_over(url: DbUrl) -> None:
     dead = await made(url)
-    await entered(NodeTable(dead, CLUSTER, 1))
-    await SessionTable(dead, CLUSTER, 1).write([session(1)])
+    epoch, _ = await entered(NodeTable(dead, CLUSTER, 1))
+    await SessionTable(dead, CLUSTER, 1).write([session(1)], epoch)
     peers = [NodeTable(opened(url), CLUSTER, node_id) for node_id in range(2, 7)]
     lives = [await entered(peer) for peer in peers]
     node = await found(peers[0], 1)
@@ -123,17 +231,19 @@ async def test_a_release_is_of_one_life_and_can_be_taken_at_once(db: ClusterDb) 
 
 async def test_sessions_come_and_go(db: ClusterDb) -> None:
     one, two = SessionTable(db, CLUSTER, 1), SessionTable(db, CLUSTER, 2)
+    first, _ = await entered(NodeTable(db, CLUSTER, 1))
+    second, _ = await entered(NodeTable(db, CLUSTER, 2))
     many = [session(number) for number in range(1, 402)]
-    await one.write(many)
-    await one.write([*many[:2], session(1, "GW1"), NodeSession("gw1", "janusws://other", 3, True)])
+    await one.write(many, first)
+    await one.write([*many[:2], session(1, "GW1"), NodeSession("gw1", "janusws://other", 3, True)], first)
     found = await one.ours()
     assert len(found) == 402
     assert NodeSession("gw1", "janusws://other", 3, True) in found
-    await two.write([session(5), session(2**63 - 1)])  # a claimed one, and the largest that Janus takes
+    await two.write([session(5), session(2**63 - 1)], second)  # a claimed one, and the largest that Janus takes
     await one.end(many)
     assert await one.ours() == [session(1, "GW1")]
     assert sorted(await two.ours()) == [session(5), session(2**63 - 1)]
-    await one.write([])
+    await one.write([], first)
     await one.end([])
 
 
@@ -146,6 +256,52 @@ async def test_without_the_tables_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(TableUnavailable, match="no such table: janus_node"):
         await NodeTable(db, CLUSTER, 1).nodes()
     db.close()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_the_word_of_db_init_is_for_tables_that_are_missing(tmp_path: Path, refused: bool) -> None:
+    db = await made(SqliteUrl(str(tmp_path / "cluster.db")))
+    wrong = "ALTER TABLE janus_session RENAME COLUMN managed TO other" if refused else "DROP TABLE janus_session"
+    await db.visit(lambda link: link.rows(wrong))
+    with pytest.raises(TableRefused) as told:
+        await NodeTable(db, CLUSTER, 1).check()
+    if refused:
+        assert str(told.value) == "table 'janus_session': no such column: managed"
+    else:
+        hint = "(janus-bridge db init makes the tables of the cluster)"
+        assert str(told.value) == f"no such table: janus_session {hint}"
+    db.close()
+
+
+async def test_rows_that_were_edited_by_hand_are_left_alone(db: ClusterDb, caplog: pytest.LogCaptureFixture) -> None:
+    columns = "cluster_id INT, node_id INT, url VARCHAR(99), state INT, epoch INT, beat INT"
+    rows = ["(7, 2, NULL, NULL, 4, 1)", "(7, 3, 'u', 1, NULL, 1)", "(7, 4, 'u', 1, 8, 1)", "(7, 4, 'u', 1, 9, 1)"]
+
+    def edit(link: DatabaseLink) -> None:
+        link.rows("DROP TABLE janus_node")
+        link.rows(f"CREATE TABLE janus_node ({columns})")
+        link.change(f"INSERT INTO janus_node VALUES {', '.join(rows)}")
+
+    await db.visit(edit)
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    await one.check()
+    assert await one.nodes() == [Node(2, "", 4, 1, NodeState.TAKEN)]
+    assert await one.nodes() == await two.nodes()
+    own = await entered(one)
+    assert own == (10, 1)  # larger than any, also of rows that are no good
+    assert await one.take(await found(one, 2), *own) == []
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(set(told)) == sorted(
+        f"janus_node: {fault}; it is left alone: mend or delete it in SQL"
+        for fault in (
+            "2 rows have the node_id 4",
+            "a row of node 3 has the epoch NULL, which is no whole number from 0 to 9007199254740990",
+        )
+    )
+    assert len(told) == 4  # each table once
+    for node_id, fault in ((3, "a row of node 3 has the epoch NULL"), (4, "2 rows have the node_id 4")):
+        with pytest.raises(TableRefused, match=f"janus_node: {fault}"):
+            await NodeTable(db, CLUSTER, node_id).nodes()
 
 
 async def test_a_state_that_is_none_is_nobody_s_to_take_and_ends_with_the_next_life(db: ClusterDb) -> None:

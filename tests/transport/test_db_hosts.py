@@ -78,12 +78,18 @@ def test_a_single_host_is_not_named(fault: TableUnavailable) -> None:
 @pytest.mark.parametrize(
     ("code", "refused"),
     [
-        *((code, False) for code in (1040, 1205, 1213, 1180, 1317, 1021, 1030, 1927, 1969, 3024, 2006, 2013, 1047)),
+        *(
+            (code, False)
+            for code in (1040, 1205, 1213, 1180, 1317, 1020, 1021, 1030, 1927, 1969, 3024, 2006, 2013, 1047)
+        ),
         *((code, True) for code in (1044, 1045, 1049, 1054, 1142, 1146)),
     ],
 )
 def test_what_passes_by_itself_keeps_no_bridge_from_starting(code: int, refused: bool) -> None:
-    """1180: "Error while appending streaming replication fragment", of a Galera that loses its quorum."""
+    """1020: "Record has changed since last read", of MariaDB's innodb_snapshot_isolation.
+
+    1180: "Error while appending streaming replication fragment", of a Galera that loses its quorum.
+    """
     with pytest.raises(TableUnavailable) as caught, translated_errors(Redaction()):
         raise pymysql.OperationalError(code, "a reason")
     assert isinstance(caught.value, TableRefused) == refused
