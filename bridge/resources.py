@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_SCHEMA = ".schema.json"
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -20,8 +21,14 @@ def path(name: str) -> Path:
     raise FileNotFoundError(f"{name} was not shipped with this installation of janus-bridge")
 
 
+def schemas() -> list[str]:
+    """The short names of all JSON Schemas."""
+    folder = path("schemas/config.schema.json").parent
+    return sorted(file.name.removesuffix(_SCHEMA) for file in folder.glob(f"*{_SCHEMA}"))
+
+
 @cache
 def schema(name: str) -> dict[str, Any]:
     """A JSON Schema by its short name, e.g. ``config`` for ``schemas/config.schema.json``."""
-    loaded: dict[str, Any] = json.loads(path(f"schemas/{name}.schema.json").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = json.loads(path(f"schemas/{name}{_SCHEMA}").read_text(encoding="utf-8"))
     return loaded

@@ -13,11 +13,19 @@ ELSEWHERE = {
     "cli/cfg_script": "cli/test_import",
     "cli/check_paths": "cli/test_check",
     "cli/common": "cli/test_service",
+    "cli/completes": "cli/test_completion",
+    "cli/completion_bash": "cli/test_completion",
+    "cli/completion_fish": "cli/test_completion",
+    "cli/completion_zsh": "cli/test_completion",
     "cli/import_cfg": "cli/test_import",
+    "cli/man_settings": "cli/test_man",
     "cli/output": "e2e/test_endings",
     "cli/parser": "cli/test_main",
     "cli/probe": "cli/test_check",
+    "cli/program": "cli/test_main",
     "cli/reload": "e2e/test_reload_command",
+    "cli/roff": "cli/test_man",
+    "cli/usage": "cli/test_man",
     "config/secrets": "config/test_sources",
     "config/toml": "config/test_mistakes",
     "core/chosen_id": "links/test_fences",
@@ -69,7 +77,7 @@ ELSEWHERE = {
 }
 # Names, values and interfaces: nothing is decided there.
 PLAIN = {
-    *("cli/text", "cli/version", "config/row", "config/shapes", "errors", "native"),
+    *("cli/man_words", "cli/text", "cli/version", "config/row", "config/shapes", "errors", "native"),
     *(
         "core/cluster_faces",
         "core/environment",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.__main__ import main
-from bridge.cli import unit
+from bridge.cli import man_words, unit
 from bridge.config import load
 from bridge.daemon.parts import build
 from bridge.transport.mi_http import OPEN_PATHS
@@ -40,7 +40,7 @@ def variables() -> Iterator[str]:
 
 
 def test_every_variable_is_named() -> None:
-    written = {name for name in names_words.ENVIRONMENT if "<" not in name}
+    written = {name for name in man_words.ENVIRONMENT if "<" not in name}
     read = {"JANUS_BRIDGE_MI__TOKEN" if name == "TOKEN_VARIABLE" else name for name in variables()}
     assert written == {name for name in read if name.isupper()}
 
@@ -68,7 +68,7 @@ def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(unit, "run", _interrupted)
     codes["130"] = main(["unit"])
-    assert codes == {name: int(name) for name in names_words.EXIT_CODES}
+    assert codes == {name: int(name) for name in man_words.EXIT_CODES}
 
 
 def _interrupted(_args: object) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bridge import errors, resources
+from bridge.cli import man_words
 from bridge.config import SETTINGS, load
 from bridge.daemon.parts import Parts, build
 from bridge.protocol import jsonrpc
@@ -36,8 +37,8 @@ def render() -> str:
         parts = build(load(None, [f'state.dir="{folder}"', *IN_A_CLUSTER], {}))
     tables = (
         _table("Configuration keys", ("key", "unit", "default", "SIGHUP", "meaning"), _settings()),
-        _table("Environment", ("variable", "meaning"), words.ENVIRONMENT.items()),
-        _table("Exit codes", ("code", "meaning"), words.EXIT_CODES.items()),
+        _table("Environment", ("variable", "meaning"), man_words.ENVIRONMENT.items()),
+        _table("Exit codes", ("code", "meaning"), man_words.EXIT_CODES.items()),
         _table("MI methods", ("method", "in OpenSIPS 4", "parameters", "role", "meaning"), _methods(parts)),
         _table("MI errors", ("code", "message", "meaning"), _errors()),
         _table("Result members", ("method", "members"), _results()),

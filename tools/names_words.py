@@ -13,38 +13,6 @@ The command line has its names in `janus-bridge COMMAND --help`; the members of 
 
 """
 
-ENVIRONMENT = {
-    "JANUS_BRIDGE_<SECTION>__<KEY>": "a configuration key, e.g. `JANUS_BRIDGE_MI__TOKEN`; its value as in TOML",
-    "JANUS_BRIDGE_JANUS__GATEWAYS__<ID>__<KEY>": "a key of `[janus.gateways.ID]`",
-    "JANUS_BRIDGE_MI__TOKEN": "also the token that `mi`, `status` and `events` show",
-    "STATE_DIRECTORY": "the state directory, from systemd; unless `state.dir` is set",
-    "HOME": "where `~/.local/state/janus-bridge` is, without `STATE_DIRECTORY`",
-    "NOTIFY_SOCKET": "where systemd hears that the bridge is ready, reloads and stops",
-    "FDSTORE": "how many sockets systemd keeps over a restart, from systemd 254 on",
-    "FDSTORE_MAX": "the same from the unit, for an older one",
-    "LISTEN_PID": "for which process those are that were kept",
-    "LISTEN_FDS": "how many they are",
-    "LISTEN_FDNAMES": "their names",
-    "HANDED_ON_PID": "which process has replaced itself (SIGUSR2)",
-    "HANDED_ON_FDS": "the descriptors that it kept for that",
-    "HANDED_ON_NAMES": "their names",
-    "RUNTIME_DIRECTORY": "where `janus-bridge reload` finds what became of a reload, from systemd",
-    "MAINPID": "the service that `janus-bridge reload` reloads, from systemd",
-    "WATCHDOG_USEC": "how often systemd wants a sign of life",
-    "WATCHDOG_PID": "from which process",
-    "JOURNAL_STREAM": "whether logs go to the journal, and so with priorities instead of times",
-    "MYSQL_UNIX_PORT": "the local MySQL server's socket, as for MySQL's own clients",
-    "NO_COLOR": "no colours, even on a terminal",
-}
-
-EXIT_CODES = {
-    "0": "fine",
-    "1": "a finding (`check`, `status`), or an MI error",
-    "2": "usage or configuration; or a table of another version than ours",
-    "3": "nothing answered: no bridge, no database",
-    "130": "ended by Ctrl-C",
-}
-
 # code and message -> when
 ERRORS = {
     "-32700 Parse error": "bytes that are not JSON",

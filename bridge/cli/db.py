@@ -57,7 +57,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         verb = _verb(verbs, name, act, words)
         verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
         verb.add_argument("janus_url", metavar="URL", help="janusws://HOST[:PORT][/PATH], or januswss:// for TLS")
-    _verb(verbs, "remove", _remove, "remove a Janus server").add_argument("janus_id", metavar="ID")
+    verb = _verb(verbs, "remove", _remove, "remove a Janus server")
+    verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
     )
     parser.add_argument("method", metavar="METHOD", help="e.g. janus_list; `which` lists them")
-    parser.add_argument("params", metavar="PARAM", nargs="*")
+    parser.add_argument("params", metavar="PARAM", nargs="*", help="by position, or all as NAME=VALUE")
     add_connection_arguments(parser)
     parser.add_argument("-j", dest="json_params", metavar="JSON", help="the parameters as a JSON array or object")
     parser.add_argument("--json", action="store_true", help="print the JSON-RPC answer as it came")

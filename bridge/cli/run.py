@@ -109,20 +109,27 @@ def _on_journal() -> bool:
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
+SIGNALS = {
+    "SIGTERM, SIGINT": "stop the bridge: commands in flight get their answer or an error. Under systemd, which keeps "
+    "the sockets for the next start, sessions live on; else where their Janus can reclaim them",
+    "SIGHUP": "reloads table, secrets, TLS files, subscribers and log level; what else was changed is named in the log "
+    "as needing a restart",
+    "SIGUSR2": "replaces the program in place by what it and its configuration are now: sessions live on, and where "
+    "the new one would not start, nothing happens",
+}
 DESCRIPTION = """
-Runs the bridge in the foreground and logs to stderr. SIGTERM and SIGINT stop it: commands in flight get their answer or
-an error. Under systemd, which keeps the sockets for the next start, sessions live on; else where their Janus can
-reclaim them. SIGUSR2 replaces the program in place by what it and its configuration are now: sessions live on, and
-where the new one would not start, nothing happens. SIGHUP reloads table, secrets, TLS files, subscribers and log level;
-what else was changed is named in the log as needing a restart. Without a configuration file every default works.
+Runs the bridge in the foreground and logs to stderr. Without a configuration file every default works.
+
 """
+DESCRIPTION += "\n\n".join(f"{names} {does}." for names, does in SIGNALS.items())
 EPILOG = """
   janus-bridge run
   janus-bridge run -c /etc/janus-bridge/janus-bridge.toml
   janus-bridge run -o log.level=4 -o 'mi.datagram=["unix:/run/janus-bridge/mi.sock"]'
   JANUS_BRIDGE_JANUS__JANUS_DB_URL=mysql://opensips:secret@db/opensips janus-bridge run
 
-Every setting is explained in opensips-examples/janus-bridge.toml. `janus-bridge unit` prints a systemd unit.
+Every setting is explained in janus-bridge.toml(5), which `janus-bridge man janus-bridge.toml` prints, too.
+`janus-bridge unit` prints a systemd unit.
 
 Exit codes: 0 stopped, 2 the configuration, an address or the version of the table cannot be used.
 """

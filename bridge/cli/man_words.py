@@ -1,0 +1,83 @@
+"""What man page and docs/names.md say of environment, exit codes and files, which have no other table in the program.
+
+Owns these words; tests compare the names with what is read.
+"""
+
+ENVIRONMENT = {
+    "JANUS_BRIDGE_<SECTION>__<KEY>": "a configuration key, e.g. `JANUS_BRIDGE_MI__TOKEN`; its value as in TOML",
+    "JANUS_BRIDGE_JANUS__GATEWAYS__<ID>__<KEY>": "a key of `[janus.gateways.ID]`",
+    "JANUS_BRIDGE_MI__TOKEN": "also the token that `mi`, `status` and `events` show",
+    "STATE_DIRECTORY": "the state directory, from systemd; unless `state.dir` is set",
+    "HOME": "where `~/.local/state/janus-bridge` is, without `STATE_DIRECTORY`",
+    "NOTIFY_SOCKET": "where systemd hears that the bridge is ready, reloads and stops",
+    "FDSTORE": "how many sockets systemd keeps over a restart, from systemd 254 on",
+    "FDSTORE_MAX": "the same from the unit, for an older one",
+    "LISTEN_PID": "for which process those are that were kept",
+    "LISTEN_FDS": "how many they are",
+    "LISTEN_FDNAMES": "their names",
+    "HANDED_ON_PID": "which process has replaced itself (SIGUSR2)",
+    "HANDED_ON_FDS": "the descriptors that it kept for that",
+    "HANDED_ON_NAMES": "their names",
+    "RUNTIME_DIRECTORY": "where `janus-bridge reload` finds what became of a reload, from systemd",
+    "MAINPID": "the service that `janus-bridge reload` reloads, from systemd",
+    "WATCHDOG_USEC": "how often systemd wants a sign of life",
+    "WATCHDOG_PID": "from which process",
+    "JOURNAL_STREAM": "whether logs go to the journal, and so with priorities instead of times",
+    "MYSQL_UNIX_PORT": "the local MySQL server's socket, as for MySQL's own clients",
+    "SOURCE_DATE_EPOCH": "the date of a man page that `man` prints, for reproducible builds",
+    "NO_COLOR": "no colours, even on a terminal",
+}
+
+EXIT_CODES = {
+    "0": "fine",
+    "1": "a finding (`check`, `status`), or an MI error",
+    "2": "usage or configuration; or a table of another version than ours",
+    "3": "nothing answered: no bridge, no database",
+    "130": "ended by Ctrl-C",
+}
+
+FILES = {
+    "/etc/janus-bridge/janus-bridge.toml": "the configuration; see `janus-bridge.toml`(5)",
+    "/run/janus-bridge": "the service's folder for unix sockets and the FIFO, for members of the group opensips",
+    "/var/lib/janus-bridge": "the service's state directory, mode 0700; without systemd it is "
+    "`~/.local/state/janus-bridge`, and `[state] dir` names another. In it are:",
+    "janus.db": "the table of Janus servers, where `janus_db_url` names no other",
+    "table.json": "the last good table, for a start without the database",
+    "sessions.jsonl": "the sessions and handles that the next process goes on with",
+    "drained.json": "the gateways that are drained",
+    "epoch": "what the next process numbers its events from",
+    "events.db": "the log of events, with `[events] store`",
+    "node.json": "of a cluster: the lives that this bridge has had",
+}
+
+DESCRIPTION = """
+Everything works without a configuration file: the MI is at `http://127.0.0.1:8889/mi`, and the table is a file in the
+state directory. `janus-bridge.toml`(5) explains every setting.
+"""
+
+EXAMPLE = """
+  [janus]
+  janus_db_url = "mysql://opensips@db/opensips"
+  janus_db_password_file = "/run/credentials/janus-bridge.service/db-password"
+
+  [mi]
+  datagram = ["unix:/run/janus-bridge/mi.sock"]
+
+  [events]
+  subscribers = [{event = "E_JANUS_EVENT", socket = "mi:udp:127.0.0.1:8080"}]
+"""
+
+SETTINGS = """
+A file in TOML (https://toml.io). No line is needed: a key stands below with its default, or, where it has none, with an
+example; its words say "unset" then. `janus-bridge check` reads the file and says what is wrong with it.
+
+A key can also be given on the command line, `-o mi.token=SECRET`, or in the environment,
+`JANUS_BRIDGE_MI__TOKEN=SECRET`. The command line wins over the environment, and that over the file.
+
+Keys marked [reload] are applied by SIGHUP (`systemctl reload janus-bridge`). The others need a restart, and the log
+names those that were changed.
+"""
+
+SEE_ALSO = """
+`janus-bridge.toml`(5), `opensips`(8), `janus`(1), `systemctl`(1), `journalctl`(1)
+"""
