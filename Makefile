@@ -21,7 +21,7 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
-.PHONY: demo demo-cluster test quick test-galera systemd-tree test-systemd coverage fuzz soak lint bench clean
+.PHONY: demo demo-cluster test quick test-galera test-systemd test-system coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -33,21 +33,26 @@ demo-cluster: $(VENV)/.run ## two bridges on one MariaDB: one is killed, the oth
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
-	$(PYTEST) -m "not galera$(if $(COMPILED), and not systemd)" $(if $(COVERAGE),--cov --cov-report=term)
+	$(PYTEST) -m "not galera and not package$(if $(COMPILED), and not systemd)" $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: WORKERS = auto
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or slow)"
+	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or package or slow)"
 
 test-galera: $(VENV)/.dev ## what a cluster of bridges does on a Galera of three nodes, whose nodes die
 	@tools/need $(SERVERS) /usr/lib/galera/libgalera_smm.so=galera-4
 	$(BIN)/python -m pytest $(INSTALLED) $(REPORT) -m galera
 
-systemd-tree: $(VENV)/.dev
-	@tools/systemd-tree .systemd-tree $(VENV)
-
-test-systemd: systemd-tree ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
+test-systemd: $(VENV)/.dev ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
+	@tools/need janus=janus
+	@tools/checkout-tree .debian/checkout $(VENV)
 	$(BIN)/python -m pytest $(REPORT) -m systemd tests/systemd
+
+test-system: $(VENV)/.dev ## the packages of `make deb` in bare containers of Debian 12 and 13 with systemd; as root
+	@tools/need $(SERVERS)
+	@tools/debian-tree .debian/bookworm bookworm $(addprefix ./,$(wildcard dist/janus-bridge_*deb12*.deb))
+	@tools/debian-tree .debian/trixie trixie $(addprefix ./,$(wildcard dist/janus-bridge_*deb13*.deb))
+	$(BIN)/python -m pytest $(REPORT) -n 2 --dist loadgroup -m package tests/systemd
 
 coverage: COVERAGE = 1
 coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
@@ -73,7 +78,7 @@ bench: $(VENV)/.dev ## what is measured, both builds beside what they are compar
 	@COMPILED_PROGRAM=$(VENV)-compiled/bin/janus-bridge $(BIN)/python -m bench
 
 clean: ## what the other targets made in this folder
-	rm -rf --one-file-system .systemd-tree
+	rm -rf --one-file-system .debian
 	rm -rf .venv .venv-compiled $(VENV) .reports dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 

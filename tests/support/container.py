@@ -1,14 +1,16 @@
-"""A Debian 12 with a systemd of its own, booted by systemd-nspawn: there one sees what systemd does with the unit.
+"""A Debian with a systemd of its own, booted by systemd-nspawn: there one sees what systemd does with the unit.
 
-Owns the container: a tree that ``make test-systemd`` makes once, with a throw-away layer over it, this checkout at
-/opt/checkout, and no network but its own loopback.
+Owns the container: a tree that ``make test-systemd`` or ``make test-system`` makes once, with a throw-away layer over
+it, and no network but its own loopback; and what a test runs beside it, with this machine's files on that loopback.
 """
 
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,32 +22,32 @@ from tests.support.deadlines import HANG_SECONDS
 from tests.support.process import ChildProcess
 
 CHECKOUT = Path(__file__).parents[2]
-TREE = CHECKOUT / ".systemd-tree"
-PROGRAM = "/opt/janus-bridge/bin/janus-bridge"
+TREES = CHECKOUT / ".debian"
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _POLL_SECONDS = 0.02
 
 
-def _missing() -> str | None:
-    if not (TREE / PROGRAM.lstrip("/")).exists():
-        return "no .systemd-tree: `make test-systemd` makes it, as root"
+def missing(tree: Path, needed: str = "sbin/init") -> str | None:
+    """Why it cannot be booted here. ``needed``: what it has when it is whole, from its root."""
     if os.getuid() != 0:
         return "only root starts a container"
+    if not (tree / needed).is_file():
+        return f"no {tree.relative_to(CHECKOUT)}"
     return None if shutil.which("systemd-nspawn") else "systemd-nspawn is not installed"
 
 
-# ``pytestmark`` of what needs it.
-NEEDS_CONTAINER = [pytest.mark.systemd, pytest.mark.skipif(_missing() is not None, reason=str(_missing()))]
-
-
 class Container:
-    """``with Container(tmp_path) as debian: debian.run("systemctl", ...)``. One at a time."""
+    """``with Container(tmp_path, tree) as debian: debian.run("systemctl", ...)``."""
 
-    def __init__(self, folder: Path) -> None:
-        name = f"janus-bridge-{os.getpid()}"
-        command = ["systemd-nspawn", f"--directory={TREE}", "--volatile=overlay", f"--machine={name}", "--boot"]
-        command += ["--register=no", "--private-network", "--console=pipe", f"--bind-ro={CHECKOUT}:/opt/checkout"]
+    def __init__(self, folder: Path, tree: Path, binds: Mapping[Path, str] | None = None) -> None:
+        """``folder`` is for logs; ``binds``: folders of this machine, and where it reads them."""
+        name = f"janus-bridge-{os.urandom(4).hex()}"
+        command = ["systemd-nspawn", f"--directory={tree}", "--volatile=overlay", f"--machine={name}", "--boot"]
+        command += ["--register=no", "--private-network", "--console=pipe"]
+        command += [f"--bind-ro={there}:{here}" for there, here in (binds or {}).items()]
+        self._folder = folder
+        self._beside: list[ChildProcess] = []
         self._groups: list[Path] = []
         if not Path("/run/systemd/system").exists():  # there is nobody to ask for a cgroup: one of our own
             command += ["--keep-unit"]
@@ -95,8 +97,17 @@ class Container:
         """A file, and the folders on the way to it."""
         self.succeed("install", "-D", "-m", mode, "-o", owner, "/dev/stdin", path, text=content)
 
+    def beside(self, module: str, *words: str) -> ChildProcess:
+        """Start a module with this Python, on this machine's files and in the container's network, as ours."""
+        log = self._folder / f"{module}.log"
+        command = ["nsenter", f"--net=/proc/{self._leader}/ns/net", sys.executable, "-m", module, *words]
+        self._beside.append(ChildProcess(command, log, cwd=CHECKOUT))
+        return self._beside[-1]
+
     def stop(self) -> None:
         """At once: nothing in it is worth an orderly end. Its init takes all of it along, and nspawn would leave it."""
+        for process in self._beside:
+            process.stop(HANG_SECONDS)
         if self._leader:
             with suppress(ProcessLookupError):
                 os.kill(self._leader, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Whether this machine can boot a container with a systemd: ``python -m tests.systemd.bootable``; exit code 0 if so."""
+"""Whether this machine can boot the Debian of a tree: ``python -m tests.systemd.bootable TREE``; exit code 0 if so."""
 
 import sys
 import tempfile
@@ -12,7 +12,7 @@ from tests.support.container import Container
 def main() -> int:
     """Boot one, and end it."""
     try:
-        with tempfile.TemporaryDirectory() as folder, Container(Path(folder)):
+        with tempfile.TemporaryDirectory() as folder, Container(Path(folder), Path(sys.argv[1])):
             return 0
     except (pytest.fail.Exception, OSError) as exc:
         print(exc, file=sys.stderr)

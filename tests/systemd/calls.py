@@ -1,16 +1,14 @@
-"""A handle at a Janus that sends it 200 events a second, beside the service in the container."""
+"""A handle at a Janus that sends it 200 events a second: both are beside the container, in its network."""
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
-from tests.support.container import PROGRAM, Container
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN
 from tests.systemd.conftest import Service
 
-PYTHON = "/opt/janus-bridge/bin/python"
-HEARD = "/run/heard"
 SOCKET, FIFO = "/run/janus-bridge/mi.sock", "/run/janus-bridge/fifo"
 MI = f'[mi]\nhold_listeners = true\ndatagram = ["unix:{SOCKET}"]\nfifo = "{FIFO}"\n'
 SUBSCRIBERS = """
@@ -24,29 +22,32 @@ socket = "udp:127.0.0.1:7777"
 POLL_SECONDS = 0.05
 
 
-def background(debian: Container, name: str, module: str, *words: str) -> None:
-    """Run a module of this folder in the container, until the unit of that name is stopped."""
-    words = (PYTHON, "-m", f"tests.systemd.{module}", *words)
-    debian.succeed("systemd-run", f"--unit={name}", "--collect", "--working-directory=/opt/checkout", *words)
-
-
 class Calls:
     """One handle, and what was heard of it."""
 
-    def __init__(self, service: Service) -> None:
-        """Start everything."""
+    def __init__(self, service: Service, folder: Path) -> None:
+        """Start everything. ``folder``: for what is heard."""
         self._service = service
         debian = service.debian
-        background(debian, "calls-janus", "janus_server", "8188")
-        background(debian, "calls-listener", "listener", "7777", HEARD)
+        self._heard = folder / "heard"
+        self._processes = (
+            debian.beside("tests.systemd.janus_server", "8188"),
+            debian.beside("tests.systemd.listener", "7777", str(self._heard)),
+        )
         assert service.start(MI + SUBSCRIBERS), service.journal
-        debian.succeed(PROGRAM, "db", "add", "gw1", "janusws://127.0.0.1:8188/janus")
-        self._service.debian.succeed(PROGRAM, "mi", "janus_reload")
+        debian.succeed(service.program, "db", "add", "gw1", "janusws://127.0.0.1:8188/janus")
+        debian.succeed(service.program, "mi", "janus_reload")
         deadline = time.monotonic() + HANG_SECONDS
-        while self._service.debian.run(PROGRAM, "mi", "janus_send_request", "gw1", '{"janus": "ping"}').returncode:
+        while debian.run(service.program, "mi", "janus_send_request", "gw1", '{"janus": "ping"}').returncode:
             assert time.monotonic() < deadline, self._service.journal
         self._handle = self._ask({"janus": "attach", "plugin": GEN})["data"]["id"]
         self._message({"do": "tick", "ms": 5, "k": 1, "n": 1_000_000, "size": 20})
+
+    def close(self) -> None:
+        """Stop the service, then what is beside it."""
+        self._service.debian.run("systemctl", "stop", "janus-bridge")
+        for process in self._processes:
+            process.stop(HANG_SECONDS)
 
     def live(self) -> bool:
         """Whether the handle answers."""
@@ -56,7 +57,7 @@ class Calls:
         """The numbers of all events, and all statuses."""
         numbers: list[int] = []
         statuses: list[str] = []
-        for line in self._service.debian.succeed("cat", HEARD).splitlines():
+        for line in self._heard.read_text().splitlines():
             said = json.loads(line)
             if said["method"] == "E_JANUS_STATUS":
                 statuses.append(said["params"]["status"])
@@ -76,7 +77,9 @@ class Calls:
         return self._ask({"janus": "message", "handle_id": self._handle, "body": body})
 
     def _ask(self, command: dict[str, Any]) -> Any:
-        said = self._service.debian.succeed(PROGRAM, "mi", "janus_send_request", "gw1", json.dumps(command))
+        said = self._service.debian.succeed(
+            self._service.program, "mi", "janus_send_request", "gw1", json.dumps(command)
+        )
         return json.loads(said)
 
 

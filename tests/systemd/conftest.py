@@ -1,10 +1,10 @@
-"""A booted Debian with the unit installed as the README says, and what a test does with it."""
+"""A booted Debian with the program installed, and what a test does with its service."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.container import PROGRAM, Container
+from tests.systemd.debians import CHECKOUTS, PACKAGES, Debian, debian_of
 
 CONFIG = "/etc/janus-bridge/janus-bridge.toml"
 
@@ -12,8 +12,9 @@ CONFIG = "/etc/janus-bridge/janus-bridge.toml"
 class Service:
     """The unit, and what its journal says since the last start."""
 
-    def __init__(self, debian: Container) -> None:
+    def __init__(self, debian: Debian) -> None:
         self.debian = debian
+        self.program = debian.program
         self._cursor = ""
 
     def configure(self, text: str) -> None:
@@ -48,24 +49,16 @@ class Service:
         return self.debian.succeed("stat", "-c", "%a %U:%G", path).strip()
 
 
-def install(debian: Container) -> None:
-    """As the README says."""
-    users = debian.succeed(PROGRAM, "unit", "--sysusers")
-    debian.succeed("systemd-sysusers", "-", text=users)
-    debian.write("/etc/systemd/system/janus-bridge.service", debian.succeed(PROGRAM, "unit"))
-    debian.succeed("systemctl", "daemon-reload")
-
-
-@pytest.fixture(scope="session")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """Installed by the README's lines, not started."""
-    with Container(tmp_path_factory.mktemp("container")) as booted:
-        install(booted)
+@pytest.fixture(scope="session", params=[*CHECKOUTS, *PACKAGES])
+def debian(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
+    """One for each way in which the program gets into one; installed, not started."""
+    with debian_of(request.param, tmp_path_factory.mktemp("container")) as booted:
+        booted.install()
         yield booted
 
 
 @pytest.fixture
-def service(debian: Container) -> Iterator[Service]:
+def service(debian: Debian) -> Iterator[Service]:
     yield Service(debian)
     debian.run("systemctl", "stop", "janus-bridge")
     debian.run("rm", "-rf", CONFIG, "/etc/systemd/system/janus-bridge.service.d", "/var/lib/janus-bridge/janus.db")

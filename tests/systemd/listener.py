@@ -1,4 +1,7 @@
-"""Writes every datagram that comes to a port of 127.0.0.1 into a file, a line each: runs inside the container."""
+"""Writes every datagram that comes to a port of 127.0.0.1 into a file, a line each.
+
+Runs beside a container, in its network.
+"""
 
 import socket
 import sys

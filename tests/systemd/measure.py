@@ -11,22 +11,21 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from tests.support.container import PROGRAM, Container
 from tests.support.deadlines import HANG_SECONDS
-from tests.systemd.calls import POLL_SECONDS, Calls, background, until_another_process
-from tests.systemd.conftest import Service, install
+from tests.systemd.calls import POLL_SECONDS, Calls, until_another_process
+from tests.systemd.conftest import Service
+from tests.systemd.debians import CheckoutDebian, Debian
 
-PROBED = "/run/probed"
 GATEWAYS = 1000
 DATABASE = "/var/lib/janus-bridge/janus.db"
 
 
-def figures(what: str, calls: Calls, debian: Container, since: int, answered: int) -> int:
+def figures(what: str, calls: Calls, probed: Path, since: int, answered: int) -> int:
     """Print what became of events and calls since then; returns how many events there are now."""
     numbers, statuses = calls.heard()
     new = numbers[since:]
     lost = new[-1] - new[0] + 1 - len(set(new))
-    calls_made = [line.split() for line in debian.succeed("cat", PROBED).splitlines()[answered:]]
+    calls_made = [line.split() for line in probed.read_text().splitlines()[answered:]]
     outcomes = Counter(outcome for outcome, _ in calls_made)
     longest = max(float(seconds) for _, seconds in calls_made)
     twice, disordered = len(new) - len(set(new)), sum(one > other for one, other in pairwise(new))
@@ -38,11 +37,12 @@ def figures(what: str, calls: Calls, debian: Container, since: int, answered: in
 
 
 def main(rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, Container(Path(folder)) as debian:
-        install(debian)
+    with tempfile.TemporaryDirectory() as folder, CheckoutDebian(Path(folder)) as debian:
+        debian.install()
         service = Service(debian)
-        calls = Calls(service)
-        background(debian, "prober", "prober", PROBED)
+        calls = Calls(service, Path(folder))
+        probed = Path(folder, "probed")
+        prober = debian.beside("tests.systemd.prober", str(probed))
         calls.more()
         ways = {
             "restart": ("restart", "janus-bridge"),
@@ -59,14 +59,15 @@ def main(rounds: int) -> None:
                     assert time.monotonic() < deadline, service.journal
                     time.sleep(POLL_SECONDS)
                 calls.more()
-            since = figures(f"{rounds} x {what}", calls, debian, since, answered)
-            answered = len(debian.succeed("cat", PROBED).splitlines())
+            since = figures(f"{rounds} x {what}", calls, probed, since, answered)
+            answered = len(probed.read_text().splitlines())
         print("the handle is alive:", calls.live())
-        debian.succeed("systemctl", "stop", "prober", "janus-bridge")
+        prober.kill()
+        debian.succeed("systemctl", "stop", "janus-bridge")
         many(debian, service)
 
 
-def many(debian: Container, service: Service) -> None:
+def many(debian: Debian, service: Service) -> None:
     """A thousand rows with one Janus. The session of before was lost: its unit was stopped."""
     lost = 0
     rows = ",".join(f"('m{number}','janusws://127.0.0.1:8188/janus')" for number in range(GATEWAYS))
@@ -86,7 +87,7 @@ def many(debian: Container, service: Service) -> None:
         print(f"{GATEWAYS + 1} gateways ready after {what}: {time.monotonic() - began:.2f} s", flush=True)
         if what == "start":
             lost = service.journal.count("is lost with")
-    debian.run(PROGRAM, "status")
+    debian.run(debian.program, "status")
     print("lost sessions:", service.journal.count("is lost with") - lost)
 
 

@@ -1,5 +1,5 @@
 """Calls the MI all the time, each call on a connection of its own, and writes what came of each into a file: a line of
-what, and after how many seconds. Runs inside the container.
+what, and after how many seconds. Runs beside a container, in its network.
 """
 
 import socket

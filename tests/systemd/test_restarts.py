@@ -2,21 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.container import NEEDS_CONTAINER, PROGRAM
 from tests.support.deadlines import HANG_SECONDS
 from tests.systemd.calls import FIFO, POLL_SECONDS, SOCKET, Calls, until_another_process
 from tests.systemd.conftest import Service
 
-pytestmark = [*NEEDS_CONTAINER, pytest.mark.xdist_group("systemd")]
-
 
 @pytest.fixture
-def calls(service: Service) -> Iterator[Calls]:
-    yield Calls(service)
-    service.debian.run("systemctl", "stop", "janus-bridge", "calls-janus", "calls-listener")
+def calls(service: Service, tmp_path: Path) -> Iterator[Calls]:
+    calls = Calls(service, tmp_path)
+    yield calls
+    calls.close()
 
 
 def test_calls_outlive_every_end_of_the_process(service: Service, calls: Calls) -> None:
@@ -36,7 +35,8 @@ def test_calls_outlive_every_end_of_the_process(service: Service, calls: Calls) 
     until_another_process(service, pid)
     assert calls.live(), service.journal
 
-    debian.write("/etc/systemd/system/janus-bridge.service", debian.succeed(PROGRAM, "unit"))  # an upgrade
+    debian.upgrade()
+    assert calls.live(), service.journal
     service.drop_in("WatchdogSec=3")
     debian.succeed("systemctl", "restart", "janus-bridge")
     assert calls.live(), service.journal

@@ -1,4 +1,4 @@
-"""The shipped unit under a real systemd: installed as the README says, with every key of the sample, reloaded."""
+"""The shipped unit under a real systemd, as README and packages install it: every key of the sample, reloads."""
 
 import json
 import re
@@ -9,10 +9,7 @@ import pytest
 
 from bridge import resources
 from tests.support.certs import issue
-from tests.support.container import NEEDS_CONTAINER, PROGRAM
 from tests.systemd.conftest import Service
-
-pytestmark = [*NEEDS_CONTAINER, pytest.mark.xdist_group("systemd")]
 
 SOCKET = "/run/janus-bridge/mi.sock"
 DATABASE = "sqlite:////var/lib/janus-bridge/shared.db"
@@ -78,7 +75,7 @@ def test_a_reload_that_is_refused_fails_and_one_that_is_taken_says_what_changed(
         assert (service.show("ActiveState"), service.show("MainPID")) == ("active", pid)
 
     url = "sqlite:////var/lib/janus-bridge/other.db"
-    as_service, option = ("runuser", "-u", "janus-bridge", "--", PROGRAM), ("-o", f'janus.janus_db_url="{url}"')
+    as_service, option = ("runuser", "-u", "janus-bridge", "--", service.program), ("-o", f'janus.janus_db_url="{url}"')
     service.debian.succeed(*as_service, "db", "init", *option)
     service.debian.succeed(*as_service, "db", "add", "gw1", "janusws://127.0.0.1:1/janus", *option)
     table = f'[janus]\njanus_db_url = "{url}"\n'
@@ -93,7 +90,7 @@ def test_a_reload_that_is_refused_fails_and_one_that_is_taken_says_what_changed(
 
 def test_a_reload_of_a_service_that_ends_meanwhile_fails(service: Service) -> None:
     assert service.start(README_MI), service.journal
-    service.drop_in(f"ExecReload=\nExecReload=/bin/kill -KILL $MAINPID\nExecReload={PROGRAM} reload")
+    service.drop_in(f"ExecReload=\nExecReload=/bin/kill -KILL $MAINPID\nExecReload={service.program} reload")
     assert not service.reload()
 
 
@@ -109,7 +106,7 @@ def test_every_key_of_the_sample(service: Service, tmp_path: Path) -> None:
     service.debian.write("/etc/janus-bridge/db-password", "secret\n", "0600")
     cluster = ("-o", f'janus.janus_db_url="{DATABASE}"', "-o", "cluster.cluster_id=1", "-o", "cluster.my_node_id=1")
     url = ("-o", 'cluster.my_node_url="http://127.0.0.1:8889/mi"')
-    service.debian.succeed("runuser", "-u", "janus-bridge", "--", PROGRAM, "db", "init", *cluster, *url)
+    service.debian.succeed("runuser", "-u", "janus-bridge", "--", service.program, "db", "init", *cluster, *url)
     service.drop_in("LoadCredential=db-password:/etc/janus-bridge/db-password")
     parsed = tomllib.loads(text)
     assert parsed["mi"]["unix_group"] == "opensips"
