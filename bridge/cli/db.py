@@ -1,7 +1,8 @@
 """``janus-bridge db init | list | add ID URL | set ID URL | remove ID``: look after the ``janus`` table.
 
 Owns the arguments, what is printed and the exit code: 0 done, 1 no such row or already there, 2 usage, configuration or
-a database that refuses, 3 a database that does not answer. Every answer names the table: there may be several.
+a database that refuses, 3 a database that does not answer; with --now also 1 where the gateway is not ready, 3 where no
+bridge runs. Every answer names the table: there may be several.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from bridge.protocol.printable import printable
 from bridge.transport.cluster_tables import ClusterTables
 from bridge.transport.db import JanusTable
 
-_HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`."
+_HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`; at once with --now."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,8 +58,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         verb = _verb(verbs, name, act, words)
         verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
         verb.add_argument("janus_url", metavar="URL", help="janusws://HOST[:PORT][/PATH], or januswss:// for TLS")
+        verb.add_argument(
+            "--now", action="store_true", help="tell the running bridge, and wait until it is ready there"
+        )
     verb = _verb(verbs, "remove", _remove, "remove a Janus server")
     verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
+    verb.add_argument("--now", action="store_true", help="tell the running bridge")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +89,18 @@ def run(args: argparse.Namespace) -> int:
         if found is not None and args.act is _list:
             complain(f"janus-bridge db: {table.name} is that of {UNIT}")
         put(*map(printable, outcome.lines))
-    return outcome.code
+    if outcome.code or "now" not in args:
+        return outcome.code
+    code, line = _tell(config, args) if args.now else (0, _HINT)
+    if line is not None and not args.json:
+        put(line)
+    return code
+
+
+def _tell(config: Config, args: argparse.Namespace) -> tuple[int, str | None]:
+    from bridge.cli import db_now  # what speaks MI, for this alone
+
+    return db_now.tell(config, None if args.act is _remove else args.janus_id)
 
 
 async def _visit(
@@ -125,7 +141,7 @@ async def _add(table: JanusTable, args: argparse.Namespace) -> Outcome:
     if key is None:
         return Outcome(1, [f"{args.janus_id!r} is there already in {table.name}; `db set` changes its URL"], None)
     row = _shown(TableRow(key, args.janus_id, args.janus_url))
-    return Outcome(0, [f"added {args.janus_id} (id {key}): {table.name}", _HINT], dataclasses.asdict(row))
+    return Outcome(0, [f"added {args.janus_id} (id {key}): {table.name}"], dataclasses.asdict(row))
 
 
 def _shown(row: TableRow) -> TableRow:
@@ -146,7 +162,7 @@ def _done(what: str, keys: Sequence[int], table: JanusTable, args: argparse.Name
     if not keys:
         return Outcome(1, [f"there is no {args.janus_id!r} in {table.name}; `db list` shows what there is"], value)
     shown = ", ".join(map(str, keys))
-    return Outcome(0, [f"{what} {args.janus_id} (id {shown}): {table.name}", _HINT], value)
+    return Outcome(0, [f"{what} {args.janus_id} (id {shown}): {table.name}"], value)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -180,9 +196,10 @@ def _fail(code: int, line: str) -> int:
 EPILOG = """
   janus-bridge db init                                             where the table is missing
   janus-bridge db add gw1 janusws://127.0.0.1:8188/janus
+  janus-bridge db add --now gw1 janusws://127.0.0.1:8188/janus     and the running bridge has it, ready
   janus-bridge db set gw1 januswss://janus1.example.org/janus      with TLS, port 8989
   janus-bridge db list --json
   janus-bridge db list -o janus.janus_db_url=mysql://opensips:secret@db/opensips
 
-A running bridge learns of a change by `janus-bridge mi janus_reload` or SIGHUP.
+A running bridge learns of a change by --now, `janus-bridge mi janus_reload` or SIGHUP.
 """

@@ -21,6 +21,7 @@ from bridge.protocol.jsonrpc import RpcError
 from bridge.transport.mi_client import DEFAULT_URL, MiClient, NothingAnswered, UnknownCa
 
 TOKEN_VARIABLE = "JANUS_BRIDGE_MI__TOKEN"  # the one that sets [mi].token of the service
+PATIENCE = 10.0  # s for an answer
 _LONGEST = 3600  # s; a Janus command has at most 600
 
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
@@ -63,7 +64,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ca", metavar="FILE", help="PEM file with the CA to trust, for https")
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="for the answer (default: %(default)g)"
+        "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help="for the answer (default: %(default)g)"
     )
 
 
@@ -77,10 +78,17 @@ def connect(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
     mi = _configured(args, environ)
     if mi is None:
         return MiClient(DEFAULT_URL, token=token, ca=args.ca, timeout=args.timeout)
+    return client_of(mi, token=token, ca=args.ca, timeout=args.timeout)
+
+
+def client_of(
+    mi: MiSettings, *, token: str | None = None, ca: str | None = None, timeout: float = PATIENCE
+) -> MiClient:
+    """The client for a bridge with these settings on this machine; ``token`` and ``ca`` instead of its own."""
     if token is None and mi.token is not None:
         token = mi.token[:]
-    pinned = mi.http_tls_cert if args.ca is None else None
-    return MiClient(_url(mi), token=token, ca=args.ca, pinned=pinned, timeout=args.timeout)
+    pinned = mi.http_tls_cert if ca is None else None
+    return MiClient(_url(mi), token=token, ca=ca, pinned=pinned, timeout=timeout)
 
 
 def _configured(args: argparse.Namespace, environ: Mapping[str, str]) -> MiSettings | None:
