@@ -91,21 +91,17 @@ class Whereabouts:
 
     async def find(self, link: JanusLink, wanted: Wanted) -> Residence:
         """Look here, then at the peers. NOWHERE: nobody has it. Raises TakeOverPending where that is not sure."""
-        view = self._view()
-        place = await self.find_here(link, wanted)
-        if place is None:
-            place = await self._find_there(wanted)
-        if place is NOWHERE:
+        while True:
+            view, here = self._view(), _inherited(link)
+            place = await self.find_here(link, wanted) or await self._find_there(wanted)
+            if place is not NOWHERE:
+                self.remember(wanted, place)
+                return place
             if not await self._peers.look():  # one that began just before the database went away may have it
                 raise TakeOverPending(_UNREAD)
-            if self._view() != view:  # one that has just begun may have it
-                view = self._view()
-                place = await self._find_there(wanted)
-        if place is NOWHERE:
-            _put(self._nowhere, wanted.key, (trio.current_time(), view))
-        else:
-            self.remember(wanted, place)
-        return place
+            if (view, here) == (self._view(), _inherited(link)):  # nobody has just begun, or handed anything over
+                _put(self._nowhere, wanted.key, (trio.current_time(), view))
+                return NOWHERE
 
     async def find_here(self, link: JanusLink, wanted: Wanted) -> Residence | None:
         """Where it is here; None: nowhere. Raises TakeOverPending while sessions that may have it are being claimed."""
@@ -174,8 +170,10 @@ class Whereabouts:
             return
         if not isinstance(answer, dict):
             return
-        at = node.node_id if answer.get("here") is True else answer.get("node_id")
-        places += [Residence(one) for one in self._peers.living() if one.node_id == at]
+        if answer.get("here") is True:
+            places.append(Residence(node))  # whatever its beat does: it lives
+        else:
+            places += [Residence(one) for one in self._peers.living() if one.node_id == answer.get("node_id")]
         if places:
             enough.cancel()
 
@@ -198,6 +196,10 @@ async def _look(
             found.append(session)
     except BridgeError:
         unasked.append(session)
+
+
+def _inherited(link: JanusLink) -> list[int | None]:
+    return [session.session_id for session in link.book.inherited]
 
 
 def _put(memory: OrderedDict[tuple[str, int | None], T], key: tuple[str, int | None], value: T) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.core import whereabouts
+from bridge.core.whereabouts import Wanted
 from bridge.protocol import codec
 from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, Site, running_bridge, running_site
@@ -62,6 +63,42 @@ async def test_bridge_that_has_just_begun_is_asked_before_an_answer_is_final(jan
     async with running_site(janus.url) as (one, two):
         handle = await one.attach(GEN)
         two.site.unread.add(1)
+        await echo(two, handle)
+
+
+async def test_who_says_that_it_has_it_lives_though_its_beat_stands_still(janus: Janus) -> None:
+    """As one that was stopped for a moment, and answers before it beats."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        look, ask = two.look, two.ask
+
+        async def looks() -> bool:
+            two.site.silent.clear()
+            return await look()
+
+        async def asks(url: str, method: str, params: Sequence[Any], patience: float) -> Any:
+            if method == "janus_cluster_find":
+                two.site.silent.add(1)
+            return await ask(url, method, params, patience)
+
+        two.look, two.side.errands.whereabouts._ask = looks, asks  # type: ignore[method-assign]
+        found = await two.side.errands.whereabouts.find(two.bed.registry.find("gw"), Wanted("gw", None, int(handle)))
+        assert found.node is not None
+        assert found.node.node_id == 1
+
+
+async def test_what_comes_here_while_it_is_looked_for_elsewhere_is_found(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        ask = two.ask
+
+        async def asks(url: str, method: str, params: Sequence[Any], patience: float) -> Any:
+            if method == "janus_cluster_find":
+                await two.links.adopt(1, one.node_sessions(), 0)
+                one.links.give_up("node 2 has taken over")
+            return await ask(url, method, params, patience)
+
+        two.side.errands.whereabouts._ask = asks
         await echo(two, handle)
 
 
