@@ -54,6 +54,7 @@ ELSEWHERE = {
     "daemon/held": "daemon/test_held_doors",
     "daemon/parts": "e2e/test_main_job",
     "daemon/service": "e2e/test_service",
+    "protocol/cluster": "transport/test_epoch",
     "protocol/decisions": "protocol/test_failover",
     "protocol/event_record": "core/test_event_log",
     "protocol/managed_ids": "protocol/test_managed_sessions",
@@ -81,7 +82,6 @@ PLAIN = {
     *(
         "core/cluster_faces",
         "core/environment",
-        "protocol/cluster",
         "protocol/event_delivery",
         "protocol/life",
         "protocol/snapshot",

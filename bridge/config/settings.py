@@ -18,6 +18,7 @@ from bridge.config import kinds
 from bridge.config.kinds import RoleGrant, Secret, Subscriber
 from bridge.config.row import Setting
 from bridge.config.row import row as _row
+from bridge.protocol.cluster import MOST_NODES
 from bridge.protocol.db_url import DbUrl, SqliteUrl
 from bridge.protocol.host_port import Network
 from bridge.protocol.mi_address import HttpAddress
@@ -311,7 +312,7 @@ class ClusterSettings:
         kinds.INTEGER, "which cluster of bridges this one belongs to; unset, none", low=1, high=2**31 - 1
     )
     my_node_id: int | None = _row(
-        kinds.INTEGER, "its number there, which no other bridge of the cluster has", low=1, high=2**31 - 1
+        kinds.INTEGER, "its number there, which no other bridge of the cluster has", low=1, high=MOST_NODES - 1
     )
     my_node_url: HttpAddress | None = _row(
         kinds.MI_URL, "its MI as the other bridges reach it; beyond loopback with https and a token"

@@ -14,7 +14,7 @@ from bridge.core.cluster_sessions import SessionKeeper
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
 from bridge.errors import AnotherNode, PeerNotReached, PeerRefused, PeerSilent, TableRefused, TableUnavailable
-from bridge.protocol.cluster import Node, NodeState
+from bridge.protocol.cluster import Node, NodeState, epoch_of
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.membership import Membership, Start, Word
 from bridge.throttle import Throttle
@@ -143,7 +143,7 @@ class NodeLife:
         if own is not None and own.node.epoch not in mine and self.inherited:
             self.inherited, self.inherited_at_start, mine = False, False, ()
             self._leave_sessions("it was taken over while this bridge was away")
-        epoch = 1 + max([least - 1, *mine, self._table.newest])
+        epoch = epoch_of(self.settings.node_id, 1 + max([least - 1, *mine, self._table.newest]))
         # On the disk before it is in the table: after a death in between, the row is known to be ours either way.
         await self._remember([*mine, epoch])
         sent_at = self._clock()

@@ -95,7 +95,7 @@ class ClusterService:
             pass  # the next question has no answer either, and says so
         epoch = await life.enter(evi.epoch)
         if epoch is not None and epoch != evi.epoch:
-            evi.begin(take_epoch(epoch_file, node=epoch))
+            evi.begin(take_epoch(epoch_file, life=epoch))
         held = {one.base for one in store.held}
         if life.inherited_at_start:
             self._away.update((one.janus_id, one.janus_url) for one in _left(journal))

@@ -96,17 +96,17 @@ class EventParts:
 
 def _events_log(config: Config, stats: Stats, newest: int) -> tuple[LogWriter | None, int]:
     """The log of events, where there is one, and the epoch of this life."""
-    events, epoch_file = config.events, config.state.dir / EPOCH_FILE
+    events, epoch_file, node_id = config.events, config.state.dir / EPOCH_FILE, config.cluster.my_node_id
     if not events.store:
-        return None, take_epoch(epoch_file, newest=newest)
+        return None, take_epoch(epoch_file, newest=newest, node_id=node_id)
     full = events.store_sync == "full"
     store = EventStore(config.state.dir / "events.db", full=full, most_wal=events.store_bytes)
     try:
         contents = store.open()
     except StoreFailed as exc:
         log.error("[events] store: %s; events are not kept until a restart", exc)
-        return None, take_epoch(epoch_file, newest=newest)
-    epoch = take_epoch(epoch_file, newest=max(contents.epoch, newest))
+        return None, take_epoch(epoch_file, newest=newest, node_id=node_id)
+    epoch = take_epoch(epoch_file, newest=max(contents.epoch, newest), node_id=node_id)
     waiting = LogLimits(events.queue_events, events.queue_bytes, full)
     limits = StoreLimits(events.store_age, events.store_bytes, events.store_delay / 1000)
     return LogWriter(EventLog(store, contents, stats, epoch, waiting), store, limits), epoch

@@ -9,6 +9,15 @@ from typing import Final, NamedTuple
 
 RELEASED: Final = "janus_cluster_released"  # the MI method by which peers are told that a process is over
 
+MOST_NODES = 1000  # node_ids are below it
+
+
+def epoch_of(node_id: int, least: int) -> int:
+    """The least epoch from ``least`` on that this node may choose, and no other one: it ends in the node_id, so that
+    two that know nothing of each other never choose the same.
+    """
+    return least + (node_id - least) % MOST_NODES
+
 
 class NodeState(IntEnum):
     """As it stands in the table ``janus_node``."""

@@ -8,7 +8,8 @@ largest that is known where the clock is not beyond that, and is on the disk bef
 cannot be written repeats none, because nothing starts a thousand times a second; nor does a clock that was set back.
 Both together may, unless the log of events knows better.
 
-In a cluster it is the epoch of this bridge's life there, which no other bridge ever has (core/cluster_life).
+In a cluster it ends in the node_id (``epoch_of``; the milliseconds stand before it), so that bridges which start
+without their database have none in common either; with it, it is that of this bridge's life there (core/cluster_life).
 """
 
 import logging
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.files import read_file
+from bridge.protocol.cluster import MOST_NODES, epoch_of
 from bridge.protocol.event_record import LARGEST
 from bridge.protocol.numbers import read_decimal
 from bridge.transport.private_file import replace_file
@@ -27,17 +29,25 @@ log = logging.getLogger("bridge.state")
 _FILE_MAX = 64  # bytes
 
 
-def next_epoch(path: Path, clock: Callable[[], float] = time.time) -> int:
-    """The least that this start may have; ``clock`` gives unix seconds."""
-    return max(int(clock() * 1000), _read(path) + 1)
-
-
-def take_epoch(path: Path, clock: Callable[[], float] = time.time, newest: int = 0, node: int | None = None) -> int:
+def take_epoch(
+    path: Path,
+    clock: Callable[[], float] = time.time,
+    newest: int = 0,
+    *,
+    node_id: int | None = None,
+    life: int | None = None,
+) -> int:
     """The epoch of this start, kept. ``clock`` gives unix seconds; ``newest`` is the last epoch that is known from
-    elsewhere. ``node``: that of this bridge's life in its cluster, which had ``next_epoch`` as its least: the same.
+    elsewhere. ``node_id``: ours in a cluster; ``life``: that of our life there, which had this start's as its least.
     Nothing fails: what is wrong is logged.
     """
-    epoch = max(next_epoch(path, clock) if node is None else node, newest + 1)
+    milliseconds = int(clock() * 1000)
+    if life is not None:
+        epoch = life
+    elif node_id is not None:
+        epoch = epoch_of(node_id, max(milliseconds * MOST_NODES, _read(path) + 1, newest + 1))
+    else:
+        epoch = max(milliseconds, _read(path) + 1, newest + 1)
     try:
         _write(path, epoch)
     except OSError as exc:

@@ -355,19 +355,19 @@ async def test_a_restart_knows_its_row_and_waits_for_nothing(site: MemorySite, a
         one.kill()
         at, epoch = trio.current_time(), site.table[1].epoch
         again = site.process(1)
-        assert await again.start(epoch + 5) == epoch + 5
+        assert await again.start(epoch + 5000) == epoch + 5000
         assert trio.current_time() == at
         assert again.life.inherited
-        assert site.table[1] == Node(1, "http://1/mi", epoch + 5, site.table[1].beat, ACTIVE)
-        assert site.files[1].epochs == [epoch + 5]
+        assert site.table[1] == Node(1, "http://1/mi", epoch + 5000, site.table[1].beat, ACTIVE)
+        assert site.files[1].epochs == [epoch + 5000]
 
 
 async def test_an_epoch_is_larger_than_any_other_and_than_what_was_asked_for(
     site: MemorySite, autojump_clock: MockClock
 ) -> None:
-    assert await site.process(1).start(1000) == 1000
-    assert await site.process(2).start(5) == 1001
-    assert await site.process(1).start(5) == 1002
+    assert await site.process(1).start(7000) == 7001  # and ends in the node_id
+    assert await site.process(2).start(5) == 7002
+    assert await site.process(1).start(5) == 8001
 
 
 async def test_a_copied_configuration_is_refused(site: MemorySite, autojump_clock: MockClock) -> None:
@@ -426,9 +426,9 @@ async def test_only_one_way_leads_in(site: MemorySite, autojump_clock: MockClock
         nursery.start_soon(one.run)
         await trio.sleep(3 * PING)
         assert site.table == {}
-        assert await one.start(50) == 50
+        assert await one.start(50) == 1001
         await trio.sleep(3 * PING)
-        assert site.table[1].epoch == 50
+        assert site.table[1].epoch == 1001
         assert one.fence.valid()
         nursery.cancel_scope.cancel()
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.protocol.cluster import MOST_NODES
 from bridge.protocol.event_record import LARGEST
-from bridge.transport.epoch import next_epoch, take_epoch
+from bridge.transport.epoch import take_epoch
 from bridge.transport.private_file import replace_file
 
 NOW = 1_800_000_000.5  # unix seconds
@@ -83,8 +84,19 @@ def test_a_folder_in_its_place_is_told(tmp_path: Path, caplog: pytest.LogCapture
 
 def test_in_a_cluster_it_is_that_of_the_life_there(tmp_path: Path) -> None:
     file = tmp_path / "epoch"
-    assert next_epoch(file, lambda: NOW) == 1_800_000_000_500
-    assert not file.exists()
-    assert take_epoch(file, lambda: NOW + 5, node=1_800_000_000_777) == 1_800_000_000_777
-    assert next_epoch(file, lambda: NOW) == 1_800_000_000_778
-    assert take_epoch(file, lambda: NOW, newest=1_900_000_000_000, node=1_800_000_000_778) == 1_900_000_000_001
+    assert take_epoch(file, lambda: NOW + 5, life=1_800_000_000_777_001) == 1_800_000_000_777_001
+    assert file.read_bytes() == b"1800000000777001\n"
+
+
+def test_bridges_that_start_in_one_millisecond_without_their_database_share_none(tmp_path: Path) -> None:
+    taken = [
+        take_epoch(tmp_path / str(node_id), lambda: NOW, node_id=node_id)
+        for node_id in (1, 2, MOST_NODES - 1)
+        for _ in range(3)
+    ]
+    assert len(set(taken)) == len(taken)
+    assert taken[:4] == [1_800_000_000_500_001, 1_800_000_000_501_001, 1_800_000_000_502_001, 1_800_000_000_500_002]
+    assert max(taken) < LARGEST
+    file = tmp_path / "1"
+    assert take_epoch(file, lambda: NOW, newest=1_900_000_000_000_002, node_id=1) == 1_900_000_000_001_001
+    assert take_epoch(file, lambda: NOW) == 1_900_000_000_001_002  # alone again, and later all the same
