@@ -102,6 +102,7 @@ class Database:
                     finally:
                         ending.now()
         except trio.TooSlowError:
+            self.hosts.next()  # this one hangs, in the look-up of its name for example
             raise TableUnavailable(f"{self.url}: no answer within {self._deadline:g} s") from None
         except TableUnavailable as exc:
             raise type(exc)(f"{self.url}: {exc}") from None

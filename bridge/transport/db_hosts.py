@@ -32,20 +32,24 @@ class HostsInTurn(Generic[H_co]):
         is tried after any failure that may pass. Raises TableUnavailable, and TableRefused at once.
         """
         faults: list[TableUnavailable] = []
-        for _ in self._hosts:
-            name, host = self._hosts[self._at]
+        first = self._at
+        for number in range(first, first + len(self._hosts)):
+            at = number % len(self._hosts)
+            name, host = self._hosts[at]
             try:
-                return attempt(host)
+                result = attempt(host)
             except TableUnavailable as exc:
                 faults.append(self._named(name, exc))
                 if not (isinstance(exc, NotServing) or (again and not isinstance(exc, TableRefused))):
                     raise faults[-1] from None
-            self.next()
+            else:
+                self._at = at  # of a failure nothing is learned: a visit that was given up may end whenever it likes
+                return result
         refused = all(isinstance(fault, TableRefused) for fault in faults)
         raise (TableRefused if refused else TableUnavailable)("; ".join(map(str, faults)))
 
     def next(self) -> None:
-        """Begin with the next one from now on."""
+        """Begin with the next one from now on: for whoever gives a visit up."""
         self._at = (self._at + 1) % len(self._hosts)
 
     def _named(self, name: str, exc: TableUnavailable) -> TableUnavailable:

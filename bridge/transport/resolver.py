@@ -3,8 +3,9 @@
 Owns how a host name becomes addresses for every connection of this program: getaddrinfo has no time limit and cannot be
 interrupted, so each look-up gets a thread of its own limiter, there is at most one for a name at any time, and who asks
 again for a name that is still being looked up joins that look-up (contract 5.2). Each kind of asker has a Resolver of
-its own: gateways, configured subscribers, sockets that MI subscribed, and callers of MI, who are strangers to each
-other and get a share each. The database has its own threads. Numeric addresses never come here.
+its own: gateways, the other bridges of a cluster, configured subscribers, sockets that MI subscribed, and callers of
+MI, who are strangers to each other and get a share each. The database has its own threads. Numeric addresses never come
+here.
 """
 
 import socket

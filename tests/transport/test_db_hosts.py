@@ -1,14 +1,21 @@
 """Several hosts of one database: which one is asked, and what is said where none serves."""
 
+import socket
+import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pymysql
 import pytest
 
 from bridge.errors import TableRefused, TableUnavailable
+from bridge.protocol.db_url import parse_db_url
 from bridge.protocol.redaction import Redaction
+from bridge.transport.db import Database
 from bridge.transport.db_hosts import HostsInTurn, NotServing, ReadOnlyHost
 from bridge.transport.db_mysql_link import translated_errors
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.mariadb import MariaDb
 
 AWAY = NotServing("away")
 BROKE = TableUnavailable("broke")
@@ -40,6 +47,22 @@ def test_the_one_that_served_last_is_asked_first() -> None:
     assert asked == ["h1", "h2", "h2", "h2", "h3", "h1", "h2"]
 
 
+def test_a_visit_that_was_given_up_changes_nothing_when_it_ends() -> None:
+    """It hung at h1, in the look-up of its name for example, while h2 served."""
+    hosts, asked = three(), list[str]()
+
+    def hangs(host: str) -> str:
+        if host == "h1":
+            hosts.next()
+            assert hosts.visit(at({}, asked)) == "h2"
+        raise AWAY
+
+    with pytest.raises(TableUnavailable):
+        hosts.visit(hangs)
+    assert hosts.visit(at({}, asked)) == "h2"
+    assert asked == ["h2", "h2"]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "again", "expected", "asked"),
     [
@@ -65,6 +88,28 @@ def test_what_goes_on_to_the_next(
         assert str(caught.value).startswith(str(expected))
         assert isinstance(caught.value, TableRefused) == isinstance(expected, TableRefused)
     assert len(seen) == asked
+
+
+async def test_a_host_whose_name_hangs_keeps_no_visit_from_the_next(
+    mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **named: Any) -> Any:
+        if host == "hangs.example":
+            release.wait(HANG_SECONDS)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    url = parse_db_url(mariadb.create_database().replace("@", "@hangs.example,"))
+    database = Database(url, deadline=0.05)
+    with pytest.raises(TableUnavailable, match=r"no answer within 0\.05 s"):
+        await database.visit("read", lambda execute: execute("SELECT 1"))
+    database._deadline = HANG_SECONDS
+    assert await database.visit("read", lambda execute: execute("SELECT 1")) == [(1,)]
+    release.set()
 
 
 @pytest.mark.parametrize("fault", [AWAY, BROKE, NO, READ_ONLY])

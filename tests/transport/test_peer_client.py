@@ -1,5 +1,7 @@
 """The MI of another bridge is asked over connections that are kept, and what is not known is not promised."""
 
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -121,6 +123,47 @@ async def test_what_was_not_sent_is_told_from_what_has_no_answer(clients: Client
     async with answering(b"") as (url, _closed), serving():
         with pytest.raises(PeerSilent, match="closed the connection"):
             await client(url, "x_echo", [{}], HANG_SECONDS)
+
+
+async def test_a_name_that_hangs_holds_one_thread_and_none_of_others(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    release = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *rest: Any, **named: Any) -> Any:
+        if host != "hangs.example" or named.get("flags"):
+            return look_up(host, port, *rest, **named)
+        asked.append(host)
+        release.wait(HANG_SECONDS)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    client = clients()
+    for _ in range(3):
+        with pytest.raises(PeerNotReached, match=r"no answer within 0\.01 s"):
+            await client("http://hangs.example/mi", "x_echo", [{}], 0.01)
+    assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+    release.set()
+    with pytest.raises(PeerNotReached, match="Temporary failure in name resolution"):
+        await client("http://hangs.example/mi", "x_echo", [{}], HANG_SECONDS)
+    assert len(asked) <= 2
+
+
+@pytest.mark.parametrize("first", ["127.0.0.2", "::1"])
+async def test_every_address_of_a_name_is_tried(clients: Clients, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *rest: Any, **named: Any) -> Any:
+        if host != "peer.example" or named.get("flags"):
+            return look_up(host, port, *rest, **named)
+        return [found for one in (first, "127.0.0.1") for found in look_up(one, port, type=socket.SOCK_STREAM)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with serving() as peer:
+        url = peer.url.replace("127.0.0.1", "peer.example")
+        assert await clients()(url, "x_echo", [{}], HANG_SECONDS) == {}
 
 
 async def test_peer_that_says_nothing(clients: Clients) -> None:
