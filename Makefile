@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin
 unexport PYTHONDONTWRITEBYTECODE # else each process of the tests, and each program that they start, compiles everything anew
 
+SHIPPED := tools/compile.py $(shell find bridge schemas sql opensips-examples -type f -not -name '*.pyc')
 ifdef COMPILED
-PACKAGE := tools/compile.py $(shell find bridge schemas sql opensips-examples -type f -not -name '*.pyc')
+PACKAGE := $(SHIPPED)
 INSTALLED := --import-mode=append
 export PYTHONSAFEPATH := 1 # the package is the one that is installed, not this folder's
 endif
@@ -21,7 +22,7 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
-.PHONY: demo demo-cluster test quick test-galera test-systemd test-system coverage fuzz soak lint bench clean
+.PHONY: demo demo-cluster test quick test-galera test-systemd test-system image test-image coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -33,11 +34,11 @@ demo-cluster: $(VENV)/.run ## two bridges on one MariaDB: one is killed, the oth
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
-	$(PYTEST) -m "not galera and not package$(if $(COMPILED), and not systemd)" $(if $(COVERAGE),--cov --cov-report=term)
+	$(PYTEST) -m "not (galera or package or image$(if $(COMPILED), or systemd))" $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: WORKERS = auto
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or package or slow)"
+	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or package or image or slow)"
 
 test-galera: $(VENV)/.dev ## what a cluster of bridges does on a Galera of three nodes, whose nodes die
 	@tools/need $(SERVERS) /usr/lib/galera/libgalera_smm.so=galera-4
@@ -53,6 +54,16 @@ test-system: $(VENV)/.dev ## the packages of `make deb` in bare containers of De
 	@tools/debian-tree .debian/bookworm bookworm $(addprefix ./,$(wildcard dist/janus-bridge_*deb12*.deb))
 	@tools/debian-tree .debian/trixie trixie $(addprefix ./,$(wildcard dist/janus-bridge_*deb13*.deb))
 	$(BIN)/python -m pytest $(REPORT) -n 2 --dist loadgroup -m package tests/systemd
+
+image: ## the container image, janus-bridge:VERSION; BASE=IMAGE below it, ENGINE=docker
+	@tools/image janus-bridge:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' bridge/__init__.py)
+
+test-image: .image/id ## that image on a base made of Debian's packages, under podman; as root
+	@tools/need janus=janus setpriv=util-linux
+	$(BIN)/python -m pytest $(REPORT) -m image tests/image
+
+.image/id: tools/container/Containerfile tools/image-for-tests pyproject.toml $(wildcard *.lock tools/*.lock) $(SHIPPED) | $(VENV)/.dev
+	@tools/image-for-tests .image $(VENV)
 
 coverage: COVERAGE = 1
 coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml
@@ -79,7 +90,7 @@ bench: $(VENV)/.dev ## what is measured, both builds beside what they are compar
 
 clean: ## what the other targets made in this folder
 	rm -rf --one-file-system .debian
-	rm -rf .venv .venv-compiled $(VENV) .reports dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
+	rm -rf .venv .venv-compiled $(VENV) .reports .image dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	find bridge tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: pyproject.toml $(PACKAGE)

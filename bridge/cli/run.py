@@ -17,6 +17,7 @@ from bridge.daemon.database import database_of
 from bridge.daemon.service import serve
 from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.redaction import Redaction
+from bridge.transport.orphans import let_go
 from bridge.transport.signals import waiting
 from bridge.transport.successor import become, command
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, once nobody listens to them
         signal.signal(number, signal.SIG_IGN)
+    let_go()
     with waiting():
         return _run(args, config)
 

@@ -1,7 +1,8 @@
 """The service on this machine: which configuration and which state it has.
 
 Owns where that is looked up: the unit as systemd knows it, and the process where it runs, whose arguments and
-environment are exact; and as whom root acts on the service's files. Must not know settings but those that place them.
+environment are exact (in a container, the first one); and as whom root acts on the service's files. Must not know
+settings but those that place them.
 Authority: systemctl(1) show, systemd.exec(5), proc(5).
 """
 
@@ -72,12 +73,14 @@ def find() -> InstalledService | None:
     """The service that is installed here, running or not; None if there is none."""
     state_dir = STATE_BASE / "janus-bridge"
     installed = any((folder / UNIT).exists() for folder in UNIT_FOLDERS)
-    if not installed and not state_dir.is_dir():
-        return None
     shown = _show() if installed else {}
-    words, environ = _process(shown.get("MainPID", "0")) or _unit(shown)
+    process = _process(shown.get("MainPID", "0")) if installed else _first_process()
+    if not installed and process is None and not state_dir.is_dir():
+        return None
+    words, environ = process or _unit(shown)
     folder = shown.get("StateDirectory", "").split(" ")[0].partition(":")[0] or "janus-bridge"
-    environ.setdefault("STATE_DIRECTORY", str(STATE_BASE / folder))
+    if installed or process is None:
+        environ.setdefault("STATE_DIRECTORY", str(STATE_BASE / folder))
     given = _arguments(words)
     return InstalledService(given.config, tuple(given.option), environ, shown.get("User") or "janus-bridge")
 
@@ -144,6 +147,12 @@ def _process(pid: str) -> tuple[list[str], dict[str, str]] | None:
         return None
     pairs = (os.fsdecode(pair).partition("=") for pair in environ.split(b"\0") if pair)
     return [os.fsdecode(word) for word in words.split(b"\0")], {name: value for name, _, value in pairs}
+
+
+def _first_process() -> tuple[list[str], dict[str, str]] | None:
+    """Where it is the bridge, as in a container, or what has started it there (``podman run --init``)."""
+    found = _process("1")
+    return found if found is not None and {"janus-bridge", "run"} <= {*map(os.path.basename, found[0])} else None
 
 
 def _unit(shown: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

@@ -13,6 +13,7 @@ from typing import NoReturn
 import trio
 
 from bridge.errors import ConfigError
+from bridge.transport.orphans import own_child
 
 ONLY_CHECK = "--check"  # the option of ``run`` that ends before anything is opened
 LOOK = 30.0  # seconds that it may take
@@ -26,7 +27,7 @@ def command() -> list[str]:
 async def fault(words: Sequence[str]) -> str | None:
     """Why the program with these words would not start, as far as that can be told from beside this one; else None."""
     try:
-        with trio.fail_after(LOOK):
+        with trio.fail_after(LOOK), own_child():
             done = await trio.run_process(
                 [*words, ONLY_CHECK],
                 stdin=subprocess.DEVNULL,

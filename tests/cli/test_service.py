@@ -175,6 +175,23 @@ def test_the_running_process_says_best_what_it_has(machine: Path, install: Insta
         process.communicate(b"\n")
 
 
+@pytest.mark.parametrize("words", [["janus-bridge", "run"], ["podman-init", "--", "/opt/bin/janus-bridge", "run"]])
+def test_in_a_container_it_is_the_first_process(
+    words: list[str], machine: Path, ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose environment and home are not those of who is let in beside it."""
+    first = machine / "proc" / "1"
+    first.mkdir(parents=True)
+    command = [sys.executable, *words, "-o", 'janus.janus_db_table="gateways"']
+    (first / "cmdline").write_text("\0".join(command) + "\0")
+    (first / "environ").write_text(f"HOME={machine}/lib\0JANUS_BRIDGE_JANUS__DB_VERSION_TABLE=v\0")
+    monkeypatch.setattr(service, "_PROC", machine / "proc")
+    table = f"sqlite://{machine}/lib/.local/state/janus-bridge/janus.db gateways"
+    assert ran("db", "init")[1] == f"created: {table}\n"
+    (first / "cmdline").write_text("/sbin/init\0")
+    assert ran("db", "init")[1] == f"created: sqlite://{machine}/home/.local/state/janus-bridge/janus.db janus\n"
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_the_unit_says_it_where_nothing_runs(
     given: bool, machine: Path, install: Install, ran: Callable[..., Ran]
