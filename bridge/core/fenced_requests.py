@@ -1,7 +1,7 @@
 """The requests of all gateways that may not be written now, because the fence of the cluster is closed.
 
 Owns their order, and when they go out after all. Must not know what becomes of a request: its time limit goes on, and
-whoever gives it up finds it waiting. Authority: contract 11.
+whoever gives it up says so. Authority: contract 11.
 """
 
 from typing import Protocol
@@ -25,8 +25,11 @@ class FencedRequests:
 
     def __init__(self, fence: Fence) -> None:
         self.fence = fence
-        self._kept: list[tuple[FencedSender, PendingRequest, int]] = []
+        self._kept: dict[PendingRequest, tuple[FencedSender, int]] = {}
         self._filled = AutoResetEvent()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def keeps(self, sender: FencedSender, pending: PendingRequest, number: int) -> bool:
         """Whether this request has to wait; then it is kept, and its ``sender`` told when it may go."""
@@ -35,9 +38,13 @@ class FencedRequests:
             return False
         if not command.text:
             command.fold()
-        self._kept.append((sender, pending, number))
+        self._kept[pending] = sender, number
         self._filled.set()
         return True
+
+    def forget(self, pending: PendingRequest) -> None:
+        """It is over: it was given up, or never kept."""
+        self._kept.pop(pending, None)
 
     async def run(self) -> None:
         """Send what was kept, in its order, when that may be; until cancelled."""
@@ -50,7 +57,7 @@ class FencedRequests:
                 self._resume()
 
     def _resume(self) -> None:
-        kept, self._kept = self._kept, []
-        for sender, pending, number in kept:
+        kept, self._kept = self._kept, {}
+        for pending, (sender, number) in kept.items():
             if not pending.finished:
                 sender.resume(pending, number)

@@ -31,7 +31,8 @@ class MiRequest(Holding):
     """What a handler gets: its recipe's arguments by name, whether nobody will see the result, and who asks.
 
     It holds its bytes of the budget until it is answered. Whatever holds the request for longer takes them over
-    (``handed_on``). ``clean``: nothing in it has to be looked for that Janus could not read (``codec.read``).
+    (``handed_on``). Once it has its answer, it lets go of what it waited for, which may hold it, too. ``clean``:
+    nothing in it has to be looked for that Janus could not read (``codec.read``).
     """
 
     __slots__ = ("_answer", "_id", "_registry", "arguments", "caller", "clean", "leave", "method", "notification")
@@ -57,7 +58,7 @@ class MiRequest(Holding):
         answer = self._answer
         if answer is not None:
             data = None if self.notification else jsonrpc.render_result(result, self._id)
-            self._answer = None
+            self._answer = self.leave = None
             self.release()
             _give(answer, data, self.caller)
 
@@ -66,6 +67,7 @@ class MiRequest(Holding):
         answer, self._answer = self._answer, None
         if answer is None:
             return
+        self.leave = None
         registry = self._registry
         registry.stats.add("mi_errors")
         words = f"{error.code} {error.message}: {error.data or 'no details'}"
@@ -83,8 +85,9 @@ class MiRequest(Holding):
         if self._answer is not None:
             self._answer = None
             self.release()
-            if self.leave is not None:
-                self.leave()
+            leave, self.leave = self.leave, None
+            if leave is not None:
+                leave()
 
 
 def _give(answer: TakeAnswer, data: bytes | None, caller: Caller) -> None:

@@ -286,6 +286,8 @@ class Requests:
         pending.cancel()
         if pending.holding is not None:
             pending.holding.release()
+        if self._fenced is not None:
+            self._fenced.forget(pending)
         if self._next_end is not None:
             self._next_end.set()
             self._next_end = None

@@ -7,37 +7,37 @@ entries in a list, not a thousand sleeping tasks. Must not know what is done the
 import heapq
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.native import mypyc_attr
 
-FEW = 64  # cancelled timers that are not worth looking for
+FEW = 64  # entries of cancelled timers that are not worth looking for
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Timer:
     """Something that is due once, unless cancelled. ``timers``: those that wait for its time; None before and after."""
 
-    __slots__ = ("in_heap", "timers")
+    __slots__ = ("number", "timers")
 
     timers: "Timers | None"
-    in_heap: bool
+    number: int
 
     def due(self) -> None:
         """Its time has come. What is done now must not block."""
         raise NotImplementedError
 
     def cancel(self) -> None:
-        """It will not be due. Does nothing after it was."""
+        """It will not be due, and is let go of. Does nothing after it was."""
         timers = self.timers
         if timers is not None:
             self.timers = None
-            if self.in_heap:
-                timers.cancelled += 1
-                if timers.cancelled > FEW:
-                    timers.tidy()
+            timers.waiting.pop(self.number, None)
+            if len(timers.entries) > 2 * len(timers.waiting) + FEW:
+                timers.tidy()
 
 
 class CallLater(Timer):
@@ -54,18 +54,24 @@ class CallLater(Timer):
 
 
 class Timers:
-    """``run`` must be running for anything to be due. After a callback that raised it can be run again."""
+    """``run`` must be running for anything to be due. After a callback that raised it can be run again.
+
+    ``waiting``: the timers, by number; ``entries``: a heap of their deadlines and numbers. Of one that is cancelled no
+    more than its entry stays, for a while: a timer may hold a whole request, and its time be ten minutes.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
-        self.cancelled = 0  # of those in the heap; a timer counts itself
+        self.waiting: Final[dict[int, Timer]] = {}
+        self.entries: list[tuple[float, int]] = []
         self._due: deque[Timer] = deque()
-        self._order = 0
+        self._last = 0  # number
         self._changed = AutoResetEvent()
 
     def __len__(self) -> int:
-        """How many are kept, cancelled ones included: at most as many of those as of others, and FEW."""
-        return len(self._heap)
+        """How many entries are kept, those of cancelled timers included: at most as many of these as of others, and
+        FEW.
+        """
+        return len(self.entries)
 
     def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback()`` at ``deadline`` in trio's clock."""
@@ -75,37 +81,34 @@ class Timers:
 
     def start(self, timer: Timer, deadline: float) -> None:
         """It is due at ``deadline`` in trio's clock. Once for each timer."""
-        timer.timers, timer.in_heap = self, True
-        heap = self._heap
+        number = self._last = self._last + 1
+        timer.timers, timer.number = self, number
+        self.waiting[number] = timer
+        heap = self.entries
         if not heap or deadline < heap[0][0]:
             self._changed.set()
-        self._order += 1
-        heapq.heappush(heap, (deadline, self._order, timer))
+        heapq.heappush(heap, (deadline, number))
 
     def tidy(self) -> None:
-        """Nearly all are cancelled, long before their time: they must not pile up."""
-        if 2 * self.cancelled > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].timers is not None]
-            heapq.heapify(self._heap)
-            self.cancelled = 0
+        """Nearly all are cancelled, long before their time: their entries must not pile up."""
+        waiting = self.waiting
+        self.entries = [entry for entry in self.entries if entry[1] in waiting]
+        heapq.heapify(self.entries)
 
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
             self._run_due()
-            deadline = self._heap[0][0] if self._heap else float("inf")
+            deadline = self.entries[0][0] if self.entries else float("inf")
             with trio.move_on_at(deadline):
                 await self._changed.wait()
 
     def _run_due(self) -> None:
         # Only what is due now: a callback that asks to run at once again does so in the next turn of the event loop.
         now = trio.current_time()
-        while self._heap and self._heap[0][0] <= now:
-            timer = heapq.heappop(self._heap)[2]
-            timer.in_heap = False
-            if timer.timers is None:
-                self.cancelled -= 1
-            else:
+        while self.entries and self.entries[0][0] <= now:
+            timer = self.waiting.pop(heapq.heappop(self.entries)[1], None)
+            if timer is not None:  # else it was cancelled
                 self._due.append(timer)
         while self._due:
             timer = self._due.popleft()

@@ -1,5 +1,6 @@
 """One task for every timer of the process. On the autojump clock."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -147,6 +148,21 @@ async def test_cancelled_timers_do_not_pile_up(autojump_clock: MockClock, timers
     await trio.sleep(700)
     assert [name for _, name in record.rows] == list(range(10))
     assert len(timers) == 0
+
+
+async def test_what_was_cancelled_is_let_go_of(autojump_clock: MockClock, timers: Timers) -> None:
+    """A request is a timer, its time may be ten minutes, and its bytes are in no budget any more."""
+
+    class Request:
+        def expire(self) -> None:
+            raise AssertionError
+
+    request = Request()
+    gone = weakref.ref(request)
+    timers.call_at(600.0, request.expire).cancel()
+    del request
+    assert gone() is None
+    assert len(timers) == 1
 
 
 async def test_cancelling_what_is_due_counts_for_nothing(

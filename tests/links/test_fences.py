@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import pytest
 import trio
 
 from bridge.core.fence import CLOSED, FOREVER
@@ -55,6 +56,15 @@ async def test_id_for_which_no_session_was_made_is_given_up() -> None:
         async with running(LinkBed(cluster=cluster.links), {"gw": janus.url}) as bed:
             await bed.until(lambda: bed.registry.find("gw").shown_state == "backoff")
             assert cluster.sessions.told == [("reserve", 5_000_000_001), ("end", 5_000_000_001)]
+
+
+async def test_what_is_given_up_behind_a_closed_fence_is_let_go_of() -> None:
+    """The fence may stay closed for hours, and callers go on asking."""
+    async with beds() as (cluster, _, bed):
+        cluster.close()
+        with pytest.raises(TransactionTimeout):
+            await bed.message("7", {"n": 1}, timeout=0.001)
+        assert len(cluster.links.fenced) == 0
 
 
 async def test_what_is_written_behind_a_closed_fence_goes_out_in_its_order() -> None:

@@ -8,8 +8,11 @@ import pytest
 import trio
 
 from bridge.core.commands_janus import janus_commands
-from bridge.core.mi import Registry
+from bridge.core.mi import MiRequest, Registry
+from bridge.core.pending import PendingRequest
+from bridge.errors import LinkDown
 from bridge.protocol.budget import Budget
+from bridge.protocol.command import JanusCommand
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.transport.mi_ask import ask
 from tests.support.callers import OPERATOR
@@ -48,6 +51,39 @@ async def test_a_command_that_waits_holds_its_bytes_and_not_its_values() -> None
         gc.collect()
         assert len(gc.get_objects()) - before < COMMANDS * ELEMENTS / 10
         nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_left_of_a_command_that_is_over() -> None:
+    """Not until the garbage collector comes, nor until its time limit: its bytes are in no budget any more."""
+    async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
+        registry = Registry(bed.stats)
+
+        async def no_reload() -> Any:
+            raise AssertionError
+
+        registry.add(*janus_commands(bed.registry, no_reload, 60.0, lambda _: UNKNOWN))
+        link = await bed.ready()
+        command = {"janus": "message", "handle_id": 7, "body": {}}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "janus_send_request", "params": ["gw", command]}
+        body = json.dumps(request).encode()
+        gc.collect()
+        gc.disable()
+        try:
+            assert await ask(registry.dispatch, body, OPERATOR)
+            fake.script["message"] = lambda _: SILENCE
+            with trio.move_on_after(0) as caller:  # one that is sent, and one behind it; both callers leave
+                async with trio.open_nursery() as nursery:
+                    for _ in range(2):
+                        nursery.start_soon(ask, registry.dispatch, body, OPERATOR)
+                    await bed.until(lambda: link.requests.in_flight == 2)
+                    caller.cancel()
+            await bed.until(lambda: link.requests.in_flight == 1)
+            link.requests.close(LinkDown("over"))
+            await trio.lowlevel.checkpoint()
+            left = [item for item in gc.get_objects() if type(item) in (MiRequest, PendingRequest, JanusCommand)]
+            assert left == []
+        finally:
+            gc.enable()
 
 
 async def test_a_notification_is_counted_until_it_is_over() -> None:

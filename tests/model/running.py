@@ -16,7 +16,6 @@ import trio
 from bridge.config import load
 from bridge.core.connection import JanusConnection
 from bridge.core.pending import PendingRequest
-from bridge.core.timers import Timers
 from bridge.daemon.service import serve
 from bridge.protocol.event_delivery import Parcel
 from tests.model.site import MAX_MESSAGE, Site
@@ -69,9 +68,6 @@ class BridgeInside:
         os.kill(os.getpid(), signal.SIGHUP)
 
     def remains(self) -> dict[str, int]:
-        for timers in [item for item in gc.get_objects() if type(item) is Timers]:
-            timers.cancelled = len(timers)  # or it keeps a few requests, which are timers, for the rest of their time
-            timers.tidy()
         gc.collect()
         objects = gc.get_objects()
         return {

@@ -166,8 +166,9 @@ class LinkBed:
     def time_out(self) -> None:
         """Run what waits for a time that is LATER, the newest first: nothing that waits for another one is sent."""
         soon = trio.current_time() + LATER / 2
-        for deadline, _, timer in sorted(self.timers._heap, key=lambda entry: entry[1], reverse=True):
-            if timer.timers is not None and deadline > soon:
+        for deadline, number in sorted(self.timers.entries, key=lambda entry: entry[1], reverse=True):
+            timer = self.timers.waiting.get(number)
+            if timer is not None and deadline > soon:
                 timer.cancel()
                 timer.due()
 
