@@ -21,6 +21,8 @@ from bridge.protocol.roster import ConnectionRecord
 if TYPE_CHECKING:
     from bridge.core.pending import AwaitedAnswer
 
+_SILENCE = Cause.SILENCE
+
 
 class WebSocket(Protocol):
     """An open WebSocket. What is sent goes out in order, and nothing waits for that but ``freeze``."""
@@ -144,7 +146,7 @@ class JanusConnection:
     def on_frames(self) -> None:
         """Of consequence where it was silent, once."""
         record = self.record
-        if record.cause is Cause.SILENCE and not (record.heard or record.stalled or record.untested):
+        if record.cause is _SILENCE and not (record.heard or record.stalled or record.untested):
             self._owner.happened(self, Input.SPOKE)
 
     def on_stalled(self) -> None:

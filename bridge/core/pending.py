@@ -26,6 +26,9 @@ class Progress(Enum):
     ACKED = "acknowledged, no event came"
 
 
+_WAITING = Progress.WAITING
+
+
 class Asked(NamedTuple):
     """What a request was about: enough to see in its answer what became of sessions and handles."""
 
@@ -115,7 +118,7 @@ class PendingRequest(Timer):
         self.handle_id = command.handle_id
         self.caller = command.caller
         self.closes_session = kind == "destroy"
-        self.progress = Progress.WAITING
+        self.progress: Progress = _WAITING
         self.transaction: str | None = None  # its text, once it was sent
         self.connection: int | None = None  # the number of the one that its answer is to come on
         self.finished = False

@@ -26,6 +26,7 @@ from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import BridgeTransaction, TransactionTable, number_of
 
 MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
+_WAITING, _SENT, _ACKED = Progress  # bound once: a member's name is looked up by a function of Python
 
 
 class Requests:
@@ -122,10 +123,10 @@ class Requests:
             pending.session_id = self._book.address(pending.command)
         except LinkDown as exc:
             raise LinkDown(self._roster.down_because if self._roster.serving is None else exc.data) from None
-        number = self._roster.route(self._book.carrier_of(pending.session_id))
-        if number is None or number not in self._connections:
+        connection = self._route(pending.session_id)
+        if connection is None:
             raise self._down()
-        return self._connections[number]
+        return connection
 
     def _route(self, session_id: int | None) -> JanusConnection | None:
         """The connection that a command for this session goes out on; None: none that can be written to."""
@@ -141,7 +142,7 @@ class Requests:
 
     def suspend(self, number: int, reason: str) -> None:
         """Nothing goes out on this connection: what waits was never sent, what was sent has no known outcome."""
-        for pending in [pending for pending in self._of_callers if pending.progress is Progress.WAITING]:
+        for pending in [pending for pending in self._of_callers if pending.progress is _WAITING]:
             if self._route(pending.session_id) is None:
                 self.fail(pending, LinkDown(reason))
         of = self._connections.get(number)
@@ -149,7 +150,7 @@ class Requests:
 
     def close(self, error: BridgeError) -> None:
         """The gateway goes away. An error that says "nothing was sent" is only for what was not."""
-        for pending in [pending for pending in self._of_callers if pending.progress is Progress.WAITING]:
+        for pending in [pending for pending in self._of_callers if pending.progress is _WAITING]:
             self.fail(pending, error)
         for pending in list(self._of_callers):
             self.fail(pending, TransactionLost(error.data) if isinstance(error, LinkDown) else error)
@@ -158,7 +159,7 @@ class Requests:
         """Wait on another connection for the events of what was acknowledged: they follow their session there."""
         for pending in self._sent_on(old):
             session = self._book.find(pending.session_id)
-            if pending.progress is Progress.ACKED and session is not None and session.carried_by(new):
+            if pending.progress is _ACKED and session is not None and session.carried_by(new):
                 pending.connection = new
 
     def lose(self, number: int, reason: str, but: AwaitedAnswer | None = None) -> None:
@@ -181,7 +182,7 @@ class Requests:
         if pending.session_id is not None:
             members["session_id"] = pending.session_id
         pending.transaction = members["transaction"] = self._table.open(pending)
-        pending.progress = Progress.SENT
+        pending.progress = _SENT
         pending.connection = connection.number
         credentials = connection.record.target.credentials
         if not credentials.empty:
@@ -230,7 +231,7 @@ class Requests:
 
     def acknowledge(self, pending: PendingRequest) -> None:
         """The plugin has it: the next command of its handle may go."""
-        pending.progress = Progress.ACKED
+        pending.progress = _ACKED
         self._go(self._lanes.leave(pending))
 
     def settle(self, pending: PendingRequest, answer: JsonObject, *, error: bool) -> None:
@@ -270,7 +271,7 @@ class Requests:
         pending.asker = None
         if pending.finished:
             return
-        if pending.progress is Progress.WAITING:
+        if pending.progress is _WAITING:
             self.fail(pending, CallerLeft("its caller left"))
         else:
             pending.abandoned = True

@@ -29,6 +29,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 OWN = frozenset({"contact_params", "headers", "metadata"})  # members whose content is the user's own, in all plugins
 _SHAPE = bytes.maketrans(b"123456789{", b"000000000[")  # all digits, and all brackets, are one
 _LONG = b"0" * 19  # from here on an integer may be beyond 64 bits
+BACKSLASH = 0x5C  # looked for first where an escape would be: a byte is found at once, and few texts have this one
 LONGEST_INT = 20  # characters of one within 64 bits
 
 
@@ -73,7 +74,7 @@ def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
         value = orjson.loads(data)
         shape = data.translate(_SHAPE)
         wide = shape.find(_LONG) >= 0
-        clean = data.find(b"\\u") < 0
+        clean = BACKSLASH not in data or data.find(b"\\u") < 0
         levels = 0 if len(data) <= 2 * MAX_DEPTH else shape.count(b"[")
     except ValueError:
         wide = True

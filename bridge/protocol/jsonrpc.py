@@ -96,8 +96,8 @@ def parse(body: bytes) -> RpcRequest:
     count = body.count
     plain = (
         type(members) is dict
-        and members.keys() <= _MEMBERS
-        and body.find(b"\\u") < 0  # by which a member's name may be escaped
+        and _MEMBERS.issuperset(members)
+        and (codec.BACKSLASH not in body or body.find(b"\\u") < 0)  # by which a member's name may be escaped
         and levels <= MAX_DEPTH
         and (
             (count(b'"id"') <= 1 and count(b'"method"') <= 1 and count(b'"params"') <= 1 and count(b'"jsonrpc"') <= 1)

@@ -16,6 +16,7 @@ TRUSTED_AFTER = 10.0  # seconds that something has to last so that its end is no
 PATIENCE = 60.0  # seconds that a Janus gives a session without a sign of life, unless its `info` says more
 MOST = 4  # silent ones at once; each is a socket, and more than one only where attempts fail after claims went out
 
+_SILENCE = Cause.SILENCE
 CURRENT = (State.OPENING, State.JOINING, State.REFUSED, State.READY)
 
 
@@ -91,7 +92,7 @@ class Roster:
         connection = self.connections.get(carrier or 0)
         if connection is None:
             return self.serving
-        mute = connection.stalled or connection.untested or connection.cause is Cause.SILENCE
+        mute = connection.stalled or connection.untested or connection.cause is _SILENCE
         return None if mute else carrier
 
     def left(self) -> list[ConnectionRecord]:
@@ -100,7 +101,7 @@ class Roster:
 
     def silent(self) -> Iterator[ConnectionRecord]:
         """Those that were left and are not heard, or cannot be written to."""
-        return (c for c in self.left() if c.cause is Cause.SILENCE)
+        return (c for c in self.left() if c.cause is _SILENCE)
 
     def outdated(self, connection: ConnectionRecord) -> str:
         """Why another connection is wanted in its place; nothing, where none is."""

@@ -38,6 +38,7 @@ class Activity(Enum):
 
 
 _READING, _QUEUED, _RESPONDING, _WRITING, _LINGERING, _OVER = Activity
+_IDLE, _HEAD, _BODY = Phase
 
 
 class HttpConnection:
@@ -77,7 +78,7 @@ class HttpConnection:
         self._clock = clock
         self._known = handler.known
         self._parser = RequestParser(handler.admit, peer, limits.max_body, secure=secure, known=handler.known)
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._queue: list[HttpRequest] = []  # the next one is last
         self._request = HttpRequest(peer)  # the one that is being answered
         self._abandon: Abandon | None = None
@@ -99,7 +100,7 @@ class HttpConnection:
                 self._wire.again()
             return 0
         parser = self._parser
-        if parser.phase is Phase.IDLE:
+        if parser.phase is _IDLE:
             # What nearly all requests of a client begin with was there before, byte for byte: its meaning, too.
             end = data.find(HEAD_END) + len(HEAD_END)
             request = self._known.get((self._peer, data[:end]))
@@ -268,7 +269,7 @@ class HttpConnection:
             phase, limits = parser.phase, self._limits
             if answered or phase is not self._phase:
                 self._phase = phase
-                patience = limits.idle if phase is Phase.IDLE else limits.head if phase is Phase.HEAD else limits.body
+                patience = limits.idle if phase is _IDLE else limits.head if phase is _HEAD else limits.body
                 self.deadline = self._clock() + patience
             if self._wire.unread:
                 self._wire.again()
