@@ -57,14 +57,17 @@ async def test_bridge_stopped(bridge_factory: BridgeFactory, janus: Janus, event
     await normal(bridge)
     handle = await attach(bridge)
     answers: list[Any] = []
-    async with trio.open_nursery() as nursery:
+    async with JanusClient.open(janus) as client, trio.open_nursery() as nursery:
+        session = await client.create()
+        other = await client.attach(session, GEN)
 
-        async def ask(body: dict[str, Any]) -> None:
-            answers.append(await bridge.send("gw1", message(handle, body), 20_000))
+        async def ask() -> None:
+            answers.append(await bridge.send("gw1", message(handle, {"do": "hold"}), 600_000))
 
-        nursery.start_soon(ask, {"do": "late", "ms": 100})
+        nursery.start_soon(ask)
         await in_flight(bridge, 1)
         bridge.process.signal(signal.SIGSTOP)
+        await client.message(session, other, {"do": "release"})
         await trio.sleep(2.5)  # the fault itself
         bridge.process.signal(signal.SIGCONT)
         await normal(bridge, within)
@@ -90,12 +93,13 @@ async def test_clock_jumps(tmp_path: Path, janus: Janus, within: float) -> None:
             async with trio.open_nursery() as nursery:
 
                 async def ask() -> None:
-                    answer = await bridge.send("gw1", message(handle, {"do": "late", "ms": 200}), 5000)
+                    answer = await bridge.send("gw1", message(handle, {"do": "hold"}), 600_000)
                     assert answer["janus"] == "event"
 
                 nursery.start_soon(ask)
                 await in_flight(bridge, 1)
                 jump.write_text(str(seconds))
+                await bridge.send("gw1", message(handle, {"do": "release"}))
             await normal(bridge, within)
             years.add((await bridge.ami("uptime"))["Now"][-4:])
         assert len(years) == 3  # it did jump

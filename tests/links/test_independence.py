@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import trio
 
 from bridge.core.environment import LinkSettings
+from tests.support.deadlines import crowding
 from tests.support.fake_janus import FakeJanus, Greeting, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
@@ -28,7 +29,7 @@ async def flood(fake: FakeJanus) -> None:
 
 
 async def test_half_of_two_hundred_are_bad_and_the_others_do_not_notice(janus: Janus) -> None:
-    bed = LinkBed(settings=LinkSettings(ping_interval=1.0))
+    bed = LinkBed(settings=LinkSettings(ping_interval=crowding()))
     good = [f"good {n}" for n in range(GOOD)]
     rows = dict.fromkeys(good, janus.url)
     async with AsyncExitStack() as stack:
