@@ -1,5 +1,6 @@
 """A booted Debian with the program installed, and what a test does with its service."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.systemd.debians import CHECKOUTS, PACKAGES, Debian, debian_of
 
 CONFIG = "/etc/janus-bridge/janus-bridge.toml"
+STATE = "/var/lib/janus-bridge"
 
 
 class Service:
@@ -44,6 +46,12 @@ class Service:
         since = [f"--after-cursor={self._cursor}"] if self._cursor else []
         return self.debian.succeed("journalctl", "-u", "janus-bridge", "-o", "cat", *since)
 
+    def entries(self) -> list[dict[str, str]]:
+        """What the journal has of the unit's processes since the last start, with all fields."""
+        self.debian.succeed("journalctl", "--sync")
+        words = ("journalctl", "-o", "json", f"--after-cursor={self._cursor}", "_SYSTEMD_UNIT=janus-bridge.service")
+        return [json.loads(line) for line in self.debian.succeed(*words).splitlines()]
+
     def stat(self, path: str) -> str:
         """Mode, user and group."""
         return self.debian.succeed("stat", "-c", "%a %U:%G", path).strip()
@@ -59,7 +67,16 @@ def debian(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def service(debian: Debian) -> Iterator[Service]:
+    debian.succeed("install", "-d", "-m", "0700", "-o", "janus-bridge", STATE)  # as it is from the first start on
     yield Service(debian)
     debian.run("systemctl", "stop", "janus-bridge")
-    debian.run("rm", "-rf", CONFIG, "/etc/systemd/system/janus-bridge.service.d", "/var/lib/janus-bridge/janus.db")
+    debian.run("rm", "-rf", CONFIG, "/etc/systemd/system/janus-bridge.service.d", STATE)
     debian.succeed("systemctl", "daemon-reload")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured, which is not asserted."""
+    for report in terminalreporter.getreports("passed"):
+        for name, told in report.user_properties:
+            if name == "told" and report.when == "call":
+                terminalreporter.write_line(f"{report.nodeid}: {told}")
