@@ -114,7 +114,7 @@ async def _check(config: Config, report: Report, *, connect: bool) -> int:
         report.add("ok", table.name, f"version 1, {len(rows)} rows")
         await _every_host(config, report)
     if config.cluster.cluster_id is not None:
-        for level, text in await check_cluster.of_database(config):
+        for level, text in await check_cluster.of_database(config, connect=connect):
             report.add(level, "[cluster]", text)
     report.redaction.know("table", secrets_of_rows(rows))
     gateways = _rows(config, rows, report)

@@ -1,4 +1,5 @@
-"""What ``check`` says of a cluster: its tables and nodes, its times beside those of Galera, and the fences of a Janus.
+"""What ``check`` says of a cluster: its tables and nodes, its times beside those of Galera, and with --connect what the
+other bridges answer, and the fences of a Janus.
 
 Owns these findings. Must not know how they are shown, or how a Janus is asked. Authority: contract 11; Galera's
 documentation on ``evs.suspect_timeout``. Observed with three nodes: when one dies or hangs, nothing is committed for
@@ -6,29 +7,36 @@ that time and up to 1.7 s more.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
+
+import trio
 
 from bridge.config import Config
 from bridge.config.settings import ClusterSettings
 from bridge.daemon.database import cluster_database_of
-from bridge.errors import TableUnavailable
+from bridge.errors import ConnectFailed, PeerNotReached, PeerRefused, PeerSilent, TableUnavailable
+from bridge.protocol.cluster import ALIVE, Node
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.db_url import SqliteUrl
+from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.membership import VALID
 from bridge.transport.cluster_rows import MOST_FAULTS, NodeRows
 from bridge.transport.cluster_tables import ClusterTables, nodes_in
 from bridge.transport.db_sql import Execute, as_text
+from bridge.transport.peer_client import PeerClient
+from bridge.transport.tls import client_context
 
 Finding: TypeAlias = tuple[Literal["ok", "warning", "error"], str]
 
 BEYOND_SUSPECT = 1.7  # seconds
 TO_CLAIM = 5.0  # seconds
+DEADLINE = 3.0  # seconds for the MI of a bridge
 _SUSPECT = re.compile(r"evs\.suspect_timeout *= *PT(?:([\d.]+)M)?(?:([\d.]+)S)?", re.IGNORECASE)
 
 
-async def of_database(config: Config) -> list[Finding]:
-    """Of the tables, of who is entered there, and of Galera's times."""
+async def of_database(config: Config, *, connect: bool = False) -> list[Finding]:
+    """Of the tables, of who is entered there, and of Galera's times; ``connect``: also of the MI of each."""
     database = cluster_database_of(config)
     tables = ClusterTables(config.janus.db_version_table)
 
@@ -49,7 +57,46 @@ async def of_database(config: Config) -> list[Finding]:
         *(("error", f"janus_node: {fault.text}: mend or delete it in SQL") for fault in faults[:MOST_FAULTS]),
     ]
     suspect = suspect_timeout(provider or "")
-    return found if suspect is None else [*found, _beside(config.cluster.node_timeout, suspect)]
+    if suspect is not None:
+        found.append(_beside(config.cluster.node_timeout, suspect))
+    if connect:
+        found += await of_peers(config, [node for node in nodes if node.running])
+    return found
+
+
+async def of_peers(config: Config, nodes: Sequence[Node]) -> list[Finding]:
+    """What the MI of each says of itself, ours included if it runs. It binds nobody."""
+    try:
+        ask = PeerClient(config.peers_token, client_context(config.cluster.tls_ca, None, None))
+    except ConnectFailed as exc:
+        return [("error", exc.reason)]
+    found: dict[int, Finding | None] = {}
+
+    async def visit(node: Node) -> None:
+        found[node.node_id] = await _of_peer(ask, node, config.cluster.my_node_id)
+
+    async with trio.open_nursery() as nursery:
+        for node in nodes:
+            nursery.start_soon(visit, node)
+    ask.close()
+    return [finding for _, finding in sorted(found.items()) if finding is not None]
+
+
+async def _of_peer(ask: PeerClient, node: Node, own: int | None) -> Finding | None:
+    where = f"node {node.node_id} at {node.url}"
+    try:
+        told = (await ask(node.url, ALIVE, [node.node_id, node.epoch, node.node_id], DEADLINE))["node_id"]
+    except (PeerRefused, RpcError, KeyError, TypeError) as exc:
+        return (
+            "error",
+            f"{where} does not answer as a peer: {exc}: it gives no word, and is not taken over; its [cluster] "
+            "my_node_url has to lead to its MI, and [cluster] token here has to be its [mi] token",
+        )
+    except (PeerNotReached, PeerSilent) as exc:
+        return None if node.node_id == own else ("warning", f"{where} does not answer: {exc}")
+    if told != node.node_id:
+        return "error", f"{where}: that MI is of node {told}; give each bridge a [cluster] my_node_url of its own"
+    return "ok", f"{where} answers"
 
 
 def suspect_timeout(provider: str) -> float | None:

@@ -57,6 +57,8 @@ class Cluster:
             pass
         await self.life.go_on()
         self._heirs.look(nursery)
+        for node in self.life.words.due(self.living(), self._clock()):
+            nursery.start_soon(self.life.words.check, node)
         await self._reconcile(nursery)
 
     async def _reconcile(self, nursery: trio.Nursery) -> None:

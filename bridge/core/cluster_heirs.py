@@ -68,7 +68,7 @@ class Heirs:
     async def _suspect(self, node: Node) -> bool:
         """Nobody has its sessions yet; whoever finds it mute takes them in a round of its own."""
         asked_at = self._clock()
-        if await self._life.word_of(node, node.node_id, node.epoch) in (None, Word.OVER):
+        if await self._life.words.of(node, node.node_id, node.epoch) in (None, Word.OVER):
             self._life.membership.unanswered(node, asked_at)
             self._again()
         else:

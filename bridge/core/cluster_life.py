@@ -11,17 +11,16 @@ import trio
 
 from bridge.core.cluster_faces import AskPeer, ClusterLinks, NodeMemory, NodeSettings, NodeStore
 from bridge.core.cluster_sessions import SessionKeeper
+from bridge.core.cluster_words import PeerWords
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
-from bridge.errors import AnotherNode, PeerNotReached, PeerRefused, PeerSilent, TableRefused, TableUnavailable
+from bridge.errors import AnotherNode, TableRefused, TableUnavailable
 from bridge.protocol.cluster import Node, NodeState, epoch_of
-from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.membership import Membership, Start, Word
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")
 
-ALIVE = "janus_cluster_alive"  # the MI method by which peers are asked
 LATE = 1.5  # ping_intervals between two beats, from which on one is counted as late
 MOST_EPOCHS = 16  # that are kept
 
@@ -58,14 +57,14 @@ class NodeLife:
             serve=settings.serve,
             known=memory.nodes,
         )
+        self.words = PeerWords(ask, self.membership.asking, settings.node_timeout)
         sessions.epoch = lambda: self.membership.epoch
         self._table = table
         self._memory = memory
-        self._ask = ask
         self._stats = stats
         self._clock = clock
         self._ended = False
-        self._database, self._doubt, self._twin, self._refusals = Throttle(), Throttle(), Throttle(), Throttle()
+        self._database, self._doubt, self._twin = Throttle(), Throttle(), Throttle()
 
     @property
     def trouble(self) -> str | None:
@@ -215,7 +214,7 @@ class NodeLife:
         sent_at = self._clock()
 
         async def ask(node: Node) -> None:
-            words[node.node_id] = await self.word_of(node, self.settings.node_id, epoch or 0)
+            words[node.node_id] = await self.words.of(node, self.settings.node_id, epoch or 0)
 
         async with trio.open_nursery() as nursery:
             for node in self.membership.electors() if epoch is not None else ():
@@ -232,25 +231,6 @@ class NodeLife:
         elif not self.membership.lost and self._doubt.due(str(silent)):
             left = "open connections go on" if self.settings.serve else "commands are held"
             log.error("neither the cluster's database nor all peers are reached (silent: %s): %s", silent, left)
-
-    async def word_of(self, node: Node, about: int, epoch: int) -> Word | None:
-        """What a node says of a life, its own or another one's; None where it says nothing."""
-        try:
-            answer = await self._ask(node.url, ALIVE, [about, epoch, node.node_id], self.membership.asking)
-            if (told := answer["node_id"]) != node.node_id:  # a URL that was copied: nobody is reached there
-                if self._refusals.due(f"{node.node_id} {told}"):
-                    text = (
-                        "node %d: the MI at %s is that of node %s; give each bridge a [cluster] my_node_url of its own"
-                    )
-                    log.error(text, node.node_id, node.url, told)
-                return None
-            return Word[str(answer["word"]).upper()]
-        except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
-            if self._refusals.due(f"{node.node_id} {exc}"):
-                log.error("node %d at %s does not answer as a peer: %s", node.node_id, node.url, exc)
-            return Word.UNSURE
-        except (PeerNotReached, PeerSilent):
-            return None
 
     def _move_fence(self) -> None:
         self.fence.move(self.membership.valid_until, self.membership.open_until)

@@ -7,10 +7,9 @@ lists nodes so.
 
 from typing import Any, Protocol
 
-from bridge.core.cluster_life import ALIVE
 from bridge.core.mi import Command, MiRequest
 from bridge.protocol.caller import Role
-from bridge.protocol.cluster import RELEASED
+from bridge.protocol.cluster import ALIVE, RELEASED
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.membership import Word
 from bridge.protocol.recipe import Parameter

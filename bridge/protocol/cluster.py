@@ -7,6 +7,7 @@ those of OpenSIPS's clusterer.
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+ALIVE: Final = "janus_cluster_alive"  # the MI method by which bridges ask each other whether a life goes on
 RELEASED: Final = "janus_cluster_released"  # the MI method by which peers are told that a process is over
 
 MOST_NODES = 1000  # node_ids are below it

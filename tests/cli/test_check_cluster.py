@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from bridge.__main__ import main
-from bridge.cli.check_cluster import of_gateway, suspect_timeout
+from bridge.cli.check_cluster import of_gateway, of_peers, suspect_timeout
 from bridge.config import load
+from bridge.core.mi import Command, MiRequest, Registry
+from bridge.protocol.caller import Role
+from bridge.protocol.cluster import ALIVE, Node, NodeState
+from bridge.protocol.recipe import Parameter
+from bridge.transport.http_access import LOOPBACK, Access
 from tests.support.galera import Galera
+from tests.support.http_peer import serve
 from tests.support.mariadb import MariaDb
+from tests.support.ports import free_port
 from tests.support.tables import mariadb_table, sqlite_table
 
 CLUSTER = {"cluster_id": 1, "my_node_id": 1, "my_node_url": '"http://127.0.0.1:8889/mi"'}
@@ -98,3 +106,34 @@ def test_fences_and_whether_sessions_wait(tmp_path: Path) -> None:
     assert levels(reclaim=19)[1:] == ["warning: reclaim-session-timeout 19 s"[:32]]
     assert levels(reclaim=20)[1:] == levels(reclaim=0)[1:] == []  # of 0 check warns anyway
     assert list(of_gateway(load(None, options[:2], {}), "gw1", {})) == []
+
+
+async def test_what_the_others_answer(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Each as the table has it: one that answers, one of another token, one whose URL was copied, one that is away."""
+
+    def alive(call: MiRequest) -> Any:
+        return {"word": "alive", "node_id": 2}
+
+    asked = Parameter("node_id", "int"), Parameter("epoch", "int"), Parameter("asked", "int")
+    registry = Registry()
+    registry.add(Command(ALIVE, "x:alive", (asked,), alive, "", "x", Role.EVERYTHING))
+    ours, theirs = [
+        (await serve(nursery, registry.dispatch, Access(LOOPBACK, token))).port for token in ("s3cret", "other")
+    ]
+    options = [f'state.dir="{tmp_path}"', 'janus.janus_db_url="sqlite:///s.db"', 'cluster.token="s3cret"']
+    config = load(None, [*options, *(f"cluster.{name}={value}" for name, value in CLUSTER.items())], {})
+    ports = [free_port(), ours, theirs, ours, free_port()]
+    nodes = [
+        Node(number, f"http://127.0.0.1:{port}/mi", 1, 1, NodeState.ACTIVE) for number, port in enumerate(ports, 1)
+    ]
+    found = [(level, text.replace(str(nodes[1].url), "URL")) for level, text in await of_peers(config, nodes)]
+    assert [level for level, _ in found] == ["ok", "error", "error", "warning"]
+    assert [text for _, text in found[::2]] == [
+        "node 2 at URL answers",
+        "node 4 at URL: that MI is of node 2; give each bridge a [cluster] my_node_url of its own",
+    ]
+    assert "does not answer as a peer" in found[1][1]
+    assert "401 Unauthorized" in found[1][1]
+    assert "[cluster] token here has to be its [mi] token" in found[1][1]
+    assert found[3][1].startswith(f"node 5 at {nodes[4].url} does not answer: ")
+    assert "s3cret" not in str(found)

@@ -169,6 +169,16 @@ async def test_one_that_refuses_us_lives(
         assert caplog.text.count("node 1 at http://1/mi does not answer as a peer: its answer is 401") == 1
 
 
+async def test_a_token_that_is_wrong_is_told_before_a_word_is_needed(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.refusing.add("http://2/mi")
+    async with site.running(1, 2) as (one, two):
+        await trio.sleep(TIMEOUT + 3 * PING)
+        assert caplog.text.count("node 2 at http://2/mi does not answer as a peer: its answer is 401") == 1
+        assert [*one.life.membership._left, *two.life.membership._left] == []  # it bound nobody
+
+
 async def test_the_word_of_another_one_under_a_copied_url_is_none(
     site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,14 +15,14 @@ import trio
 
 from bridge.core.cluster import Cluster
 from bridge.core.cluster_faces import NodeSettings
-from bridge.core.cluster_life import ALIVE, NodeLife
+from bridge.core.cluster_life import NodeLife
 from bridge.core.cluster_sessions import SessionKeeper
 from bridge.core.commands_cluster import cluster_commands
 from bridge.core.fence import Fence
 from bridge.core.mi import Registry
 from bridge.core.stats import Stats
 from bridge.errors import PeerNotReached, PeerRefused, TableRefused, TableUnavailable
-from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.cluster import ALIVE, Node, NodeSession, NodeState
 from tests.support.callers import ask_by_name
 
 PING, TIMEOUT = 1.0, 10.0
