@@ -74,15 +74,16 @@ def find() -> InstalledService | None:
     state_dir = STATE_BASE / "janus-bridge"
     installed = any((folder / UNIT).exists() for folder in UNIT_FOLDERS)
     shown = _show() if installed else {}
-    process = _process(shown.get("MainPID", "0")) if installed else _first_process()
-    if not installed and process is None and not state_dir.is_dir():
+    first = None if installed else _first_process()
+    if not installed and first is None and not state_dir.is_dir():
         return None
-    words, environ = process or _unit(shown)
-    folder = shown.get("StateDirectory", "").split(" ")[0].partition(":")[0] or "janus-bridge"
-    if installed or process is None:
+    words, environ = first or _process(shown.get("MainPID", "0")) or _unit(shown)
+    if first is None:
+        folder = shown.get("StateDirectory", "").split(" ")[0].partition(":")[0] or "janus-bridge"
         environ.setdefault("STATE_DIRECTORY", str(STATE_BASE / folder))
     given = _arguments(words)
-    return InstalledService(given.config, tuple(given.option), environ, shown.get("User") or "janus-bridge")
+    user = shown.get("User") or ("janus-bridge" if first is None else _user_of(_PROC / "1"))
+    return InstalledService(given.config, tuple(given.option), environ, user)
 
 
 @contextmanager
@@ -153,6 +154,15 @@ def _first_process() -> tuple[list[str], dict[str, str]] | None:
     """Where it is the bridge, as in a container, or what has started it there (``podman run --init``)."""
     found = _process("1")
     return found if found is not None and {"janus-bridge", "run"} <= {*map(os.path.basename, found[0])} else None
+
+
+def _user_of(path: Path) -> str:
+    """Whom it belongs to: a name, or a number that has none."""
+    uid = path.stat().st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _unit(shown: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
