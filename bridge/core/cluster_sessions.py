@@ -22,7 +22,7 @@ from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")
 
-RESERVE = 0.25  # seconds that the making of a session waits for the database, while that answers at all
+RESERVE = 1.0  # seconds that the making of a session waits for the database, until a visit to it has failed
 PAUSE = 1.0  # seconds before what was not written is tried again
 LAST_WRITE = 1.0  # seconds for what is unwritten at the end
 

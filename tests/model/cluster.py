@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 import trio
+from pymysql import MySQLError
 
 from tests.support.bridge import Bridge
 from tests.support.bridge_cluster import ClusterBed, Listener, answered, attach, lives, says, was_refused
@@ -39,6 +40,8 @@ class ClusterRun:
     up: set[int] = field(default_factory=set)  # bridges that run and are not stopped
     calm: bool = True
     lossless: bool = True
+    quorum: bool = True
+    made_without: set[int] = field(default_factory=set)  # bridges that began while there was none
     handles: list[str] = field(default_factory=list)
     _series: dict[str, int] = field(default_factory=dict)  # handle -> how many events it says
     _ended: dict[int, str] = field(default_factory=dict)  # request -> its outcome
@@ -98,11 +101,9 @@ class ClusterRun:
 
     async def rest(self) -> None:
         """Heal everything, wait until nothing is to be done, and compare."""
-        await trio.to_thread.run_sync(self.galera.heal)
-        for number, bridge in enumerate(self.bed.bridges):
-            if number not in self.up:
-                await self.revive(bridge)
-                self.up.add(number)
+        await self.heal()
+        for number in {0, 1} - self.up:
+            await self.revive(number)
         with trio.fail_after(HANG_SECONDS):
             while self._running:  # noqa: ASYNC110 - they tell nobody
                 await trio.sleep(_POLL_SECONDS)
@@ -115,12 +116,46 @@ class ClusterRun:
                 self.faults.append(f"request {number} was called unsent, but Janus executed it")
         self.calm = self.lossless = True
 
-    async def revive(self, bridge: Bridge) -> None:
+    async def heal(self) -> None:
+        """Have the whole Galera back."""
+        await trio.to_thread.run_sync(self.galera.heal)
+        self.quorum = True
+        self.made_without.clear()
+
+    async def revive(self, number: int) -> None:
         """Have it run, whatever befell it."""
+        bridge = self.bridge(number)
         if bridge.process.exit_code is None:
             bridge.process.signal(signal.SIGCONT)
         else:
             await trio.to_thread.run_sync(bridge.start)
+            if not self.quorum:
+                self.made_without.add(number)
+        self.up.add(number)
+
+    async def written(self, number: int) -> bool:
+        """Wait until the table has the sessions of a bridge that is to die: where the database is slow they are made
+        all the same, and are lost with it (contract 11.1). False: without a quorum it does not get there.
+        """
+        if not self.quorum:
+            return number not in self.made_without
+        with trio.fail_after(HANG_SECONDS):
+            while not await self._sessions(number) <= await trio.to_thread.run_sync(self._table):  # noqa: ASYNC110
+                await trio.sleep(_POLL_SECONDS)  # a table tells nobody
+        return True
+
+    async def _sessions(self, number: int) -> set[str]:
+        """As janus_list shortens them."""
+        (row,) = (await self.bridge(number).ami("janus_list", ["gw1"]))["Gateways"]
+        return {session["session"] for session in row["sessions"]}
+
+    def _table(self) -> set[str]:
+        database = str(self.bed.bridges[0].options["janus.janus_db_url"]).rpartition("/")[2]
+        try:
+            rows = self.galera.execute("SELECT session_id FROM janus_session", database=database)
+        except (RuntimeError, MySQLError):  # no node takes part just now
+            return set()
+        return {f"{str(session_id)[:4]}..." for (session_id,) in rows}
 
     async def _all_live(self) -> None:
         """Every handle answers at every bridge."""

@@ -47,8 +47,7 @@ async def _spare(run: ClusterRun, number: int) -> bool:
     if number in run.up and 1 - number in run.up:
         return True
     for gone in {0, 1} - run.up:
-        await run.revive(run.bridge(gone))
-        run.up.add(gone)
+        await run.revive(gone)
     return False
 
 
@@ -70,7 +69,7 @@ async def _pause(run: ClusterRun, at: int, detail: random.Random) -> None:
 
 
 async def _kill(run: ClusterRun, at: int, detail: random.Random) -> None:
-    if await _spare(run, at):
+    if await _spare(run, at) and await run.written(at):
         run.calm = run.lossless = False
         run.up.discard(at)
         run.bridge(at).kill()
@@ -96,7 +95,7 @@ async def _drain(run: ClusterRun, at: int, detail: random.Random) -> None:
 
 async def _freeze(run: ClusterRun, at: int, detail: random.Random) -> None:
     """For a moment, or until the other one has taken over; it goes on with the next step that wants it."""
-    if await _spare(run, at):
+    if await _spare(run, at) and await run.written(at):
         run.calm = run.lossless = False
         run.up.discard(at)
         run.bridge(at).process.signal(signal.SIGSTOP)
@@ -117,13 +116,14 @@ async def _node_dies(run: ClusterRun, at: int, detail: random.Random) -> None:
 
 
 async def _no_quorum(run: ClusterRun, at: int, detail: random.Random) -> None:
+    run.quorum = False
     for node in run.galera.nodes[1:]:
         if node.running:
             node.freeze()
 
 
 async def _heal_database(run: ClusterRun, at: int, detail: random.Random) -> None:
-    await trio.to_thread.run_sync(run.galera.heal)
+    await run.heal()
 
 
 # name -> how often it is chosen, relative to the others; what it does

@@ -164,8 +164,12 @@ class Galera:
             _wait(lambda node=node: node.synced == NODES, node)  # type: ignore[misc]
 
     def execute(self, *statements: str, database: str | None = None) -> list[tuple[object, ...]]:
-        """On the first node that takes part; the rows of the last statement, as all nodes have them."""
-        node = next(node for node in self.nodes if node.running and node.synced)
+        """On the first node that takes part; the rows of the last statement, as all nodes have them. Raises
+        RuntimeError where none does.
+        """
+        node = next((node for node in self.nodes if node.running and node.synced), None)
+        if node is None:
+            raise RuntimeError("no node takes part in the Galera")
         return node.execute("SET SESSION wsrep_sync_wait = 1", *statements, database=database)
 
     def create_database(self, name: str | None = None) -> str:
