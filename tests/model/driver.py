@@ -48,7 +48,9 @@ class Driver:
         self.ledger.outcomes.clear()
         self.ledger.received = 0
         self._remains = self.running.remains()
-        for _ in range(20):  # the connections of what was just asked are still being closed
+        # The connections of what was just asked are still being closed, at the other side too, and the count of a
+        # process's descriptors tells nobody when it falls: /proc has no inotify.
+        for _ in range(20):
             await trio.sleep(0.02)
             self._remains = {name: min(count, self._remains[name]) for name, count in self.running.remains().items()}
 
@@ -155,8 +157,8 @@ class Driver:
     async def _ready(self) -> None:
         """Every gateway is connected over one connection that works, with a session that its Janus knows."""
         for place in self.site.places:
-            while not await self._is_ready(place):  # noqa: ASYNC110 - as a monitor asks
-                await trio.sleep(0.02)
+            while not await self._is_ready(place):  # noqa: ASYNC110 - as a monitor asks: a keepalive's answer, the end
+                await trio.sleep(0.02)  # of a connection and that of the last command are no events
 
     async def _is_ready(self, place: Place) -> bool:
         (row,) = (await self.mi("janus_list", place.name))["result"]["Gateways"]
@@ -183,7 +185,9 @@ class Driver:
 
     async def _balanced(self) -> None:
         while True:
-            await trio.sleep(0.05)  # a request of ours is open for a moment after its answer: look before the next
+            # A request of ours is open for a moment after its answer: look before the next. Counters and descriptors
+            # tell nobody that they have settled, and to ask more often would keep them from it.
+            await trio.sleep(0.05)
             left = any(count > self._remains[name] for name, count in self.running.remains().items())
             now = await self.statistics()
             arrived = now["events_sent"] - self._start["events_sent"] == self.ledger.received
