@@ -100,15 +100,8 @@ def _parts(args: argparse.Namespace, redaction: Redaction) -> Iterator[tuple[str
         redaction.know("configuration", secrets_of(config))
         yield "configuration: what is not as by default", partial("\n".join, list(_changed_settings(config)))
         yield "secrets of the table", partial(_learn_table, config, redaction)
-    check = [
-        sys.executable,
-        "-m",
-        "bridge",
-        "check",
-        "--connect",
-        *([] if args.config is None else ["-c", args.config]),
-    ]
-    yield "janus-bridge check --connect", partial(_program, *check)
+    check = ["check", "--connect", *([] if args.config is None else ["-c", args.config])]
+    yield "janus-bridge check --connect", partial(_program, *_this_program(), *check)
     client = connect(args)
     for method, params in _METHODS:
         yield f"{method} at {client.url}", partial(_called, client, method, params)
@@ -118,6 +111,12 @@ def _parts(args: argparse.Namespace, redaction: Redaction) -> Iterator[tuple[str
     yield f"systemctl cat {UNIT}", partial(_program, "systemctl", "cat", "--no-pager", UNIT)
     journal = ("journalctl", "--no-pager", f"--lines={LINES}", "--output=short-iso", f"--unit={UNIT}")
     yield f"the last {LINES} lines of the journal", partial(_program, *journal)
+
+
+def _this_program() -> list[str]:
+    """The command that runs it from where this process has it: never from the folder that it happens to be in."""
+    start = f"import sys; sys.path[:] = {sys.path!r}; from bridge.__main__ import main; sys.exit(main())"
+    return [sys.executable, "-I", "-c", start]
 
 
 def _gathered(ask: Callable[[], str]) -> str:

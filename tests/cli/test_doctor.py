@@ -83,3 +83,12 @@ def test_a_file_that_cannot_be_made_is_one_line(folder: Path, capsys: pytest.Cap
     assert main(["doctor", "-c", config(folder, ""), "--url", "http://127.0.0.1:1/mi", "--output", "there"]) == 1
     assert capsys.readouterr().err == "janus-bridge: there: File exists; --output FILE names another one\n"
     assert (folder / "there").read_text() == "kept"
+
+
+def test_it_asks_itself_and_no_program_of_the_folder_it_is_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bridge").mkdir()
+    for name in ("__init__", "__main__"):
+        (folder / "bridge" / f"{name}.py").write_text("print('another program')\n")
+    wrong = config(folder, "[mi]\nhttps = 1\n")
+    assert main(["doctor", "-c", wrong, "--url", "http://127.0.0.1:1/mi", "--output", "-"]) == 0
+    assert "(exit code 2)" in sections(capsys.readouterr().out)["janus-bridge check --connect"]
