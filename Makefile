@@ -22,7 +22,7 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
-.PHONY: demo demo-cluster test quick test-galera test-systemd test-system image test-image coverage fuzz soak lint bench clean
+.PHONY: demo demo-cluster deb test quick test-galera test-systemd test-system image test-image coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -43,6 +43,9 @@ quick: lint ## linters, types, and the tests that need no server, in under a min
 test-galera: $(VENV)/.dev ## what a cluster of bridges does on a Galera of three nodes, whose nodes die
 	@tools/need $(SERVERS) /usr/lib/galera/libgalera_smm.so=galera-4
 	$(BIN)/python -m pytest $(INSTALLED) $(REPORT) -m galera
+
+deb: $(VENV)/.dev ## packages for Debian in dist/, built in clean trees of SUITES="bookworm trixie"; as root
+	@tools/deb $(VENV) $(or $(SUITES),bookworm trixie)
 
 test-systemd: $(VENV)/.dev ## the shipped unit under a real systemd, in a container; as root, and `make test` has it from then on
 	@tools/need janus=janus
