@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import ProcessCollector
 
 from bridge.protocol.event_delivery import DROP_REASONS
-from bridge.protocol.snapshot import OUTCOMES, STATES
+from bridge.protocol.snapshot import NODE_STATES, OUTCOMES, STATES
 from bridge.transport.pages.metrics import PREFIX, ROWS
 
 FOLDER = Path(__file__).parents[1] / "opensips-examples" / "monitoring"
@@ -21,7 +21,11 @@ RULES = FOLDER / "janus-bridge.rules.yml"
 PROMTOOL = shutil.which("promtool")
 
 TARGET = {"job", "instance"}  # what Prometheus itself adds
-VALUES: Mapping[str, set[str]] = {"outcome": set(OUTCOMES), "state": set(STATES), "reason": set(DROP_REASONS)}
+VALUES: Mapping[str, set[str]] = {
+    "outcome": set(OUTCOMES),
+    "state": {*STATES, *NODE_STATES},
+    "reason": set(DROP_REASONS),
+}
 
 
 def metrics() -> dict[str, set[str]]:
@@ -85,6 +89,12 @@ def test_the_contracts_metrics_are_used(path: Path) -> None:
     wanted = ["gateway_up", "command_seconds", "commands_total", "reconnects_total", "event_drops_total"]
     wanted += ["queue_events", "loop_lag_seconds"]
     assert [name for name in wanted if PREFIX + name not in text] == []
+
+
+def test_the_dashboard_shows_a_cluster() -> None:
+    text = DASHBOARD.read_text(encoding="utf-8")
+    wanted = ["cluster_node_state", "cluster_valid_seconds", "beats_late_total", "take_overs_total", "hand_overs_total"]
+    assert [name for name in [*wanted, "forwarded_total"] if PREFIX + name not in text] == []
 
 
 def test_the_dashboard_is_laid_out() -> None:

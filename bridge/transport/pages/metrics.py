@@ -21,6 +21,7 @@ from prometheus_client.utils import floatToGoString
 from bridge.protocol.event_delivery import DROP_REASONS
 from bridge.protocol.snapshot import (
     BUCKETS,
+    NODE_STATES,
     STATES,
     ClusterSnapshot,
     GatewaySnapshot,
@@ -159,6 +160,8 @@ BRIDGE: Final[Sequence[MetricRow[Snapshot]]] = (
     _cluster("serves", (), "1 while this bridge writes to Janus at all", lambda cluster: [((), cluster.serves)]),
     _cluster("node_up", ("node",), "1 while the bridge of this node_id beats",
         lambda cluster: [((str(n.node_id),), n.state in ("active", "draining")) for n in cluster.nodes]),
+    _cluster("node_state", ("node", "state"), "1 for the state that the bridge of this node_id is in",
+        lambda cluster: [((str(n.node_id), s), s == n.state) for n in cluster.nodes for s in NODE_STATES]),
     _cluster("node_still_seconds", ("node",), "Time since its beat last moved, as this bridge sees it",
         lambda cluster: [((str(n.node_id),), n.still) for n in cluster.nodes]),
     _total("commands_accepted", "commands", "Commands accepted"),
