@@ -48,6 +48,8 @@ ELSEWHERE = {
     "core/requests": "links/test_outcomes",
     "daemon/database": "cli/test_db",
     "core/whereabouts": "links/test_whereabouts",
+    "core/offers": "links/test_hand_over",
+    "core/transfer": "links/test_hand_over",
     "core/withheld_events": "links/test_hand_over",
     "daemon/doors": "daemon/test_listeners",
     "daemon/events": "daemon/test_own_doors",

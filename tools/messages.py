@@ -53,7 +53,7 @@ MAKERS = {
 PARTS = (
     (
         "Cluster",
-        r"(core|transport|daemon|cli)/(cluster|commands_(cluster|peers)|errand|fence|hand_over|node_file|peer_client|whereabouts)"
+        r"(core|transport|daemon|cli)/(cluster|commands_(cluster|peers)|errand|fence|hand_over|offers|node_file|peer_client|whereabouts)"
         r"|protocol/(cluster|membership)",
     ),
     (

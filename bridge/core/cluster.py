@@ -15,7 +15,7 @@ from bridge.core.cluster_heirs import Heirs
 from bridge.core.cluster_life import NodeLife
 from bridge.core.stats import Stats
 from bridge.errors import TableUnavailable
-from bridge.protocol.cluster import Node
+from bridge.protocol.cluster import Life, Node, NodeSession
 from bridge.protocol.membership import Word
 from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
 
@@ -30,14 +30,26 @@ class Cluster:
         self._clock = clock
         self._looking, self._looked_at = trio.Lock(), 0.0  # when the last look that was asked for began
         self._seen = False  # it saw the table
-        self._reconciled: int | None = (
-            None  # the epoch in which ours and the table's idea of our sessions were compared
-        )
+        self._reconciled: int | None = None  # the epoch in which we and the table were of one mind of our sessions
+        self._begun = trio.Event()
+        self._news: list[NodeSession] = []  # of earlier lives, to be adopted
+        self._lost: list[NodeSession] = []  # before there were links
+        life.sessions.lost = self._lose
+
+    async def begin(self, least: int) -> tuple[int | None, list[NodeSession]]:
+        """Begin this node's life, as ``NodeLife.enter``. Its epoch, and which of the sessions that the last process
+        left are another node's by now, as far as the table can be read.
+        """
+        epoch = await self.life.enter(least)
+        if epoch is not None and self.life.inherited_at_start:
+            await self.reconcile()
+        self._begun.set()
+        return epoch, self._lost
 
     async def run(self, links: ClusterLinks) -> None:
-        """Until cancelled; nothing happens before this node has entered."""
+        """Until cancelled; nothing happens before this node has begun."""
+        await self._begun.wait()
         self.life.links = links
-        await self.life.entered.wait()
         async with trio.open_nursery() as nursery:
             while True:
                 began = self._clock()
@@ -59,20 +71,28 @@ class Cluster:
         self._heirs.look(nursery)
         for node in self.life.words.due(self.living(), self._clock()):
             nursery.start_soon(self.life.words.check, node)
-        await self._reconcile(nursery)
+        epoch = self.life.membership.epoch
+        if epoch not in (None, self._reconciled) and self.life.trouble is None:  # once a life
+            await self.reconcile()
+        news, self._news = self._news, []
+        if news and self.life.links is not None:
+            nursery.start_soon(self.life.links.adopt, self.life.settings.node_id, news, 0.0)
 
-    async def _reconcile(self, nursery: trio.Nursery) -> None:
-        """Once a life: what the table has of us, and we do not know, is of an earlier one."""
-        life, epoch = self.life, self.life.membership.epoch
-        if epoch is None or epoch == self._reconciled or life.trouble is not None:
-            return
+    async def reconcile(self) -> bool:
+        """See ClusterPeers. What the table has of us, and we do not know, is of an earlier life."""
+        epoch = self.life.membership.epoch
         try:
-            news = await life.sessions.unknown()
+            self._news += await self.life.sessions.unknown()
         except TableUnavailable:
-            return
+            return False
         self._reconciled = epoch
-        if news and life.links is not None:
-            nursery.start_soon(life.links.adopt, life.settings.node_id, news, 0.0)
+        return True
+
+    def _lose(self, sessions: list[NodeSession]) -> None:
+        if self.life.links is None:
+            self._lost += sessions
+        else:
+            self.life.links.lose(sessions)
 
     async def draining(self) -> None:
         """We hand over, and take nobody over while one is active: the others are told, or were tried to be."""
@@ -96,6 +116,12 @@ class Cluster:
         await self.life.leave()
 
     # What others ask
+
+    @property
+    def life_of_ours(self) -> Life | None:
+        """See ClusterPeers."""
+        epoch = self.life.membership.epoch
+        return None if epoch is None else Life(self.node_id, epoch)
 
     @property
     def node_id(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.cluster import OWN, Life, Node, NodeSession, NodeState, Right
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 
@@ -27,16 +27,26 @@ class ClusterLinks(Protocol):
         """All sessions are a peer's now: forget them without a word to Janus that ends them, and make new ones."""
         ...
 
+    def lose(self, sessions: Sequence[NodeSession]) -> None:
+        """As ``give_up``, of these alone: the table has them as another one's."""
+        ...
+
 
 class ClusterSessions(Protocol):
     """The sessions of this node, as peers find them when it dies."""
 
-    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool) -> None:
-        """Before Janus hears of this id: in the database, or after a moment still on its way there. Never raises."""
+    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool, giver: Life | None = None) -> bool:
+        """Before Janus hears of this id, or before it is claimed from ``giver``: in the database, or after a moment
+        still on its way there. False: the database has it as another one's. Never raises.
+        """
         ...
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
         """A session that came by another way, or its end; its handles are not kept here."""
+        ...
+
+    def let_go(self, gateway: Gateway, session_id: int) -> None:
+        """A peer has it, and makes the row its own."""
         ...
 
 
@@ -53,6 +63,15 @@ class ClusterPeers(Protocol):
 
     async def look(self) -> bool:
         """Know those too that have begun since the last look; False where the database is away, so that nobody can."""
+        ...
+
+    @property
+    def life_of_ours(self) -> Life | None:
+        """None while there is none."""
+        ...
+
+    async def reconcile(self) -> bool:
+        """Have what the table has of ours, and lose what it has of others; False where the database is away."""
         ...
 
 
@@ -101,8 +120,10 @@ class NodeStore(Protocol):
 class SessionStore(Protocol):
     """The table of sessions. Everything raises TableUnavailable, and may be done twice."""
 
-    async def write(self, sessions: Sequence[NodeSession], epoch: int) -> None:
-        """These are ours, whoever had them, as long as our life has this epoch."""
+    async def write(self, sessions: Sequence[NodeSession], epoch: int, right: Right = OWN) -> list[NodeSession]:
+        """These are ours, as far as that is right, and as long as our life has this epoch; those that stay another
+        one's.
+        """
         ...
 
     async def end(self, sessions: Sequence[NodeSession]) -> None:

@@ -43,7 +43,6 @@ class NodeLife:
         self.fence = fence
         self.sessions = sessions
         self.links: ClusterLinks | None = None
-        self.entered = trio.Event()  # from then on it is for the rounds to begin anew, where that is due
         self.inherited = True  # whether what is left of the last life is ours, as far as is known
         self.inherited_at_start = True  # the same of what the last process left
         self.state = NodeState.ACTIVE
@@ -90,11 +89,6 @@ class NodeLife:
         """Begin with an epoch of ``least`` or more; None where the database does not answer, and the life of the last
         process goes on. Raises AnotherNode, and TableRefused for what only an operator can mend.
         """
-        epoch = await self._enter(least)
-        self.entered.set()
-        return epoch
-
-    async def _enter(self, least: int) -> int | None:
         patient_until = self._clock() + self.settings.node_timeout
         while True:
             try:

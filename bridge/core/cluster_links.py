@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import trio
 
+from bridge.core.link import JanusLink
 from bridge.core.registry import LinkRegistry
 from bridge.protocol.cluster import NodeSession
 from bridge.protocol.gateway import Gateway
-from bridge.protocol.session import SavedSession
+from bridge.protocol.session import JanusSession, SavedSession
 
 log = logging.getLogger("bridge.cluster")
 
@@ -54,15 +55,26 @@ class AdoptingLinks:
             log.warning(text, gateway.janus_id, node_id, len(records), gateway.told_url)
             self._registry.left_behind(gateway, records)
             return
-        alive = await link.inherit(node_id, records, PATIENCE)
-        counts.append(len(alive))
-        link.status.taken_over(node_id, len(alive), f"node {node_id} is over")
+        alive = sum(session.live for session in await link.inherit(node_id, records, PATIENCE))
+        counts.append(alive)
+        link.status.taken_over(node_id, alive, f"node {node_id} is over")
         link.status.gap(trio.current_time() - began)
 
     def give_up(self, reason: str) -> None:
         """All sessions are a peer's: they are forgotten without a word to Janus that ends them, and new ones made."""
         for link in self._registry:
-            sessions = [session for session in link.book if session.session_id is not None]
-            link.give_up(sessions, reason)
-            if sessions:
-                link.status.taken_over(self._node_id, len(sessions), reason)
+            self._give_up(link, [session for session in link.book if session.session_id is not None], reason)
+
+    def lose(self, sessions: Sequence[NodeSession]) -> None:
+        """As ``give_up``, of these alone."""
+        lost = {(one.janus_id, one.janus_url, one.session_id) for one in sessions}
+        for link in self._registry:
+            row = link.gateway.janus_id, link.gateway.janus_url
+            found = [one for one in link.book if (*row, one.session_id) in lost]
+            if found:
+                self._give_up(link, found, "the cluster's database has them as another node's")
+
+    def _give_up(self, link: JanusLink, sessions: list[JanusSession], reason: str) -> None:
+        link.give_up(sessions, reason)
+        if sessions:
+            link.status.taken_over(self._node_id, len(sessions), reason)

@@ -6,8 +6,9 @@ not know SQL, or what sessions are for. Authority: contract 11.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import trio
 
@@ -15,7 +16,7 @@ from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.cluster_faces import SessionStore
 from bridge.core.fence import Fence
 from bridge.errors import TableUnavailable
-from bridge.protocol.cluster import NodeSession
+from bridge.protocol.cluster import OWN, Life, NodeSession, Right
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 from bridge.throttle import Throttle
@@ -29,6 +30,17 @@ LAST_WRITE = 1.0  # seconds for what is unwritten at the end
 _Key: TypeAlias = tuple[str, int]  # janus_id, session_id
 
 
+class _Note(NamedTuple):
+    """What is to be written: a session that is ours by this right, or its end."""
+
+    session: NodeSession
+    right: Right
+
+
+def _nobody(_sessions: list[NodeSession]) -> None:
+    """Before there is anybody who could lose them."""
+
+
 class SessionKeeper:
     """ClusterSessions over a table."""
 
@@ -37,28 +49,44 @@ class SessionKeeper:
         self._table = table
         self._fence = fence
         self._sessions: dict[_Key, NodeSession] = {_key(session): session for session in restored}
-        self._unwritten: dict[_Key, NodeSession] = {}  # ended where it is not in _sessions
+        self._unwritten: dict[_Key, _Note] = {}  # ended where it is not in _sessions
+        self.lost: Callable[[list[NodeSession]], None] = _nobody  # told of those that turn out to be another node's
         self._written = trio.Event()  # what was unwritten when the writer looked last
         self._filled = AutoResetEvent()
         self._trouble = Throttle()
         self.epoch: Callable[[], int | None] = lambda: None  # of our life now; None: there is none
 
-    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool) -> None:
+    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool, giver: Life | None = None) -> bool:
         """See ClusterSessions."""
         session = NodeSession(gateway.janus_id, gateway.janus_url, session_id, managed)
-        self._keep(session)
+        key = _key(session)
+        if self._sessions.get(key) != session:
+            self._keep(session, Right(giver))
+        note = self._unwritten.get(key)
         with trio.move_on_after(RESERVE):
-            while self._fence.valid() and self._unwritten.get(_key(session)) is session and self._trouble.said is None:
+            while note and self._unwritten.get(key) is note and self._fence.valid() and self._trouble.said is None:
                 await self._written.wait()
+        return key in self._sessions
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
         """See ClusterSessions."""
         one = NodeSession(gateway.janus_id, gateway.janus_url, session.session_id, session.managed)
+        before = self._sessions.get(_key(one))
+        if session.gone:
+            return  # the table says whose it is
         if not session.ended:
-            if self._sessions.get(_key(one)) != one:
-                self._keep(one)
+            if before is None:
+                self._keep(one, Right(anybody=not one.managed))  # Janus has just granted it to a caller
+            elif before != one:
+                self._keep(one, OWN)
         elif self._sessions.pop(_key(one), None) is not None:
             self._note(one)
+
+    def let_go(self, gateway: Gateway, session_id: int) -> None:
+        """See ClusterSessions."""
+        key = gateway.janus_id, session_id
+        self._sessions.pop(key, None)
+        self._unwritten.pop(key, None)
 
     def know(self, sessions: Iterable[NodeSession]) -> None:
         """These are ours in the table already."""
@@ -73,14 +101,16 @@ class SessionKeeper:
         return len(self._sessions)
 
     async def unknown(self) -> list[NodeSession]:
-        """What the table has of ours that nobody here knows of, known from now on; and what it lacks is written. Raises
-        TableUnavailable.
+        """What the table has of ours that nobody here knows of, known from now on. What it lacks is written, and what
+        it has as another node's is lost. Raises TableUnavailable.
         """
         known = dict(self._sessions)
         there = {_key(session): session for session in await self._table.ours()}
-        for key, session in known.items():
-            if self._sessions.get(key) is session and key not in there:
-                self._note(session)
+        missing = [one for key, one in known.items() if key not in there and self._sessions.get(key) is one]
+        missing = [one for one in missing if _key(one) not in self._unwritten]
+        epoch = self.epoch()
+        if missing and epoch is not None:
+            self._lose(await self._table.write(missing, epoch))
         news = [session for key, session in there.items() if key not in self._sessions and key not in self._unwritten]
         self.know(news)
         return news
@@ -101,34 +131,45 @@ class SessionKeeper:
                 if self._fence.valid():
                     await self._write()
 
-    def _keep(self, session: NodeSession) -> None:
+    def _keep(self, session: NodeSession, right: Right) -> None:
         self._sessions[_key(session)] = session
-        self._note(session)
+        self._note(session, right)
 
-    def _note(self, session: NodeSession) -> None:
-        self._unwritten[_key(session)] = session
+    def _note(self, session: NodeSession, right: Right = OWN) -> None:
+        self._unwritten[_key(session)] = _Note(session, right)
         self._filled.set()
+
+    def _lose(self, others: Iterable[NodeSession]) -> None:
+        lost = [one for one in others if self._sessions.pop(_key(one), None) is not None]
+        if lost:
+            log.error("%d sessions are another node's, as the cluster's database says: given up", len(lost))
+            self.lost(lost)
 
     async def _write(self) -> bool:
         epoch = self.epoch()
         if epoch is None:
             return False
         batch = list(self._unwritten.items())
-        live = [session for key, session in batch if self._sessions.get(key) is session]
-        ended = [session for key, session in batch if key not in self._sessions]
+        live: defaultdict[Right, list[NodeSession]] = defaultdict(list)
+        for key, note in batch:
+            if self._sessions.get(key) is note.session:
+                live[note.right].append(note.session)
+        ended = [note.session for key, note in batch if key not in self._sessions]
+        others: list[NodeSession] = []
         try:
             if ended:
                 await self._table.end(ended)
-            if live:
-                await self._table.write(live, epoch)
+            for right, sessions in live.items():
+                others += await self._table.write(sessions, epoch, right)
         except TableUnavailable as exc:
             if self._trouble.due(str(exc)):
                 log.warning("sessions are not in the cluster's database: %s; retrying", exc)
             self._tell()
             return False
-        for key, session in batch:
-            if self._unwritten.get(key) is session:
+        for key, note in batch:
+            if self._unwritten.get(key) is note:
                 del self._unwritten[key]
+        self._lose(others)
         if self._trouble.over():
             log.info("sessions are in the cluster's database again")
         self._tell()

@@ -12,33 +12,39 @@ from typing import Any
 
 import trio
 
-from bridge.core.environment import LinkEnvironment
+from bridge.core.environment import LinkCluster, LinkEnvironment
 from bridge.core.errand import Errand, Order
 from bridge.core.errands import Errands
 from bridge.core.link import JanusLink
 from bridge.core.mi import Command, MiRequest
 from bridge.core.registry import LinkRegistry
 from bridge.core.whereabouts import Wanted
-from bridge.core.withheld_events import WithheldEvents
 from bridge.errors import LinkDown
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
+from bridge.protocol.cluster import Life
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import read_command
 from bridge.protocol.janus import member_id
 from bridge.protocol.numbers import read_decimal
 from bridge.protocol.plugin_types import PluginTypes
 from bridge.protocol.recipe import Parameter, bad_type
-from bridge.protocol.session import SavedSession
+from bridge.protocol.session import SavedSession, SessionState
 
 PATIENCE = 5.0  # seconds for the claims of a hand-over
 
 
 def peer_commands(
-    registry: LinkRegistry, environment: LinkEnvironment, errands: Errands, types_of: Callable[[str], PluginTypes]
+    registry: LinkRegistry,
+    environment: LinkEnvironment,
+    errands: Errands,
+    types_of: Callable[[str], PluginTypes],
+    leaving: Callable[[], bool],
 ) -> tuple[Command, ...]:
-    """``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6)."""
-    methods = _PeerMethods(registry, environment, errands, types_of)
+    """``types_of(janus_id)`` says what the gateway's plugins take (contract 5.6); ``leaving()`` whether this bridge
+    hands its own sessions over.
+    """
+    methods = _PeerMethods(registry, environment, errands, types_of, leaving)
     janus_id = Parameter("janus_id", "string")
     node = Parameter("node_id", "int")
 
@@ -51,7 +57,7 @@ def peer_commands(
     ids = (Parameter("session_id", "string"), Parameter("handle_id", "string"))
     order = (Parameter("number", "string"), Parameter("after", "string"), Parameter("notification", "int"))
     sent = (Parameter("janus_command", "json"), Parameter("timeout", "int"), *order)
-    given = (node, janus_id, Parameter("janus_url", "string"), Parameter("sessions", "any"))
+    given = (node, Parameter("epoch", "int"), janus_id, Parameter("janus_url", "string"), Parameter("sessions", "any"))
     return (
         command("find", (janus_id, *ids), methods.find, "whether this one has a session or handle."),
         command("send", (janus_id, *sent), methods.send, "executes a command here, and nowhere else."),
@@ -66,6 +72,7 @@ class _PeerMethods:
     environment: LinkEnvironment
     errands: Errands
     types_of: Callable[[str], PluginTypes]
+    leaving: Callable[[], bool]
 
     async def find(self, call: MiRequest) -> Any:
         """{"here": whether it lives here, "node_id": where else, as far as is known}. 503 where that is not sure."""
@@ -87,40 +94,58 @@ class _PeerMethods:
         return call.leave
 
     async def take(self, call: MiRequest) -> Any:
-        """{"sessions": how many live here now}. 503 where this bridge cannot claim them: nothing was done."""
-        node, link = call.arguments["node_id"], self.registry.find(call.arguments["janus_id"])
-        records = _records(call.arguments["sessions"])
+        """{"sessions": how many live here now, "claiming": how many are still to be claimed}. 503 where this bridge
+        cannot claim them: it has none of them. What it has already by an answer that was lost is claimed once more.
+        """
+        arguments = call.arguments
+        link, giver = self.registry.find(arguments["janus_id"]), Life(arguments["node_id"], arguments["epoch"])
+        records = _records(arguments["sessions"])
+        with trio.CancelScope(shield=True):  # whoever asked may wait no more: what has begun is done
+            return await self._take(link, giver, arguments["janus_url"], records)
+
+    async def _take(self, link: JanusLink, giver: Life, janus_url: str, records: list[SavedSession]) -> Any:
         cluster = self.environment.cluster
-        if link.gateway.janus_url != call.arguments["janus_url"]:
+        if cluster is None:
+            raise LinkDown("this bridge is in no cluster")
+        news = any(link.book.find(record.session_id) is None for record in records)
+        if news:
+            self._able(cluster, link, janus_url)
+        link.transfer.withhold(record.session_id for record in records)
+        ours: list[SavedSession] = []
+
+        async def reserve(record: SavedSession) -> None:
+            if await cluster.sessions.reserve(link.gateway, record.session_id, managed=record.managed, giver=giver):
+                ours.append(record)
+
+        async with trio.open_nursery() as nursery:  # from now on they are this bridge's, whoever dies
+            for record in records:
+                nursery.start_soon(reserve, record)
+        if news:
+            self._able(cluster, link, janus_url)  # still
+        told = not all(link.book.find(record.session_id) for record in ours)
+        sessions = await link.inherit(giver.node_id, ours, PATIENCE)
+        alive = sum(session.live for session in sessions)
+        if told:
+            link.status.taken_over(giver.node_id, alive, f"node {giver.node_id} hands over")
+        return {"sessions": alive, "claiming": sum(session.state is SessionState.ADRIFT for session in sessions)}
+
+    def _able(self, cluster: LinkCluster, link: JanusLink, janus_url: str) -> None:
+        """Raises LinkDown where it can take nothing."""
+        if self.registry.get(link.gateway.janus_id) is not link:
+            raise LinkDown("its row has changed here")
+        if link.gateway.janus_url != janus_url:
             raise LinkDown("its row has another URL here")
-        if cluster is None or not cluster.fenced.fence.valid():
+        if self.leaving():
+            raise LinkDown("this bridge hands its own over")
+        if not cluster.fenced.fence.valid():
             raise LinkDown("this bridge has no valid beat")
         if link.shown_state != "ready":
             raise LinkDown(f"the gateway is not ready here: {link.roster.down_because}")
-        _withhold(link, self.environment, records)
-        async with trio.open_nursery() as nursery:  # from now on they are this bridge's, whoever dies
-            for record in records:
-                nursery.start_soon(_reserve, cluster.sessions.reserve, link, record)
-        alive = await link.inherit(node, records, PATIENCE)
-        link.status.taken_over(node, len(alive), f"node {node} hands over")
-        return {"sessions": len(alive)}
 
     def taken(self, call: MiRequest) -> Any:
         """What was heard before is delivered."""
-        link = self.registry.find(call.arguments["janus_id"])
-        if link.withheld is not None:
-            link.withheld.end()
+        self.registry.find(call.arguments["janus_id"]).transfer.delivered()
         return "OK"
-
-
-async def _reserve(reserve: Any, link: JanusLink, record: SavedSession) -> None:
-    await reserve(link.gateway, record.session_id, managed=record.managed)
-
-
-def _withhold(link: JanusLink, environment: LinkEnvironment, records: list[SavedSession]) -> None:
-    if link.withheld is None:
-        link.withheld = WithheldEvents(environment.timers, link.raise_event)
-    link.withheld.begin(record.session_id for record in records)
 
 
 def _records(value: Any) -> list[SavedSession]:

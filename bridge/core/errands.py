@@ -46,7 +46,6 @@ class Errands:
         self._queues: dict[tuple[str, int | None], list[Errand]] = {}  # behind one that is looked for
         self._last: dict[tuple[str, int | None], str] = {}  # the number of the last one on its way to a peer
         self._held: dict[str, list[Errand]] = {}  # of gateways that are being handed over
-        self.given: dict[str, Node] = {}  # gateways that were handed over, and to whom
         self._arrivals = Arrivals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -61,7 +60,7 @@ class Errands:
         """Whether this command is one; then its caller is told, or ``call.leave`` ends it."""
         janus_id = link.gateway.janus_id
         alone = command.session_id is None and command.handle_id is None
-        given = self._given(janus_id)
+        given = self._given(link)
         if not (
             command.kind == "create"
             or janus_id in self._held
@@ -79,16 +78,15 @@ class Errands:
             self._begin(errand)
         return True
 
-    def _given(self, janus_id: str) -> Node | None:
+    def _given(self, link: JanusLink) -> Node | None:
         """Whom this gateway was handed over to, as long as that one lives the same life."""
-        node = self.given.get(janus_id)
-        if node is not None and not self.whereabouts.lives(node):
-            del self.given[janus_id]
-            return None
-        return node
+        transfer = link.transfer
+        if transfer.given_to is not None and not self.whereabouts.lives(transfer.given_to):
+            transfer.given_to = None
+        return transfer.given_to
 
     def _begin(self, errand: Errand) -> None:
-        given = self._given(errand.wanted.janus_id)
+        given = self._given(errand.link)
         if errand.wanted.session_id is None and errand.wanted.handle_id is None:
             if given is not None:
                 self._dispatch(errand, Residence(given))
@@ -199,8 +197,8 @@ class Errands:
             if errand.misdirected > DETOURS:
                 raise TakeOverPending("it is on its way from one bridge to another: nothing was sent") from None
             self.whereabouts.forget(errand.wanted)
-            if self.given.get(errand.wanted.janus_id) == node:
-                del self.given[errand.wanted.janus_id]
+            if errand.link.transfer.given_to == node:
+                errand.link.transfer.given_to = None
             self._begin(errand)
         except PeerSilent as exc:
             if errand.rest <= 0:

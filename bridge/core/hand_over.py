@@ -1,37 +1,38 @@
 """A planned hand-over: this bridge's sessions go to its peers, and no command and no event is lost, twice or late.
 
 Owns the order of it, gateway by gateway: new commands wait; those in flight are answered; a peer claims the sessions
-while the connection here is still read; the commands that waited go to the peer; what was heard here is delivered; then
-the peer raises what it heard. Must not know tables, or how commands go to a peer (``errands``). Authority: contract 11.
+(``offers``) while the connection here is still read; the commands that waited go to the peer; what was heard here is
+delivered; then the peer raises what it heard. Must not know tables, or how commands go to a peer (``errands``).
+Authority: contract 11.5.
 Observed: events that Janus had queued for a connection when its session was claimed elsewhere are read there, and a
 ``ping`` is answered behind them; a connection whose session was claimed is closed without harm.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
 
-from bridge.core.cluster_faces import AskPeer, ClusterPeers
-from bridge.core.commands_peers import shown
+from bridge.core.cluster_faces import AskPeer
 from bridge.core.environment import LinkEnvironment
 from bridge.core.errands import Errands
 from bridge.core.link import JanusLink
+from bridge.core.offers import Offers, of_worth
 from bridge.core.registry import LinkRegistry
-from bridge.core.whereabouts import Residence, Wanted
-from bridge.errors import BridgeError, PeerSilent
-from bridge.protocol.cluster import Node, NodeState
-from bridge.protocol.session import JanusSession, SavedSession
+from bridge.errors import BridgeError
 
 log = logging.getLogger("bridge.cluster")
 
 AT_ONCE = 8  # gateways
+TURN = 0.25  # seconds that one keeps the next waiting: who hangs goes on beside it
 DRAIN = 1.0  # seconds in which commands in flight may still be answered
-PATIENCE = 8.0  # seconds for a peer to claim
 DELIVERED = 2.0  # seconds for what was heard here to be delivered
-MOST_SESSIONS = 1000  # in one request
-MOST_HANDLES = 5000  # whose plugins are told; others are found when they are named
+TOLD = 1.0  # seconds for the peer to hear of that
+AGAIN = 1.0  # seconds between two looks at what has no outcome
+MOST_NAMES = 10  # in a line of the log
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class HandedOver:
 
     gateways: int = 0
     sessions: int = 0
-    kept: list[str] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
 
 
 class HandOver:
@@ -51,115 +52,110 @@ class HandOver:
         environment: LinkEnvironment,
         registry: LinkRegistry,
         errands: Errands,
-        peers: ClusterPeers,
+        offers: Offers,
         ask: AskPeer,
         delivered: Callable[[], Awaitable[None]],
     ) -> None:
-        self._env = environment
+        self._timers = environment.timers
+        self._stats = environment.stats
         self._registry = registry
         self._errands = errands
-        self._peers = peers
+        self._offers = offers
         self._ask = ask
         self._delivered = delivered
+        self._lock = trio.Lock()
+        self._scope = trio.CancelScope()  # of whoever has it
+        self._turns = trio.Semaphore(AT_ONCE)
 
-    async def run(self) -> HandedOver:
-        """Hand every gateway over that a peer takes. Never raises; a peer that dies meanwhile is taken over itself."""
-        outcome, limiter = HandedOver(), trio.CapacityLimiter(AT_ONCE)
-        async with trio.open_nursery() as nursery:
-            for number, link in enumerate(self._registry):
-                nursery.start_soon(self._one, link, number, limiter, outcome)
+    async def run(self, deadline: float = math.inf) -> HandedOver:
+        """Hand every gateway over that a peer takes. What is not with one at ``deadline``, in trio's clock, is kept.
+        Never raises; a peer that dies meanwhile is taken over itself.
+        """
+        outcome = HandedOver()
+        async with self._alone(deadline), trio.open_nursery() as nursery:
+            for link in self._registry:
+                if of_worth(link):
+                    outcome.kept.add(link.gateway.janus_id)
+                    nursery.start_soon(self._in_turn, link, outcome)
         text = "%d gateways with %d sessions are handed over; %d are kept"
         log.info(text, outcome.gateways, outcome.sessions, len(outcome.kept))
+        if outcome.kept:
+            names, more = ", ".join(sorted(outcome.kept)[:MOST_NAMES]), len(outcome.kept) - MOST_NAMES
+            names += f" and {more} more" if more > 0 else ""
+            log.warning("sessions stay here, because no peer took them in time: %s", names)
         return outcome
 
-    async def _one(self, link: JanusLink, number: int, limiter: trio.CapacityLimiter, outcome: HandedOver) -> None:
-        janus_id = link.gateway.janus_id
-        async with limiter:
-            sessions = _of_worth(link)
-            if not sessions:
-                return
-            self._errands.hold(janus_id)
-            try:
-                with trio.move_on_after(DRAIN):
-                    await link.requests.drained()
-                node = await self._give(link, number)
-            finally:
-                self._errands.release(janus_id)
-            link.handed_over = node is not None
-            if node is None:
-                outcome.kept.append(janus_id)
-                return
-        # Beside the next ones: a subscriber that does not take his events must not delay them.
+    @asynccontextmanager
+    async def _alone(self, deadline: float = math.inf) -> AsyncIterator[None]:
+        """One at a time. Who is at it already has no longer than until ``deadline``, either."""
+        self._scope.deadline = min(self._scope.deadline, deadline)
+        with trio.CancelScope(deadline=deadline):
+            async with self._lock:
+                with trio.CancelScope(deadline=deadline) as self._scope:
+                    yield
+
+    async def _in_turn(self, link: JanusLink, outcome: HandedOver) -> None:
+        await self._turns.acquire()
+        turn = _Turn(self._turns)
+        timer = self._timers.call_at(trio.current_time() + TURN, turn.over)
+        try:
+            await self._one(link, outcome, turn)
+        finally:
+            timer.cancel()
+            turn.over()
+
+    async def _one(self, link: JanusLink, outcome: HandedOver, turn: "_Turn | None" = None) -> None:
+        janus_id, sessions = link.gateway.janus_id, of_worth(link)
+        self._errands.hold(janus_id)
+        try:
+            with trio.move_on_after(DRAIN):
+                await link.requests.drained()
+            node = await self._offers.give(link)
+        finally:
+            self._errands.release(janus_id)
+        if node is None:
+            return
         outcome.gateways += 1
         outcome.sessions += len(sessions)
-        self._env.stats.add("hand_overs")
+        outcome.kept.discard(janus_id)
+        self._stats.add("hand_overs")
+        if turn is not None:
+            turn.over()  # a subscriber that does not take his events must not delay the next one
         with trio.move_on_after(DELIVERED):
             await _read_out(link)
             await self._delivered()
         try:
-            await self._ask(node.url, "janus_cluster_taken", [janus_id], PATIENCE)
+            await self._ask(node.url, "janus_cluster_taken", [janus_id], TOLD)
         except BridgeError as exc:
             log.warning("%s: node %d was not told that all events are delivered: %s", janus_id, node.node_id, exc)
 
-    async def _give(self, link: JanusLink, number: int) -> Node | None:
-        """The peer that has all its sessions now; None: they are still here."""
-        peers = [node for node in self._peers.living() if node.state is NodeState.ACTIVE]
-        for turn in range(len(peers)):
-            node = peers[(number + turn) % len(peers)]
-            try:
-                for part in _parts(_of_worth(link)):
-                    await self._give_part(link, node, part)
-            except PeerSilent as exc:  # it may have claimed them: whoever asks for a handle will see
-                janus_id = link.gateway.janus_id
-                log.warning("%s: node %d took sessions and did not answer: %s", janus_id, node.node_id, exc)
-                return None
-            except BridgeError as exc:
-                janus_id, why = link.gateway.janus_id, exc.data or exc.message
-                log.warning("%s: node %d does not take its sessions: %s", janus_id, node.node_id, why)
-                continue
-            self._errands.given[link.gateway.janus_id] = node
-            return node
-        return None
+    async def settle(self) -> None:
+        """Find out what a peer has whose answer was lost, until cancelled."""
+        while True:
+            await self._offers.doubt.wait()
+            await trio.sleep(AGAIN)
+            for link in self._registry:
+                if link.transfer.in_doubt:
+                    async with self._alone():
+                        if link.transfer.in_doubt and await self._offers.has_them(link):
+                            await self._one(link, HandedOver())
+                    self._offers.doubt.set()
 
-    async def _give_part(self, link: JanusLink, node: Node, sessions: list[JanusSession]) -> None:
-        assert self._env.cluster is not None, "a hand-over is one in a cluster"
-        gateway, room = link.gateway, MOST_HANDLES
-        rows = []
-        for session in sessions:
-            handles = dict(list(session.handles.items())[: max(room, 0)])
-            room -= len(handles)
-            rows.append(shown(session.session_id or 0, session.managed, handles))
-        params = [self._env.cluster.node_id, gateway.janus_id, gateway.janus_url, rows]
-        link.in_doubt, doubt = True, link.in_doubt  # until it answers; a stop does not wait for ever
-        try:
-            await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
-        except PeerSilent:
-            raise
-        except BridgeError:
-            link.in_doubt = doubt
-            raise
-        link.in_doubt = doubt
-        for session in sessions:
-            for handle_id in session.handles:
-                wanted = Wanted(gateway.janus_id, session.session_id, handle_id)
-                self._errands.whereabouts.remember(wanted, Residence(node))
-            self._errands.whereabouts.remember(Wanted(gateway.janus_id, session.session_id, None), Residence(node))
-            self._env.save(gateway, SavedSession(session.session_id or 0, session.managed, ended=True))
-        link.give_up(sessions, f"handed over to node {node.node_id}")
+
+class _Turn:
+    """One of those that may be at it."""
+
+    def __init__(self, turns: trio.Semaphore) -> None:
+        self._turns: trio.Semaphore | None = turns
+
+    def over(self) -> None:
+        """The next one may begin."""
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.release()
 
 
 async def _read_out(link: JanusLink) -> None:
     """Wait until everything is read that Janus had queued for the connections that are open."""
     for connection in [one for one in link.connections.values() if one.opened and one.usable]:
         await link.requests.ask(connection, {"janus": "ping"}).wait()
-
-
-def _of_worth(link: JanusLink) -> list[JanusSession]:
-    """All but the one that this bridge made for itself after a hand-over, as long as that is empty."""
-    fresh = link.book.managed if link.handed_over and not link.book.managed.handles else None
-    return [session for session in link.book if session.session_id is not None and session is not fresh]
-
-
-def _parts(sessions: list[JanusSession]) -> Iterator[list[JanusSession]]:
-    for start in range(0, len(sessions), MOST_SESSIONS):
-        yield sessions[start : start + MOST_SESSIONS]

@@ -6,7 +6,6 @@ connections, ``core/performer.py`` does it. Must not know sockets, files or othe
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -18,6 +17,7 @@ from bridge.core.join import destroy_sessions
 from bridge.core.performer import Performer
 from bridge.core.status_events import StatusEvents
 from bridge.core.supervise import supervise
+from bridge.core.transfer import Transfer
 from bridge.errors import BridgeError, LinkDown, ReconnectRefused
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.codec import JsonObject
@@ -31,9 +31,6 @@ from bridge.protocol.roster import Roster
 from bridge.protocol.session import JanusSession, SavedSession, SessionState, shorten
 from bridge.protocol.session_book import SessionBook
 from bridge.throttle import Throttle
-
-if TYPE_CHECKING:
-    from bridge.core.withheld_events import WithheldEvents
 
 log = logging.getLogger("bridge.link")
 
@@ -86,9 +83,7 @@ class JanusLink:
         self._refusal: str | None = None  # why the last wish for another connection was given up
         self._settled = trio.Event()  # it is fulfilled, or given up
         self._changes = AutoResetEvent()
-        self.handed_over = False  # to another bridge, as a whole
-        self.in_doubt = False  # whether another bridge may have claimed what is here
-        self.withheld: WithheldEvents | None = None  # of sessions that another bridge hands over
+        self.transfer = Transfer(environment.timers, self.raise_event)
         self._shown = self.shown_state
         self.since = environment.wall()
 
@@ -239,24 +234,31 @@ class JanusLink:
             )
 
     def raise_event(self, body: str, members: JsonObject) -> None:
-        if self.withheld is not None and self.withheld.keeps(body, members):
-            return
-        self._env.raise_event(self.gateway, body, members)
+        if self.transfer.withheld is None or not self.transfer.withheld.keeps(body, members):
+            self._env.raise_event(self.gateway, body, members)
 
     # Other bridges of the cluster
 
     async def inherit(self, node: int, records: Iterable[SavedSession], patience: float) -> list[JanusSession]:
-        """Claim sessions that another bridge had; returns those that live here within ``patience`` seconds."""
+        """Claim sessions that another bridge had. Returns them as they are within ``patience`` seconds: whose claim has
+        no answer yet is still adrift.
+        """
         sessions = self.book.inherit(node, records)
         self._performer.perform(self.failover.due(trio.current_time()))
         with trio.move_on_after(patience):
             await self.settled()
-        return [session for session in sessions if session.live]
+        return sessions
 
     async def settled(self) -> None:
         """Wait until no session that another bridge had is still to be claimed."""
         while any(session.state is SessionState.ADRIFT for session in self.book.inherited):
             await self._changes.wait()
+
+    def take_back(self) -> None:
+        """No other bridge claims what was offered."""
+        self.transfer.claimer = None
+        self.book.take_back()
+        self._performer.perform(self.failover.due(trio.current_time()))
 
     def give_up(self, sessions: Iterable[JanusSession], reason: str) -> None:
         """Another bridge has them: forget them, and make a new one. The connections stay: one that is closed before its

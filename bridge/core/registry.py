@@ -210,10 +210,12 @@ class LinkRegistry:
         error = LinkDown("the bridge is stopping")
         async with trio.open_nursery() as nursery:
             for link in self:
-                # What was handed over to another bridge has left nothing but an empty session; what one may have
-                # claimed ends with the connection, unless it has.
-                stop = partial(link.stop, error, destroy=link.handed_over or not (link.reclaims or link.in_doubt))
-                parts = hand_over and not link.handed_over
+                # What was handed over has left nothing but an empty session. What another bridge may be claiming ends
+                # with the connection, unless it has: nobody ends it on purpose.
+                claimed = link.transfer.claimer is not None
+                given = link.transfer.given_to is not None and not link.book.of_worth
+                stop = partial(link.stop, error, destroy=given or not (link.reclaims or claimed))
+                parts = hand_over and (claimed or not given)
                 nursery.start_soon(self._end, link, partial(link.part, error) if parts else stop)
         self._links.clear()
 

@@ -28,6 +28,7 @@ from bridge.daemon.database import cluster_database_of
 from bridge.errors import ConfigError, ConnectFailed, TableRefused, TableUnavailable
 from bridge.protocol.cluster import NodeSession
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.session import SavedSession
 from bridge.transport.cluster_db import ClusterDb
 from bridge.transport.cluster_tables import NodeTable, SessionTable
 from bridge.transport.epoch import take_epoch
@@ -93,11 +94,13 @@ class ClusterService:
             raise
         except TableUnavailable:
             pass  # the next question has no answer either, and says so
-        epoch = await life.enter(evi.epoch)
+        epoch, lost = await self.parts.cluster.begin(evi.epoch)
         if epoch is not None and epoch != evi.epoch:
             evi.begin(take_epoch(epoch_file, life=epoch))
         held = {one.base for one in store.held}
         if life.inherited_at_start:
+            for one in lost:
+                journal.save(Gateway(0, one.janus_id, one.janus_url, None), SavedSession.elsewhere(one.session_id))
             self._away.update((one.janus_id, one.janus_url) for one in _left(journal))
             self._away.difference_update({row for row in self._away if base_of(*row) in held})
         else:
@@ -119,8 +122,7 @@ class ClusterService:
     async def hand_over(self) -> None:
         """At a stop: to the peers, what they take."""
         self.parts.cluster.life.stopping = True
-        with trio.move_on_after(HAND_OVER):
-            await self.side.drain()
+        await self.side.drain(HAND_OVER)
 
     async def leave(self) -> None:
         """At the end of a stop: whatever is still here, is to be taken."""
@@ -147,6 +149,9 @@ class _LinksOfATable:
 
     def give_up(self, reason: str) -> None:
         self.links.give_up(reason)
+
+    def lose(self, sessions: Sequence[NodeSession]) -> None:
+        self.links.lose(sessions)
 
 
 def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> ClusterParts | None:

@@ -46,6 +46,25 @@ class Node(NamedTuple):
         return self.state in (NodeState.ACTIVE, NodeState.DRAINING)
 
 
+class Life(NamedTuple):
+    """One life of a node, and of no other."""
+
+    node_id: int
+    epoch: int
+
+
+class Right(NamedTuple):
+    """By what a session becomes ours in the table: it is ours or nobody's in any case; that of ``giver``, as long as it
+    lives that life; ``anybody``'s, where Janus has just said so.
+    """
+
+    giver: Life | None = None
+    anybody: bool = False
+
+
+OWN = Right()
+
+
 class NodeSession(NamedTuple):
     """A session at a Janus, of one node. With its id whoever reads it can claim and destroy it (contract 6.4)."""
 

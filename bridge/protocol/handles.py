@@ -59,7 +59,7 @@ class Handles:
 
     def _keep(self, session: JanusSession, handle_id: int) -> None:
         """What its plugin is, or that it is gone."""
-        if session.session_id is not None and session.home is not None:
+        if session.session_id is not None and session.home is not None and not session.offered:
             handle = (handle_id, session.handles.get(handle_id))
             self._save(session.home, SavedSession(session.session_id, session.managed, handles=(handle,)))
 

@@ -13,7 +13,7 @@ from bridge.protocol.command import JanusCommand
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.handles import Handles
 from bridge.protocol.managed_ids import ManagedIds
-from bridge.protocol.session import JanusSession, SavedSession
+from bridge.protocol.session import JanusSession, SavedSession, SessionStep
 
 REMEMBERED = 10_000  # ended sessions whose ids are still sent as they are, so that Janus can answer 458
 
@@ -148,15 +148,27 @@ class KnownSessions:
     # Those of other bridges
 
     def inherit(self, node: int, records: Iterable[SavedSession]) -> list[JanusSession]:
-        """Sessions that another bridge had, to be claimed. Its managed ones are former ones here."""
+        """Sessions that another bridge had, to be claimed, known ones as well: it may have claimed them since. Its
+        managed ones are former ones here.
+        """
         inherited = []
         for record in records:
-            if self.find(record.session_id) is None:
+            session = self.find(record.session_id)
+            if session is None:
                 self._ended.pop(record.session_id, None)
                 self._restore(record, None, node)
-            if session := self.find(record.session_id):
+                session = self.find(record.session_id)
+            elif session.live:
+                session.step(SessionStep.DOUBT)
+            if session is not None:
+                session.node, session.offered = node, False
                 inherited.append(session)
         return inherited
+
+    @property
+    def of_worth(self) -> list[JanusSession]:
+        """Those that somebody would miss: all but a managed one without handles."""
+        return [s for s in self if s.session_id is not None and (s is not self.managed or s.handles)]
 
     @property
     def inherited(self) -> list[JanusSession]:

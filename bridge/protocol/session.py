@@ -39,7 +39,8 @@ class SavedSession(NamedTuple):
     """A session in plain values: what the next bridge process needs to claim it or to remember its end.
 
     ``handles``: their ids and plugins. Where one is saved, those that are news; None: that one is gone. ``socket``: the
-    number of the one that it lives on, where another process may find it; 0: not known.
+    number of the one that it lives on, where another process may find it; 0: not known. ``gone``: it has not ended;
+    it is another bridge's, or may be.
     """
 
     session_id: int
@@ -47,6 +48,12 @@ class SavedSession(NamedTuple):
     ended: bool = False
     handles: tuple[tuple[int, str | None], ...] = ()
     socket: int = 0
+    gone: bool = False
+
+    @classmethod
+    def elsewhere(cls, session_id: int) -> "SavedSession":
+        """One that the next process must not claim, and need not remember."""
+        return cls(session_id, managed=True, ended=True, gone=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +63,7 @@ class JanusSession:
     ``carrier`` is the number of the connection that last had it, None if none did in this life of the bridge;
     ``unknown_to`` the last one whose Janus did not know it. ``adrift_since`` is when it was first asked for after its
     carrier had ended. ``home`` is the gateway under which it is saved, ``socket`` as it is saved; ``node`` the bridge
-    that had it before us.
+    that had it before us. ``offered``: another bridge may be claiming it, so that this one does not.
     """
 
     managed: bool
@@ -67,6 +74,7 @@ class JanusSession:
     adrift_since: float | None = None
     home: Gateway | None = None
     node: int | None = None
+    offered: bool = False
     socket: int = 0
     handles: dict[int, str | None] = field(default_factory=dict)
 

@@ -38,8 +38,14 @@ class SessionBook(KnownSessions):
     # Which connection has them
 
     def unsettled(self, number: int) -> list[JanusSession]:
-        """The sessions with an id that do not live on that connection, nor with another Janus as far as it knows."""
-        return [s for s in self if s.session_id is not None and not (s.live and number in (s.carrier, s.unknown_to))]
+        """The sessions with an id that do not live on that connection, nor with another Janus as far as it knows; nor
+        may another bridge have them.
+        """
+        return [
+            s
+            for s in self
+            if s.session_id is not None and not s.offered and not (s.live and number in (s.carrier, s.unknown_to))
+        ]
 
     def managed_created(self, session_id: int, carrier: int) -> None:
         """Janus answered our create on the connection with that number. The present managed session lives on."""
@@ -137,14 +143,31 @@ class SessionBook(KnownSessions):
         elif self._client_sessions.pop(session.session_id, None) is not None:
             self._remember(session.session_id)
 
-    def forget(self, sessions: Iterable[JanusSession]) -> None:
-        """These are another bridge's: not ours any more, and not over."""
+    def offer(self, sessions: Iterable[JanusSession]) -> None:
+        """Another bridge may claim these: neither this process nor the next one does."""
         for session in sessions:
-            if session.session_id is None:
+            if session.session_id is not None:
+                session.offered = True
+                self._save(session.home or self._gateway, SavedSession.elsewhere(session.session_id))
+
+    def take_back(self) -> None:
+        """What was offered is ours as before."""
+        for session in self:
+            if session.offered and session.session_id is not None:
+                session.offered = False
+                known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
+                record = SavedSession(session.session_id, session.managed, handles=known, socket=session.socket)
+                self._save(session.home or self._gateway, record)
+
+    def forget(self, sessions: Iterable[JanusSession]) -> None:
+        """These are another bridge's: not ours any more, and not over. What has ended meanwhile stays so."""
+        for session in sessions:
+            if session.session_id is None or self.find(session.session_id) is not session:
                 continue
             session.step(SessionStep.GONE)
             self.carriers.remove(session)
             self.handles.ended(session)
+            self._save(session.home or self._gateway, SavedSession.elsewhere(session.session_id))
             if session.managed:
                 self._managed_ids.discard(session.session_id)
             if session is self.managed:

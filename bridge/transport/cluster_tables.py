@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bridge.errors import TableRefused, TableUnavailable, WrongTableVersion
-from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.cluster import OWN, Life, Node, NodeSession, NodeState, Right
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
 from bridge.transport.cluster_rows import FaultyRows, NodeRows, SessionRows, node_rows, session_rows
 from bridge.transport.db import Database, script_of
-from bridge.transport.db_sql import Duplicate, Execute, NoSuchTable, NoVersion, VersionedTable
+from bridge.transport.db_sql import Duplicate, Execute, NoSuchTable, NoVersion, VersionedTable, as_text
 
 BATCH = 200  # rows a statement
 NODES, SESSIONS = "janus_node", "janus_session"
@@ -203,35 +203,41 @@ class SessionTable:
         self._me = node_id
         self._faulty = FaultyRows(SESSIONS)
 
-    async def write(self, sessions: Sequence[NodeSession], epoch: int) -> None:
-        """These are ours, whoever had them. Only while our life has this ``epoch``: what comes late, as from a process
-        that was stopped, or out of a queue of the server, takes nothing back from who has it now.
+    async def write(self, sessions: Sequence[NodeSession], epoch: int, right: Right = OWN) -> list[NodeSession]:
+        """These are ours, as far as that is right: nobody's row is taken without. Only while our life has this
+        ``epoch``: what comes late, as from a process that was stopped, or out of a queue of the server, takes nothing
+        back from who has it now. Returns those whose rows stay another node's.
         """
 
-        def work(link: DatabaseLink) -> None:
-            for some in _batches(sessions):
-                first, more = (
-                    "SELECT ? AS session_id, ? AS janus_id, ? AS janus_url, ? AS managed",
-                    " UNION ALL SELECT ?, ?, ?, ?",
-                )
-                values = [
-                    value for one in some for value in (one.session_id, one.janus_id, one.janus_url, int(one.managed))
-                ]
-                sql = _REPLACE.format(first + more * (len(some) - 1))
-                if not link.change(sql, *values, self._cluster, self._me, epoch):
-                    raise TableUnavailable(f"node {self._me} has another epoch there")
+        def work(link: DatabaseLink) -> list[NodeSession]:
+            return [other for some in _batches(sessions) for other in self._write(link, some, epoch, right)]
 
-        await self._db.visit(work, again=True)
+        return await self._db.visit(work, again=True)
+
+    def _write(self, link: DatabaseLink, some: Sequence[NodeSession], epoch: int, right: Right) -> list[NodeSession]:
+        first, more = "SELECT ? AS session_id, ? AS janus_id, ? AS janus_url, ? AS managed", " UNION ALL SELECT ?, ?, ?, ?"
+        values = [value for one in some for value in (one.session_id, one.janus_id, one.janus_url, int(one.managed))]
+        giver, me = right.giver or Life(self._me, epoch), (self._cluster, self._me, epoch)
+        sql = _REPLACE.format(first + more * (len(some) - 1))
+        changed = link.change(sql, *values, *giver, *me, int(right.anybody))
+        if changed and len(some) == 1:
+            return []  # as nearly always
+        which, keys = _which(some)
+        sql = f"SELECT janus_id, session_id FROM {SESSIONS} WHERE cluster_id = ? AND node_id <> ? AND {which}"
+        theirs = {(as_text(one), session_id) for one, session_id in link.rows(sql, self._cluster, self._me, *keys)}
+        others = [one for one in some if (one.janus_id, one.session_id) in theirs]
+        if not changed and len(others) < len(some):
+            raise TableUnavailable(f"node {self._me} has another epoch there")
+        return others
 
     async def end(self, sessions: Sequence[NodeSession]) -> None:
         """These are over; what a peer has meanwhile stays."""
 
         def work(link: DatabaseLink) -> None:
             for some in _batches(sessions):
-                which = " OR ".join(["(session_id = ? AND janus_id = ?)"] * len(some))
-                values = [value for one in some for value in (one.session_id, one.janus_id)]
-                sql = f"DELETE FROM janus_session WHERE cluster_id = ? AND node_id = ? AND ({which})"
-                link.change(sql, self._cluster, self._me, *values)
+                which, keys = _which(some)
+                sql = f"DELETE FROM janus_session WHERE cluster_id = ? AND node_id = ? AND {which}"
+                link.change(sql, self._cluster, self._me, *keys)
 
         await self._db.visit(work, again=True)
 
@@ -253,7 +259,12 @@ _OF_NODE = "WHERE cluster_id = ? AND node_id = ?"
 _REPLACE = (  # in one statement: a transaction that is left in the middle, as by a machine that dies, keeps its locks
     "REPLACE INTO janus_session (cluster_id, session_id, janus_id, janus_url, node_id, managed) "
     "SELECT me.cluster_id, new.session_id, new.janus_id, new.janus_url, me.node_id, new.managed FROM janus_node me "
-    "JOIN ({}) new WHERE me.cluster_id = ? AND me.node_id = ? AND me.epoch = ?"
+    "JOIN ({}) new "
+    "LEFT JOIN janus_node giver ON giver.cluster_id = me.cluster_id AND giver.node_id = ? AND giver.epoch = ? "
+    "LEFT JOIN janus_session old ON old.cluster_id = me.cluster_id AND old.session_id = new.session_id "
+    "AND old.janus_id = new.janus_id "
+    "WHERE me.cluster_id = ? AND me.node_id = ? AND me.epoch = ? "
+    "AND (old.node_id IS NULL OR old.node_id = me.node_id OR old.node_id = giver.node_id OR ? = 1)"
 )
 
 
@@ -263,6 +274,12 @@ def _as_seen(node: Node) -> tuple[int, int, int]:
 
 def _batches(sessions: Sequence[NodeSession]) -> Iterator[Sequence[NodeSession]]:
     return (sessions[start : start + BATCH] for start in range(0, len(sessions), BATCH))
+
+
+def _which(some: Sequence[NodeSession]) -> tuple[str, list[int | str]]:
+    """These rows, of any node."""
+    keys = [value for one in some for value in (one.session_id, one.janus_id)]
+    return "(" + " OR ".join(["(session_id = ? AND janus_id = ?)"] * len(some)) + ")", keys
 
 
 @contextmanager

@@ -221,6 +221,7 @@ def _handle(row: Any) -> tuple[int, str | None]:
 
 def _line(key: GatewayKey, session: SavedSession) -> str:
     row = {"janus_id": key[0], "janus_url": key[1], **session._asdict()}
+    del row["gone"]  # an ended managed one, of which nothing is kept
     for member in ("handles", "socket"):
         if not row[member]:
             del row[member]

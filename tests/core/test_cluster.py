@@ -453,6 +453,38 @@ async def test_what_was_taken_over_meanwhile_is_not_inherited(site: MemorySite, 
         assert not again.life.inherited_at_start
 
 
+async def test_what_a_peer_took_meanwhile_is_not_inherited(site: MemorySite, autojump_clock: MockClock) -> None:
+    """By a hand-over whose answer was lost: the rest of what the journal has is ours as ever."""
+    given, kept, later = (NodeSession("gw1", "janusws://h", number, False) for number in (1, 2, 3))
+    async with site.running(1, 2) as (one, _two):
+        one.kill()
+        site.sessions = {given: 2, kept: 1, later: 1}
+        again = site.process(1)
+        again.sessions.know([given, kept])
+        await again.start()
+        assert again.life.inherited_at_start
+        assert again.lost == [given]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await trio.sleep(2 * PING)
+            assert again.links.adopted == [(1, [later], 0.0)]
+            assert (again.links.lost, site.sessions) == ([], {given: 2, kept: 1, later: 1})
+            again.kill()
+        site.nodes[1] = late = site.process(1)  # the table cannot be read until later
+        late.sessions.know([given, kept, later])
+        late.table.away = True
+        await late.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(late.run)
+            await trio.sleep(2 * PING)
+            assert late.lost == late.links.lost == []
+            late.table.away = False
+            await trio.sleep(2 * PING)
+            assert late.links.lost == [given]
+            assert site.sessions[given] == 2
+            late.kill()
+
+
 async def test_without_the_database_the_last_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:
     async with site.running(1, 2) as (one, _two):
         one.kill()

@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from bridge.core.cluster_sessions import RESERVE, SessionKeeper
 from bridge.core.fence import FOREVER, Fence
-from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.cluster import Life, Node, NodeSession, NodeState
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 from tests.support.memory_cluster import MemoryNodes, MemorySite
@@ -141,6 +141,45 @@ async def test_what_the_table_and_we_know_of_each_other(
         assert len(keeper) == 0
         await trio.sleep(1)
         assert len(site.sessions) == 4
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_table_has_as_another_node_s_is_lost(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    """After a hand-over whose answer was lost, a journal that knows less is not believed; nor is a write of before."""
+    keeper = SessionKeeper(table, fence, [session(1), session(2)])
+    lost: list[NodeSession] = []
+    keeper.lost = lost.extend
+    site.sessions = {session(1): 2, session(2): 1, session(3): 2}
+    assert await keeper.unknown() == []
+    assert lost == [session(1)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        assert not await keeper.reserve(GW, 3, managed=False)
+        assert lost == [session(1), session(3)]
+        assert site.sessions == {session(1): 2, session(2): 1, session(3): 2}
+        keeper.save(GW, SavedSession(1, False))  # Janus has just granted it to a caller
+        await keeper.reserve(GW, 4, managed=False)
+        assert site.sessions[session(1)] == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_given_is_taken_as_long_as_its_giver_lives_that_life(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    site.table[2] = Node(2, "http://2/mi", 5, 1, NodeState.ACTIVE)
+    site.sessions = {session(1): 2, session(2): 2}
+    keeper = SessionKeeper(table, fence)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        assert await keeper.reserve(GW, 1, managed=False, giver=Life(2, 5))
+        assert not await keeper.reserve(GW, 2, managed=False, giver=Life(2, 4))
+        assert site.sessions == {session(1): 1, session(2): 2}
+        keeper.let_go(GW, 1)
+        assert len(keeper) == 0
+        await keeper.reserve(GW, 3, managed=False)
+        assert site.sessions == {session(1): 1, session(2): 2, session(3): 1}  # who takes it writes it
         nursery.cancel_scope.cancel()
 
 

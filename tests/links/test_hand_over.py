@@ -1,13 +1,16 @@
 """A planned hand-over loses nothing, also where Janus reclaims nothing (contract 11)."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trio
 
 from bridge.core import hand_over, withheld_events
+from bridge.errors import PeerSilent
 from bridge.protocol.jsonrpc import RpcError
-from tests.support.cluster_bridges import Bridge, running_site
+from tests.support.cluster_bridges import Bridge, running_bridge, running_site
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed
@@ -120,11 +123,11 @@ async def test_what_comes_after_a_hand_over_is_kept_where_no_peer_is_left(janus:
     async with running_site(janus.url) as (one, _two):
         await one.call("janus_cluster_drain")
         link = await one.bed.ready()
-        assert link.handed_over
+        assert link.transfer.given_to
         one.site.silent.add(2)  # so that it serves again
         await one.attach(GEN)
         assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
-        assert not link.handed_over
+        assert not link.transfer.given_to
 
 
 async def test_subscriber_who_takes_nothing_delays_no_other_gateway(
@@ -135,7 +138,7 @@ async def test_subscriber_who_takes_nothing_delays_no_other_gateway(
     async with running_site(janus.url, 2, "gw2") as (one, _two):
 
         async def delivered() -> None:  # not before both are with the peer
-            await one.bed.until(lambda: len(one.side.errands.given) == 2)
+            await one.bed.until(lambda: all(link.transfer.given_to for link in one.bed.registry))
 
         one.delivered = delivered
         outcome = await one.call("janus_cluster_drain")
@@ -170,7 +173,7 @@ async def test_events_wait_for_a_bridge_that_died_meanwhile_only_so_long(
         assert session.session_id is not None
         row = {"session_id": str(session.session_id), "managed": True, "handles": {handle: GEN}}
         url = one.bed.registry.find("gw").gateway.janus_url
-        assert await two.call("janus_cluster_take", 1, "gw", url, [row]) == {"sessions": 1}
+        assert await two.call("janus_cluster_take", 1, 1, "gw", url, [row]) == {"sessions": 1, "claiming": 0}
         await two.send("message", handle_id=handle, body={"do": "burst", "n": 3})
         await two.bed.until(lambda: numbers(two.bed) == [0, 1, 2], HANG_SECONDS)
 
@@ -191,9 +194,151 @@ async def test_command_of_a_peer_that_comes_meanwhile_goes_no_further(janus: Jan
             nursery.start_soon(ask)
             await one.bed.until(lambda: bool(one.side.errands._held["gw"]))
             link = one.bed.registry.find("gw")
-            node = await one.side._hand_over._give(link, 0)
+            node = await one.side._hand_over._offers.give(link)
             assert node is not None
             one.side.errands.release("gw")
         assert answers == ["success"]
         assert [name for node_id, name in three.site.asked if node_id == 2][-1] == "janus_cluster_send"
         assert int(handle) in two.bed.registry.find("gw").book.inherited[0].handles
+
+
+def lost_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers take what they are asked to take, and their answer does not come; they are not asked again."""
+    monkeypatch.setattr(hand_over, "AGAIN", math.inf)
+
+
+async def taken_without_a_word(one: Bridge, two: Bridge) -> None:
+    """Hand over; the answer is lost, but two has claimed."""
+    one.site.mute.add(two.node_id)
+    assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+    one.site.mute.discard(two.node_id)
+    book = two.bed.registry.find("gw").book
+    await two.bed.until(lambda: book.inherited and all(session.live for session in book.inherited))
+
+
+async def test_after_a_lost_answer_the_peer_is_asked_again_until_it_is_known_who_has_them(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over, "AGAIN", 0.01)
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        link = one.bed.registry.find("gw")
+        await taken_without_a_word(one, two)
+        await one.bed.until(lambda: link.transfer.given_to is not None)
+        assert not link.transfer.in_doubt
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        assert (2, "janus_cluster_send") in one.site.asked
+        assert two.bed.names().count("taken_over") == 1
+
+
+async def test_after_a_lost_question_they_are_here_as_before(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hand_over, "AGAIN", 0.01)
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        link = one.bed.registry.find("gw")
+        take = two.call
+
+        async def lose(method: str, *params: Any, mute: bool = False) -> Any:
+            if method == "janus_cluster_take":
+                raise PeerSilent("no answer")
+            return await take(method, *params, mute=mute)
+
+        two.call = lose  # type: ignore[method-assign]
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+        assert link.transfer.in_doubt
+        await one.bed.until(lambda: not link.transfer.in_doubt)
+        assert not any(session.offered for session in link.book)
+        assert one.bed.saved["gw", janus.url].keys() == {session.session_id for session in link.book}
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_what_a_peer_may_have_claimed_is_not_claimed_back(
+    janus_factory: Callable[..., Janus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by a new connection, nor by the next process."""
+    lost_answers(monkeypatch)
+    janus = janus_factory(reclaim_session_timeout=20)
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        link = one.bed.registry.find("gw")
+        offered = link.book.managed
+        await taken_without_a_word(one, two)
+        assert one.bed.saved["gw", janus.url] == {}
+        link.connections[1].close()
+        await one.bed.until(lambda: 2 in link.connections and one.bed.names().count("connected") == 2)
+        assert offered.offered
+        assert not offered.live
+        await two.send("message", handle_id=handle, body={"do": "burst", "n": 3})
+        await two.bed.until(lambda: numbers(two.bed) == [0, 1, 2])
+        assert numbers(one.bed) == []
+
+
+async def test_where_the_peer_dies_in_the_middle_its_heir_claims_anew(
+    janus_factory: Callable[..., Janus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heir is the one that had offered them: what it believes to have was claimed by another one meanwhile."""
+    lost_answers(monkeypatch)
+    janus = janus_factory(reclaim_session_timeout=20)
+    async with running_site(janus.url, 1) as (one,):
+        handle = await one.attach(GEN)
+        async with running_bridge(one.site, 2, janus.url) as two:
+            await taken_without_a_word(one, two)
+            own = two.bed.registry.find("gw").book.managed.session_id
+            rows = [row for row in two.node_sessions() if row.session_id != own]
+        del one.site.bridges[2]
+        assert await one.links.adopt(2, rows, 1.0) == len(rows) == 1
+        await one.send("message", handle_id=handle, body={"do": "burst", "n": 3})
+        await one.bed.until(lambda: numbers(one.bed) == [0, 1, 2])
+
+
+async def test_a_second_peer_gets_nothing_that_the_first_may_have(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost_answers(monkeypatch)
+    async with running_site(janus.url, 3) as (one, two, three):
+        await one.attach(GEN)
+        await taken_without_a_word(one, two)
+        two_dead, one.site.dead = one.site.dead, {2}
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+        assert three.bed.registry.find("gw").book.inherited == []
+        one.site.dead = two_dead
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
+        assert three.bed.registry.find("gw").book.inherited == []
+
+
+async def test_what_the_table_has_as_another_one_s_is_taken_by_nobody(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        await one.attach(GEN)
+        session = one.bed.registry.find("gw").book.managed.session_id
+        assert session is not None
+        two.sessions.others.add(session)
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
+        assert two.bed.registry.find("gw").book.inherited == []
+
+
+async def test_a_session_that_ends_meanwhile_ends_nothing_else(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        session = (await one.send("create"))["data"]["id"]
+        handle = await one.attach(GEN)
+        link, take = one.bed.registry.find("gw"), two.call
+
+        async def end(method: str, *params: Any, mute: bool = False) -> Any:
+            found = link.book.find(int(session))
+            if method == "janus_cluster_take" and found is not None:
+                link.session_over(found)
+            return await take(method, *params, mute=mute)
+
+        two.call = end  # type: ignore[method-assign]
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_a_session_that_was_handed_over_is_not_taken_for_one_that_ended(janus: Janus) -> None:
+    """By the next process, which would send what names it on a connection that does not have it."""
+    async with running_site(janus.url) as (one, two):
+        session = (await one.send("create"))["data"]["id"]
+        await one.call("janus_cluster_drain")
+        assert one.bed.saved["gw", janus.url].keys().isdisjoint([int(session)])
+        assert not one.bed.registry.find("gw").book.knows(int(session), None)
+        answer = await one.send("attach", session_id=session, plugin=GEN)
+        assert two.bed.registry.find("gw").book.having(int(answer["data"]["id"])) is not None

@@ -15,7 +15,7 @@ from bridge.core.mi import Registry
 from bridge.errors import PeerNotReached, PeerSilent
 from bridge.protocol import codec
 from bridge.protocol.caller import Caller, Role
-from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.cluster import Life, Node, NodeSession, NodeState
 from bridge.protocol.jsonrpc import Abandon, RpcError, TakeAnswer, render_request
 from bridge.protocol.plugin_types import UNKNOWN
 from tests.support.clusters import KeptSessions
@@ -88,6 +88,17 @@ class Bridge:
 
     def silent(self) -> list[Node]:
         return [self._node(one) for one in self.site.silent]
+
+    @property
+    def life_of_ours(self) -> Life:
+        return Life(self.node_id, self.node_id)
+
+    async def reconcile(self) -> bool:
+        if not self.site.unreadable:
+            gateway = self.bed.registry.find("gw").gateway
+            lost = [one for one in self.sessions.kept if one in self.sessions.others]
+            self.links.lose([NodeSession(gateway.janus_id, gateway.janus_url, one, False) for one in lost])
+        return not self.site.unreadable
 
     async def look(self) -> bool:
         if not self.site.unreadable:

@@ -3,6 +3,7 @@
 from bridge.core.environment import LinkCluster
 from bridge.core.fence import CLOSED, FOREVER, Fence
 from bridge.core.fenced_requests import FencedRequests
+from bridge.protocol.cluster import Life
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 
@@ -15,17 +16,27 @@ class KeptSessions:
     def __init__(self) -> None:
         self.told: list[tuple[str, int]] = []
         self.kept: dict[int, bool] = {}  # id -> managed
+        self.others: set[int] = set()  # that are another node's
 
-    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool) -> None:
+    async def reserve(self, gateway: Gateway, session_id: int, *, managed: bool, giver: Life | None = None) -> bool:
         self.told.append(("reserve", session_id))
+        if session_id in self.others:
+            return False
         self.kept[session_id] = managed
+        return True
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
+        if session.gone:
+            return
         self.told.append(("end" if session.ended else "save", session.session_id))
         if session.ended:
             self.kept.pop(session.session_id, None)
         else:
             self.kept[session.session_id] = session.managed
+
+    def let_go(self, gateway: Gateway, session_id: int) -> None:
+        self.told.append(("let go", session_id))
+        self.kept.pop(session_id, None)
 
 
 class ClusterBed:

@@ -137,6 +137,8 @@ class LinkBed:
             plugins = dict(before.handles) | dict(session.handles)
             session = before._replace(handles=tuple((one, plugin) for one, plugin in plugins.items() if plugin))
         saved[session.session_id] = session
+        if session.gone:
+            del saved[session.session_id]
 
     def _tell(self) -> None:
         self._changed.set()

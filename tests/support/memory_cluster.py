@@ -22,7 +22,7 @@ from bridge.core.fence import Fence
 from bridge.core.mi import Registry
 from bridge.core.stats import Stats
 from bridge.errors import PeerNotReached, PeerRefused, TableRefused, TableUnavailable
-from bridge.protocol.cluster import ALIVE, Node, NodeSession, NodeState
+from bridge.protocol.cluster import ALIVE, OWN, Node, NodeSession, NodeState, Right
 from tests.support.callers import ask_by_name
 
 PING, TIMEOUT = 1.0, 10.0
@@ -97,12 +97,20 @@ class MemoryNodes:
         self._done("release")
         return row.epoch == epoch
 
-    async def write(self, sessions: Sequence[NodeSession], epoch: int) -> None:
+    async def write(self, sessions: Sequence[NodeSession], epoch: int, right: Right = OWN) -> list[NodeSession]:
         await self._reach()
         if self._site.table[self._me].epoch != epoch:
             raise TableUnavailable("another epoch")
-        self._site.sessions |= dict.fromkeys(sessions, self._me)
+        others = [one for one in sessions if not self._may_have(one, right)]
+        self._site.sessions |= dict.fromkeys([one for one in sessions if one not in others], self._me)
         self._done("write")
+        return others
+
+    def _may_have(self, session: NodeSession, right: Right) -> bool:
+        owner = self._site.sessions.get(session)
+        if right.giver is not None and owner == right.giver.node_id:
+            return self._site.table[owner].epoch == right.giver.epoch
+        return right.anybody or owner in (None, self._me)
 
     async def end(self, sessions: Sequence[NodeSession]) -> None:
         await self._reach()
@@ -146,6 +154,7 @@ class MemoryLinks:
         self.claiming = 0.0
         self.adopted: list[tuple[int, list[NodeSession], float]] = []
         self.given_up: list[str] = []
+        self.lost: list[NodeSession] = []
 
     async def adopt(self, node_id: int, sessions: Sequence[NodeSession], silent_for: float) -> int:
         self.adopted.append((node_id, list(sessions), silent_for))
@@ -154,6 +163,9 @@ class MemoryLinks:
 
     def give_up(self, reason: str) -> None:
         self.given_up.append(reason)
+
+    def lose(self, sessions: Sequence[NodeSession]) -> None:
+        self.lost += sessions
 
 
 class MemoryNode:
@@ -174,10 +186,12 @@ class MemoryNode:
             settings, self.table, self.sessions, memory, self._ask, self.fence, self.stats, trio.current_time
         )
         self.cluster = Cluster(self.life, self.table, self.stats, trio.current_time)
+        self.lost: list[NodeSession] = []  # of what the last process left
         self._scope = trio.CancelScope()
 
     async def start(self, least: int = 1) -> int | None:
-        return await self.life.enter(least)
+        epoch, self.lost = await self.cluster.begin(least)
+        return epoch
 
     async def run(self) -> None:
         with self._scope:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from bridge.errors import TableRefused, TableUnavailable, WrongTableVersion
-from bridge.protocol.cluster import Node, NodeSession, NodeState
+from bridge.protocol.cluster import Life, Node, NodeSession, NodeState, Right
 from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
 from bridge.transport import db_mysql_link
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
@@ -239,12 +239,31 @@ async def test_sessions_come_and_go(db: ClusterDb) -> None:
     found = await one.ours()
     assert len(found) == 402
     assert NodeSession("gw1", "janusws://other", 3, True) in found
-    await two.write([session(5), session(2**63 - 1)], second)  # a claimed one, and the largest that Janus takes
+    # A claimed one, and the largest that Janus takes.
+    assert await two.write([session(5), session(2**63 - 1)], second, Right(anybody=True)) == []
     await one.end(many)
     assert await one.ours() == [session(1, "GW1")]
     assert sorted(await two.ours()) == [session(5), session(2**63 - 1)]
     await one.write([], first)
     await one.end([])
+
+
+async def test_a_row_of_another_node_is_not_taken_without_a_right(db: ClusterDb) -> None:
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    (first, _), (second, _) = await entered(one), await entered(two)
+    ones, twos = SessionTable(db, CLUSTER, 1), SessionTable(db, CLUSTER, 2)
+    assert await ones.write([session(number) for number in range(1, 302)], first) == []
+    mixed = [session(1), session(300), session(400)]
+    assert await twos.write(mixed, second) == mixed[:2]
+    assert await twos.write(mixed[:1], second) == mixed[:1]
+    assert await twos.write(mixed, second, Right(Life(1, second))) == mixed[:2]  # another life gave them, or none
+    assert await twos.write(mixed, second, Right(Life(3, first))) == mixed[:2]
+    assert await twos.ours() == [session(400)]
+    assert await twos.write(mixed, second, Right(Life(1, first))) == []
+    assert await twos.write(mixed, second, Right(Life(1, first))) == []  # the answer was lost
+    assert sorted(await twos.ours()) == sorted(mixed)
+    assert await ones.write(mixed, first) == mixed  # written late
+    assert len(await ones.ours()) == 299
 
 
 async def test_without_the_tables_it_says_so(tmp_path: Path) -> None:

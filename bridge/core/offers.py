@@ -1,0 +1,156 @@
+"""Giving the sessions of one gateway to another bridge, and finding out what became of them where its answer is lost.
+
+Owns which peer is asked, and what is true until it has answered: what was offered is claimed by nobody here, and its
+connections stay open. Must not know what a hand-over does before and after (``hand_over``). Authority: contract 11.5.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import trio
+
+from bridge.auto_reset_event import AutoResetEvent
+from bridge.core.cluster_faces import AskPeer, ClusterPeers
+from bridge.core.commands_peers import shown
+from bridge.core.environment import LinkCluster
+from bridge.core.link import JanusLink
+from bridge.core.whereabouts import Residence, Wanted, Whereabouts
+from bridge.errors import BridgeError, PeerNotReached, PeerSilent
+from bridge.protocol.cluster import Node, NodeState
+from bridge.protocol.jsonrpc import RpcError
+from bridge.protocol.session import JanusSession
+
+log = logging.getLogger("bridge.cluster")
+
+PATIENCE = 8.0  # seconds for a peer to claim
+QUICK = 1.0  # seconds for a peer to say what it has, and between two questions
+MOST_SESSIONS = 1000  # in one request
+MOST_HANDLES = 5000  # whose plugins are told; others are found when they are named
+
+
+class Offers:
+    """``doubt`` is set whenever some peer may have what is here."""
+
+    def __init__(self, cluster: LinkCluster, whereabouts: Whereabouts, peers: ClusterPeers, ask: AskPeer) -> None:
+        self.doubt = AutoResetEvent()
+        self._cluster = cluster
+        self._whereabouts = whereabouts
+        self._peers = peers
+        self._ask = ask
+        self._unanswered: Counter[int] = Counter()  # of each peer
+
+    async def give(self, link: JanusLink) -> Node | None:
+        """The peer that has all its sessions now; None: they are still here, as far as is known."""
+        janus_id, refused = link.gateway.janus_id, set[int]()
+        while node := self._next_peer(link, refused):
+            refused.add(node.node_id)
+            try:
+                for part in _parts(of_worth(link)):
+                    await self._give_part(link, node, part)
+            except PeerSilent as exc:
+                log.warning("%s: node %d may have taken its sessions: %s; asking again", janus_id, node.node_id, exc)
+                return None
+            except BridgeError as exc:
+                why = exc.data or exc.message
+                log.warning("%s: node %d does not take its sessions: %s", janus_id, node.node_id, why)
+                continue
+            link.transfer.given_to = node
+            return node
+        link.transfer.given_to = None
+        return None
+
+    def _next_peer(self, link: JanusLink, refused: set[int]) -> Node | None:
+        """The one that owes the fewest answers: who hangs gets nothing more. What one may have claimed is for no other
+        as long as it lives.
+        """
+        active = [node for node in self._peers.living() if node.state is NodeState.ACTIVE]
+        claimer = self._living(link.transfer.claimer)
+        candidates = [node for node in ([claimer] if claimer else active) if node.node_id not in refused]
+        return min(candidates, key=lambda node: self._unanswered[node.node_id], default=None)
+
+    def _living(self, claimer: Node | None) -> Node | None:
+        """It, as long as it lives that life."""
+        return next((node for node in self._peers.living() if _same_life(node, claimer)), None)
+
+    async def _give_part(self, link: JanusLink, node: Node, sessions: list[JanusSession]) -> None:
+        gateway, life, room = link.gateway, self._peers.life_of_ours, MOST_HANDLES
+        if life is None:
+            raise PeerNotReached("this bridge has no life in the cluster now")
+        rows = []
+        for session in sessions:
+            handles = dict(list(session.handles.items())[: max(room, 0)])
+            room -= len(handles)
+            rows.append(shown(session.session_id or 0, session.managed, handles))
+        transfer, before = link.transfer, link.transfer.claimer
+        transfer.claimer = node
+        link.book.offer(sessions)
+        self.doubt.set()
+        try:
+            answer = await self._answer(node, [*life, gateway.janus_id, gateway.janus_url, rows])
+        except PeerSilent:
+            raise
+        except BridgeError as exc:  # it has none of them, now; or it was not reached, now
+            if before is None or (_same_life(before, node) and isinstance(exc, RpcError)):
+                link.take_back()
+            else:
+                transfer.claimer = before
+            raise
+        if not (isinstance(answer, dict) and answer.get("claiming")):
+            transfer.claimer = None
+        for session in sessions:
+            for handle_id in (*session.handles, None):
+                self._whereabouts.remember(Wanted(gateway.janus_id, session.session_id, handle_id), Residence(node))
+            self._cluster.sessions.let_go(gateway, session.session_id or 0)
+        link.give_up(sessions, f"handed over to node {node.node_id}")
+
+    async def _answer(self, node: Node, params: list[object]) -> object:
+        """To janus_cluster_take. An answer that was lost with its connection is asked for once more."""
+        until = trio.current_time() + PATIENCE
+        self._unanswered[node.node_id] += 1
+        try:
+            try:
+                return await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
+            except PeerSilent as exc:
+                try:
+                    return await self._ask(node.url, "janus_cluster_take", params, until - trio.current_time())
+                except PeerNotReached:
+                    raise exc from None
+        finally:
+            self._unanswered[node.node_id] -= 1
+
+    async def has_them(self, link: JanusLink) -> bool:
+        """Whether the peer whose answer was lost says now that it has them. Where it has not, or lives no more, they
+        are ours as before, but for those that the table has as another one's.
+        """
+        offered = [session for session in link.book if session.offered]
+        node = self._living(link.transfer.claimer)
+        if not offered or node is None:
+            if not offered or await self._peers.reconcile():
+                link.take_back()
+            return False
+        params = [link.gateway.janus_id, str(offered[0].session_id), ""]
+        try:
+            answer = await self._ask(node.url, "janus_cluster_find", params, QUICK)
+        except BridgeError:
+            return False
+        if isinstance(answer, dict) and answer.get("here") is True:
+            return True
+        link.take_back()
+        return False
+
+
+def of_worth(link: JanusLink) -> list[JanusSession]:
+    """What is to be given: all sessions, but for the empty one that this bridge made for itself after a hand-over."""
+    if link.transfer.given_to is not None:
+        return link.book.of_worth
+    return [session for session in link.book if session.session_id is not None]
+
+
+def _same_life(one: Node, other: Node | None) -> bool:
+    return other is not None and (one.node_id, one.epoch) == (other.node_id, other.epoch)
+
+
+def _parts(sessions: list[JanusSession]) -> Iterator[list[JanusSession]]:
+    for start in range(0, len(sessions), MOST_SESSIONS):
+        yield sessions[start : start + MOST_SESSIONS]
