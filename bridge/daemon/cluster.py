@@ -28,6 +28,7 @@ from bridge.daemon.database import cluster_database_of
 from bridge.errors import ConfigError, ConnectFailed, TableRefused, TableUnavailable
 from bridge.protocol.cluster import NodeSession
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.roster import PATIENCE as SESSION_TIMEOUT
 from bridge.protocol.session import SavedSession
 from bridge.transport.cluster_db import ClusterDb
 from bridge.transport.cluster_tables import NodeTable, SessionTable
@@ -105,11 +106,13 @@ class ClusterService:
             self._away.difference_update({row for row in self._away if base_of(*row) in held})
         else:
             journal.forget()
-            for base in held:
-                store.end(base)
+            store.set_aside()
 
-    async def run(self, first_table: trio.Event) -> None:
-        """Beat and watch until cancelled; what is adopted waits for the first table."""
+    async def run(self, first_table: trio.Event, store: FdStore) -> None:
+        """Beat and watch until cancelled; what is adopted waits for the first table. What the last process left open to
+        a Janus for a peer that took it over stays so until that has claimed it, or Janus has ended it: where Janus
+        reclaims nothing, an end before would end the calls.
+        """
         links = _LinksOfATable(self.side.links, first_table)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervise, self.parts.sessions.run, "the sessions in the cluster's database", log)
@@ -118,6 +121,8 @@ class ClusterService:
             for link in self.registry:
                 if (link.gateway.janus_id, link.gateway.janus_url) in self._away:
                     link.status.events_lost("this bridge was away")
+            await trio.sleep(SESSION_TIMEOUT)
+            store.end_aside()
 
     async def hand_over(self) -> None:
         """At a stop: to the peers, what they take."""

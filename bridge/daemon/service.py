@@ -146,7 +146,7 @@ class Service:
             await outer.start(parts.evi.run)
             if self._cluster is not None:
                 await outer.start(self._cluster.side.run)
-                outer.start_soon(self._cluster.run, self._tabled)
+                outer.start_soon(self._cluster.run, self._tabled, self._store)
             parts.evi.restore()
             parts.events.configure(self._config)
             async with trio.open_nursery() as doors:

@@ -79,6 +79,7 @@ class FdStore:
         self._held: dict[str, list[HeldSocket]] = {}  # by their bases: there may be thousands
         for held in _found(environ):
             self._held.setdefault(held.base, []).append(held)
+        self._aside: list[HeldSocket] = []
         self._last = max((held.number for held in self.held), default=0)
         self._stored = {held.name for held in self.held}  # what the next process is told of, used or only held
         self._names_room = _NAMES_ROOM - sum(len(held.name) + 1 for held in self.held if not held.number)
@@ -155,6 +156,16 @@ class FdStore:
             self._held[base] = stay
         return unread
 
+    def set_aside(self) -> None:
+        """What is held to a Janus is nobody's to use or to end until ``end_aside``."""
+        for base in [base for base in self._held if base.startswith(f"{STREAM}.")]:
+            self._aside += self._held.pop(base)
+
+    def end_aside(self) -> None:
+        """Shut that down."""
+        self._held["aside"], self._aside = self._aside, []  # no base is called so
+        self.end("aside")
+
     def surplus(self, base: str, in_use: Collection[int]) -> None:
         """Before one more is opened: let go of what is held under this base, but for those ``in_use``, and the newest,
         of which that may not be known yet. Lives that end soon, one after the other, leave one each.
@@ -190,7 +201,7 @@ class FdStore:
 
         Each keeps its descriptor: threads that end with this program may open and close others until then.
         """
-        going = self.held
+        going = [*self.held, *self._aside]
         for held in going:
             os.set_inheritable(held.fd, True)
         fds, names = ":".join(str(held.fd) for held in going), ":".join(held.name for held in going)

@@ -11,9 +11,11 @@ import pytest
 import trio
 
 from tests.support.bridge import Bridge, BridgeFailed
-from tests.support.bridge_cluster import ClusterBed, ready
+from tests.support.bridge_cluster import ClusterBed, command, ready
 from tests.support.deadlines import HANG_SECONDS
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.janus import Janus
+from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.ports import free_port
 from tests.support.receivers import udp_receiver
 from tests.support.tables import sqlite_table
@@ -21,11 +23,11 @@ from tests.support.tables import sqlite_table
 pytestmark = pytest.mark.program
 
 
-def alone(folder: Path, db_url: str, **options: Any) -> Bridge:
+def alone(folder: Path, db_url: str, systemd: FakeSystemd | None = None, **options: Any) -> Bridge:
     """A bridge of a cluster, node 1."""
     settings = {"cluster_id": 1, "my_node_id": 1, "my_node_url": "http://127.0.0.1:1/mi", "ping_interval": 0.2}
     made = {f"cluster.{name}": value for name, value in settings.items()}
-    return Bridge(folder, {"janus.janus_db_url": db_url, **made, **options})
+    return Bridge(folder, {"janus.janus_db_url": db_url, **made, **options}, systemd=systemd)
 
 
 def test_without_its_tables_it_does_not_start(tmp_path: Path) -> None:
@@ -99,3 +101,23 @@ async def test_a_restart_goes_on_with_what_is_its_own(tmp_path: Path, janus_fact
         assert after.keys() <= {"connected", "events_lost", "taken_over"}  # the last: what its journal had not yet
         assert after["connected"]["janus_seq"].partition("-")[0] == node["epoch"]
         assert bridge.log.count("node 1 of cluster 1, epoch ") == 1  # a life a process
+
+
+async def test_a_start_that_was_taken_over_leaves_its_sockets_to_the_heir(tmp_path: Path, janus: Janus) -> None:
+    """Janus reclaims nothing: until the heir has claimed them, an end of what systemd kept would end the sessions."""
+    file = tmp_path / "site.db"
+    with FakeSystemd(tmp_path) as systemd:
+        bridge = alone(tmp_path, sqlite_table(file, {"gw1": janus.url}), systemd)
+        command(bridge, "db", "init")
+        with bridge:
+            await ready(bridge)
+            async with AdminClient.open(janus) as admin:
+                [session] = await admin.list_sessions()
+            bridge.kill()
+            with sqlite3.connect(file) as heir:
+                heir.execute("UPDATE janus_node SET state = 3, epoch = epoch + 1")
+                heir.execute("UPDATE janus_session SET node_id = 2")
+            bridge.start()
+            await ready(bridge)
+            async with JanusClient.open(janus) as client:
+                await client.claim(session)

@@ -68,6 +68,29 @@ def test_a_name_tells_nothing_and_fits() -> None:
     assert len(name) == 18
 
 
+def test_what_is_set_aside_is_nobody_s_and_stays_open(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
+    """Not a listener: that is no gateway's. The next program gets it, too."""
+    (stream, janus), (held, other), (listener, _) = (pair(pairs) for _ in range(3))
+    names = f"{BASE}.7:h{OTHER[1:]}.8:{base_of('door', kind=LISTENER)}.9"
+    store = found(monkeypatch, names, stream, held, listener)
+    for one in (stream, held, listener):
+        one.close()
+    store.set_aside()
+    assert [one.number for one in store.held] == [9]
+    assert store.streams(BASE) == []
+    assert store.take(BASE, 7) is None
+    assert store.end(BASE) + store.end(OTHER) == 0
+    janus.send(b"x")
+    other.send(b"x")
+    assert set(store.hand_on()["HANDED_ON_NAMES"].split(":")) == set(names.split(":"))
+    store.end_aside()
+    with pytest.raises(BrokenPipeError):
+        janus.send(b"x")
+    with pytest.raises(BrokenPipeError):
+        other.send(b"x")
+    assert [one.number for one in store.held] == [9]
+
+
 def test_what_was_found(monkeypatch: pytest.MonkeyPatch, pairs: ExitStack) -> None:
     """Duplicates and strange names are no reason to fail, and none of it goes to a child."""
     names = [f"{BASE}.7", f"{BASE}.7", f"{OTHER}.12", f"{BASE}.x", "janus-bridge.socket", ""]
