@@ -79,7 +79,7 @@ class ClusterSide:
         with trio.move_on_at(deadline):
             await self._draining()
         outcome = await self._hand_over.run(deadline)
-        return {"gateways": outcome.gateways, "sessions": outcome.sessions, "kept": sorted(outcome.kept)}
+        return {"gateways": outcome.gateways, "sessions": outcome.sessions, "kept": outcome.kept}
 
     async def _drain_command(self, _call: MiRequest) -> Any:
         with trio.CancelScope(shield=True):  # whoever asked may wait no more: what has begun is done

@@ -10,8 +10,7 @@ Observed: events that Janus had queued for a connection when its session was cla
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -41,7 +40,7 @@ class HandedOver:
 
     gateways: int = 0
     sessions: int = 0
-    kept: set[str] = field(default_factory=set)
+    kept: list[str] = field(default_factory=list)
 
 
 class HandOver:
@@ -72,27 +71,21 @@ class HandOver:
         Never raises; a peer that dies meanwhile is taken over itself.
         """
         outcome = HandedOver()
-        async with self._alone(deadline), trio.open_nursery() as nursery:
-            for link in self._registry:
-                if of_worth(link):
-                    outcome.kept.add(link.gateway.janus_id)
-                    nursery.start_soon(self._in_turn, link, outcome)
+        self._scope.deadline = min(self._scope.deadline, deadline)  # of who is at it already
+        with trio.CancelScope(deadline=deadline):
+            async with self._lock, trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
+                for link in self._registry:
+                    if of_worth(link):
+                        nursery.start_soon(self._in_turn, link, outcome)
+        outcome.kept = sorted(link.gateway.janus_id for link in self._registry if of_worth(link))
         text = "%d gateways with %d sessions are handed over; %d are kept"
         log.info(text, outcome.gateways, outcome.sessions, len(outcome.kept))
         if outcome.kept:
-            names, more = ", ".join(sorted(outcome.kept)[:MOST_NAMES]), len(outcome.kept) - MOST_NAMES
+            names, more = ", ".join(outcome.kept[:MOST_NAMES]), len(outcome.kept) - MOST_NAMES
             names += f" and {more} more" if more > 0 else ""
             log.warning("sessions stay here, because no peer took them in time: %s", names)
         return outcome
-
-    @asynccontextmanager
-    async def _alone(self, deadline: float = math.inf) -> AsyncIterator[None]:
-        """One at a time. Who is at it already has no longer than until ``deadline``, either."""
-        self._scope.deadline = min(self._scope.deadline, deadline)
-        with trio.CancelScope(deadline=deadline):
-            async with self._lock:
-                with trio.CancelScope(deadline=deadline) as self._scope:
-                    yield
 
     async def _in_turn(self, link: JanusLink, outcome: HandedOver) -> None:
         await self._turns.acquire()
@@ -117,7 +110,6 @@ class HandOver:
             return
         outcome.gateways += 1
         outcome.sessions += len(sessions)
-        outcome.kept.discard(janus_id)
         self._stats.add("hand_overs")
         if turn is not None:
             turn.over()  # a subscriber that does not take his events must not delay the next one
@@ -136,7 +128,7 @@ class HandOver:
             await trio.sleep(AGAIN)
             for link in self._registry:
                 if link.transfer.in_doubt:
-                    async with self._alone():
+                    async with self._lock:
                         if link.transfer.in_doubt and await self._offers.has_them(link):
                             await self._one(link, HandedOver())
                     self._offers.doubt.set()

@@ -45,7 +45,8 @@ PATIENCE = (
     0.15  # of node_timeout, for a visit to the database: a round of two is less than half of what a beat is worth
 )
 LEAST_PATIENCE = 0.3  # seconds
-HAND_OVER = 10.0  # seconds at a stop; the unit gives the whole of it 15
+HAND_OVER = 10.0  # seconds at a stop; the unit gives the whole of it TimeoutStopSec=
+LEAVE = 2.0  # seconds for the database to hear that this bridge is over
 
 
 def boottime() -> float:
@@ -131,7 +132,11 @@ class ClusterService:
 
     async def leave(self) -> None:
         """At the end of a stop: whatever is still here, is to be taken."""
-        await self.parts.cluster.leave()
+        with trio.move_on_after(LEAVE) as patience:
+            await self.parts.cluster.leave()
+        if patience.cancelled_caught:
+            why = f"no answer within {LEAVE:g} s"
+            log.warning("the cluster's database does not know that this bridge ends: %s", why)
 
     def close(self) -> None:
         """At the end of the process, within trio."""

@@ -215,7 +215,10 @@ class SessionTable:
         return await self._db.visit(work, again=True)
 
     def _write(self, link: DatabaseLink, some: Sequence[NodeSession], epoch: int, right: Right) -> list[NodeSession]:
-        first, more = "SELECT ? AS session_id, ? AS janus_id, ? AS janus_url, ? AS managed", " UNION ALL SELECT ?, ?, ?, ?"
+        first, more = (
+            "SELECT ? AS session_id, ? AS janus_id, ? AS janus_url, ? AS managed",
+            " UNION ALL SELECT ?, ?, ?, ?",
+        )
         values = [value for one in some for value in (one.session_id, one.janus_id, one.janus_url, int(one.managed))]
         giver, me = right.giver or Life(self._me, epoch), (self._cluster, self._me, epoch)
         sql = _REPLACE.format(first + more * (len(some) - 1))

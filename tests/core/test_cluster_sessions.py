@@ -148,7 +148,7 @@ async def test_what_the_table_has_as_another_node_s_is_lost(
     site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
 ) -> None:
     """After a hand-over whose answer was lost, a journal that knows less is not believed; nor is a write of before."""
-    keeper = SessionKeeper(table, fence, [session(1), session(2)])
+    keeper = keeper_of(table, fence, [session(1), session(2)])
     lost: list[NodeSession] = []
     keeper.lost = lost.extend
     site.sessions = {session(1): 2, session(2): 1, session(3): 2}
@@ -170,7 +170,7 @@ async def test_what_is_given_is_taken_as_long_as_its_giver_lives_that_life(
 ) -> None:
     site.table[2] = Node(2, "http://2/mi", 5, 1, NodeState.ACTIVE)
     site.sessions = {session(1): 2, session(2): 2}
-    keeper = SessionKeeper(table, fence)
+    keeper = keeper_of(table, fence)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         assert await keeper.reserve(GW, 1, managed=False, giver=Life(2, 5))

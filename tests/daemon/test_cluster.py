@@ -1,6 +1,7 @@
 """A bridge begins its life in a cluster: with its tables, alone under its number, and without the database."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 import trio
 
+from bridge.core import cluster_sessions, event_log_writer, join, link, registry
+from bridge.daemon import cluster, service
+from bridge.transport import session_journal, systemd
 from tests.support.bridge import Bridge, BridgeFailed
 from tests.support.bridge_cluster import ClusterBed, command, ready
 from tests.support.deadlines import HANG_SECONDS
@@ -23,11 +27,11 @@ from tests.support.tables import sqlite_table
 pytestmark = pytest.mark.program
 
 
-def alone(folder: Path, db_url: str, systemd: FakeSystemd | None = None, **options: Any) -> Bridge:
+def alone(folder: Path, db_url: str, *, store: FakeSystemd | None = None, **options: Any) -> Bridge:
     """A bridge of a cluster, node 1."""
     settings = {"cluster_id": 1, "my_node_id": 1, "my_node_url": "http://127.0.0.1:1/mi", "ping_interval": 0.2}
     made = {f"cluster.{name}": value for name, value in settings.items()}
-    return Bridge(folder, {"janus.janus_db_url": db_url, **made, **options}, systemd=systemd)
+    return Bridge(folder, {"janus.janus_db_url": db_url, **made, **options}, systemd=store)
 
 
 def test_without_its_tables_it_does_not_start(tmp_path: Path) -> None:
@@ -74,7 +78,7 @@ async def test_without_the_database_it_starts_and_serves(tmp_path: Path, janus: 
     """``db_outage`` is "serve": sessions are made all the same."""
     url = sqlite_table(tmp_path / "site.db", {"gw1": janus.url})
     away = f"mysql://u:p@127.0.0.1:{free_port()}/site"
-    with alone(tmp_path, url, **{"cluster.db_url": away}) as bridge:
+    with alone(tmp_path, url, store=None, **{"cluster.db_url": away}) as bridge:
         await ready(bridge)
         listed = await bridge.ami("janus_cluster_list")
         assert (listed["valid_ms"], listed["serves"]) == (0, True)
@@ -106,8 +110,8 @@ async def test_a_restart_goes_on_with_what_is_its_own(tmp_path: Path, janus_fact
 async def test_a_start_that_was_taken_over_leaves_its_sockets_to_the_heir(tmp_path: Path, janus: Janus) -> None:
     """Janus reclaims nothing: until the heir has claimed them, an end of what systemd kept would end the sessions."""
     file = tmp_path / "site.db"
-    with FakeSystemd(tmp_path) as systemd:
-        bridge = alone(tmp_path, sqlite_table(file, {"gw1": janus.url}), systemd)
+    with FakeSystemd(tmp_path) as store:
+        bridge = alone(tmp_path, sqlite_table(file, {"gw1": janus.url}), store=store)
         command(bridge, "db", "init")
         with bridge:
             await ready(bridge)
@@ -121,3 +125,13 @@ async def test_a_start_that_was_taken_over_leaves_its_sockets_to_the_heir(tmp_pa
             await ready(bridge)
             async with JanusClient.open(janus) as client:
                 await client.claim(session)
+
+
+def test_a_stop_in_which_everything_hangs_is_shorter_than_the_unit_waits() -> None:
+    """Else systemd would kill it, and nothing of its end be told."""
+    unit = (Path(__file__).parents[2] / "opensips-examples/systemd/janus-bridge.service").read_text()
+    [seconds] = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    links = registry.DRAIN + join.RETIRE + link.GOODBYE
+    end = cluster.LEAVE + max(session_journal.LAST_WRITE, cluster_sessions.LAST_WRITE, event_log_writer.LAST_WRITE)
+    whole = cluster.HAND_OVER + service.LAST_CALLS + links + service.DRAIN + end + systemd.HEARD
+    assert whole < int(seconds) - 5  # for a machine that is busy

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from bridge.core import hand_over, withheld_events
 from bridge.errors import PeerSilent
 from bridge.protocol.jsonrpc import RpcError
 from tests.support.cluster_bridges import Bridge, running_bridge, running_site
-from tests.support.deadlines import HANG_SECONDS
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed
 
@@ -143,6 +144,109 @@ async def test_subscriber_who_takes_nothing_delays_no_other_gateway(
         one.delivered = delivered
         outcome = await one.call("janus_cluster_drain")
         assert outcome == {"gateways": 2, "sessions": 2, "kept": []}
+
+
+def hangs(bridge: Bridge, hung: Callable[[str], bool]) -> list[str]:
+    """Let it not answer for these gateways; those that it was asked to take and hangs at."""
+    call, asked = bridge.call, list[str]()
+
+    async def hang(method: str, *params: Any, mute: bool = False) -> Any:
+        if method == "janus_cluster_take" and hung(params[2]):
+            asked.append(params[2])
+            await trio.sleep_forever()
+        return await call(method, *params, mute=mute)
+
+    bridge.call = hang  # type: ignore[method-assign]
+    return asked
+
+
+async def test_gateways_that_hang_keep_no_other_one_and_no_stop(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More of them than are served at once, and in front. A stop in the middle of a drain ends both in its time."""
+    monkeypatch.setattr(hand_over, "TURN", 0.01)
+    monkeypatch.setattr(hand_over, "AT_ONCE", 2)
+    names = [f"hung{n}" for n in range(5)], [f"well{n}" for n in range(4)]
+    async with running_site(janus.url, 2, *names[0], *names[1]) as (one, two):
+        hangs(two, lambda janus_id: janus_id.startswith("hung"))
+        outcomes: list[Any] = []
+
+        async def drain() -> None:
+            outcomes.append(await one.call("janus_cluster_drain"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain)
+            well = [one.bed.registry.find(name) for name in names[1]]
+            await one.bed.until(lambda: all(link.transfer.given_to for link in well))
+            assert outcomes == []
+            with in_time(2):
+                again = await one.side.drain(0.05)
+        assert outcomes == [{"gateways": 5, "sessions": 5, "kept": names[0]}]
+        assert again == {"gateways": 0, "sessions": 0, "kept": names[0]}
+        assert f"no peer took them in time: {', '.join(names[0])}" in caplog.text
+        assert all(one.bed.registry.find(name).transfer.in_doubt for name in names[0])
+
+
+async def test_a_peer_that_hangs_gets_no_more_than_it_has(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hand_over, "AT_ONCE", 1)
+    async with running_site(janus.url, 3, *(f"gw{n}" for n in range(4))) as (one, two, _three):
+        asked = hangs(two, lambda _: True)
+        links = list(one.bed.registry)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.side.drain)
+            await one.bed.until(lambda: len([one for one in links if one.transfer.given_to]) + len(asked) == 5)
+            assert 1 <= len(asked) <= 2  # the second, if the other one took longer than a turn
+            nursery.cancel_scope.cancel()
+        assert {link.transfer.given_to.node_id for link in links if link.transfer.given_to} == {3}
+
+
+async def test_two_that_hand_over_at_once_take_nothing_of_each_other(janus: Janus) -> None:
+    """Whatever each has read of the other."""
+    async with running_site(janus.url) as (one, two):
+        handles = [await bridge.attach(GEN) for bridge in (one, two)]
+        look = trio.Event()
+
+        async def draining() -> None:
+            await look.wait()
+
+        one._drain = two._drain = draining  # type: ignore[method-assign]
+        for bridge in (one, two):
+            bridge.side._draining = draining
+        outcomes: list[Any] = []
+
+        async def drain(bridge: Bridge) -> None:
+            outcomes.append(await bridge.side.drain())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain, one)
+            nursery.start_soon(drain, two)
+            await trio.testing.wait_all_tasks_blocked()
+            look.set()
+        assert outcomes == [{"gateways": 0, "sessions": 0, "kept": ["gw"]}] * 2
+        for bridge, handle in zip((one, two), handles, strict=True):
+            assert (await bridge.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_what_was_asked_for_is_done_though_whoever_asked_has_left(janus: Janus) -> None:
+    """A drain, and what a peer is to take: a half of either would be known to nobody."""
+    async with running_site(janus.url) as (one, two):
+        await one.attach(GEN)
+        reserve = two.sessions.reserve
+        asked, go = trio.Event(), trio.Event()
+
+        async def wait(*args: Any, **kwargs: Any) -> bool:
+            asked.set()
+            await go.wait()
+            return await reserve(*args, **kwargs)
+
+        two.sessions.reserve = wait  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.call, "janus_cluster_drain")
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        go.set()
+        await one.bed.until(lambda: one.bed.registry.find("gw").transfer.given_to)
+        assert [session.live for session in two.bed.registry.find("gw").book.inherited] == [True]
 
 
 async def test_draining_peer_is_not_asked(janus: Janus) -> None:

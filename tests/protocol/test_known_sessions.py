@@ -73,13 +73,43 @@ def test_handle_of_any_session_is_found(bed: Bed) -> None:
 
 
 def test_forgotten_sessions_are_not_over(bed: Bed) -> None:
-    """Another bridge has them: nothing is saved about them, and their ids mean nothing here."""
+    """Another bridge has them: the next process does not know them, and their ids mean nothing here."""
     bed.book.adopt(CLIENT, 1)
     bed.book.inherit(NODE, [THEIRS])
-    saves = list(bed.saves)
+    saves = [*bed.saves, *(SavedSession.elsewhere(one) for one in (MANAGED, STRANGE, CLIENT))]
     sessions = list(bed.book)
     assert [session.session_id for session in sessions] == [MANAGED, STRANGE, CLIENT]
     bed.book.forget(sessions)
     assert (bed.saves, bed.book.counts, list(bed.managed_ids)) == (saves, (0, 0), [])
     assert not bed.book.carriers.carries(1)
     assert not bed.book.knows(CLIENT, None)
+
+
+def test_what_is_offered_is_claimed_by_nobody_here(bed: Bed) -> None:
+    """Nor by the next process, whatever is heard of its handles meanwhile; taken back, all is as before."""
+    session = bed.book.managed
+    bed.book.offer([session])
+    assert bed.saves[-1] == SavedSession.elsewhere(MANAGED)
+    saves = len(bed.saves)
+    bed.heard({"janus": "event", "session_id": MANAGED, "sender": 7, "plugindata": {"plugin": "p"}})
+    assert len(bed.saves) == saves
+    bed.book.carriers.cut(1)
+    assert bed.book.unsettled(2) == []
+    bed.book.take_back()
+    assert bed.saves[-1] == SavedSession(MANAGED, True, handles=((7, "p"),))
+    assert bed.book.unsettled(2) == [session]
+
+
+def test_what_another_bridge_may_have_claimed_since_is_claimed_again(bed: Bed) -> None:
+    session = bed.book.managed
+    bed.book.offer([session])
+    assert bed.book.inherit(NODE, [SavedSession(MANAGED, True)]) == [session]
+    assert (session.offered, session.node) == (False, NODE)
+    assert bed.book.unsettled(1) == [session]
+
+
+def test_an_empty_session_of_the_bridge_is_missed_by_nobody(bed: Bed) -> None:
+    assert bed.book.of_worth == []
+    bed.heard({"janus": "event", "session_id": MANAGED, "sender": 7, "plugindata": {"plugin": "p"}})
+    bed.book.adopt(CLIENT, 1)
+    assert [session.session_id for session in bed.book.of_worth] == [MANAGED, CLIENT]
