@@ -1,8 +1,8 @@
 """Bridges of a cluster die, hang, are stopped and restarted, beside real Janus servers and a real MariaDB."""
 
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.support.bridge_cluster import (
     release,
     says,
 )
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import Message, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
@@ -188,11 +189,13 @@ async def test_handed_over(
 
 
 @LONG
+@pytest.mark.parametrize("database", ["sqlite", "mariadb"])
 async def test_both_restarted_one_after_the_other(
-    tmp_path: Path, janus: Janus, events: Receiver, listener: Listener
+    tmp_path: Path, janus: Janus, mariadb: MariaDb, events: Receiver, listener: Listener, database: str
 ) -> None:
-    """An upgrade of a pair on one machine, with SQLite, beside a Janus that reclaims nothing."""
-    url = sqlite_table(tmp_path / "opensips.db", {"gw1": janus.url})
+    """An upgrade of a pair, on one machine with SQLite or not, beside a Janus that reclaims nothing."""
+    rows = {"gw1": janus.url}
+    url = mariadb_table(mariadb, rows) if database == "mariadb" else sqlite_table(tmp_path / "opensips.db", rows)
     with ClusterBed(tmp_path, url, 2, events) as bed:
         first, second = bed.bridges
         await ready(second)
@@ -204,3 +207,49 @@ async def test_both_restarted_one_after_the_other(
             await ready(bridge)
             assert await lives(bridge, handle)
         assert not listener.told("session_lost")
+
+
+@LONG
+@pytest.mark.parametrize("back", ["database", "peer"])
+async def test_cut_off_from_all_it_stops_where_that_is_wanted(
+    tmp_path: Path, own_mariadb: MariaDb, janus: Janus, events: Receiver, back: str
+) -> None:
+    """``db_outage = "stop"``: commands are held, and go on when the database or the peer is back."""
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    with ClusterBed(tmp_path, url, 2, events, {**QUICK, "cluster.db_outage": "stop"}) as bed, running(own_mariadb):
+        first, second = bed.bridges
+        await ready(second)
+        handle = await attach(first)
+        own_mariadb.kill()
+        second.kill()
+        await until(first, "janus_cluster_list", lambda listed: not listed["serves"])
+        answers: list[Any] = []
+
+        async def ask() -> None:
+            answers.append(await first.send("gw1", says(handle, n=1), int(HANG_SECONDS * 1000)))
+
+        async with trio.open_nursery() as caller:
+            caller.start_soon(ask)
+            await until(first, "janus_list", lambda listed: listed["Gateways"][0]["in_flight"])
+            assert not (await first.ami("janus_cluster_list"))["serves"]
+            assert not answers
+            await trio.to_thread.run_sync(own_mariadb.start if back == "database" else second.start)
+        assert answers[0]["plugindata"]["data"]["echo"]["n"] == 1
+        await until(first, "janus_cluster_list", lambda listed: listed["serves"] and listed["valid_ms"] > 0)
+
+
+@contextmanager
+def running(mariadb: MariaDb) -> Iterator[None]:
+    """So it is again behind the block, whatever happened in it."""
+    try:
+        yield
+    finally:
+        if not mariadb.running:
+            mariadb.start()
+
+
+async def until(bridge: Bridge, method: str, there: Callable[[dict[str, Any]], object]) -> None:
+    """Ask this method until what it says is so."""
+    with trio.fail_after(HANG_SECONDS):
+        while not there(await bridge.ami(method)):  # noqa: ASYNC110 - a process has no event
+            await trio.sleep(0.05)
