@@ -14,7 +14,7 @@ from bridge.config import kinds
 from bridge.config.row import Setting
 from bridge.config.settings import NAMED, SECTIONS, TABLE
 
-BETWEEN_BRIDGES = frozenset(f"janus_cluster_{name}" for name in ("alive", "find", "send", "take", "taken"))
+BETWEEN_BRIDGES = frozenset(f"janus_cluster_{name}" for name in ("alive", "find", "released", "send", "take", "taken"))
 _RESULT = "result-"
 
 
@@ -34,7 +34,7 @@ KINDS = {
     "SECTION.KEY=VALUE": WordKind.SETTING,
     "METHOD": WordKind.METHOD,
     "EVENT": WordKind.EVENT,
-    **dict.fromkeys(("ID", "JSON", "N", "PARAM", "SECONDS", "SEQ", "TOKEN", "URL"), WordKind.ANYTHING),
+    **dict.fromkeys(("ID", "JSON", "N", "PARAM", "SECONDS", "SEQ", "TOKEN", "URL", "WORDS"), WordKind.ANYTHING),
 }
 
 

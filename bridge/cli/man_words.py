@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "MYSQL_UNIX_PORT": "the local MySQL server's socket, as for MySQL's own clients",
     "SOURCE_DATE_EPOCH": "the date of a man page that `man` prints, for reproducible builds",
     "NO_COLOR": "no colours, even on a terminal",
+    "TERM": "whether `status --watch` may draw: on every terminal but a `dumb` one",
 }
 
 EXIT_CODES = {

@@ -24,11 +24,15 @@ class OutputLost(BridgeError):
 
 def put(*lines: str) -> None:
     """Each as a line on stdout, at once. Raises OutputLost. Whoever closed stdout does not want it."""
+    draw("".join(f"{line}\n" for line in lines))
+
+
+def draw(text: str) -> None:
+    """As ``put``, of a text that has its line ends, or commands of a terminal."""
     if sys.stdout is None:
         return
     try:
-        for line in lines:
-            sys.stdout.write(_writable(line, sys.stdout) + "\n")
+        sys.stdout.write(_writable(text, sys.stdout))
         sys.stdout.flush()
     except OSError as exc:
         _discard(sys.stdout)

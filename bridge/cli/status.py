@@ -1,4 +1,4 @@
-"""``janus-bridge status``: the gateways of a running bridge, its table and its subscribers.
+"""``janus-bridge status``: the gateways of a running bridge, its table and its subscribers, once or live.
 
 Exit code 0 if every gateway is ready, the table fresh and no subscriber in trouble, 1 if not, 3 if no bridge answers.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from bridge.cli.mi import add_connection_arguments, connect, explained
 from bridge.cli.output import put
 from bridge.cli.text import GREEN, RED, YELLOW, colour, table
+from bridge.errors import ConfigError
 from bridge.protocol.printable import printable
 
 _COLOURS = {"ready": GREEN, "connecting": YELLOW, "backoff": RED, "disabled": RED}
@@ -26,13 +27,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
     )
     add_connection_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print what janus_list and janus_status answer")
+    once = parser.add_mutually_exclusive_group()
+    once.add_argument("--json", action="store_true", help="print what janus_list and janus_status answer")
+    once.add_argument("--watch", action="store_true", help="show them live, with the last ten minutes, until Ctrl-C")
+    parser.add_argument("--filter", metavar="WORDS", default="", help="with --watch: gateways that have these words")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask and print. Raises NothingAnswered, RpcError, ConfigError."""
     client = connect(args)
+    if args.watch:
+        from bridge.cli.watch import watch  # a moment of a start, for this alone
+
+        return watch(client, args.filter)
+    if args.filter:
+        raise ConfigError("--filter is for --watch")
     with explained(client.url):
         answer = {**client.call("janus_list"), **client.call("janus_status")}
     gateways: list[dict[str, Any]] = answer["Gateways"]
@@ -109,8 +119,12 @@ EPILOG = """
   janus-bridge status
   janus-bridge status --url https://sip1.example.org:8889/mi --ca /etc/janus-bridge/ca.pem
   janus-bridge status --json | jq -r '.Gateways[] | select(.state != "ready") | .janus_id'
-  watch -n 1 janus-bridge status
+  janus-bridge status --watch
+  janus-bridge status --watch --filter "backoff sip1"
+
+--watch puts trouble first. Letters that are typed narrow the gateways down, by name, state, URL or error; where one to
+three are left, their last ten minutes are drawn. Where stdout is no terminal, or a dumb one, it prints a line a moment.
 
 Exit codes: 0 all is well; 1 a gateway is not ready or not at its URL, the table is not fresh, a subscriber is in
-trouble, or an MI error; 2 usage; 3 no bridge answers.
+trouble, or an MI error; 2 usage; 3 no bridge answers. --watch: 0 when Ctrl-C ends it.
 """

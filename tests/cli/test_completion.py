@@ -1,10 +1,7 @@
 """Completion, as the shells themselves do it."""
 
 import os
-import pty
-import select
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from bridge.cli.usage import usage_of
 from bridge.config import SETTINGS, load
 from bridge.daemon.parts import build
 from tests.support.deadlines import HANG_SECONDS
+from tests.support.pty_screen import PtyScreen
 from tools import names
 
 # What was typed, and what it may become.
@@ -149,25 +147,13 @@ tell() {{ print -r -- "<${{BUFFER}}>" >>{scripts}/told; BUFFER= }}; zle -N tell;
 """
     (scripts / ".zshrc").write_text(setup)
     alone = {typed: words for typed, words in cases.items() if len(words) == 1}
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe("zsh", ["zsh", "-d", "-i"], {"ZDOTDIR": str(scripts), "PATH": os.environ["PATH"], "TERM": "dumb"})
     keys = "".join(f"janus-bridge {typed}\t\x14" for typed in alone) + "exit\r"
-    said = b""
-    while select.select([terminal], [], [], HANG_SECONDS)[0]:
-        try:
-            said += os.read(terminal, 4096)
-        except OSError:  # zsh has left
-            break
-        if keys and b"there> " in said:
-            os.write(terminal, keys.encode())
-            keys = ""
-    else:
-        os.kill(pid, signal.SIGKILL)
-    os.close(terminal)
-    os.waitpid(pid, 0)
+    with PtyScreen(["zsh", "-d", "-i"], {"ZDOTDIR": str(scripts), "TERM": "dumb"}) as terminal:
+        terminal.until(lambda: "there> " in terminal.said)
+        terminal.type(keys)
+        terminal.ended()
     told = (scripts / "told").read_text().splitlines()
     wanted = [f"<janus-bridge {typed.removesuffix(last(typed))}{word}>" for typed, [word] in alone.items()]
     assert [line.replace(" >", ">").replace("=>", ">").replace("\\ ", " ") for line in told] == [
         line.replace("=>", ">") for line in wanted
-    ], said
+    ], terminal.said

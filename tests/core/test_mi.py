@@ -253,7 +253,7 @@ LEAST = {
     Role.READ_ONLY: {
         *("which", "help", "version", "uptime", "pwd", "arg", "ps", "log_level", "get_statistics", "list_statistics"),
         *("events_list", "subscribers_list", "janus_list", "janus_status", "janus_history", "event_store_list"),
-        "janus_cluster_list",
+        *("janus_recent", "janus_cluster_list"),
     },
     Role.COMMANDS: {"janus_send_request", "event_subscribe", "event_replay"},
     Role.EVERYTHING: {

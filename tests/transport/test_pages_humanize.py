@@ -2,9 +2,9 @@
 
 import pytest
 
+from bridge.protocol.humanize import count, duration, plural, rate, short_time, size
 from bridge.protocol.snapshot import TableSnapshot
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
-from bridge.transport.pages.humanize import count, duration, plural, rate, short_time, size
 from bridge.transport.pages.probes import Ready, healthz
 from tests.support.snapshots import figures
 

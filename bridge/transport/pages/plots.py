@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+from bridge.protocol.humanize import rate, short_time
 from bridge.protocol.snapshot import GatewaySnapshot, RecentSnapshot
 from bridge.transport.pages.html import Html, element, joined, visible
-from bridge.transport.pages.humanize import rate, short_time
 
 WIDTH: Final = 119  # from the first of 120 samples to the last
 HEIGHT: Final = 32

@@ -7,10 +7,10 @@ bridge out of service would make nothing better. ``/healthz`` is for everybody, 
 from collections.abc import Callable
 from typing import Final
 
+from bridge.protocol.humanize import duration
 from bridge.protocol.snapshot import Snapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.html import visible
-from bridge.transport.pages.humanize import duration
 
 TEXT: Final = b"text/plain; charset=utf-8"
 NO_STORE: Final = b"Cache-Control: no-store\r\n"

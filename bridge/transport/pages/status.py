@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from bridge.protocol.humanize import clock, count, duration, iso, rate, short_time, size
 from bridge.protocol.snapshot import STATES, ClusterSnapshot, GatewaySnapshot, Snapshot, StoreSnapshot, TableSnapshot
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, element, joined, visible
-from bridge.transport.pages.humanize import clock, count, duration, iso, rate, short_time, size
 from bridge.transport.pages.plots import bridge_plots, chosen_gateways, gateway_plots
 from bridge.transport.pages.status_tables import UP, gateway_table, node_table, subscriber_table
 

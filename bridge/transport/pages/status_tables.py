@@ -7,6 +7,7 @@ has its column's name in ``data-label``, and every part its role (CSS that lays 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from bridge.protocol.humanize import count, duration, iso, plural, rate, short_time, size
 from bridge.protocol.snapshot import (
     ClusterSnapshot,
     GatewaySnapshot,
@@ -17,7 +18,6 @@ from bridge.protocol.snapshot import (
 )
 from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
-from bridge.transport.pages.humanize import count, duration, iso, plural, rate, short_time, size
 from bridge.transport.pages.plots import query
 
 _ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}

@@ -1,6 +1,6 @@
 """Figures in words, as a person reads them.
 
-Owns units and rounding on the status page. Must not know what is counted.
+Owns units and rounding on the status page and in terminals. Must not know what is counted.
 """
 
 from datetime import UTC, datetime
