@@ -31,6 +31,7 @@ class Cluster:
         self._looking, self._looked_at = trio.Lock(), 0.0  # when the last look that was asked for began
         self._seen = False  # it saw the table
         self._reconciled: int | None = None  # the epoch in which we and the table were of one mind of our sessions
+        self._away_since: float | None = None  # since when the rounds do without the table
         self._begun = trio.Event()
         self._news: list[NodeSession] = []  # of earlier lives, to be adopted
         self._lost: list[NodeSession] = []  # before there were links
@@ -65,8 +66,9 @@ class Cluster:
             if self.life.membership.epoch is None:
                 await self.life.again()
             await self._heirs.settle(nursery)
+            self._away_since = None
         except TableUnavailable:
-            pass
+            self._away_since = self._away_since or self._clock()
         await self.life.go_on()
         self._heirs.look(nursery)
         for node in self.life.words.due(self.living(), self._clock()):
@@ -150,6 +152,16 @@ class Cluster:
         """See ClusterPeers."""
         silent = {node.node_id: node for node in self.life.membership.silent()}
         return list((silent | self._heirs.adopting).values())
+
+    def idle(self) -> list[Node]:
+        """See ClusterPeers."""
+        membership = self.life.membership
+        return [one.node for one in membership.peers.values() if membership.state_of(one) == "taken"]
+
+    def all_known(self) -> bool:
+        """See ClusterPeers."""
+        away = 0.0 if self._away_since is None else self._clock() - self._away_since
+        return away >= self.life.settings.node_timeout and not self.life.membership.strangers()
 
     def figures(self) -> ClusterSnapshot:
         """A moment's view."""

@@ -61,6 +61,16 @@ class ClusterPeers(Protocol):
         """Those whose beat stands still and whose sessions nobody has taken yet."""
         ...
 
+    def idle(self) -> list[Node]:
+        """Those that neither live nor are silent, as far as is known: one may have begun anew where nobody reads it."""
+        ...
+
+    def all_known(self) -> bool:
+        """Whether, although the table cannot be read, nobody lives who is in neither list: it was away for long enough
+        that whoever began right before would have asked for our word.
+        """
+        ...
+
     async def look(self) -> bool:
         """Know those too that have begun since the last look; False where the database is away, so that nobody can."""
         ...

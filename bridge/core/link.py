@@ -240,11 +240,9 @@ class JanusLink:
     # Other bridges of the cluster
 
     async def inherit(self, node: int, records: Iterable[SavedSession], patience: float) -> list[JanusSession]:
-        """Claim sessions that another bridge had. Returns them as they are within ``patience`` seconds: whose claim has
-        no answer yet is still adrift.
-        """
+        """Claim sessions that another bridge had; returns them as they are within ``patience`` seconds."""
         sessions = self.book.inherit(node, records)
-        self._performer.perform(self.failover.due(trio.current_time()))
+        self.look()
         with trio.move_on_after(patience):
             await self.settled()
         return sessions
@@ -254,10 +252,8 @@ class JanusLink:
         while any(session.state is SessionState.ADRIFT for session in self.book.inherited):
             await self._changes.wait()
 
-    def take_back(self) -> None:
-        """No other bridge claims what was offered."""
-        self.transfer.claimer = None
-        self.book.take_back()
+    def look(self) -> None:
+        """The book was changed: do what follows."""
         self._performer.perform(self.failover.due(trio.current_time()))
 
     def give_up(self, sessions: Iterable[JanusSession], reason: str) -> None:

@@ -92,7 +92,7 @@ class Offers:
             raise
         except BridgeError as exc:  # it has none of them, now; or it was not reached, now
             if before is None or (_same_life(before, node) and isinstance(exc, RpcError)):
-                link.take_back()
+                _take_back(link)
             else:
                 transfer.claimer = before
             raise
@@ -127,7 +127,7 @@ class Offers:
         node = self._living(link.transfer.claimer)
         if not offered or node is None:
             if not offered or await self._peers.reconcile():
-                link.take_back()
+                _take_back(link)
             return False
         params = [link.gateway.janus_id, str(offered[0].session_id), ""]
         try:
@@ -136,8 +136,15 @@ class Offers:
             return False
         if isinstance(answer, dict) and answer.get("here") is True:
             return True
-        link.take_back()
+        _take_back(link)
         return False
+
+
+def _take_back(link: JanusLink) -> None:
+    """Nobody else claims what was offered."""
+    link.transfer.claimer = None
+    link.book.take_back()
+    link.look()
 
 
 def of_worth(link: JanusLink) -> list[JanusSession]:

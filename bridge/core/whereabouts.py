@@ -93,12 +93,16 @@ class Whereabouts:
         """Look here, then at the peers. NOWHERE: nobody has it. Raises TakeOverPending where that is not sure."""
         while True:
             view, here = self._view(), _inherited(link)
-            place = await self.find_here(link, wanted) or await self._find_there(wanted)
+            place = await self.find_here(link, wanted) or await self._find_there(wanted, self._peers.living())
             if place is not NOWHERE:
                 self.remember(wanted, place)
                 return place
-            if not await self._peers.look():  # one that began just before the database went away may have it
-                raise TakeOverPending(_UNREAD)
+            if not await self._peers.look():
+                if not self._peers.all_known():  # one that began just before the database went away may have it
+                    raise TakeOverPending(_UNREAD)
+                place = await self._find_there(wanted, self._peers.idle())
+                if place is not NOWHERE:
+                    return place
             if (view, here) == (self._view(), _inherited(link)):  # nobody has just begun, or handed anything over
                 _put(self._nowhere, wanted.key, (trio.current_time(), view))
                 return NOWHERE
@@ -145,12 +149,12 @@ class Whereabouts:
             raise TakeOverPending("Janus does not say whether a session here has it: nothing was sent")
         return None
 
-    async def _find_there(self, wanted: Wanted) -> Residence:
+    async def _find_there(self, wanted: Wanted, nodes: list[Node]) -> Residence:
         places: list[Residence] = []
         doubts = [_pending(node.node_id) for node in self._peers.silent()]
         with trio.CancelScope() as enough:
             async with trio.open_nursery() as nursery:
-                for node in self._peers.living():
+                for node in nodes:
                     nursery.start_soon(self._ask_one, node, wanted, places, doubts, enough)
         if places:
             return places[0]

@@ -299,6 +299,10 @@ class Membership:
         """Those whose sessions nobody has now, and somebody is to take."""
         return [peer.node for peer in self.peers.values() if self.state_of(peer) in ("silent", "over")]
 
+    def strangers(self) -> bool:
+        """Whether somebody has asked for our word of whom nothing was read."""
+        return any(node_id not in self.peers for node_id in self._left)
+
     def state_of(self, peer: WatchedNode) -> str:
         """active, draining, silent, over or taken."""
         if peer.taking or (peer.node.running and peer.still >= LATE * self._ping_interval):

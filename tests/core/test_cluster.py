@@ -485,6 +485,26 @@ async def test_what_a_peer_took_meanwhile_is_not_inherited(site: MemorySite, aut
             late.kill()
 
 
+async def test_who_may_live_is_known_once_the_database_was_away_for_long(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """Unless somebody asks of whom nothing was read."""
+    async with site.running(1, 2) as (one, two):
+        assert not one.cluster.all_known()
+        one.table.away = two.table.away = True
+        await trio.sleep(TIMEOUT - 2 * PING)
+        assert not one.cluster.all_known()
+        await trio.sleep(4 * PING)
+        assert one.cluster.all_known()
+        one.cluster.alive(3, 77)
+        assert not one.cluster.all_known()
+        one.table.away = False
+        await trio.sleep(2 * PING)
+        assert not one.cluster.all_known()
+        assert [node.node_id for node in one.cluster.living()] == [2]
+        assert one.cluster.idle() == []
+
+
 async def test_without_the_database_the_last_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:
     async with site.running(1, 2) as (one, _two):
         one.kill()

@@ -128,6 +128,22 @@ async def test_nothing_is_final_while_nobody_can_look_who_has_begun(janus: Janus
         await echo(two, handle)
 
 
+async def test_without_the_table_the_answer_is_final_where_all_that_may_live_say_no(janus: Janus) -> None:
+    """Those too that were taken over: one may have begun anew where nobody reads it."""
+    async with running_site(janus.url, 3) as (one, two, three):
+        handle, nobodys = await one.attach(GEN), "4711"
+        two.site.unreadable = True
+        answer = await two.send("message", handle_id=nobodys, body={})
+        assert answer["error"]["code"] == 459
+        two.site.idle.add(1)
+        await echo(two, handle)
+        assert (await three.send("message", handle_id=nobodys, body={}))["error"]["code"] == 459
+        two.site.dead.add(1)
+        with pytest.raises(RpcError, match="node 1 cannot be asked") as caught:
+            await two.send("message", handle_id="4712", body={})
+        assert caught.value.code == 503
+
+
 async def test_while_a_bridge_is_silent_nothing_is_final(janus: Janus) -> None:
     async with running_site(janus.url, 3) as (one, two, three):
         handle = await one.attach(GEN)

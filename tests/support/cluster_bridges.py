@@ -28,7 +28,7 @@ CALLER = Caller(Role.EVERYTHING, "test")
 class Site:
     """All bridges, by node_id. ``dead``: those that cannot be reached; ``mute``: those that take a request and say
     nothing; ``silent``: those whose beat stands still; ``unread``: those that have begun since anybody looked;
-    ``unreadable``: nobody can.
+    ``unreadable``: nobody can; ``idle``: those that were taken over.
     """
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class Site:
         self.silent: set[int] = set()
         self.unread: set[int] = set()
         self.unreadable = False
+        self.idle: set[int] = set()
         self.draining: set[int] = set()
         self.asked: list[tuple[int, str]] = []
 
@@ -83,7 +84,7 @@ class Bridge:
         return Node(node_id, f"node:{node_id}", node_id, 1, state)
 
     def living(self) -> list[Node]:
-        unknown = (self.node_id, *self.site.silent, *self.site.unread)
+        unknown = (self.node_id, *self.site.silent, *self.site.unread, *self.site.idle)
         return [self._node(one) for one in self.site.bridges if one not in unknown]
 
     def silent(self) -> list[Node]:
@@ -99,6 +100,12 @@ class Bridge:
             lost = [one for one in self.sessions.kept if one in self.sessions.others]
             self.links.lose([NodeSession(gateway.janus_id, gateway.janus_url, one, False) for one in lost])
         return not self.site.unreadable
+
+    def idle(self) -> list[Node]:
+        return [self._node(one) for one in self.site.idle]
+
+    def all_known(self) -> bool:
+        return not self.site.unread
 
     async def look(self) -> bool:
         if not self.site.unreadable:
