@@ -73,7 +73,7 @@ async def of_peers(config: Config, nodes: Sequence[Node]) -> list[Finding]:
     found: dict[int, Finding | None] = {}
 
     async def visit(node: Node) -> None:
-        found[node.node_id] = await _of_peer(ask, node, config.cluster.my_node_id)
+        found[node.node_id] = await _of_peer(ask, node, config.cluster)
 
     async with trio.open_nursery() as nursery:
         for node in nodes:
@@ -82,10 +82,11 @@ async def of_peers(config: Config, nodes: Sequence[Node]) -> list[Finding]:
     return [finding for _, finding in sorted(found.items()) if finding is not None]
 
 
-async def _of_peer(ask: PeerClient, node: Node, own: int | None) -> Finding | None:
+async def _of_peer(ask: PeerClient, node: Node, cluster: ClusterSettings) -> Finding | None:
     where = f"node {node.node_id} at {node.url}"
     try:
-        told = (await ask(node.url, ALIVE, [node.node_id, node.epoch, node.node_id], DEADLINE))["node_id"]
+        answer = await ask(node.url, ALIVE, [node.node_id, node.epoch, node.node_id], DEADLINE)
+        told = answer["node_id"], answer["cluster_id"]
     except (PeerRefused, RpcError, KeyError, TypeError) as exc:
         return (
             "error",
@@ -93,9 +94,10 @@ async def _of_peer(ask: PeerClient, node: Node, own: int | None) -> Finding | No
             "my_node_url has to lead to its MI, and [cluster] token here has to be its [mi] token",
         )
     except (PeerNotReached, PeerSilent) as exc:
-        return None if node.node_id == own else ("warning", f"{where} does not answer: {exc}")
-    if told != node.node_id:
-        return "error", f"{where}: that MI is of node {told}; give each bridge a [cluster] my_node_url of its own"
+        return None if node.node_id == cluster.my_node_id else ("warning", f"{where} does not answer: {exc}")
+    if told != (node.node_id, cluster.cluster_id):
+        whose = f"that MI is of node {told[0]} of cluster {told[1]}"
+        return "error", f"{where}: {whose}; give each bridge a [cluster] my_node_url of its own"
     return "ok", f"{where} answers"
 
 

@@ -130,6 +130,11 @@ class Cluster:
         """Of this bridge."""
         return self.life.settings.node_id
 
+    @property
+    def cluster_id(self) -> int:
+        """That it belongs to."""
+        return self.life.settings.cluster_id
+
     def alive(self, node_id: int, epoch: int) -> Word:
         """Our word for a life of a peer; or whether one of our own goes on."""
         if node_id != self.life.settings.node_id:

@@ -56,10 +56,11 @@ class NodeLife:
             serve=settings.serve,
             known=memory.nodes,
         )
-        self.words = PeerWords(ask, self.membership.asking, settings.node_timeout)
+        self.words = PeerWords(ask, settings.cluster_id, self.membership.asking, settings.node_timeout)
         sessions.epoch = lambda: self.membership.epoch
         self._table = table
         self._memory = memory
+        self._lived = bool(memory.epochs)  # an earlier process did, in this cluster
         self._stats = stats
         self._clock = clock
         self._ended = False
@@ -133,7 +134,9 @@ class NodeLife:
 
     async def _begin(self, least: int = 0) -> bool:
         membership, own, mine = self.membership, self.membership.own, self._memory.epochs
-        if own is not None and own.node.epoch not in mine and self.inherited:
+        # A row that is gone was deleted, of a node that others had taken over for good.
+        forgotten = own is None and self._lived and bool(membership.peers)
+        if self.inherited and (forgotten or (own is not None and own.node.epoch not in mine)):
             self.inherited, self.inherited_at_start, mine = False, False, ()
             self._leave_sessions("it was taken over while this bridge was away")
         epoch = epoch_of(self.settings.node_id, 1 + max([least - 1, *mine, self._table.newest]))

@@ -27,8 +27,9 @@ class PeerWords:
     begins beats before its doors are open.
     """
 
-    def __init__(self, ask: AskPeer, patience: float, grace: float) -> None:
+    def __init__(self, ask: AskPeer, cluster_id: int, patience: float, grace: float) -> None:
         self._ask = ask
+        self._cluster = cluster_id
         self._patience = patience
         self._grace = grace
         self._troubles: defaultdict[int, Throttle] = defaultdict(Throttle)
@@ -68,7 +69,8 @@ class PeerWords:
         trouble = self._troubles[node.node_id]
         try:
             answer = await self._ask(node.url, ALIVE, [about, epoch, node.node_id], self._patience)
-            told, word = answer["node_id"], Word[str(answer["word"]).upper()]
+            told = answer["node_id"], answer["cluster_id"]
+            word = Word[str(answer["word"]).upper()]
         except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
             if trouble.due(str(exc)):
                 log.error(
@@ -79,10 +81,13 @@ class PeerWords:
             return Word.UNSURE, ""
         except (PeerNotReached, PeerSilent) as exc:
             return None, str(exc)
-        if told != node.node_id:  # a URL that was copied: nobody is reached there
+        if told != (node.node_id, self._cluster):  # a URL that was copied, or moved on: nobody is reached there
             if trouble.due(str(told)):
-                text = "node %d: the MI at %s is that of node %s; give each bridge a [cluster] my_node_url of its own"
-                log.error(text, node.node_id, node.url, told)
+                text = (
+                    "node %d: the MI at %s is that of node %s of cluster %s; give each bridge a [cluster] my_node_url "
+                    "of its own"
+                )
+                log.error(text, node.node_id, node.url, *told)
             return None, ""
         if trouble.over():
             log.info("node %d answers at %s", node.node_id, node.url)

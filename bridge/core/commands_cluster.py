@@ -22,6 +22,9 @@ class ClusterView(Protocol):
     @property
     def node_id(self) -> int: ...
 
+    @property
+    def cluster_id(self) -> int: ...
+
     def figures(self) -> ClusterSnapshot:
         """Of this moment."""
         ...
@@ -45,10 +48,10 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
 
     def alive(call: MiRequest) -> Any:
         cluster = ours()
-        if call.arguments["asked"] != cluster.node_id:  # by a URL that was copied: no word of ours is wanted
-            return {"word": Word.UNSURE.name.lower(), "node_id": cluster.node_id}
-        word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
-        return {"word": word.name.lower(), "node_id": cluster.node_id}
+        word = Word.UNSURE
+        if call.arguments["asked"] == cluster.node_id:  # else by a URL that was copied: no word of ours is wanted
+            word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
+        return {"word": word.name.lower(), "node_id": cluster.node_id, "cluster_id": cluster.cluster_id}
 
     def released(call: MiRequest) -> Any:
         cluster = ours()

@@ -36,7 +36,7 @@ class NodeFile:
             if content["node"] != self._whose:
                 return
             nodes = [
-                Node(one, str(url), int(epoch), 0, NodeState(state)) for one, url, epoch, state in content["nodes"]
+                Node(int(one), str(url), int(epoch), 0, NodeState(state)) for one, url, epoch, state in content["nodes"]
             ]
             self.epochs, self.nodes = [int(epoch) for epoch in content["epochs"]], nodes
         except FileNotFoundError:

@@ -112,7 +112,7 @@ async def test_what_the_others_answer(tmp_path: Path, nursery: trio.Nursery) -> 
     """Each as the table has it: one that answers, one of another token, one whose URL was copied, one that is away."""
 
     def alive(call: MiRequest) -> Any:
-        return {"word": "alive", "node_id": 2}
+        return {"word": "alive", "node_id": 2, "cluster_id": 1}
 
     asked = Parameter("node_id", "int"), Parameter("epoch", "int"), Parameter("asked", "int")
     registry = Registry()
@@ -130,7 +130,7 @@ async def test_what_the_others_answer(tmp_path: Path, nursery: trio.Nursery) -> 
     assert [level for level, _ in found] == ["ok", "error", "error", "warning"]
     assert [text for _, text in found[::2]] == [
         "node 2 at URL answers",
-        "node 4 at URL: that MI is of node 2; give each bridge a [cluster] my_node_url of its own",
+        "node 4 at URL: that MI is of node 2 of cluster 1; give each bridge a [cluster] my_node_url of its own",
     ]
     assert "does not answer as a peer" in found[1][1]
     assert "401 Unauthorized" in found[1][1]

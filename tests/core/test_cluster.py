@@ -195,7 +195,7 @@ async def test_the_word_of_another_one_under_a_copied_url_is_none(
         two.kill()
         await trio.sleep(TIMEOUT + 3 * PING)
         assert one.links.adopted
-        text = "node 2: the MI at http://1/mi is that of node 1; give each bridge a [cluster] my_node_url of its own"
+        text = "node 2: the MI at http://1/mi is that of node 1 of cluster 7; give each bridge"
         assert caplog.text.count(text) >= 1
 
 
@@ -503,6 +503,22 @@ async def test_who_may_live_is_known_once_the_database_was_away_for_long(
         assert not one.cluster.all_known()
         assert [node.node_id for node in one.cluster.living()] == [2]
         assert one.cluster.idle() == []
+
+
+async def test_who_was_forgotten_with_its_row_inherits_nothing(site: MemorySite, autojump_clock: MockClock) -> None:
+    """Its machine was gone for good, as everybody thought."""
+    async with site.running(1, 2) as (one, two):
+        one.kill()
+        await until(lambda: two.links.adopted)
+        del site.table[1]  # by an operator
+        again = site.process(1)
+        assert await again.start()
+        assert not again.life.inherited_at_start
+    alone = MemorySite()
+    alone.files[1] = site.files[1]
+    first = alone.process(1)  # of tables that were made anew, for everybody
+    assert await first.start()
+    assert first.life.inherited_at_start
 
 
 async def test_without_the_database_the_last_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:

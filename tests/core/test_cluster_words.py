@@ -32,7 +32,7 @@ class Peers:
 
 
 def test_each_is_tried_when_it_has_had_time_to_open_its_doors_and_then_now_and_then() -> None:
-    words = PeerWords(Peers(), 1.0, 10.0)
+    words = PeerWords(Peers(), 7, 1.0, 10.0)
     assert words.due([node(1), node(2)], 0) == []
     assert words.due([node(1), node(2)], 9) == []
     assert words.due([node(1), node(2, 2)], 10) == [node(1)]  # the other one began anew
@@ -51,7 +51,16 @@ def test_each_is_tried_when_it_has_had_time_to_open_its_doors_and_then_now_and_t
         ),
         (RpcError(-32601, "Method not found", None), Word.UNSURE, "node 2 at http://2/mi does not answer as a peer: "),
         ({"words": []}, Word.UNSURE, "node 2 at http://2/mi does not answer as a peer: "),
-        ({"word": "alive", "node_id": 1}, None, "node 2: the MI at http://2/mi is that of node 1; "),
+        (
+            {"word": "alive", "node_id": 1, "cluster_id": 7},
+            None,
+            "node 2: the MI at http://2/mi is that of node 1 of cluster 7; ",
+        ),
+        (
+            {"word": "alive", "node_id": 2, "cluster_id": 8},
+            None,
+            "node 2: the MI at http://2/mi is that of node 2 of cluster 8; ",
+        ),
         (PeerNotReached("refused"), None, "node 2 lives, and does not answer at http://2/mi: refused; "),
     ],
 )
@@ -60,7 +69,7 @@ async def test_what_is_wrong_is_said_once_for_each_and_when_it_is_over(
 ) -> None:
     caplog.set_level("INFO", "bridge.cluster")
     peers = Peers()
-    words = PeerWords(peers, 1.0, 10.0)
+    words = PeerWords(peers, 7, 1.0, 10.0)
     peers.answers = {"http://2/mi": answer, "http://3/mi": PeerRefused("its answer is 403 Forbidden")}
     for _ in range(3):
         await words.check(node(2))
@@ -70,7 +79,7 @@ async def test_what_is_wrong_is_said_once_for_each_and_when_it_is_over(
     assert len(caplog.messages) == 2
     assert caplog.messages[0].startswith(said)
     assert "[cluster]" in caplog.messages[0]
-    peers.answers["http://2/mi"] = {"word": "alive", "node_id": 2}
+    peers.answers["http://2/mi"] = {"word": "alive", "node_id": 2, "cluster_id": 7}
     await words.check(node(2))
     assert await words.of(node(2), 1, 1) is Word.ALIVE
     assert caplog.messages[2:] == ["node 2 answers at http://2/mi"]
@@ -80,5 +89,5 @@ async def test_one_that_is_silent_in_need_is_no_news(caplog: pytest.LogCaptureFi
     """Whoever asks then says so himself."""
     peers = Peers()
     peers.answers = {"http://2/mi": PeerNotReached("refused")}
-    assert await PeerWords(peers, 1.0, 10.0).of(node(2), 1, 1) is None
+    assert await PeerWords(peers, 7, 1.0, 10.0).of(node(2), 1, 1) is None
     assert caplog.messages == []
