@@ -21,6 +21,7 @@ from tests.support.bridge_cluster import (
     ready,
     release,
     says,
+    written,
 )
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import Message, open_fake_janus
@@ -32,8 +33,8 @@ from tests.support.receivers import Receiver
 from tests.support.tables import mariadb_table, sqlite_table
 
 QUICK: dict[str, Any] = {
-    "cluster.ping_interval": 0.2,
-    "cluster.node_timeout": 2,
+    "cluster.ping_interval": 0.5,
+    "cluster.node_timeout": 4,
 }  # the rest is what node_timeout does not make of it
 LONG = pytest.mark.galera  # whoever has time for one has time for these
 RATE = {"do": "tick", "ms": 10, "k": 3}  # 300 events a second
@@ -52,6 +53,7 @@ async def test_killed(
         assert await lives(second, handle)  # one hop
         await answered(first, says(handle, **RATE, n=10_000))
         await listener.until(lambda: listener.numbers(handle))
+        await written(first, mariadb)
         first.kill()
         await caught_up(second, handle, within)
         before = len(listener.numbers(handle))
@@ -74,6 +76,7 @@ async def test_killed_and_released(
         first, second = bed.bridges
         await ready(second)
         handle = await attach(first)
+        await written(first, mariadb)
         first.kill()
         with pytest.raises(MiError) as pending:
             await second.send("gw1", says(handle, n=1))
@@ -94,6 +97,7 @@ async def test_paused(
         handle = await attach(first)
         async with AdminClient.open(janus) as admin:
             sessions = set(await admin.list_sessions())
+            await written(first, mariadb)
             first.process.signal(signal.SIGSTOP)
             await caught_up(second, handle, within)
             first.process.signal(signal.SIGCONT)
@@ -117,6 +121,7 @@ async def test_paused_with_a_command_in_its_hands(
             await ready(first)
             attached = await answered(first, {"janus": "attach", "plugin": "janus.plugin.fake"})
             handle, owned = attached["data"]["id"], fake.received[-1]
+            await written(first, mariadb)
             first.process.signal(signal.SIGSTOP)
             nursery.start_soon(_ask_in_vain, first, handle)
             await listener.until(lambda: listener.told("taken_over"))
@@ -148,6 +153,7 @@ async def test_one_of_many_takes_over(
         handle = await attach(first)
         for other in others:
             await ready(other)
+        await written(first, mariadb)
         first.kill()
         release(first)
         for other in others:

@@ -21,6 +21,7 @@ from tests.support.bridge_cluster import (
     ready,
     release,
     says,
+    written,
 )
 from tests.support.galera import Galera
 from tests.support.janus import Janus
@@ -106,6 +107,7 @@ async def test_a_machine_dies_with_its_bridge_and_its_database(
     first, second = bed.bridges
     await ready(second)
     handle = await attach(first)
+    await written(first, galera)
     galera.nodes[0].kill()
     first.kill()
     await caught_up(second, handle, within)
@@ -119,6 +121,7 @@ async def test_a_bridge_dies_while_the_database_is_away(
     first, second = bed.bridges
     await ready(second)
     handle = await attach(first)
+    await written(first, galera)
     for node in galera.nodes[1:]:
         node.freeze()
     await trio.sleep(2 * TIMEOUT)
@@ -133,7 +136,9 @@ async def test_a_bridge_dies_while_the_database_is_away(
 
 
 @pytest.mark.parametrize("bridges", [3])
-async def test_one_of_many_wins_whatever_node_they_write_to(bed: ClusterBed, listener: Listener, within: float) -> None:
+async def test_one_of_many_wins_whatever_node_they_write_to(
+    bed: ClusterBed, galera: Galera, listener: Listener, within: float
+) -> None:
     """Again and again: who was beaten last is the next to die."""
     for bridge in bed.bridges:
         await ready(bridge)
@@ -141,6 +146,7 @@ async def test_one_of_many_wins_whatever_node_they_write_to(bed: ClusterBed, lis
         victim = bed.bridges[round_ % 3]
         others = [bridge for bridge in bed.bridges if bridge is not victim]
         handle = await attach(victim)
+        await written(victim, galera)
         victim.kill()
         release(victim)
         for other in others:

@@ -12,10 +12,9 @@ from itertools import count
 from typing import Any
 
 import trio
-from pymysql import MySQLError
 
 from tests.support.bridge import Bridge
-from tests.support.bridge_cluster import ClusterBed, Listener, answered, attach, lives, says, was_refused
+from tests.support.bridge_cluster import ClusterBed, Listener, answered, attach, lives, says, was_refused, written
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.galera import Galera
 from tests.support.mi_client import MiError
@@ -134,28 +133,11 @@ class ClusterRun:
         self.up.add(number)
 
     async def written(self, number: int) -> bool:
-        """Wait until the table has the sessions of a bridge that is to die: where the database is slow they are made
-        all the same, and are lost with it (contract 11.1). False: without a quorum it does not get there.
-        """
+        """Wait until the table has the sessions of a bridge that is to die. False: without a quorum it does not."""
         if not self.quorum:
             return number not in self.made_without
-        with trio.fail_after(HANG_SECONDS):
-            while not await self._sessions(number) <= await trio.to_thread.run_sync(self._table):  # noqa: ASYNC110
-                await trio.sleep(_POLL_SECONDS)  # a table tells nobody
+        await written(self.bridge(number), self.galera)
         return True
-
-    async def _sessions(self, number: int) -> set[str]:
-        """As janus_list shortens them."""
-        (row,) = (await self.bridge(number).ami("janus_list", ["gw1"]))["Gateways"]
-        return {session["session"] for session in row["sessions"]}
-
-    def _table(self) -> set[str]:
-        database = str(self.bed.bridges[0].options["janus.janus_db_url"]).rpartition("/")[2]
-        try:
-            rows = self.galera.execute("SELECT session_id FROM janus_session", database=database)
-        except (RuntimeError, MySQLError):  # no node takes part just now
-            return set()
-        return {f"{str(session_id)[:4]}..." for (session_id,) in rows}
 
     async def _all_live(self) -> None:
         """Every handle answers at every bridge."""

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import trio
+from pymysql import MySQLError
 
 from bridge.auto_reset_event import AutoResetEvent
 from tests.support.bridge import PROGRAM, Bridge, BridgeFailed, toml
@@ -102,6 +103,33 @@ def command(bridge: Bridge, *words: str) -> str:
 def release(bridge: Bridge) -> None:
     """What the unit's ExecStopPost= does when the process is over, whatever ended it."""
     command(bridge, "cluster", "release")
+
+
+class Server(Protocol):
+    """MariaDb, or Galera."""
+
+    def execute(self, *statements: str, database: str | None = None) -> list[tuple[Any, ...]]: ...
+
+
+async def written(bridge: Bridge, server: Server, janus_id: str = "gw1") -> None:
+    """Wait until the table has all sessions of a bridge that is to die: where the database is slow, they are made all
+    the same, and lost with it (contract 11.1).
+    """
+    database = str(bridge.options["janus.janus_db_url"]).rpartition("/")[2]
+
+    def rows() -> set[str]:
+        try:
+            found = server.execute("SELECT session_id FROM janus_session", database=database)
+        except (RuntimeError, MySQLError):  # it does not serve just now
+            return set()
+        return {f"{str(session_id)[:4]}..." for (session_id,) in found}  # as janus_list shortens it
+
+    with trio.fail_after(HANG_SECONDS):
+        while True:
+            (row,) = (await bridge.ami("janus_list", [janus_id]))["Gateways"]
+            if {session["session"] for session in row["sessions"]} <= await trio.to_thread.run_sync(rows):
+                return
+            await trio.sleep(_POLL_SECONDS)
 
 
 async def ready(bridge: Bridge, janus_id: str = "gw1") -> None:
