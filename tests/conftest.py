@@ -21,13 +21,13 @@ from bridge.cli import service
 from bridge.transport.batch import Batch
 from tests.support.certs import Certificates, issue
 from tests.support.examples import FEW, QUICK
-from tests.support.galera import galera, galera_nodes
+from tests.support.galera import LIBRARY, Galera
 from tests.support.janus import Janus, JanusOptions
-from tests.support.mariadb import mariadb
+from tests.support.mariadb import MariaDb
 from tests.support.rabbitmq import rabbitmq
 from tests.support.rtpengine import Rtpengine
 
-__all__ = ["galera", "galera_nodes", "mariadb", "rabbitmq"]  # fixtures by being here
+__all__ = ["rabbitmq"]  # fixtures by being here
 
 # A busy machine is no fault of the code under test; in CI the same examples every time, at a desk new ones.
 settings.register_profile(
@@ -188,6 +188,30 @@ def rtpengine(tmp_path: Path) -> Iterator[Rtpengine]:
     """A started rtpengine of this test alone, which speaks the Janus API without `claim`."""
     with Rtpengine(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb(certificates: Certificates) -> Iterator[MariaDb]:
+    """The session-wide MariaDB, with TLS. Shared: make your own database, and leave it running and thawed."""
+    with MariaDb(certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def galera_nodes() -> Iterator[Galera]:
+    """The session-wide Galera; its tests ask for ``galera``."""
+    if not LIBRARY.exists():
+        pytest.skip("no Galera on this machine (make test-galera)")
+    with Galera() as galera:
+        yield galera
+
+
+@pytest.fixture
+def galera(galera_nodes: Galera) -> Iterator[Galera]:
+    """A whole Galera, whose nodes a test may freeze and kill. Make your own database."""
+    galera_nodes.heal()
+    yield galera_nodes
+    galera_nodes.heal()
 
 
 @pytest.fixture(scope="session")

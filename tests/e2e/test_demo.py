@@ -57,6 +57,14 @@ def test_a_failure_names_the_step_and_the_reason(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_demos_need_no_library_that_only_the_tests_have() -> None:
+    """As `make demo` and `make demo-cluster` run on a fresh machine."""
+    absent = "import sys; sys.modules.update(dict.fromkeys(('pytest', 'hypothesis', 'trustme')))"
+    command = [sys.executable, "-c", f"{absent}; import tools.demo, tools.demo_cluster"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.galera  # not that it needs one: it waits for a bridge to be silent for long enough
 def test_the_story_of_a_cluster(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.demo_cluster"]

@@ -17,12 +17,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import pytest
 
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.mariadb import MariaDb, MariaDbFailed
@@ -189,20 +187,3 @@ def _wait(condition: Callable[[], bool], node: GaleraNode) -> None:
         if time.monotonic() > deadline or not node.running:
             raise MariaDbFailed(f"{node!r} is not in its cluster:\n{(node.folder / 'mariadb.log').read_text()[-4000:]}")
         time.sleep(_POLL_SECONDS)
-
-
-@pytest.fixture(scope="session")
-def galera_nodes() -> Iterator[Galera]:
-    """The session-wide Galera; its tests ask for ``galera``."""
-    if not LIBRARY.exists():
-        pytest.skip("no Galera on this machine (make test-galera)")
-    with Galera() as galera:
-        yield galera
-
-
-@pytest.fixture
-def galera(galera_nodes: Galera) -> Iterator[Galera]:
-    """A whole Galera, whose nodes a test may freeze and kill. Make your own database."""
-    galera_nodes.heal()
-    yield galera_nodes
-    galera_nodes.heal()

@@ -17,19 +17,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import pymysql
-import pytest
 
-from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port, is_free
 from tests.support.process import ChildProcess, ServerProcess
+
+if TYPE_CHECKING:
+    from tests.support.certs import Certificates  # whose library the demo lacks
 
 _START_SECONDS = HANG_SECONDS
 _POLL_SECONDS = 0.01
@@ -57,7 +58,7 @@ class MariaDb(ServerProcess):
     host = "127.0.0.1"
     _environ: Mapping[str, str] | None = None  # this process's own
 
-    def __init__(self, certificates: Certificates | None = None, *, charset: str = "utf8mb4") -> None:
+    def __init__(self, certificates: "Certificates | None" = None, *, charset: str = "utf8mb4") -> None:
         """With certificates it offers TLS. ``charset`` is the one of databases that do not name theirs."""
         super().__init__()
         self._certificates = certificates
@@ -204,10 +205,3 @@ def _folders(folder: Path) -> list[str]:
 def _user() -> list[str]:
     """mariadbd refuses to run as root unless it is told to."""
     return [f"--user={getpass.getuser()}"]
-
-
-@pytest.fixture(scope="session")
-def mariadb(certificates: Certificates) -> Iterator[MariaDb]:
-    """The session-wide MariaDB, with TLS. Shared: make your own database, and leave it running and thawed."""
-    with MariaDb(certificates) as server:
-        yield server
