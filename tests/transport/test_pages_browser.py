@@ -111,9 +111,9 @@ def row_of(name: str) -> str:
     [
         (Screen(), 0),
         (Screen(), 200),
-        (Screen(dark=True), 3),
+        (Screen(dark=True), 1),
         (Screen(820, 1180), 3),
-        (PHONE, 3),
+        (PHONE, 1),
         (PHONE._replace(dark=True), 0),
         (PHONE._replace(dark=True), 200),
     ],
@@ -198,8 +198,24 @@ async def test_the_filter_holds(tab: Tab, site: Site) -> None:
     await tab.evaluate("filter.focus()")
     await tab.call("Input.insertText", text="GW1")
     assert await tab.evaluate(visible) == 11
+    assert await tab.evaluate("document.getElementById('found').textContent") == "11 of 20"
     await refresh(tab)
     assert await tab.evaluate(visible) == 11
+    assert await tab.evaluate("document.activeElement.id") == "filter"
+    tree = await tab.call("Accessibility.getFullAXTree")
+    assert [node["role"]["value"] for node in tree["nodes"] if "role" in node].count("status") == 2  # and "Live"
+
+
+async def test_a_thousand_gateways_fit_and_are_sifted(tab: Tab, site: Site) -> None:
+    site.show(*(gateway(f"gw{n}", state="ready" if n % 50 else "backoff") for n in range(1000)))
+    await tab.go(site.url)
+    await tab.becomes("document.getElementById('live').textContent === 'Live'")
+    for screen in (Screen(), PHONE):
+        await tab.show_on(screen)
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= screen.width
+    await tab.evaluate("state.value = 'backoff'; state.dispatchEvent(new Event('input'))")
+    assert await tab.evaluate("document.getElementById('found').textContent") == "20 of 1,000"
+    assert tab.complaints == []
 
 
 async def test_one_state_alone_can_be_shown(tab: Tab, site: Site) -> None:

@@ -181,9 +181,10 @@ async def test_the_history_of_a_gateway_folds_out_of_its_row() -> None:
 
 
 async def test_trouble_comes_first() -> None:
-    states = ["ready", "disabled", "backoff", "connecting", "ready"]
-    given = [gateway(f"{n}", state=state) for n, state in enumerate(states)]
-    assert [row[0][0] for row in await rows(figures(given))] == ["2", "3", "1", "0", "4"]
+    """One that is away alternates between two states, and stays where it is."""
+    for away in (["backoff", "connecting"], ["connecting", "backoff"]):
+        given = [gateway(f"{n}", state=state) for n, state in enumerate(["ready", "disabled", *away, "ready"])]
+        assert [row[0][0] for row in await rows(figures(given))] == ["2", "3", "1", "0", "4"]
 
 
 async def test_a_thousand_sessions_are_not_all_listed() -> None:

@@ -8,6 +8,7 @@
 
   const live = document.getElementById("live");
   const filter = document.getElementById("filter");
+  const found = document.getElementById("found");
   let lost = null; // since when the bridge has not answered
   let timer = 0; // stands still while nobody looks
   let busy = false;
@@ -18,19 +19,27 @@
   const stop = (node) => `${node.closest("[data-key]")?.dataset.key} ${node.closest("details")?.className ?? node.textContent}`;
   const details = (part) => [...part.querySelectorAll("details")];
 
+  function tell(node, text) {
+    if (node.textContent !== text) node.textContent = text; // or a screen reader would say it again
+  }
+
   function say(text, isBad) {
-    if (live.textContent !== text) live.textContent = text;
+    tell(live, text);
     live.classList.toggle("bad", isBad);
   }
 
   function sift() {
     const rows = [...document.querySelectorAll("#gateways tbody tr")];
     const wanted = filter.value.trim().toLowerCase();
+    let shown = 0;
     for (const row of rows) {
       const fits = state.value === "" || row.querySelector(".state").classList.contains(state.value);
       row.hidden = !fits || !row.textContent.toLowerCase().includes(wanted);
+      shown += !row.hidden;
     }
-    filter.hidden = state.hidden = rows.length < MANY && wanted === "" && state.value === "";
+    const sifts = wanted !== "" || state.value !== "";
+    filter.hidden = state.hidden = rows.length < MANY && !sifts;
+    tell(found, sifts ? `${shown.toLocaleString()} of ${rows.length.toLocaleString()}` : "");
   }
 
   function replace(old, fresh) {

@@ -97,9 +97,10 @@ def _live() -> Html:
 
 
 def _filters() -> list[Html]:
-    """For many gateways, with JavaScript: by state, and by whatever stands in a row."""
+    """For many gateways, with JavaScript: by state, and by whatever stands in a row; how many are left is told."""
     states = [element("option", "Every state", value=""), *(element("option", state) for state in STATES)]
     return [
+        element("output", id="found"),
         element("select", *states, id="state", aria_label="Show gateways in this state", hidden=True),
         element("input", type="search", id="filter", placeholder="Filter", aria_label="Filter gateways", hidden=True),
     ]

@@ -20,7 +20,8 @@ from bridge.transport.pages.cooperative import map_cooperatively
 from bridge.transport.pages.html import Html, breakable, element, joined, visible
 from bridge.transport.pages.plots import query
 
-_ORDER: Final = {"backoff": 0, "connecting": 1, "disabled": 2, "ready": 3}
+# One that is away alternates between the first two: that is no reason to move.
+_ORDER: Final = {"backoff": 0, "connecting": 0, "disabled": 1, "ready": 2}
 UP: Final = ("active", "draining")  # a node
 # A node's state in the colour of a gateway's.
 _COLOURS: Final = {
