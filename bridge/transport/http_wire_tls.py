@@ -78,8 +78,16 @@ class TlsWire(Member):
             await self._served.wait()
             return
         self._batch.again(self)
-        while self._handed is not None:
+        while self._unserved():
             await self._served.wait()
+
+    def _unserved(self) -> bool:
+        """Whether the batch has yet to take what was handed over.
+
+        A function, because the answer changes within ``await``: mypy takes an attribute for what was assigned to it
+        before, and mypyc raises TypeError where it is something else by now.
+        """
+        return self._handed is not None
 
     def serve(self, events: int) -> int:
         """What its task has handed over, or the next request."""
