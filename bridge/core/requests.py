@@ -26,7 +26,7 @@ from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import BridgeTransaction, TransactionTable, number_of
 
 MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
-_WAITING, _SENT, _ACKED = Progress  # bound once: a member's name is looked up by a function of Python
+_WAITING, _SENT, _ACKED = Progress  # bound once: Python 3.11 looks an Enum's members up the long way
 
 
 class Requests:
@@ -123,7 +123,8 @@ class Requests:
             pending.session_id = self._book.address(pending.command)
         except LinkDown as exc:
             raise LinkDown(self._roster.down_because if self._roster.serving is None else exc.data) from None
-        connection = self._route(pending.session_id)
+        number = self._roster.route(self._book.carrier_of(pending.session_id))
+        connection = None if number is None else self._connections.get(number)
         if connection is None:
             raise self._down()
         return connection
