@@ -16,6 +16,7 @@ from bridge.transport import db_mysql_link
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
 from bridge.transport.cluster_tables import NodeTable, SessionTable
 from tests.support.deadlines import HANG_SECONDS
+from tests.support.galera import Galera
 from tests.support.mariadb import MariaDb
 from tests.support.node_tables import ACTIVE, CLUSTER, entered, found, made, opened, session
 
@@ -166,6 +167,41 @@ async def test_what_is_committed_late_is_taken_by_who_took_the_rest(db: ClusterD
     await entered(one)  # it lives again, and finds it itself
     assert await two.rest(over, second) == []
     assert await SessionTable(db, CLUSTER, 1).ours() == [session(2)]
+
+
+async def test_what_another_host_of_a_galera_commits_meanwhile_is_taken_in_the_end(galera: Galera) -> None:
+    """Whichever of the two is certified first."""
+    url = parse_db_url(galera.create_database())
+    db = await made(url)
+    dying, winning = opened(url.each[0]), opened(url.each[1])
+    one, two = NodeTable(dying, CLUSTER, 1), NodeTable(winning, CLUSTER, 2)
+    late, ours = SessionTable(dying, CLUSTER, 1), SessionTable(winning, CLUSTER, 2)
+    await entered(two)
+    for turn in range(10):
+        first, _ = await entered(one)
+        taken: list[NodeSession] = []
+        numbers = range(1000 * turn + 1, 1000 * turn + 1000)
+
+        async def write(numbers: range = numbers, first: int = first) -> None:
+            with suppress(TableUnavailable):  # until it is over, in the middle of which it writes
+                for number in numbers:
+                    await late.write([session(number)], first)
+
+        async def take(taken: list[NodeSession] = taken) -> None:
+            await ours.ours()  # in step with the other host
+            while (dead := await found(two, 1)).running:
+                me = await found(two, 2)
+                with suppress(TableUnavailable):
+                    taken.extend(await two.take(dead, me.epoch, me.beat) or [])
+
+        async with trio.open_nursery() as both:
+            both.start_soon(write)
+            both.start_soon(take)
+        taken += await two.rest(await found(two, 1), (await found(two, 2)).epoch)
+        assert await late.ours() == []
+        assert sorted(taken) == sorted(one for one in await ours.ours() if one.session_id in numbers)
+    for each in (db, dying, winning):
+        each.close()
 
 
 async def test_a_machine_that_dies_in_the_middle_of_a_transaction_keeps_no_lock(
