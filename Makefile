@@ -22,7 +22,7 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
-.PHONY: demo demo-cluster deb test quick test-galera test-systemd test-system image test-image coverage fuzz soak lint bench clean
+.PHONY: demo demo-cluster deb test quick test-galera test-systemd test-system image test-image release coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -34,11 +34,11 @@ demo-cluster: $(VENV)/.run ## two bridges on one MariaDB: one is killed, the oth
 
 test: lint ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
-	$(PYTEST) -m "not (galera or package or image$(if $(COMPILED), or systemd))" $(if $(COVERAGE),--cov --cov-report=term)
+	$(PYTEST) -m "not (galera or package or image or release$(if $(COMPILED), or systemd))" $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: WORKERS = auto
 quick: lint ## linters, types, and the tests that need no server, in under a minute
-	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or package or image or slow)"
+	QUICK=1 $(PYTEST) -m "not (janus or mysql or galera or rabbitmq or opensips or browser or program or systemd or package or image or release or slow)"
 
 test-galera: $(VENV)/.dev ## what a cluster of bridges does on a Galera of three nodes, whose nodes die
 	@tools/need $(SERVERS) /usr/lib/galera/libgalera_smm.so=galera-4
@@ -67,6 +67,13 @@ test-image: .image/id ## that image on a base made of Debian's packages, under p
 
 .image/id: tools/container/Containerfile tools/image-for-tests pyproject.toml $(wildcard *.lock tools/*.lock) $(SHIPPED) | $(VENV)/.dev
 	@tools/image-for-tests .image $(VENV)
+
+release: $(VENV)/.dev ## dist/: sdist, wheels, packages, bill of materials, hashes; compared, installed and tried. DEB=0: no packages
+	@tools/need janus=janus setpriv=util-linux git=git cc=gcc
+	@$(BIN)/python -m tools.release check
+	$(if $(filter 0,$(DEB)),,@$(MAKE) --no-print-directory deb)
+	@$(BIN)/python -m tools.release
+	$(BIN)/python -m pytest $(REPORT) -m release tests/release
 
 coverage: COVERAGE = 1
 coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml

@@ -117,7 +117,14 @@ PROGRAMS = (
     "tests/test_wheel.py",
     "tests/support/test_janus.py",
 )
-STARTING = (*NEEDS, "opensips", "systemd", "package", "image")  # whoever has one of these marks may start programs
+STARTING = (
+    *NEEDS,
+    "opensips",
+    "systemd",
+    "package",
+    "image",
+    "release",
+)  # whoever has one of these marks may start programs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

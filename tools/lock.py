@@ -1,5 +1,5 @@
-"""``python -m tools.lock``: what a release is installed with, in requirements.lock, and what it is built with, in
-tools/build.lock, each package by version and hash.
+"""``python -m tools.lock``: what a release is installed with, in requirements.lock, what it is built with, in
+tools/build.lock, and what makes its bill of materials, in tools/sbom.lock, each package by version and hash.
 
 Owns these files. pip resolves what pyproject.toml asks for, once for each Python and machine below, and says which file
 it would take; nothing is installed. The first decides the versions, the others add the hashes of their own files.
@@ -21,6 +21,7 @@ from tools.compile import COMPILER
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
 BUILD_LOCK = ROOT / "tools" / "build.lock"
+SBOM_LOCK = ROOT / "tools" / "sbom.lock"
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 HEAD = """\
@@ -30,6 +31,8 @@ HEAD = """\
 """
 INSTALLED = ("installed", "-r requirements.lock && pip install --no-deps .     (in a clone)")
 BUILT = ("built", "-r requirements.lock -r tools/build.lock && pip wheel --no-build-isolation --no-deps .")
+LISTED = ("listed", "-r tools/sbom.lock     (in an environment of its own: it makes the bill of materials)")
+SBOM_TOOL = "cyclonedx-bom>=7,<8"
 
 
 def locked(wanted: Sequence[str]) -> dict[str, set[str]]:
@@ -71,13 +74,14 @@ def _resolve(wanted: Sequence[str], python: str, machine: str) -> list[dict[str,
 
 
 def main() -> None:
-    """Write both files anew."""
+    """Write the files anew."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project, build = pyproject["project"], pyproject["build-system"]
     installed = locked([*project["dependencies"], *project["optional-dependencies"]["rabbitmq"]])
     # In one environment with them: the compiler reads the types of what the program is installed with.
     both = locked([*installed, *build["requires"], COMPILER])
     _write(LOCK, installed, INSTALLED)
+    _write(SBOM_LOCK, locked([SBOM_TOOL]), LISTED)
     _write(BUILD_LOCK, {pin: files for pin, files in both.items() if pin not in installed}, BUILT)
 
 
