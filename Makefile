@@ -32,7 +32,7 @@ demo-cluster: $(VENV)/.run ## two bridges on one MariaDB: one is killed, the oth
 	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core
 	@$(BIN)/python -m tools.demo_cluster
 
-test: lint ## everything: linters, types, layers, and all tests on real servers
+test: $(if $(COMPILED),$(VENV)/.dev,lint) ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
 	$(PYTEST) -m "not (galera or package or image or release$(if $(COMPILED), or systemd))" $(if $(COVERAGE),--cov --cov-report=term)
 

@@ -25,6 +25,7 @@ CHECKOUT = Path(__file__).parents[2]
 TREES = CHECKOUT / ".debian"
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, in Debian
 _POLL_SECONDS = 0.02
 
 
@@ -81,15 +82,17 @@ class Container:
             time.sleep(_POLL_SECONDS)
         pytest.fail(f"the container did not boot:\n{self._nspawn.output[-3000:]}")
 
-    def run(self, *command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, text: str | None = None, timeout: float = HANG_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as its root, with ``text`` as standard input."""
-        entry = ["nsenter", f"--target={self._leader}", "--all", "env", "-i", f"PATH={os.defpath}:/usr/sbin:/sbin"]
+        entry = ["nsenter", f"--target={self._leader}", "--all", "env", "-i", f"PATH={_PATH}"]
         words = [*entry, *command]
-        return subprocess.run(words, input=text or "", capture_output=True, text=True, timeout=HANG_SECONDS)
+        return subprocess.run(words, input=text or "", capture_output=True, text=True, timeout=timeout)
 
-    def succeed(self, *command: str, text: str | None = None) -> str:
+    def succeed(self, *command: str, text: str | None = None, timeout: float = HANG_SECONDS) -> str:
         """Run it; what it said. Fails where it fails."""
-        done = self.run(*command, text=text)
+        done = self.run(*command, text=text, timeout=timeout)
         assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 

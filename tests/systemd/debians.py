@@ -10,6 +10,8 @@ from _pytest.mark import ParameterSet
 from tests.support.container import CHECKOUT, TREES, Container, missing
 from tests.support.packages import RELEASES, before, built
 
+APT_SECONDS = 900.0  # for hangs: a busy machine needs minutes to compile a Python
+
 
 class Debian(Container, ABC):
     """``program``: where it is once it is installed."""
@@ -72,8 +74,8 @@ class PackageDebian(Debian):
 
     def apt(self, *words: str) -> str:
         """Without a network: what it needs was downloaded. A file that was edited stays, without a question."""
-        options = ("-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold")
-        return self.succeed("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *words)
+        options = ("-y", "-o", "Dpkg::Options::=--force-confold")
+        return self.succeed("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *words, timeout=APT_SECONDS)
 
 
 def _why_no_package(suite: str) -> str | None:
