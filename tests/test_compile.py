@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -54,8 +55,11 @@ def test_a_compiled_wheel_runs_compiled(tmp_path: Path) -> None:
     built = run(project, environ, sys.executable, "-c", script, str(tmp_path)).splitlines()[-1]
     assert not built.endswith("-any.whl")
     shutil.unpack_archive(tmp_path / built, tmp_path / "installed", "zip")
-    compiled = {file.name.partition(".")[0] for file in (tmp_path / "installed").rglob("*.so")}
+    libraries = list((tmp_path / "installed").rglob("*.so"))
+    compiled = {file.name.partition(".")[0] for file in libraries}
     assert compiled == {"codec", f"{build.GROUP}__mypyc"}
+    places = (tempfile.gettempdir(), str(project))
+    assert [file.name for file in libraries if any(place.encode() in file.read_bytes() for place in places)] == []
     said = run(tmp_path / "installed", dict(os.environ), sys.executable, "-m", "bridge", "--version")
     assert said.endswith(" (compiled)\n")
 

@@ -62,7 +62,8 @@ def need_compiler() -> None:
 
 def compile_modules(root: Path, modules: list[str], optimize: str, folder: Path) -> list[Path]:
     """Extension modules for those files, by their place below ``folder / "lib"``. Raises SystemExit for wrong types."""
-    from mypyc.build import mypycify  # it is there only where it is wanted
+    import mypyc  # it is there only where it is wanted
+    from mypyc.build import mypycify
     from setuptools import Distribution  # type: ignore[import-untyped]
 
     lib = folder / "lib"
@@ -73,6 +74,10 @@ def compile_modules(root: Path, modules: list[str], optimize: str, folder: Path)
         extensions = mypycify(
             options, opt_level=optimize, debug_level="0", target_dir=str(folder / "c"), group_name=GROUP
         )
+        for extension in extensions:  # the same bytes wherever it is built: assertions name their file
+            extension.extra_compile_args += [
+                f"-ffile-prefix-map={place}=." for place in (folder, Path(mypyc.__file__).parent)
+            ]
         distribution = Distribution({"name": "bridge", "ext_modules": extensions})
         command = distribution.get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(lib), str(folder / "temp")
