@@ -62,7 +62,7 @@ def peer_commands(
         command("find", (janus_id, *ids), methods.find, "whether this one has a session or handle."),
         command("send", (janus_id, *sent), methods.send, "executes a command here, and nowhere else."),
         command("take", given, methods.take, "claims the sessions that one of them hands over."),
-        command("taken", (janus_id,), methods.taken, "raises the events of these sessions from now on."),
+        command("taken", (node, janus_id), methods.taken, "raises the events of these sessions from now on."),
     )
 
 
@@ -110,7 +110,7 @@ class _PeerMethods:
         news = any(link.book.find(record.session_id) is None for record in records)
         if news:
             self._able(cluster, link, janus_url)
-        link.transfer.withhold(record.session_id for record in records)
+        link.transfer.withhold(giver.node_id, (record.session_id for record in records))
         ours: list[SavedSession] = []
 
         async def reserve(record: SavedSession) -> None:
@@ -144,7 +144,7 @@ class _PeerMethods:
 
     def taken(self, call: MiRequest) -> Any:
         """What was heard before is delivered."""
-        self.registry.find(call.arguments["janus_id"]).transfer.delivered()
+        self.registry.find(call.arguments["janus_id"]).transfer.delivered(call.arguments["node_id"])
         return "OK"
 
 

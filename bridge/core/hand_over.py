@@ -55,6 +55,8 @@ class HandOver:
         ask: AskPeer,
         delivered: Callable[[], Awaitable[None]],
     ) -> None:
+        assert environment.cluster is not None, "a hand-over is one in a cluster"
+        self._node_id = environment.cluster.node_id
         self._timers = environment.timers
         self._stats = environment.stats
         self._registry = registry
@@ -117,7 +119,7 @@ class HandOver:
             await _read_out(link)
             await self._delivered()
         try:
-            await self._ask(node.url, "janus_cluster_taken", [janus_id], TOLD)
+            await self._ask(node.url, "janus_cluster_taken", [self._node_id, janus_id], TOLD)
         except BridgeError as exc:
             log.warning("%s: node %d was not told that all events are delivered: %s", janus_id, node.node_id, exc)
 

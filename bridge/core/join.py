@@ -117,6 +117,8 @@ class Joining:
         book, number, asked_at = self.book, self.connection.number, trio.current_time()
         claims = []
         for session in unsettled:
+            if session.offered or session.state is SessionState.ENDED:
+                continue  # another bridge's, since the beat was waited for
             book.claiming(session, number, asked_at)
             claims.append((session, self._ask({"janus": "claim", "session_id": session.session_id})))
         refusal: str | None = None

@@ -25,20 +25,20 @@ class Transfer:
         self.claimer: Node | None = None
         self._timers = timers
         self._raise_event = raise_event
-        self.withheld: WithheldEvents | None = None  # of sessions that another bridge gives
+        self.withheld: WithheldEvents | None = None  # of sessions that other bridges give
 
     @property
     def in_doubt(self) -> bool:
         """Whether nobody knows who has the sessions."""
         return self.claimer is not None and self.given_to is None
 
-    def withhold(self, session_ids: Iterable[int]) -> None:
+    def withhold(self, giver: int, session_ids: Iterable[int]) -> None:
         """These are on their way here: what is heard of them waits."""
         if self.withheld is None:
             self.withheld = WithheldEvents(self._timers, self._raise_event)
-        self.withheld.begin(session_ids)
+        self.withheld.begin(giver, session_ids)
 
-    def delivered(self) -> None:
-        """What the other bridge had heard of them is delivered."""
+    def delivered(self, giver: int) -> None:
+        """What that bridge had heard of its own is delivered."""
         if self.withheld is not None:
-            self.withheld.end()
+            self.withheld.end(giver)

@@ -1,6 +1,6 @@
 """Behind the fence of a cluster nothing is written to Janus, and nothing of it is lost (contract 11)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -10,6 +10,7 @@ import trio
 from bridge.core.fence import CLOSED, FOREVER
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, LinkDown, TransactionTimeout
+from bridge.protocol.session import JanusSession
 from tests.support.clusters import ClusterBed
 from tests.support.fake_janus import FakeJanus, error, open_fake_janus
 from tests.support.linkbed import LATER, LinkBed, running
@@ -115,6 +116,24 @@ async def test_without_a_valid_beat_it_writes_but_neither_claims_nor_destroys() 
         cluster.open()
         await bed.ready()
         assert verbs(janus).count("claim") == 2
+
+
+@pytest.mark.parametrize("end", [JanusLink.give_up, lambda link, sessions, _why: link.book.offer(sessions)])
+async def test_what_is_another_one_s_by_the_time_of_a_beat_is_not_claimed(
+    end: Callable[[JanusLink, list[JanusSession], str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The claims of a new connection waited for it."""
+    async with beds() as (cluster, janus, bed):
+        link = bed.registry.find("gw")
+        cluster.fence.move(CLOSED, FOREVER)
+        await janus.peer.drop()
+        await janus.wait_until(lambda: verbs(janus).count("info") == 2)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        end(link, list(link.book), "node 2 has them")
+        cluster.open()
+        await bed.ready()
+        assert "claim" not in verbs(janus)
+        assert "restarting" not in caplog.text
 
 
 async def test_where_another_bridge_has_the_sessions_nothing_is_destroyed_at_the_end() -> None:

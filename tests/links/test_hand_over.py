@@ -282,6 +282,22 @@ async def test_events_wait_for_a_bridge_that_died_meanwhile_only_so_long(
         await two.bed.until(lambda: numbers(two.bed) == [0, 1, 2], HANG_SECONDS)
 
 
+async def test_two_that_hand_over_to_a_third_wait_for_each_other_s_events_no_longer(janus: Janus) -> None:
+    """What one has delivered says nothing of the other's."""
+    async with running_site(janus.url, 3) as (one, two, three):
+        handles = [await bridge.attach(GEN) for bridge in (one, two)]
+        for giver, handle in zip((one, two), handles, strict=True):
+            row = {"session_id": str(giver.bed.registry.find("gw").book.managed.session_id), "managed": True}
+            row["handles"] = {handle: GEN}
+            await three.call("janus_cluster_take", giver.node_id, giver.node_id, "gw", janus.url, [row])
+            await three.send("message", handle_id=handle, body={"do": "burst", "n": 3})
+        assert numbers(three.bed) == []
+        for done, handle in enumerate(reversed(handles), 1):
+            await three.call("janus_cluster_taken", 3 - done, "gw")
+            await three.bed.until(lambda done=done: numbers(three.bed) == [0, 1, 2] * done)  # type: ignore[misc]
+            assert {str(event["sender"]) for event in three.bed.events[-3:]} == {handle}
+
+
 async def test_command_of_a_peer_that_comes_meanwhile_goes_no_further(janus: Janus) -> None:
     """The peer looks again, and finds who has it now."""
     async with running_site(janus.url, 3) as (one, two, three):
