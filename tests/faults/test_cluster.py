@@ -17,6 +17,7 @@ from tests.support.bridge_cluster import (
     answered,
     attach,
     caught_up,
+    handle_at_the_first,
     lives,
     ready,
     release,
@@ -38,18 +39,30 @@ QUICK: dict[str, Any] = {
 }  # the rest is what node_timeout does not make of it
 LONG = pytest.mark.galera  # whoever has time for one has time for these
 RATE = {"do": "tick", "ms": 10, "k": 3}  # 300 events a second
-JanusFactory = Callable[..., Janus]
+MakeBed = Callable[..., ClusterBed]
+
+
+@pytest.fixture
+def reclaiming(janus_factory: Callable[..., Janus]) -> Janus:
+    return janus_factory(reclaim_session_timeout=20)
+
+
+@pytest.fixture
+def make_bed(tmp_path: Path, mariadb: MariaDb, events: Receiver) -> MakeBed:
+    """Two bridges, or so many, at this Janus, beside MariaDB."""
+
+    def make(janus_url: str, options: dict[str, Any] | None = None, bridges: int = 2) -> ClusterBed:
+        return ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus_url}), bridges, events, options)
+
+    return make
 
 
 @LONG
 async def test_killed(
-    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+    mariadb: MariaDb, reclaiming: Janus, make_bed: MakeBed, listener: Listener, within: float
 ) -> None:
-    janus = janus_factory(reclaim_session_timeout=20)
-    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events, QUICK) as bed:
-        first, second = bed.bridges
-        await ready(second)
-        handle = await attach(first)
+    with make_bed(reclaiming.url, QUICK) as bed:
+        first, second, handle = await handle_at_the_first(bed)
         assert await lives(second, handle)  # one hop
         await answered(first, says(handle, **RATE, n=10_000))
         await listener.until(lambda: listener.numbers(handle))
@@ -68,14 +81,11 @@ async def test_killed(
 
 
 async def test_killed_and_released(
-    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+    mariadb: MariaDb, reclaiming: Janus, make_bed: MakeBed, listener: Listener, within: float
 ) -> None:
     """With the default node_timeout."""
-    janus = janus_factory(reclaim_session_timeout=20)
-    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events) as bed:
-        first, second = bed.bridges
-        await ready(second)
-        handle = await attach(first)
+    with make_bed(reclaiming.url) as bed:
+        first, second, handle = await handle_at_the_first(bed)
         await written(first, mariadb)
         first.kill()
         with pytest.raises(MiError) as pending:
@@ -87,15 +97,12 @@ async def test_killed_and_released(
 
 @LONG
 async def test_paused(
-    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+    mariadb: MariaDb, reclaiming: Janus, make_bed: MakeBed, listener: Listener, within: float
 ) -> None:
     """The sessions are the peer's for good; the one that wakes up makes new ones and goes on."""
-    janus = janus_factory(reclaim_session_timeout=20)
-    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events, QUICK) as bed:
-        first, second = bed.bridges
-        await ready(second)
-        handle = await attach(first)
-        async with AdminClient.open(janus) as admin:
+    with make_bed(reclaiming.url, QUICK) as bed:
+        first, second, handle = await handle_at_the_first(bed)
+        async with AdminClient.open(reclaiming) as admin:
             sessions = set(await admin.list_sessions())
             await written(first, mariadb)
             first.process.signal(signal.SIGSTOP)
@@ -111,11 +118,11 @@ async def test_paused(
 
 @LONG
 async def test_paused_with_a_command_in_its_hands(
-    tmp_path: Path, mariadb: MariaDb, events: Receiver, listener: Listener, nursery: trio.Nursery
+    mariadb: MariaDb, make_bed: MakeBed, listener: Listener, nursery: trio.Nursery
 ) -> None:
     """What it wakes up with reaches Janus through the peer, or not at all."""
     async with open_fake_janus() as fake:
-        with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": fake.url}), 2, events, QUICK) as bed:
+        with make_bed(fake.url, QUICK) as bed:
             first, second = bed.bridges
             await ready(second)
             await ready(first)
@@ -145,10 +152,9 @@ async def _ask_in_vain(bridge: Bridge, handle: str) -> None:
 
 @LONG
 async def test_one_of_many_takes_over(
-    tmp_path: Path, mariadb: MariaDb, janus_factory: JanusFactory, events: Receiver, listener: Listener, within: float
+    mariadb: MariaDb, reclaiming: Janus, make_bed: MakeBed, listener: Listener, within: float
 ) -> None:
-    janus = janus_factory(reclaim_session_timeout=20)
-    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 4, events) as bed:
+    with make_bed(reclaiming.url, bridges=4) as bed:
         first, *others = bed.bridges
         handle = await attach(first)
         for other in others:
@@ -163,16 +169,14 @@ async def test_one_of_many_takes_over(
 
 @pytest.mark.parametrize("planned", ["drained", pytest.param("stopped", marks=LONG)])
 async def test_handed_over(
-    tmp_path: Path,
-    mariadb: MariaDb,
+    make_bed: MakeBed,
     janus: Janus,
-    events: Receiver,
     listener: Listener,
     nursery: trio.Nursery,
     planned: str,
 ) -> None:
     """Beside a Janus that reclaims nothing, under 300 events a second and commands without a pause."""
-    with ClusterBed(tmp_path, mariadb_table(mariadb, {"gw1": janus.url}), 2, events) as bed:
+    with make_bed(janus.url) as bed:
         first, second = bed.bridges
         await ready(second)
         handle, ticking = await attach(first), await attach(first)
@@ -203,9 +207,7 @@ async def test_both_restarted_one_after_the_other(
     rows = {"gw1": janus.url}
     url = mariadb_table(mariadb, rows) if database == "mariadb" else sqlite_table(tmp_path / "opensips.db", rows)
     with ClusterBed(tmp_path, url, 2, events) as bed:
-        first, second = bed.bridges
-        await ready(second)
-        handle = await attach(first)
+        first, second, handle = await handle_at_the_first(bed)
         for bridge, other in ((first, second), (second, first)):
             assert await trio.to_thread.run_sync(bridge.stop) == 0
             assert await lives(other, handle)
@@ -223,9 +225,7 @@ async def test_cut_off_from_all_it_stops_where_that_is_wanted(
     """``db_outage = "stop"``: commands are held, and go on when the database or the peer is back."""
     url = mariadb_table(own_mariadb, {"gw1": janus.url})
     with ClusterBed(tmp_path, url, 2, events, {**QUICK, "cluster.db_outage": "stop"}) as bed, running(own_mariadb):
-        first, second = bed.bridges
-        await ready(second)
-        handle = await attach(first)
+        first, second, handle = await handle_at_the_first(bed)
         own_mariadb.kill()
         second.kill()
         await until(first, "janus_cluster_list", lambda listed: not listed["serves"])

@@ -17,6 +17,7 @@ from tests.support.bridge_cluster import (
     answered,
     attach,
     caught_up,
+    handle_at_the_first,
     lives,
     ready,
     release,
@@ -104,9 +105,7 @@ async def test_own_database_host_dies_and_no_quorum_is_left(
 async def test_a_machine_dies_with_its_bridge_and_its_database(
     bed: ClusterBed, galera: Galera, listener: Listener, within: float
 ) -> None:
-    first, second = bed.bridges
-    await ready(second)
-    handle = await attach(first)
+    first, second, handle = await handle_at_the_first(bed)
     await written(first, galera)
     galera.nodes[0].kill()
     first.kill()
@@ -118,9 +117,7 @@ async def test_a_bridge_dies_while_the_database_is_away(
     bed: ClusterBed, galera: Galera, listener: Listener, within: float
 ) -> None:
     """Nothing is decided without it: the handle waits for the database, and then is taken over."""
-    first, second = bed.bridges
-    await ready(second)
-    handle = await attach(first)
+    first, second, handle = await handle_at_the_first(bed)
     await written(first, galera)
     for node in galera.nodes[1:]:
         node.freeze()

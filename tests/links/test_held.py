@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +11,22 @@ import trio
 
 from bridge.core import supervise
 from bridge.core.connection import Reports, WebSocket
-from bridge.errors import ConnectFailed, LinkDown
+from bridge.errors import ConnectFailed
 from bridge.protocol.command import read_command
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
 from bridge.transport.fd_store import NEWEST, FdStore, base_of
-from bridge.transport.systemd import Notifier
 from bridge.transport.tls import client_context
+from tests.links.conftest import bases, beds, numbers
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_systemd import FakeSystemd
-from tests.support.fronts import haproxy
 from tests.support.janus import Janus
 from tests.support.janus_client import AdminClient
-from tests.support.linkbed import LinkBed, running
+from tests.support.linkbed import running
 from tests.support.rtpengine import Rtpengine
 
 Factory = Callable[..., Janus]
-
-
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    with FakeSystemd(tmp_path) as fake:
-        yield fake
-
-
-@pytest.fixture
-def store(systemd: FakeSystemd) -> Iterator[FdStore]:
-    """One for all processes of a test: what a process leaves, the next one finds."""
-    notifier = Notifier(systemd.environ)
-    made = FdStore(notifier, systemd.environ)
-    yield made
-    for held in list(made.held):  # the sessions of the last process end, and what ticks in them
-        made.end(held.base)
-    notifier.close()
-
-
-def beds(store: FdStore, *starts: str) -> list[LinkBed]:
-    """A bed a process."""
-    made = [LinkBed(start=start, store=store) for start in starts]
-    for bed in made:
-        bed.saved = made[0].saved
-    return made
-
-
-def bases(store: FdStore) -> set[str]:
-    return {held.base for held in store.held}
 
 
 async def test_a_handle_lives_on_in_the_next_process(janus: Janus, systemd: FakeSystemd, store: FdStore) -> None:
@@ -161,11 +131,6 @@ async def test_without_a_row_nothing_is_held(
             )
             while await admin.list_sessions():  # noqa: ASYNC110 - it is asked over the network
                 await trio.sleep(0.01)
-
-
-def numbers(*processes: LinkBed) -> list[int]:
-    """Of the events that they heard, in order."""
-    return [event["plugindata"]["data"]["i"] for bed in processes for event in bed.events]
 
 
 async def test_nothing_is_lost_of_a_stream_that_goes_on(janus: Janus, systemd: FakeSystemd, store: FdStore) -> None:
@@ -299,99 +264,6 @@ async def test_a_fault_of_ours_ends_no_call(janus: Janus, store: FdStore, monkey
         await bed.ready()
         await bed.echo(handle)
         assert bases(store) == set()
-
-
-async def test_sessions_with_several_janus_live_on_each_where_it_is(
-    tmp_path: Path, janus_factory: Factory, systemd: FakeSystemd, store: FdStore
-) -> None:
-    """haproxy, two Janus without reclaim: each connection goes on with its own. The third life is killed at once."""
-    one, two = janus_factory(), janus_factory()
-    with haproxy(tmp_path, one.port, beside=[two.port]) as port:
-        rows = {"gw": f"ws://127.0.0.1:{port}/"}
-        first, second, third, fourth = beds(store, "one", "two", "three", "four")
-        async with running(first, rows):
-            link = await first.ready()
-            handle = await first.attach()
-            client_session = (await first.ask({"janus": "create"}))["data"]["id"]
-            link.reconnect()
-            await link.reconnected()  # with the other one
-            other = await first.attach()
-            await first.message(handle, {"do": "tick", "ms": 2, "n": 100_000})
-            await first.registry.stop(hand_over=True)
-        names = systemd.names
-        assert len(names) == 2
-        async with running(second, rows):
-            link = await second.ready()
-            await second.registry.reunited()
-            await second.echo(handle)
-            await second.echo(other)
-            assert (await second.ask({"janus": "keepalive", "session_id": client_session}))["janus"] == "ack"
-            await second.until(lambda: len(second.events) > 10)
-            assert second.names() == ["connected"]
-            assert systemd.names == names
-            new = await second.attach()
-            assert int(new) in link.book.managed.handles
-            assert int(other) in link.book.managed.handles  # what is new is made where it was
-        async with running(third, rows):
-            pass
-        heard = numbers(first, second)
-        async with running(fourth, rows):
-            link = await fourth.ready()
-            link.reconnect()
-            await link.reconnected()
-            for each in (handle, other, new):
-                await fourth.echo(each)
-            assert "session_lost" not in fourth.names()
-    assert heard == list(range(len(heard)))
-
-
-async def test_one_of_several_janus_that_ends_meanwhile_takes_its_own_sessions_alone(
-    tmp_path: Path, janus_factory: Factory, store: FdStore
-) -> None:
-    one, two = janus_factory(), janus_factory()
-    with haproxy(tmp_path, one.port, beside=[two.port]) as port:
-        rows = {"gw": f"ws://127.0.0.1:{port}/"}
-        first, second = beds(store, "one", "two")
-        async with running(first, rows):
-            link = await first.ready()
-            handle = await first.attach()
-            link.reconnect()
-            await link.reconnected()
-            other = await first.attach()
-            await first.registry.stop(hand_over=True)
-        one.kill()
-        async with running(second, rows):
-            await second.ready()
-            await second.until(lambda: "session_lost" in second.names())
-            await second.echo(other)
-            [lost] = [detail for _, name, _, detail in second.statuses if name == "session_lost"]
-            assert [told["handle_id"] for told in lost["handles"]] == [handle]
-
-
-async def test_one_of_several_janus_that_is_frozen_meanwhile_stops_nobody_and_has_its_sessions_when_it_goes_on(
-    tmp_path: Path, janus_factory: Factory, store: FdStore
-) -> None:
-    one, two = janus_factory(), janus_factory()
-    with haproxy(tmp_path, one.port, beside=[two.port]) as port:
-        rows = {"gw": f"ws://127.0.0.1:{port}/"}
-        first, second = beds(store, "one", "two")
-        async with running(first, rows):
-            link = await first.ready()
-            handle = await first.attach()
-            link.reconnect()
-            await link.reconnected()
-            other = await first.attach()
-            one.freeze()
-            await first.registry.stop(hand_over=True)
-        async with running(second, rows):
-            link = await second.ready()
-            await second.echo(other)
-            with pytest.raises(LinkDown, match="the connection that carries this session is silent"):
-                await second.message(handle, {"n": 1})
-            one.thaw()
-            await second.registry.reunited()
-            await second.echo(handle)
-            assert "session_lost" not in second.names()
 
 
 async def test_lives_that_end_soon_leave_no_more_than_a_few_sockets(

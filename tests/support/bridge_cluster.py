@@ -142,6 +142,13 @@ async def attach(bridge: Bridge, janus_id: str = "gw1") -> str:
     return str((await answered(bridge, {"janus": "attach", "plugin": GEN}, janus_id))["data"]["id"])
 
 
+async def handle_at_the_first(bed: ClusterBed) -> tuple[Bridge, Bridge, str]:
+    """The first bridge, with this new handle, and the second, which is ready to take it over."""
+    first, second = bed.bridges
+    await ready(second)
+    return first, second, await attach(first)
+
+
 async def answered(bridge: Bridge, asked: Mapping[str, Any], janus_id: str = "gw1") -> Any:
     """Janus's answer, as a caller gets it who repeats what was not sent. Raises MiError for any other end."""
     with trio.fail_after(HANG_SECONDS):
