@@ -38,6 +38,9 @@ Script: TypeAlias = list[tuple[str, float, list[Command]]]  # fault, seconds unt
 # The row changes in the turn in which what the link has begun has ended, and the link not yet.
 WHILE_IT_ENDS: Script = [(fault, 0, []) for fault in ("accept", "fail", "accept", "accept", "other name")]
 
+# A process ends before Janus reads what it wrote, and the next one adopts its socket.
+WHILE_JANUS_READS: Script = [("fail", 1, []), ("accept", 0.0015, []), ("fail", 0, []), ("freeze", 30, [])]
+
 
 class Trial:
     """One life of a link, with callers that send numbered messages."""
@@ -210,6 +213,7 @@ def test_promises_hold(reclaim: bool, harmless: bool, caplog: pytest.LogCaptureF
 
     @settings(max_examples=examples(EXAMPLES), suppress_health_check=list(HealthCheck))
     @example(WHILE_IT_ENDS)
+    @example(WHILE_JANUS_READS)
     @given(steps(trial.faults if harmless else trial.deadly))
     def hold(script: Script) -> None:
         async def main() -> None:

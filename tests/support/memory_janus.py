@@ -155,6 +155,7 @@ class MemoryJanus:
         socket.forgotten = self.deaf
         self.sockets.append(socket)
         self.sessions |= {session_id: socket for session_id, owner in self.sessions.items() if owner is old}
+        self._queue = deque((socket if one is old else one, what) for one, what in self._queue)
         opened(socket)
         if self.out_of_step:
             socket.unreadable = socket.stalled = True
