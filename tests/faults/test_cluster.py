@@ -226,6 +226,7 @@ async def test_cut_off_from_all_it_stops_where_that_is_wanted(
     url = mariadb_table(own_mariadb, {"gw1": janus.url})
     with ClusterBed(tmp_path, url, 2, events, {**QUICK, "cluster.db_outage": "stop"}) as bed, running(own_mariadb):
         first, second, handle = await handle_at_the_first(bed)
+        await until(first, "janus_cluster_list", lambda listed: len(listed["Nodes"]) == 2)  # else it counts as alone
         own_mariadb.kill()
         second.kill()
         await until(first, "janus_cluster_list", lambda listed: not listed["serves"])
