@@ -177,8 +177,9 @@ async def _visit(config: Config, gateway: Gateway, report: Report, answered: set
 
 EPILOG = """
   janus-bridge check
-  janus-bridge check -c new.toml --connect && systemctl reload janus-bridge
-  janus-bridge check --connect --json | jq -r 'select(.level == "error") | .where'
+  janus-bridge check -c new.toml --connect
+  janus-bridge check --connect --json |
+    jq -r 'select(.level == "error") | .where'
 
 Exit codes: 0 nothing found, 1 a warning or an error, 2 configuration or table cannot be used, 3 the database or every
 Janus did not answer.

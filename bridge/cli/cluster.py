@@ -164,8 +164,9 @@ def _well(node: dict[str, Any]) -> bool:
 EPILOG = """
   janus-bridge cluster
   watch -n 1 janus-bridge cluster
-  janus-bridge cluster --json | jq -r '.Nodes[] | select(.state != "active") | .url'
-  janus-bridge mi janus_cluster_drain            hand this bridge's sessions to the others, before maintenance
+  janus-bridge cluster --json |
+    jq -r '.Nodes[] | select(.state != "active") | .url'
+  janus-bridge mi janus_cluster_drain     its sessions go to the others
 
 Exit codes: 0 all live; 1 one does not, or this one may not claim, or an MI error; 2 usage; 3 no bridge answers.
 """

@@ -17,7 +17,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Prints a script that completes subcommands, options, settings, MI methods and file names.",
         epilog=EPILOG,
     )
-    parser.add_argument("shell", metavar="SHELL", choices=tuple(SHELLS), help=", ".join(SHELLS))
+    parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
     parser.set_defaults(run=run)
 
 
@@ -28,8 +28,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 EPILOG = """
-  janus-bridge completion bash > /usr/local/share/bash-completion/completions/janus-bridge
-  janus-bridge completion zsh > /usr/local/share/zsh/site-functions/_janus-bridge
-  janus-bridge completion fish > /etc/fish/completions/janus-bridge.fish
-  source <(janus-bridge completion bash)           for this shell alone
+  source <(janus-bridge completion bash)       for this shell alone
+
+For all users:
+
+  mkdir -p /usr/local/share/bash-completion/completions
+  janus-bridge completion bash > \\
+    /usr/local/share/bash-completion/completions/janus-bridge
+  janus-bridge completion zsh > \\
+    /usr/local/share/zsh/site-functions/_janus-bridge
+  janus-bridge completion fish > \\
+    /etc/fish/completions/janus-bridge.fish
 """

@@ -51,7 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         verbs,
         "init",
         _init,
-        "create what is missing: the table, its row in the version table, and that one; with [cluster], its two tables",
+        "create what is missing: the table, and its row in OpenSIPS's version table; with [cluster], its two tables",
     )
     _verb(verbs, "list", _list, "show the rows")
     for name, act, words in (("add", _add, "add a Janus server"), ("set", _set, "change the URL of a Janus server")):
@@ -194,12 +194,14 @@ def _fail(code: int, line: str) -> int:
 
 
 EPILOG = """
-  janus-bridge db init                                             where the table is missing
+  janus-bridge db init                       in a new database
   janus-bridge db add gw1 janusws://127.0.0.1:8188/janus
-  janus-bridge db add --now gw1 janusws://127.0.0.1:8188/janus     and the running bridge has it, ready
-  janus-bridge db set gw1 januswss://janus1.example.org/janus      with TLS, port 8989
+  janus-bridge db set --now gw1 januswss://janus1.example.org/janus
   janus-bridge db list --json
-  janus-bridge db list -o janus.janus_db_url=mysql://opensips:secret@db/opensips
+  janus-bridge db list -o janus.janus_db_url=mysql://db/opensips
 
 A running bridge learns of a change by --now, `janus-bridge mi janus_reload` or SIGHUP.
+
+Exit codes: 0 done, 1 no such row, or one that is there already, 2 usage, configuration, or a database that refuses, 3 a
+database that does not answer. --now: also 1 where the gateway is not ready, 3 where no bridge runs.
 """

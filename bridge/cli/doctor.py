@@ -199,7 +199,7 @@ def _program(*words: str) -> str:
 
 EPILOG = """
   sudo janus-bridge doctor
-  janus-bridge doctor -c /etc/janus-bridge/janus-bridge.toml --output - | less
+  janus-bridge doctor --output - | less
 
 Exit codes: 0 the file is written, whatever it says; 1 it cannot be; 2 usage.
 """

@@ -213,7 +213,7 @@ def _refused(option: str) -> str | None:
 
 EPILOG = """
   janus-bridge import /etc/opensips/opensips.cfg > janus-bridge.toml
-  m4 /etc/opensips/opensips.cfg.m4 | janus-bridge import - > janus-bridge.toml
+  m4 opensips.cfg.m4 | janus-bridge import - > janus-bridge.toml
   janus-bridge check -c janus-bridge.toml --connect
 
 Everything but settings stands in comments. The script itself is not changed. Exit codes: 0 everything found its place,

@@ -30,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "janus-bridge.toml(5), which explains every setting.",
         epilog=EPILOG,
     )
-    parser.add_argument("page", metavar="PAGE", nargs="?", choices=PAGES, default=PAGES[0], help=" or ".join(PAGES))
+    parser.add_argument("page", nargs="?", choices=PAGES, default=PAGES[0], help="the page (default: janus-bridge)")
     parser.set_defaults(run=run)
 
 
@@ -72,7 +72,7 @@ def commands_page(whole: Usage) -> Iterator[str]:
             yield from tagged([_option(option)], option.help)
     yield heading("COMMANDS")
     explained = {*whole.options, *(option for options in shared.values() for option in options)}
-    for command in commands:
+    for command in whole.verbs:
         yield from _command(command, explained)
     yield heading("SIGNALS")
     yield from prose("What `janus-bridge run` does at a signal:")
@@ -128,6 +128,8 @@ def _command(command: Usage, explained: Set[Option]) -> Iterator[str]:
         if option not in explained:
             yield from tagged([_option(option)], option.help)
     yield from prose(command.epilog)
+    for verb in command.verbs:
+        yield from _command(verb, explained)
 
 
 def _table(rows: Mapping[str, str]) -> Iterator[str]:
@@ -136,7 +138,12 @@ def _table(rows: Mapping[str, str]) -> Iterator[str]:
 
 
 EPILOG = """
-  janus-bridge man | man -l -                                     read it
-  janus-bridge man > /usr/local/share/man/man8/janus-bridge.8     where `man janus-bridge` finds it
-  janus-bridge man janus-bridge.toml > /usr/local/share/man/man5/janus-bridge.toml.5
+  janus-bridge man | man -l -
+  janus-bridge man janus-bridge.toml | man -l -
+
+Where `man janus-bridge` finds them:
+
+  cd /usr/local/share/man && mkdir -p man5 man8
+  janus-bridge man > man8/janus-bridge.8
+  janus-bridge man janus-bridge.toml > man5/janus-bridge.toml.5
 """

@@ -185,14 +185,16 @@ Calls an MI method of a running bridge, or of an OpenSIPS, and prints its result
 as NAME=VALUE.
 """
 EPILOG = """
-  janus-bridge mi which                                   the methods
-  janus-bridge mi which janus_send_request                their parameters
-  janus-bridge mi janus_reload                            read the table again
+  janus-bridge mi which                         the methods
+  janus-bridge mi which janus_send_request      the parameters of one
+  janus-bridge mi janus_reload                  read the table again
   janus-bridge mi janus_send_request gw1 '{"janus": "info"}'
-  janus-bridge mi event_subscribe event=E_JANUS_EVENT socket=udp:127.0.0.1:9999 expire=600
+  janus-bridge mi event_subscribe event=E_JANUS_EVENT \\
+    socket=udp:127.0.0.1:9999 expire=600
   janus-bridge mi get_statistics janus:
   janus-bridge mi --url unix:/run/janus-bridge/mi.sock uptime
-  JANUS_BRIDGE_MI__TOKEN=secret janus-bridge mi --url https://sip1.example.org:8889/mi janus_list
+  JANUS_BRIDGE_MI__TOKEN=secret janus-bridge mi janus_list \\
+    --url https://sip1.example.org:8889/mi
 
 Exit codes: 0 a result, 1 an MI error, 2 usage, 3 nothing answered.
 """

@@ -44,16 +44,13 @@ Keeps a managed session to every Janus WebRTC server in OpenSIPS's `janus` table
 module: it answers janus_send_request as an MI method, and delivers Janus's unsolicited messages as E_JANUS_EVENT.
 """
 FIRST_STEPS = """
-First steps, on the machine of a Janus:
+First steps, on the machine of a Janus. Where the service does not run (a package starts it), start
+`janus-bridge run` in a terminal of its own. Then
 
-  janus-bridge db add gw1 janusws://127.0.0.1:8188/janus
+  janus-bridge db add --now gw1 janusws://127.0.0.1:8188/janus
   janus-bridge check --connect
-  janus-bridge run
-
-and in a second terminal:
-
-  janus-bridge status
   janus-bridge mi janus_send_request gw1 '{"janus": "info"}'
+  janus-bridge status --watch
 """
 EPILOG = f"""{FIRST_STEPS}
 Exit codes: 0 fine, 1 a finding or an MI error, 2 usage or configuration, 3 nothing answered. `janus-bridge COMMAND

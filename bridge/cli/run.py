@@ -127,8 +127,10 @@ DESCRIPTION += "\n\n".join(f"{names} {does}." for names, does in SIGNALS.items()
 EPILOG = """
   janus-bridge run
   janus-bridge run -c /etc/janus-bridge/janus-bridge.toml
-  janus-bridge run -o log.level=4 -o 'mi.datagram=["unix:/run/janus-bridge/mi.sock"]'
-  JANUS_BRIDGE_JANUS__JANUS_DB_URL=mysql://opensips:secret@db/opensips janus-bridge run
+  janus-bridge run -o log.level=4 \\
+    -o 'mi.datagram=["unix:/run/janus-bridge/mi.sock"]'
+  JANUS_BRIDGE_JANUS__JANUS_DB_URL=mysql://opensips@db/opensips \\
+    janus-bridge run
 
 Every setting is explained in janus-bridge.toml(5), which `janus-bridge man janus-bridge.toml` prints, too.
 `janus-bridge unit` prints a systemd unit.

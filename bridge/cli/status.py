@@ -117,8 +117,9 @@ def _row(gateway: dict[str, Any]) -> tuple[str, ...]:
 
 EPILOG = """
   janus-bridge status
-  janus-bridge status --url https://sip1.example.org:8889/mi --ca /etc/janus-bridge/ca.pem
-  janus-bridge status --json | jq -r '.Gateways[] | select(.state != "ready") | .janus_id'
+  janus-bridge status --url https://sip1:8889/mi --ca ca.pem
+  janus-bridge status --json |
+    jq -r '.Gateways[] | select(.state != "ready") | .janus_id'
   janus-bridge status --watch
   janus-bridge status --watch --filter "backoff sip1"
 

@@ -124,8 +124,6 @@ As root:
 
   janus-bridge unit --sysusers | systemd-sysusers -
   janus-bridge unit > /etc/systemd/system/janus-bridge.service
-  janus-bridge unit --restrict-addresses > ...        with IPAddressAllow= of configuration and table
   systemctl daemon-reload && systemctl enable --now janus-bridge
-  systemctl reload janus-bridge     table, secrets, TLS files, subscribers, log level
-  journalctl -u janus-bridge -f -p warning
+  journalctl -u janus-bridge -f
 """

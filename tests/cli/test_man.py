@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bridge.__main__ import main
 from bridge.cli import man_words, program, roff
 from bridge.cli.run import SIGNALS
-from bridge.cli.usage import usage_of
+from bridge.cli.usage import Usage, usage_of
 from bridge.config import SETTINGS, load
 from bridge.config.settings import TABLE
 from bridge.transport.signals import OBEYED
@@ -30,9 +31,10 @@ def test_every_command_and_what_it_takes_is_in_the_page(capsys: pytest.CaptureFi
     synopses = re.findall(r"^\.SY \"(.*?)\"\n(.*?)^\.YS", written, re.MULTILINE | re.DOTALL)
     parts = dict(re.findall(r"^\.SS \"(.*?)\"\n(.*?)(?=^\.S[SH])", written, re.MULTILINE | re.DOTALL))
     shared = written.partition('.SH "OPTIONS"')[2].partition('.SH "COMMANDS"')[0]
-    commands = list(usage_of(program.parser()).commands())
+    whole = usage_of(program.parser())
+    commands = list(whole.commands())
     assert [name for name, _ in synopses] == [f"janus\\-bridge {roff.escaped(command.name)}" for command in commands]
-    assert list(parts) == [command.name for command in commands]
+    assert list(parts) == [usage.name for usage in below(whole)]  # `db` alone does nothing, but has words and examples
     assert {word for command in commands for word in command.words[:1]} == program.SUBCOMMANDS.keys()
     for command, (_, synopsis) in zip(commands, synopses, strict=True):
         part = parts[command.name]
@@ -44,6 +46,19 @@ def test_every_command_and_what_it_takes_is_in_the_page(capsys: pytest.CaptureFi
             assert argument.help, f"{command.name} {argument.metavar} is explained nowhere"
             assert all(roff.bold(choice) in synopsis for choice in argument.choices)
             assert argument.choices or roff.italic(argument.metavar) in synopsis
+
+
+def below(usage: Usage) -> Iterator[Usage]:
+    for verb in usage.verbs:
+        yield verb
+        yield from below(verb)
+
+
+def test_examples_fit_into_eighty_columns() -> None:
+    """Of a terminal, and of a page, which indents them."""
+    whole = usage_of(program.parser())
+    texts = "\n".join(text for usage in (whole, *below(whole)) for text in (usage.description, usage.epilog))
+    assert [line for line in texts.splitlines() if line.startswith(" ") and len(line) > 71] == []
 
 
 def test_every_setting_is_in_the_page(capsys: pytest.CaptureFixture[str]) -> None:
