@@ -15,8 +15,7 @@ from bridge.core.cluster_heirs import Heirs
 from bridge.core.cluster_life import NodeLife
 from bridge.core.stats import Stats
 from bridge.errors import TableUnavailable
-from bridge.protocol.cluster import Life, Node, NodeSession
-from bridge.protocol.membership import Word
+from bridge.protocol.cluster import Life, Node, NodeSession, Word
 from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
 
 

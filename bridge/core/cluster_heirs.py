@@ -13,8 +13,8 @@ from bridge.core.cluster_faces import NodeStore
 from bridge.core.cluster_life import NodeLife
 from bridge.core.stats import Stats
 from bridge.errors import TableUnavailable
-from bridge.protocol.cluster import Node, NodeSession, NodeState
-from bridge.protocol.membership import Word
+from bridge.protocol.cluster import Node, NodeSession, NodeState, Word
+from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")
 
@@ -35,7 +35,8 @@ class Heirs:
         self._table = table
         self._stats = stats
         self._clock = clock
-        self._in_doubt: dict[int, Node] = {}  # whom we may have taken over
+        self._in_doubt: dict[int, tuple[Node, float]] = {}  # whom we may have taken over, silent since then
+        self._unsearched = Throttle()
         self._under_way: set[int] = set()
         self.adopting: dict[int, Node] = {}
 
@@ -51,21 +52,21 @@ class Heirs:
             self._soon(nursery, node, self._take)
         for node in membership.suspects(now):
             self._soon(nursery, node, self._suspect)
+        for node in membership.unsearched(now):
+            self._soon(nursery, node, self._take_rest)
 
-    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node], Awaitable[bool]]) -> None:
+    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node], Awaitable[None]]) -> None:
         async def do() -> None:
             try:
-                taken = await what(node)
+                await what(node)
             finally:
                 self._under_way.discard(node.node_id)
-            if taken:
-                await self._take_rest(node.node_id)
 
         if node.node_id not in self._under_way:
             self._under_way.add(node.node_id)
             nursery.start_soon(do)
 
-    async def _suspect(self, node: Node) -> bool:
+    async def _suspect(self, node: Node) -> None:
         """Nobody has its sessions yet; whoever finds it mute takes them in a round of its own."""
         asked_at = self._clock()
         if await self._life.words.of(node, node.node_id, node.epoch) in (None, Word.OVER):
@@ -73,60 +74,60 @@ class Heirs:
             self._again()
         else:
             self._life.membership.answered(node.node_id, self._clock())
-        return False
 
-    async def _take(self, node: Node) -> bool:
-        """Whether we have its sessions."""
+    async def _take(self, node: Node) -> None:
         life, membership = self._life, self._life.membership
         async with life.row:
             sent_at, epoch = self._clock(), membership.epoch
             if epoch is None or not membership.taking(node, sent_at):
-                return False
-            silent_since = max(membership.peers[node.node_id].moved_at, 0.0)
+                return
+            silent_since = membership.silent_since(node.node_id)
             try:
                 sessions = await self._table.take(node, epoch, membership.beat)
             except TableUnavailable as exc:
                 membership.unknown()
-                self._in_doubt[node.node_id] = node
+                self._in_doubt[node.node_id] = node, silent_since
                 log.warning("the take-over of node %d has no outcome: %s; looking again", node.node_id, exc)
-                return False
+                return
             if sessions is None:
                 membership.not_taken(node)
-                return False
+                return
             membership.counted(sent_at)
             life.counted(sent_at)
             life.sessions.know(sessions)
-        await self._adopt(node, sessions, self._clock() - silent_since)
-        return True
+        await self._adopt(node, sessions, silent_since)
 
-    async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_for: float) -> None:
+    async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_since: float) -> None:
         self._stats.add("take_overs")
         log.warning("node %d is over: taking its %d sessions", node.node_id, len(sessions))
         self.adopting[node.node_id] = node
         try:
             if self._life.links is not None:
-                await self._life.links.adopt(node.node_id, sessions, silent_for)
+                await self._life.links.adopt(node.node_id, sessions, self._clock() - silent_since)
         finally:
-            del self.adopting[node.node_id]
+            self.adopting.pop(node.node_id, None)  # another one of it may be under way
 
-    async def _take_rest(self, node_id: int) -> None:
+    async def _take_rest(self, node: Node) -> None:
         """What it wrote last may have been on its way when it was taken over, in a server that committed nothing."""
-        life, membership = self._life, self._life.membership
-        await trio.sleep(life.settings.node_timeout)
-        peer, epoch = membership.peers.get(node_id), membership.epoch
-        if peer is None or peer.node.state is not NodeState.TAKEN or epoch is None:
-            return  # it lives again, and finds it itself
-        try:
-            sessions = await self._table.rest(peer.node, epoch)
-        except TableUnavailable as exc:
-            log.warning("what node %d wrote last has not been looked for: %s; looking again", node_id, exc)
-            self._in_doubt[node_id] = peer.node
+        life, membership, node_id = self._life, self._life.membership, node.node_id
+        epoch, silent_since = membership.epoch, membership.silent_since(node_id)
+        if epoch is None:
             return
+        try:
+            sessions = await self._table.rest(node, epoch)
+        except TableUnavailable as exc:
+            self._in_doubt[node_id] = node, silent_since
+            if self._unsearched.due(str(exc)):
+                text = "what node %d wrote last has not been looked for: %s; looking again"
+                log.warning(text, node_id, exc)
+            return
+        self._unsearched.over()
+        membership.searched(node)
         if sessions:
             life.sessions.know(sessions)
             log.warning("node %d is over: taking %d sessions that it wrote last", node_id, len(sessions))
             if life.links is not None:
-                await life.links.adopt(node_id, sessions, life.settings.node_timeout)
+                await life.links.adopt(node_id, sessions, self._clock() - silent_since)
 
     async def settle(self, nursery: trio.Nursery) -> None:
         """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.
@@ -134,12 +135,16 @@ class Heirs:
         Raises TableUnavailable: nobody knows yet.
         """
         peers = self._life.membership.peers
-        settled = [one for one in self._in_doubt.values() if one.node_id not in peers or not peers[one.node_id].taking]
+        settled = [
+            (node, since)
+            for node, since in self._in_doubt.values()
+            if node.node_id not in peers or not peers[node.node_id].taking
+        ]
         if not settled:
             return
         news = await self._life.sessions.unknown()
-        for node in settled:
+        for node, _ in settled:
             self._in_doubt.pop(node.node_id, None)
-            nursery.start_soon(self._take_rest, node.node_id)
         if news:
-            nursery.start_soon(self._adopt, settled[0], news, self._life.settings.node_timeout)
+            node, _ = settled[0]
+            nursery.start_soon(self._adopt, node, news, min(since for _, since in settled))

@@ -15,8 +15,8 @@ from bridge.core.cluster_words import PeerWords
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
 from bridge.errors import AnotherNode, TableRefused, TableUnavailable
-from bridge.protocol.cluster import Node, NodeState, epoch_of
-from bridge.protocol.membership import Membership, Start, Word
+from bridge.protocol.cluster import Node, NodeState, Word, epoch_of
+from bridge.protocol.membership import Membership, Start
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")

@@ -12,9 +12,8 @@ from typing import Final
 
 from bridge.core.cluster_faces import AskPeer
 from bridge.errors import PeerNotReached, PeerRefused, PeerSilent
-from bridge.protocol.cluster import ALIVE, Node
+from bridge.protocol.cluster import ALIVE, Node, Word
 from bridge.protocol.jsonrpc import RpcError
-from bridge.protocol.membership import Word
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 
 from bridge.core.mi import Command, MiRequest
 from bridge.protocol.caller import Role
-from bridge.protocol.cluster import ALIVE, RELEASED
+from bridge.protocol.cluster import ALIVE, RELEASED, Word
 from bridge.protocol.jsonrpc import RpcError
-from bridge.protocol.membership import Word
 from bridge.protocol.recipe import Parameter
 from bridge.protocol.snapshot import ClusterSnapshot
 

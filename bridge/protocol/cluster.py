@@ -1,10 +1,10 @@
-"""The words of a cluster of bridges: a node, its state, a session of one.
+"""The words of a cluster of bridges: a node, its state, its word, a session of one.
 
 Owns these values alone; what follows from them is decided in ``membership``. Authority: contract 11; the names are
 those of OpenSIPS's clusterer.
 """
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
 ALIVE: Final = "janus_cluster_alive"  # the MI method by which bridges ask each other whether a life goes on
@@ -27,6 +27,14 @@ class NodeState(IntEnum):
     ACTIVE = 1
     OVER = 2  # its process is over, and whatever sessions it left are still to be taken
     TAKEN = 3  # a peer has its sessions
+
+
+class Word(Enum):
+    """What a peer says when it is asked whether a life goes on."""
+
+    ALIVE = "it will not take it over for node_timeout"
+    OVER = "another one has its sessions"
+    UNSURE = "it may be taking it over right now"
 
 
 class Node(NamedTuple):

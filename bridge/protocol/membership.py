@@ -9,32 +9,22 @@ peers, asked at t, that they will not take us over: the first of them would do s
 of what we believe and the first that another one may do lie 0.2 node_timeout, for clocks that run at different speed
 and for what is under way. Who hears that his epoch is over, from the table or from a peer, has no life any more.
 
-The others. A peer is still for as long as we have watched its row and seen it unchanged; what passed while we could not
-read, or did not (stopped, suspended), was not watched. One that is about to be still for node_timeout is asked itself,
-so that its time to answer ends with node_timeout; if it does not answer either, it is taken over, by whoever changes
-its row first. One whose process is over, as systemd said or it itself, is taken over at once: the table says so, and we
-may have been told before.
+The others. A peer that is about to be still for node_timeout (``watched_node``) is asked itself, so that its time to
+answer ends with node_timeout; if it does not answer either, it is taken over, by whoever changes its row first. One
+whose process is over, as systemd said or it itself, is taken over at once: the table says so, and we may have been told
+before. Whoever takes over may die as well: so what a dead one wrote last is looked for by all.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 
-from bridge.protocol.cluster import Node, NodeState
+from bridge.protocol.cluster import Node, NodeState, Word
+from bridge.protocol.watched_node import NEVER, WatchedNode
 
 VALID = 0.8  # of node_timeout
 LATE = 2.5  # ping_intervals without a beat, from which on a peer is called silent
 ASKING = 0.05  # of node_timeout, for the answer of a peer
 LEAST_ASKING = 0.2  # seconds
-NEVER = float("-inf")
-
-
-class Word(Enum):
-    """What a peer says when it is asked whether a life goes on."""
-
-    ALIVE = "it will not take it over for node_timeout"
-    OVER = "another one has its sessions"
-    UNSURE = "it may be taking it over right now"
 
 
 class Start(Enum):
@@ -43,33 +33,6 @@ class Start(Enum):
     ENTER = "nobody lives under this node_id"
     WAIT = "somebody may"
     TWIN = "somebody does"
-
-
-@dataclass(slots=True)
-class WatchedNode:
-    """``still``: seconds that its row was watched without a change, up to ``seen_at``, of which there were ``changes``,
-    the last of its own making at ``moved_at``. ``unanswered_at``: when its MI was asked since, in vain. ``taking``: we
-    may have its sessions by now.
-    """
-
-    node: Node
-    moved_at: float
-    seen_at: float = NEVER
-    still: float = 0.0
-    changes: int = 0
-    unanswered_at: float = NEVER
-    taking: bool = False
-
-    def seen(self, node: Node, asked_at: float, now: float, most: float) -> None:
-        """Its row as it was read; ``most``: seconds since it was read last that may count, as it was watched."""
-        if node == self.node:
-            self.still += min(max(asked_at - self.seen_at, 0.0), most)
-            self.seen_at = max(self.seen_at, asked_at)
-            return
-        if node.state is not NodeState.OVER:  # as others say of it
-            self.moved_at = now
-        self.node, self.still, self.seen_at, self.taking, self.unanswered_at = node, 0.0, now, False, NEVER
-        self.changes += 1
 
 
 class Membership:
@@ -225,6 +188,33 @@ class Membership:
             for peer in self._takeable(now)
             if self._is_over(peer) or (peer.still >= self._timeout and self._is_mute(peer, now))
         ]
+
+    def silent_since(self, node_id: int) -> float:
+        """When the sessions that it has were heard last for certain: where it took another one's in its last
+        node_timeout, it may have died before it claimed them.
+        """
+        peer = self.peers[node_id]
+        taken = [one.taken for one in self.peers.values()]
+        since = min([peer.moved_at, *(moved for at, moved in taken if at >= peer.moved_at - self._timeout)])
+        return since if since > NEVER else peer.seen_at - peer.still
+
+    def unsearched(self, now: float) -> list[Node]:
+        """Those that were taken over, by whomever, node_timeout ago: what they wrote last may be there by now. Each
+        that may claim looks for it, once: whoever took them over may be dead.
+        """
+        if now >= self.valid_until or not self._watched:
+            return []
+        return [
+            peer.node
+            for peer in self.peers.values()
+            if peer.node.state is NodeState.TAKEN and peer.still >= self._timeout and not peer.searched
+        ]
+
+    def searched(self, node: Node) -> None:
+        """What it wrote last is here, or there is nothing."""
+        peer = self.peers.get(node.node_id)
+        if peer is not None and peer.node == node:
+            peer.searched = True
 
     def wake_at(self, now: float) -> float:
         """When the table is to be read next so that a peer is asked, or taken over, in time; infinity: nobody is."""

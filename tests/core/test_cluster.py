@@ -9,8 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bridge.errors import AnotherNode, TableRefused
-from bridge.protocol.cluster import Node, NodeSession, NodeState
-from bridge.protocol.membership import Word
+from bridge.protocol.cluster import Node, NodeSession, NodeState, Word
 from tests.support.memory_cluster import PING, TIMEOUT, MemorySite
 
 ACTIVE, DRAINING, OVER, TAKEN = NodeState.ACTIVE, NodeState.DRAINING, NodeState.OVER, NodeState.TAKEN
@@ -82,6 +81,45 @@ async def test_what_a_dead_one_wrote_last_is_taken_when_it_is_there(
         assert len(two.sessions) == 2
         assert two.stats.counts["take_overs"] == (2 if unsure else 1)
         assert ("what node 1 wrote last has not been looked for" in caplog.text) == bool(unsure)
+
+
+async def test_an_heir_that_dies_before_it_has_claimed_anything_leaves_all_to_the_next(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """Also what the first one wrote last, which nobody has seen yet, and the gap is told from its death on."""
+    second, late = SESSION._replace(session_id=43), SESSION._replace(session_id=44)
+    async with site.running(1, 2, 3) as (one, two, three):
+        site.sessions = {SESSION: 1, second: 2}
+        two.links.claiming = 60.0
+        one.kill()
+        three.life.state = DRAINING  # it leaves one to two
+        await until(lambda: two.links.adopted)
+        two.kill()
+        site.sessions[late] = 1
+        three.life.state = ACTIVE
+        await trio.sleep(2 * TIMEOUT + 5 * PING)
+        [(first, rest, _), (heir, sessions, _)] = sorted(three.links.adopted)
+        assert (first, rest, heir, sorted(sessions)) == (1, [late], 2, [SESSION, second])
+        assert all(abs(silent_for - 2 * TIMEOUT) <= 3 * PING for _, _, silent_for in three.links.adopted)
+        assert set(site.sessions.values()) == {3}
+        assert three.stats.counts["take_overs"] == 1
+
+
+async def test_an_heir_that_begins_anew_looks_for_what_the_dead_one_wrote_last(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        one.kill()
+        await until(lambda: two.links.adopted)
+        two.kill()
+        site.sessions[SESSION] = 1
+        again = site.process(2)
+        await again.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await trio.sleep(TIMEOUT + 3 * PING)
+            assert [(node_id, sessions) for node_id, sessions, _ in again.links.adopted] == [(1, [SESSION])]
+            nursery.cancel_scope.cancel()
 
 
 async def test_what_a_dead_one_wrote_last_is_its_own_where_it_lives_again(

@@ -7,9 +7,8 @@ import pytest
 
 from bridge.core.cluster_words import EVERY, PeerWords
 from bridge.errors import PeerNotReached, PeerRefused
-from bridge.protocol.cluster import Node, NodeState
+from bridge.protocol.cluster import Node, NodeState, Word
 from bridge.protocol.jsonrpc import RpcError
-from bridge.protocol.membership import Word
 
 
 def node(number: int, epoch: int = 1) -> Node:

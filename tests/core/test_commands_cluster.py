@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bridge.core.commands_cluster import cluster_commands
 from bridge.core.mi import Registry
-from bridge.protocol.membership import Word
+from bridge.protocol.cluster import Word
 from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
 from tests.support.callers import ask_by_name
 from tests.support.snapshots import cluster

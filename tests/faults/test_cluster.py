@@ -18,6 +18,7 @@ from tests.support.bridge_cluster import (
     attach,
     caught_up,
     handle_at_the_first,
+    heir_of,
     lives,
     ready,
     release,
@@ -165,6 +166,27 @@ async def test_one_of_many_takes_over(
         for other in others:
             await caught_up(other, handle, within)
         assert len(listener.told("taken_over")) == 1
+
+
+@LONG
+async def test_an_heir_dies_right_after_its_take_over(
+    mariadb: MariaDb, reclaiming: Janus, make_bed: MakeBed, listener: Listener, within: float
+) -> None:
+    """As soon as the table has the sessions under it, and whether it has claimed them by then or not."""
+    with make_bed(reclaiming.url, bridges=3) as bed:
+        handles = [await attach(bridge) for bridge in bed.bridges]
+        for bridge in bed.bridges:
+            await written(bridge, mariadb)
+        first, *others = bed.bridges
+        first.kill()
+        release(first)
+        heir = others.pop(await heir_of(first, mariadb) - 2)
+        heir.kill()
+        release(heir)
+        for handle in handles:
+            await caught_up(others[0], handle, within)
+        assert listener.told("taken_over")[-1]["detail"] == {"node": heir.options["cluster.my_node_id"], "sessions": 2}
+        assert not listener.told("session_lost")
 
 
 @pytest.mark.parametrize("planned", ["drained", pytest.param("stopped", marks=LONG)])

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.protocol.cluster import Node, NodeState
-from bridge.protocol.membership import NEVER, Membership, Start, Word
+from bridge.protocol.cluster import Node, NodeState, Word
+from bridge.protocol.membership import Membership, Start
+from bridge.protocol.watched_node import NEVER
 from tests.support.examples import examples
 
 ACTIVE, DRAINING, OVER, TAKEN = NodeState.ACTIVE, NodeState.DRAINING, NodeState.OVER, NodeState.TAKEN

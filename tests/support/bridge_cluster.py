@@ -132,6 +132,18 @@ async def written(bridge: Bridge, server: Server, janus_id: str = "gw1") -> None
             await trio.sleep(_POLL_SECONDS)
 
 
+async def heir_of(bridge: Bridge, server: Server) -> int:
+    """The node that has its sessions by now, in a cluster in which each had as many as any other."""
+    database = str(bridge.options["janus.janus_db_url"]).rpartition("/")[2]
+    owners = "SELECT node_id FROM janus_session GROUP BY node_id ORDER BY COUNT(*) DESC"
+    with trio.fail_after(HANG_SECONDS):
+        while True:
+            nodes = [int(node) for (node,) in server.execute(owners, database=database)]
+            if bridge.options["cluster.my_node_id"] not in nodes:
+                return nodes[0]
+            await trio.sleep(_POLL_SECONDS)
+
+
 async def ready(bridge: Bridge, janus_id: str = "gw1") -> None:
     """Wait until it has a session there."""
     await answered(bridge, {"janus": "attach", "plugin": "janus.plugin.echotest"}, janus_id)
