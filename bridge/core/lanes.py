@@ -41,27 +41,21 @@ class Lanes(Generic[Q]):
     """``enter`` says whether a command may go now; ``leave`` returns those that may go next."""
 
     def __init__(self) -> None:
-        self._going: dict[tuple[int, int | None], Q] = {}  # the one that goes in each lane
+        self._going: dict[int, dict[int | None, Q]] = {}  # the one that goes in each lane, by session and handle
         self._behind: dict[tuple[int, int | None], _Queue[Q]] = {}  # those that wait for it, where there are any
-        self._lanes: dict[int, int] = {}  # how many each session has
         self._closing: dict[int, _Closing[Q]] = {}  # sessions with a destroy: few, mostly none
 
     def enter(self, queued: Q) -> bool:
         """True: it may go. False: it waits, and a later ``leave`` will return it."""
-        session_id = queued.session_id
-        if session_id is None or (queued.handle_id is None and not queued.closes_session):
+        session_id, handle_id = queued.session_id, queued.handle_id
+        if session_id is None or (handle_id is None and not queued.closes_session):
             return True
         closing = self._closing.get(session_id)
         if closing is None:
             if not queued.closes_session:
-                lane = session_id, queued.handle_id
-                if lane in self._going:
-                    return self._enter_lane(session_id, queued)
-                self._going[lane] = queued  # as nearly always
-                self._lanes[session_id] = self._lanes.get(session_id, 0) + 1
-                return True
+                return self._enter_lane(session_id, queued)
             closing = self._closing[session_id] = _Closing()
-            if session_id not in self._lanes:
+            if session_id not in self._going:
                 closing.destroy = queued
                 return True
         closing.queue[queued] = None
@@ -69,11 +63,15 @@ class Lanes(Generic[Q]):
 
     def _enter_lane(self, session_id: int, queued: Q) -> bool:
         """Nothing is in front of it but its own lane."""
-        lane = session_id, queued.handle_id
-        if lane not in self._going:
-            self._going[lane] = queued
-            self._lanes[session_id] = self._lanes.get(session_id, 0) + 1
+        handle_id = queued.handle_id
+        going = self._going.get(session_id)
+        if going is None:
+            self._going[session_id] = {handle_id: queued}
             return True
+        if handle_id not in going:
+            going[handle_id] = queued
+            return True
+        lane = session_id, handle_id
         behind = self._behind.get(lane)
         if behind is None:
             behind = self._behind[lane] = OrderedDict()
@@ -82,29 +80,28 @@ class Lanes(Generic[Q]):
 
     def leave(self, queued: Q) -> list[Q]:
         """It was answered, or given up: in its lane or waiting for it. Returns those that may go now."""
-        session_id = queued.session_id
+        session_id, handle_id = queued.session_id, queued.handle_id
         if session_id is None:
             return []
-        lane = session_id, queued.handle_id
-        behind = self._behind.get(lane)
-        goes = self._going.get(lane) is queued
-        if goes and behind is None:
-            del self._going[lane]
-            lanes = self._lanes[session_id] = self._lanes[session_id] - 1
-            if not lanes:
-                del self._lanes[session_id]
-        elif behind is not None and (goes or queued in behind):
-            following = [self._next_in(lane, behind)] if goes else []
+        going = self._going.get(session_id)
+        goes = going is not None and going.get(handle_id) is queued
+        behind = self._behind.get((session_id, handle_id)) if self._behind else None
+        if behind is not None and (goes or queued in behind):
+            following = [self._next_in(session_id, handle_id, behind)] if goes else []
             behind.pop(queued, None)
             if not behind:
-                del self._behind[lane]
+                del self._behind[session_id, handle_id]
             return following
+        if going is not None and goes:
+            del going[handle_id]
+            if not going:
+                del self._going[session_id]
         closing = self._closing.get(session_id)
         return [] if closing is None else self._advance(session_id, closing, queued)
 
-    def _next_in(self, lane: tuple[int, int | None], behind: _Queue[Q]) -> Q:
+    def _next_in(self, session_id: int, handle_id: int | None, behind: _Queue[Q]) -> Q:
         following, _ = behind.popitem(last=False)
-        self._going[lane] = following
+        self._going[session_id][handle_id] = following
         return following
 
     def _advance(self, session_id: int, closing: _Closing[Q], left: Q) -> list[Q]:
@@ -117,7 +114,7 @@ class Lanes(Generic[Q]):
         while queue and closing.destroy is None:
             queued = next(iter(queue))
             if queued.closes_session:
-                if session_id in self._lanes:
+                if session_id in self._going:
                     break
                 closing.destroy = queued
                 going.append(queued)

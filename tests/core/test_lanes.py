@@ -77,7 +77,7 @@ class LanesAgainstModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         while self.present:
             self.leave(0)
-        kept = [self.lanes._going, self.lanes._behind, self.lanes._lanes, self.lanes._closing]
+        kept = [self.lanes._going, self.lanes._behind, self.lanes._closing]
         assert not any(kept), "something is kept for sessions that nobody is in"
 
 
