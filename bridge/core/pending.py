@@ -3,12 +3,12 @@
 Owns its progress and its outcome (contract 5.5). Must not know how it is sent. The bridge's own requests are some, too.
 """
 
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
-from bridge.core.timers import Timer
 from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
@@ -95,25 +95,31 @@ class AwaitedAnswer:
         return self._answer
 
 
-class PendingRequest(Timer):
-    """Due at its time limit. ``session_id`` is what it goes out with; ``began`` is trio's clock. Nobody is told of one
+class PendingRequest:
+    """``session_id`` is what it goes out with; ``began`` and ``deadline`` are trio's clock. Nobody is told of one
     without an ``asker``: a notification, or one whose caller left.
     """
 
     __slots__ = (
-        *("abandoned", "asker", "began", "caller", "closes_session", "command", "connection", "finished", "handle_id"),
-        *("holding", "keeper", "kind", "progress", "session_id", "transaction"),
+        *("abandoned", "asker", "began", "caller", "closes_session", "command", "connection", "deadline"),
+        *("finished", "handle_id", "holding", "keeper", "kind", "progress", "session_id", "transaction"),
     )
 
     def __init__(
-        self, command: JanusCommand, kind: Kind, keeper: Keeper, asker: Asker | None, began: float = 0.0
+        self,
+        command: JanusCommand,
+        kind: Kind,
+        keeper: Keeper,
+        asker: Asker | None,
+        began: float = 0.0,
+        deadline: float = math.inf,
     ) -> None:
-        self.timers = None
         self.command = command
         self.kind = kind
         self.keeper = keeper
         self.asker = asker
         self.began = began
+        self.deadline = deadline
         self.session_id = command.session_id
         self.handle_id = command.handle_id
         self.caller = command.caller
@@ -133,7 +139,7 @@ class PendingRequest(Timer):
         """Its caller left."""
         self.keeper.abandon(self)
 
-    def due(self) -> None:
+    def expire(self) -> None:
         """Its time is over."""
         self.keeper.expire(self)
 

@@ -16,6 +16,7 @@ from bridge.core.environment import LinkEnvironment
 from bridge.core.gateway_counters import GatewayCounters
 from bridge.core.lanes import Lanes
 from bridge.core.pending import Asked, Asker, AwaitedAnswer, CallerLeft, PendingRequest, Progress
+from bridge.core.time_limits import TimeLimits
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
 from bridge.protocol import codec
 from bridge.protocol.budget import Holding
@@ -46,7 +47,6 @@ class Requests:
         self._roster = roster
         self._connections = connections
         self._start = environment.start
-        self._timers = environment.timers
         self._fenced = None if environment.cluster is None else environment.cluster.fenced
         self._max_in_flight = environment.settings.max_in_flight
         self._totals = environment.stats.counts
@@ -54,18 +54,19 @@ class Requests:
         self._table: TransactionTable[PendingRequest] = TransactionTable(environment.start)
         self.waiting: Final = self._table.waiting  # what was sent, by the text of its transaction
         self._lanes: Lanes[PendingRequest] = Lanes()
-        self._of_callers: set[PendingRequest] = set()  # waiting and sent
+        self.of_callers: Final[dict[PendingRequest, None]] = {}  # waiting and sent: a set in their order
+        self._limits = TimeLimits(environment.timers, self.of_callers.keys())
         self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
         self._next_end: trio.Event | None = None  # of any request, where somebody waits for that
 
     @property
     def in_flight(self) -> int:
         """Commands of callers that were accepted and have no outcome yet."""
-        return len(self._of_callers)
+        return len(self.of_callers)
 
     async def drained(self) -> None:
         """Wait until nothing of callers is in flight."""
-        while self._of_callers:
+        while self.of_callers:
             await self._end_of_one()
 
     async def idle(self, number: int) -> None:
@@ -87,15 +88,17 @@ class Requests:
         Raises InvalidCommand, LinkDown, TooManyInFlight where it is not accepted; nothing was sent then.
         """
         began = self._now()
-        pending = PendingRequest(command, command.kind, self, asker, began)
+        deadline = began + timeout
+        pending = PendingRequest(command, command.kind, self, asker, began, deadline)
         try:
             connection = self._admit(pending)
         except BridgeError as refusal:
             self._failed(pending, refusal)
             raise
         self._totals["commands"] += 1
-        self._of_callers.add(pending)
-        self._timers.start(pending, began + timeout)
+        self.of_callers[pending] = None
+        if deadline < self._limits.next:
+            self._limits.look_at(deadline)
         if self._lanes.enter(pending):
             self._transmit(pending, connection)
         else:
@@ -115,15 +118,15 @@ class Requests:
         """The connection that it would go out on now."""
         if not self._connections:
             raise LinkDown(self._roster.down_because)
-        if len(self._of_callers) >= self._max_in_flight:
-            raise TooManyInFlight(f"{len(self._of_callers)} commands are in flight, as many as max_in_flight allows")
+        if len(self.of_callers) >= self._max_in_flight:
+            raise TooManyInFlight(f"{len(self.of_callers)} commands are in flight, as many as max_in_flight allows")
         if pending.kind not in ("message", "other"):
             self._book.check(pending.command)
         try:
-            pending.session_id = self._book.address(pending.command)
+            pending.session_id, carrier = self._book.address(pending.command)
         except LinkDown as exc:
             raise LinkDown(self._roster.down_because if self._roster.serving is None else exc.data) from None
-        number = self._roster.route(self._book.carrier_of(pending.session_id))
+        number = self._roster.route(carrier)
         connection = None if number is None else self._connections.get(number)
         if connection is None:
             raise self._down()
@@ -143,7 +146,7 @@ class Requests:
 
     def suspend(self, number: int, reason: str) -> None:
         """Nothing goes out on this connection: what waits was never sent, what was sent has no known outcome."""
-        for pending in [pending for pending in self._of_callers if pending.progress is _WAITING]:
+        for pending in [pending for pending in self.of_callers if pending.progress is _WAITING]:
             if self._route(pending.session_id) is None:
                 self.fail(pending, LinkDown(reason))
         of = self._connections.get(number)
@@ -151,9 +154,9 @@ class Requests:
 
     def close(self, error: BridgeError) -> None:
         """The gateway goes away. An error that says "nothing was sent" is only for what was not."""
-        for pending in [pending for pending in self._of_callers if pending.progress is _WAITING]:
+        for pending in [pending for pending in self.of_callers if pending.progress is _WAITING]:
             self.fail(pending, error)
-        for pending in list(self._of_callers):
+        for pending in list(self.of_callers):
             self.fail(pending, TransactionLost(error.data) if isinstance(error, LinkDown) else error)
 
     def move(self, old: int, new: int) -> None:
@@ -224,7 +227,7 @@ class Requests:
 
     def detach_of(self, handle_id: int | None) -> PendingRequest | None:
         """A caller's command in flight that detaches this handle."""
-        return next((one for one in self._of_callers if one.kind == "detach" and one.handle_id == handle_id), None)
+        return next((one for one in self.of_callers if one.kind == "detach" and one.handle_id == handle_id), None)
 
     def late(self, transaction: BridgeTransaction) -> Asked | None:
         """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
@@ -285,7 +288,6 @@ class Requests:
         pending.finished = True
         if pending.transaction is not None:
             self.waiting.pop(pending.transaction, None)
-        pending.cancel()
         if pending.holding is not None:
             pending.holding.release()
         if self._fenced is not None:
@@ -294,7 +296,7 @@ class Requests:
             self._next_end.set()
             self._next_end = None
         if pending.kind != "internal":
-            self._of_callers.discard(pending)
+            self.of_callers.pop(pending, None)
             if following := self._lanes.leave(pending):
                 self._go(following)
 

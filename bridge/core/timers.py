@@ -12,26 +12,22 @@ from typing import Final
 import trio
 
 from bridge.auto_reset_event import AutoResetEvent
-from bridge.native import mypyc_attr
 
 FEW = 64  # entries of cancelled timers that are not worth looking for
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Timer:
-    """Something that is due once, unless cancelled. ``timers``: those that wait for its time; None before and after."""
+    """A callback that runs once, unless cancelled. ``timers``: those that wait for its time; None after that."""
 
-    __slots__ = ("number", "timers")
+    __slots__ = ("callback", "number", "timers")
 
-    timers: "Timers | None"
-    number: int
-
-    def due(self) -> None:
-        """Its time has come. What is done now must not block."""
-        raise NotImplementedError
+    def __init__(self, timers: "Timers", number: int, callback: Callable[[], None]) -> None:
+        self.timers: Timers | None = timers
+        self.number = number
+        self.callback = callback
 
     def cancel(self) -> None:
-        """It will not be due, and is let go of. Does nothing after it was."""
+        """It will not run, and is let go of. Does nothing after it did."""
         timers = self.timers
         if timers is not None:
             self.timers = None
@@ -40,21 +36,8 @@ class Timer:
                 timers.tidy()
 
 
-class CallLater(Timer):
-    """A callback that will run once."""
-
-    __slots__ = ("_callback",)
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
-
-    def due(self) -> None:
-        """As Timer has it."""
-        self._callback()
-
-
 class Timers:
-    """``run`` must be running for anything to be due. After a callback that raised it can be run again.
+    """``run`` must be running for anything to run. After a callback that raised it can be run again.
 
     ``waiting``: the timers, by number; ``entries``: a heap of their deadlines and numbers. Of one that is cancelled no
     more than its entry stays, for a while: a timer may hold a whole request, and its time be ten minutes.
@@ -75,19 +58,13 @@ class Timers:
 
     def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback()`` at ``deadline`` in trio's clock."""
-        timer = CallLater(callback)
-        self.start(timer, deadline)
-        return timer
-
-    def start(self, timer: Timer, deadline: float) -> None:
-        """It is due at ``deadline`` in trio's clock. Once for each timer."""
         number = self._last = self._last + 1
-        timer.timers, timer.number = self, number
-        self.waiting[number] = timer
+        timer = self.waiting[number] = Timer(self, number, callback)
         heap = self.entries
         if not heap or deadline < heap[0][0]:
             self._changed.set()
         heapq.heappush(heap, (deadline, number))
+        return timer
 
     def tidy(self) -> None:
         """Nearly all are cancelled, long before their time: their entries must not pile up."""
@@ -114,4 +91,4 @@ class Timers:
             timer = self._due.popleft()
             if timer.timers is not None:
                 timer.timers = None
-                timer.due()
+                timer.callback()

@@ -168,11 +168,15 @@ class LinkBed:
     def time_out(self) -> None:
         """Run what waits for a time that is LATER, the newest first: nothing that waits for another one is sent."""
         soon = trio.current_time() + LATER / 2
+        for link in self.registry:
+            for pending in reversed(list(link.requests.of_callers)):
+                if pending.deadline > soon:
+                    pending.expire()
         for deadline, number in sorted(self.timers.entries, key=lambda entry: entry[1], reverse=True):
             timer = self.timers.waiting.get(number)
             if timer is not None and deadline > soon:
                 timer.cancel()
-                timer.due()
+                timer.callback()
 
     async def ask(
         self, command: Mapping[str, Any], timeout: float = HANG_SECONDS, janus_id: str = "gw"
