@@ -101,22 +101,22 @@ class KnownSessions:
         elif command.kind == "create":
             self._refuse_managed(command.new_id, "create")
 
-    def address(self, command: JanusCommand) -> int | None:
-        """The session_id that the command goes out with; None for a server-level verb.
+    def address(self, command: JanusCommand) -> tuple[int | None, int | None]:
+        """The session_id that the command goes out with, None for a server-level verb; and as ``carrier_of`` has it.
 
         Raises LinkDown if it would be the managed one and there is none.
         """
         if command.verb.server:
-            return None
+            return None, None
         session_id = command.session_id
         if command.kind == "claim" or (session_id is not None and self._issued(session_id)):
-            return session_id
+            return session_id, self.carrier_of(session_id)
         session = self.managed
         if session_id is not None or self._former:  # as nearly never
             session = self._addressed(session_id, command.handle_id)
         if session.session_id is None or not (session.carrier or session.live):
             raise LinkDown("the managed session is being created")
-        return session.session_id
+        return session.session_id, session.carrier
 
     def plugin_of(self, session_id: int | None, handle_id: int | None) -> str | None:
         """The plugin of a handle to which a command with these ids would go; None: it is not known."""

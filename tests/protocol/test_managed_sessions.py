@@ -161,10 +161,11 @@ class TwoRows(RuleBasedStateMachine):
             return
         assert not expected
         try:
-            address = book.address(command)
+            address, carrier = book.address(command)
         except LinkDown:
             assert not book.managed.live
             return
+        assert carrier == book.carrier_of(address)
         self.assert_addressed(row, command, address)
         self.in_flight.append((row, command, command.members, address))
 
@@ -224,7 +225,8 @@ class TwoRows(RuleBasedStateMachine):
     def issued_ids_are_remembered(self) -> None:
         for book, issued in zip(self.books, self.issued, strict=True):
             for session_id in issued:
-                assert book.address(read_command({"janus": "attach", "session_id": session_id})) == session_id
+                address, _ = book.address(read_command({"janus": "attach", "session_id": session_id}))
+                assert address == session_id
 
 
 TestNoCommandHarmsAManagedSession = TwoRows.TestCase

@@ -30,7 +30,8 @@ class Bed:
         """The session_id that a command goes out with."""
         command = read_command(members)
         self.book.check(command)
-        return self.book.address(command)
+        session_id, _ = self.book.address(command)
+        return session_id
 
     def heard(self, message: dict[str, Any]) -> None:
         """A message of Janus came."""
