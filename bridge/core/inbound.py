@@ -188,7 +188,7 @@ class InboundRouter:
             if name != ACK:
                 # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
                 # what nobody asked for must not fill the book.
-                asked = self._requests.late(transaction)
+                asked = self._requests.late.take(transaction)
                 if transaction.caller is None:
                     del message["transaction"]
                 else:

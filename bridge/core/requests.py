@@ -4,7 +4,6 @@ Owns their transactions, lanes, time limits and outcomes (contract 5.4, 5.5), an
 Must not know how connections are kept, nor what messages mean: ``core/inbound.py`` says which request is answered.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,7 +14,8 @@ from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
 from bridge.core.gateway_counters import GatewayCounters
 from bridge.core.lanes import Lanes
-from bridge.core.pending import Asked, Asker, AwaitedAnswer, CallerLeft, PendingRequest, Progress
+from bridge.core.late_answers import LateAnswers
+from bridge.core.pending import Asker, AwaitedAnswer, CallerLeft, PendingRequest, Progress
 from bridge.core.time_limits import TimeLimits
 from bridge.errors import BridgeError, LinkDown, TooManyInFlight, TransactionLost, TransactionTimeout
 from bridge.protocol import codec
@@ -24,9 +24,8 @@ from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 from bridge.protocol.roster import Roster
 from bridge.protocol.session_book import SessionBook
-from bridge.protocol.transactions import BridgeTransaction, TransactionTable, number_of
+from bridge.protocol.transactions import TransactionTable
 
-MAX_LATE = 1024  # requests without an outcome whose late answers are still understood
 _WAITING, _SENT, _ACKED = Progress  # bound once: Python 3.11 looks an Enum's members up the long way
 
 
@@ -46,7 +45,6 @@ class Requests:
         self._book = book
         self._roster = roster
         self._connections = connections
-        self._start = environment.start
         self._fenced = None if environment.cluster is None else environment.cluster.fenced
         self._max_in_flight = environment.settings.max_in_flight
         self._totals = environment.stats.counts
@@ -56,7 +54,7 @@ class Requests:
         self._lanes: Lanes[PendingRequest] = Lanes()
         self.of_callers: Final[dict[PendingRequest, None]] = {}  # waiting and sent: a set in their order
         self._limits = TimeLimits(environment.timers, self.of_callers.keys())
-        self._late: OrderedDict[int, Asked] = OrderedDict()  # by number: a text may be long
+        self.late: Final = LateAnswers(environment.start)
         self._next_end: trio.Event | None = None  # of any request, where somebody waits for that
 
     @property
@@ -229,10 +227,6 @@ class Requests:
         """A caller's command in flight that detaches this handle."""
         return next((one for one in self.of_callers if one.kind == "detach" and one.handle_id == handle_id), None)
 
-    def late(self, transaction: BridgeTransaction) -> Asked | None:
-        """What a request was about that had its outcome before Janus answered; known once. None: it was not ours."""
-        return self._late.pop(transaction.number, None) if transaction.start == self._start else None
-
     def acknowledge(self, pending: PendingRequest) -> None:
         """The plugin has it: the next command of its handle may go."""
         pending.progress = _ACKED
@@ -257,11 +251,8 @@ class Requests:
             pending.fail(error)
         elif pending.asker is not None:
             trio.lowlevel.current_trio_token().run_sync_soon(pending.fail, error)
-        if pending.transaction is not None and pending.kind != "internal":
-            self._late[number_of(pending.transaction)] = pending.asked
-            if len(self._late) > MAX_LATE:
-                self._late.popitem(last=False)
         if pending.kind != "internal":
+            self.late.expect(pending)
             self._failed(pending, error)
         self._over(pending)
 
@@ -273,12 +264,10 @@ class Requests:
     def abandon(self, pending: PendingRequest) -> None:
         """Its caller left. What was sent keeps its lane until it is answered, or its time is over."""
         pending.asker = None
-        if pending.finished:
-            return
-        if pending.progress is _WAITING:
-            self.fail(pending, CallerLeft("its caller left"))
-        else:
+        if pending.progress is not _WAITING:
             pending.abandoned = True
+        elif not pending.finished:
+            self.fail(pending, CallerLeft("its caller left"))
 
     def expire(self, pending: PendingRequest) -> None:
         """Its time is over."""

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from bridge.core import requests
+from bridge.core import late_answers
 from bridge.core.environment import LinkSettings
 from bridge.errors import TransactionTimeout
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, error, open_fake_janus, reply
@@ -82,7 +82,7 @@ async def test_command_while_claims_are_out_goes_where_its_session_is() -> None:
 @pytest.mark.parametrize("handled", [1, 2, 3])
 async def test_late_answers_are_understood_up_to_a_limit(handled: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attach whose caller had a time-out: its handle is known all the same, unless too many came after it."""
-    monkeypatch.setattr(requests, "MAX_LATE", handled)
+    monkeypatch.setattr(late_answers, "MOST", handled)
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         link = await bed.ready()
         fake.script["attach"] = lambda request: SILENCE
