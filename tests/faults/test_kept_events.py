@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from tests.e2e.conftest import BridgeFactory
@@ -17,8 +18,10 @@ from tests.support.bridge import Bridge
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import Janus
 from tests.support.opensips_mi import OpenSipsMi
+from tests.support.rabbitmq import RabbitMq
 
 Factory = Callable[..., Janus]
+LONG = pytest.mark.galera  # whoever has time for one has time for these
 
 
 def keeping(opensips: OpenSipsMi, **options: Any) -> dict[str, Any]:
@@ -123,3 +126,49 @@ async def test_disk_full_for_the_events(bridge_factory: BridgeFactory, janus: Ja
         assert on_disk(bridge) == list(ran(opensips))
         assert await statistic(bridge, "store_full") == 0
         nursery.cancel_scope.cancel()
+
+
+@LONG
+async def test_broker_killed_twice_under_load(
+    bridge_factory: BridgeFactory, janus_factory: Factory, rabbitmq: RabbitMq
+) -> None:
+    """A classic and a quorum queue have all that Janus said, and of what they have twice the last is in order."""
+    queues = [rabbitmq.queue(arguments={"x-queue-type": kind}) for kind in ("classic", "quorum")]
+    subscribers = [{"event": "E_JANUS_EVENT", "socket": f"rabbitmq:{rabbitmq.place}/{queue}"} for queue in queues]
+    bridge = bridge_factory({"gw1": janus_factory().url}, **{"events.store": True, "events.subscribers": subscribers})
+    await normal(bridge)
+    handle = await attach(bridge)
+    await bridge.send("gw1", message(handle, {"do": "tick", "ms": 10, "k": 3, "n": 10**9, "size": 100}))
+    for _ in range(2):
+        await until_they_go_on(bridge)
+        rabbitmq.kill()
+        await until_all(bridge, "janus_status", lambda one: one["trouble"] is not None)
+        rabbitmq.spawn()
+        await trio.to_thread.run_sync(rabbitmq.await_ready)
+    await until_they_go_on(bridge)
+    await bridge.send("gw1", {"janus": "detach", "handle_id": handle})
+    await until_all(bridge, "event_store_list", lambda one: one["behind"] == 0)
+    kept = [f"gw1/{seq}" for seq in on_disk(bridge)]
+    for queue in queues:
+        last: dict[str | None, int | None] = {}
+        for one in await trio.to_thread.run_sync(rabbitmq.take, queue):
+            last.pop(one.id, None)
+            last[one.id] = index_of(one.body["params"]["janus_body"])
+        ids = [id for id, index in last.items() if index is not None]
+        assert ids == kept
+        assert [last[id] for id in ids] == list(range(len(kept)))
+    assert await statistic(bridge, "event_drops") == 0
+
+
+async def until_they_go_on(bridge: Bridge) -> None:
+    """All of them get events."""
+    rows = (await bridge.ami("event_store_list"))["Subscribers"]
+    before = {one["subscriber"]: one["position"] for one in rows}
+    await until_all(bridge, "event_store_list", lambda one: one["position"] > before[one["subscriber"]] + 100)
+
+
+async def until_all(bridge: Bridge, method: str, settled: Callable[[dict[str, Any]], bool]) -> None:
+    """Until this MI method says so of each subscriber."""
+    with in_time(HANG_SECONDS):
+        while not all(map(settled, (await bridge.ami(method))["Subscribers"])):  # noqa: ASYNC110 - asked now and then
+            await trio.sleep(0.01)

@@ -38,6 +38,7 @@ USER, PASSWORD = "bridge", "r4bbit-p4ss/w@rd"
 LOCKED_OUT = "nobody"  # a user without rights, with the same password
 VHOST = "second"
 MAX_MESSAGE = 100_000  # bytes
+_PREFETCH = 2000  # messages that a queue hands over before it hears of the first
 
 
 class RabbitMqFailed(Exception):
@@ -145,14 +146,21 @@ class RabbitMq(ServerProcess):
             channel.queue_delete(queue)
 
     def take(self, queue: str, vhost: str = "/") -> list[Message]:
-        """What is in a queue, in order; it has none of that any more."""
-        found: list[Message] = []
+        """What is in a queue at this moment, in order; it has none of that any more."""
         with self.channel(vhost) as channel:
-            while True:
-                method, properties, body = channel.basic_get(queue, auto_ack=True)
-                if method is None:
-                    return found
+            count = channel.queue_declare(queue, passive=True).method.message_count
+            if not count:
+                return []
+            channel.basic_qos(prefetch_count=min(count, _PREFETCH))
+            found: list[Message] = []
+            for method, properties, body in channel.consume(queue):
                 found.append(Message(properties.message_id, json.loads(body), properties, method.redelivered))
+                if len(found) == count or len(found) % _PREFETCH == 0:
+                    channel.basic_ack(method.delivery_tag, multiple=True)
+                if len(found) == count:
+                    break
+            channel.cancel()
+            return found
 
     def alarm(self, *, on: bool) -> None:
         """Short of memory, by its own view: it blocks who publishes. Or well again."""

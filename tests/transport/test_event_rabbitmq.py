@@ -339,32 +339,6 @@ async def test_what_was_confirmed_is_the_place_in_the_log_and_a_broker_that_is_a
     assert numbers(rabbitmq.take(queue)) == list(range(1011))
 
 
-async def test_killed_under_load(rabbitmq: RabbitMq, tmp_path: Path, nursery: trio.Nursery) -> None:
-    """Nothing is missing; of what comes twice the last copies are in order."""
-    queue = rabbitmq.queue()
-    addresses = Addresses([], lambda _: True)
-    sender = functools.partial(RabbitmqSender, addresses=addresses, tls_of=no_domain, uniform=min)
-    life = opened(tmp_path / "events.db", epoch=1, open_sender=sender)
-    async with living(life):
-        life.evi.configure([(E_JANUS_EVENT, ReplySocket.parse(f"rabbitmq:{rabbitmq.place}/{queue}"))])
-
-        async def load() -> None:
-            for number in range(0, 1500, 5):
-                life.janus(*range(number, number + 5))
-                await trio.sleep(0.002)
-
-        nursery.start_soon(load)
-        await until(lambda: life.evi.figures()[0].sent >= 100)
-        rabbitmq.kill()
-        await until(life.evi.troubles)
-        rabbitmq.spawn()
-        await trio.to_thread.run_sync(rabbitmq.await_ready)
-        await until(lambda: life.log.end == 1500 and not life.evi.figures()[0].queued)
-        assert life.evi.figures()[0].drops == {}
-    last = {message.id: index for index, message in enumerate(rabbitmq.take(queue))}
-    assert sorted(last, key=lambda id: last[id]) == [f"g1/1-{n}" for n in range(1, 1501)]
-
-
 def test_ids() -> None:
     def id_of(origin: str | None, seq: str | None = "7-1") -> str:
         return message_id(Event("E", (), "p-1", 1, origin, seq))
