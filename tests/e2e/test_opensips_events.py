@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.e2e.conftest import BridgeFactory
 from tests.e2e.test_main_job import attach, message, ready
 from tests.support.bridge import Bridge
 from tests.support.janus import Janus
-from tests.support.opensips import NEEDS_OPENSIPS, OpenSips
+from tests.support.opensips import NEEDS_OPENSIPS, OpenSips, needs_modules
+from tests.support.rabbitmq import Message, RabbitMq
 from tests.support.receivers import Receiver, udp_receiver, unix_receiver
 
 pytestmark = NEEDS_OPENSIPS
@@ -120,6 +122,33 @@ async def compare(bridge: Bridge, opensips: OpenSips, of_bridge: Receiver, of_op
     for mi in (bridge.ami, opensips.mi):
         assert await mi("raise_event", ["E_JANUS_EVENT", *given]) == "OK"
     assert await of_bridge.receive() == await of_opensips.receive()
+
+
+@needs_modules("rabbitmq_consumer")
+async def test_out_of_a_rabbitmq_runs_the_event_route(
+    bridge_factory: BridgeFactory, janus: Janus, rabbitmq: RabbitMq, tmp_path: Path
+) -> None:
+    """rabbitmq_consumer.cfg; a copy is left out."""
+    queue = rabbitmq.queue()
+    subscriber = {"event": "E_JANUS_EVENT", "socket": f"rabbitmq:{rabbitmq.place}/{queue}"}
+    options = {"events.store": True, "events.numbered": True, "events.subscribers": [subscriber]}
+    bridge = bridge_factory({"gw1": janus.url}, **options)
+    await ready(bridge)
+    handle = await attach(bridge)
+    await say(bridge, handle, {"n": 1})
+    messages: list[Message] = []
+    while not messages:
+        messages = await trio.to_thread.run_sync(rabbitmq.take, queue)
+    with rabbitmq.channel() as channel:
+        for _ in range(2):
+            channel.basic_publish("", queue, json.dumps(messages[0].body))
+    here = {"amqp://opensips:secret@127.0.0.1; queue = janus-opensips": f"{rabbitmq.url}; queue = {queue}"}
+    with OpenSips(tmp_path / "opensips", "rabbitmq_consumer.cfg", replace=here) as opensips:
+        line = await opensips.until_logged(f"event from handle {handle}")
+        assert re.search(r"gw1 \d+-2: event", line)
+        await say(bridge, handle, {"n": 2})
+        await opensips.until_logged(f"-3: event from handle {handle}")
+        assert opensips.log.count(f"-2: event from handle {handle}") == 1
 
 
 def receiver(kind: str, path: Path) -> Any:

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from urllib.parse import quote
 
 import pika
 import pytest
@@ -79,7 +80,12 @@ class RabbitMq(ServerProcess):
     @property
     def place(self) -> str:
         """USER:PASSWORD@HOST:PORT, as a socket has it."""
-        return f"{USER}:{PASSWORD.replace('/', '%2F').replace('@', '%40')}@{self.host}:{self.port}"
+        return f"{USER}:{quote(PASSWORD, '')}@{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """As amqp:, of an administrator."""
+        return f"amqp://{_ADMIN}:{quote(PASSWORD, '')}@{self.host}:{self.port}"
 
     def start(self) -> Self:
         """Return when it lets its users in. Raises RabbitMqFailed when it is missing, dies or stays silent."""
