@@ -71,9 +71,11 @@ test-image: .image/id ## that image on a base made of Debian's packages, under p
 release: $(VENV)/.dev ## dist/: sdist, wheels, packages, bill of materials, hashes; compared, installed and tried. DEB=0: no packages
 	@tools/need janus=janus setpriv=util-linux git=git cc=gcc
 	@$(BIN)/python -m tools.release check
+	@rm -rf dist # of whatever it was: what is summed up is of this commit
 	$(if $(filter 0,$(DEB)),,@$(MAKE) --no-print-directory deb)
 	@$(BIN)/python -m tools.release
 	$(BIN)/python -m pytest $(REPORT) -m release tests/release
+	@$(BIN)/python -m tools.release check # as before, and what somebody has to choose is read at the end
 
 coverage: COVERAGE = 1
 coverage: test ## all tests, and which lines and branches they reach; fails under the gate in pyproject.toml

@@ -1,5 +1,6 @@
-"""What a release is made of: one version, a clean commit, an sdist that has it all. `make test-release` makes one."""
+"""What a release is made of: one version, a clean commit, an sdist that has it all. `make release` makes one."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -62,14 +63,36 @@ def test_which_version_is_not_the_next(given: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_release_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    changelog, source = tmp_path / "CHANGELOG.md", tmp_path / "__init__.py"
+    changelog, source, page = (tmp_path / name for name in ("CHANGELOG.md", "__init__.py", "container.md"))
     changelog.write_text("# Changes\n\n## Unreleased\n\n- All.\n")
     source.write_text('"""x"""\n\n__version__ = "0.9.0"\n')
+    page.write_text("janus-bridge:0.9.0 run\njanus-bridge:0.9.0\njanus-bridge:VERSION\n")
     monkeypatch.setattr(release, "VERSION_FILE", source)
+    monkeypatch.setattr(release, "IMAGE_PAGE", page)
     monkeypatch.setattr("tools.changes.CHANGELOG", changelog)
     release.main(["prepare", "1.0.0"])
     assert release.version() == "1.0.0"
     assert "## Unreleased\n\n## 1.0.0 (2" in changelog.read_text()
+    assert page.read_text() == "janus-bridge:1.0.0 run\njanus-bridge:1.0.0\njanus-bridge:VERSION\n"
+
+
+def test_the_image_is_named_by_this_version() -> None:
+    """In what operators paste; `prepare` writes it."""
+    tags = set(re.findall(r"janus-bridge:(\d[\w.]*)", release.IMAGE_PAGE.read_text(encoding="utf-8")))
+    assert tags == {__version__}
+
+
+def test_what_is_left_to_choose_is_said(tmp_path: Path) -> None:
+    control = tmp_path / "tools" / "debian" / "control"
+    control.parent.mkdir(parents=True)
+    control.write_text("Maintainer: Nobody <nobody@example.invalid>\n")
+    assert [words.partition(":")[0] for words in release.undecided(tmp_path)] == [
+        "there is no LICENSE, so nobody may pass these files on",
+        "the packages' Maintainer is a placeholder",
+    ]
+    control.write_text("Maintainer: Somebody <somebody@example.org>\n")
+    (tmp_path / "LICENSE").touch()
+    assert release.undecided(tmp_path) == []
 
 
 def test_what_differs_is_named(tmp_path: Path) -> None:

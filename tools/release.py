@@ -1,8 +1,8 @@
 """``make release``: all that a release consists of, in dist/, built twice and compared (docs/releasing.md).
 
     python -m tools.release prepare 0.2.0     version and changes of the next one, to be committed
-    python -m tools.release check             whether what is committed is a release
-    python -m tools.release                   the files of it; packages that are there are summed up, too
+    python -m tools.release check             whether what is committed is a release, and what is left to choose for one
+    python -m tools.release                   the files of it; what is in dist/ already is summed up, too
 
 Owns the order of things and what must hold before. What is built comes from two exports of the commit, in folders of
 different names, in other time zones and languages, with the same libraries, by version and hash, and as of the
@@ -28,7 +28,9 @@ from tools import changes, compile
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 VERSION_FILE = ROOT / "bridge" / "__init__.py"
+IMAGE_PAGE = ROOT / "docs" / "container.md"
 SUMS = "SHA256SUMS"
+IMAGE = "janus-bridge"
 _VERSION = re.compile(r'^__version__ = "(.*)"$', re.M)
 # What differs between the two builds, and must not show.
 _CIRCUMSTANCES = (
@@ -46,7 +48,10 @@ def version() -> str:
 
 
 def prepare(new: str, day: str) -> None:
-    """Write version and changes. Raises SystemExit for a version that is none, or not a later one."""
+    """Write version, changes, and the image's tag in its page.
+
+    Raises SystemExit for a version that is none, or not a later one.
+    """
     try:
         later = Version(new) >= Version(version())
     except InvalidVersion:
@@ -56,6 +61,8 @@ def prepare(new: str, day: str) -> None:
     text = changes.release(changes.CHANGELOG.read_text(encoding="utf-8"), new, day)
     changes.CHANGELOG.write_text(text, encoding="utf-8")
     source = VERSION_FILE.read_text(encoding="utf-8")
+    page = IMAGE_PAGE.read_text(encoding="utf-8")
+    IMAGE_PAGE.write_text(page.replace(f"{IMAGE}:{version()}", f"{IMAGE}:{new}"), encoding="utf-8")
     VERSION_FILE.write_text(_VERSION.sub(f'__version__ = "{new}"', source), encoding="utf-8")
 
 
@@ -68,6 +75,21 @@ def refusal(root: Path, number: str) -> str | None:
     if tagged and _git(root, "rev-parse", "HEAD") not in tagged:
         return f"v{number} is the tag of another commit: run `python -m tools.release prepare` with a later version"
     return changes.fault((root / "CHANGELOG.md").read_text(encoding="utf-8"), number)
+
+
+def undecided(root: Path) -> list[str]:
+    """What somebody has to choose before strangers may have the files; nothing that this program could."""
+    found = []
+    if not any(root.glob("LICEN[CS]E*")):
+        found.append(
+            "there is no LICENSE, so nobody may pass these files on: its owners choose one, for LICENSE, `license` in "
+            "pyproject.toml, and OWN in tools/deb_files.py"
+        )
+    if ".invalid>" in (root / "tools/debian/control").read_text(encoding="utf-8"):
+        found.append(
+            "the packages' Maintainer is a placeholder: whom users of Debian write to, in tools/debian/control"
+        )
+    return found
 
 
 def _git(root: Path, *words: str) -> str:
@@ -138,8 +160,7 @@ def make(number: str) -> None:
         DIST.mkdir(exist_ok=True)
         for file in made[0].iterdir():
             shutil.copy2(file, DIST)
-    files = [file for file in DIST.iterdir() if number in file.name]
-    (DIST / SUMS).write_text(sum_up(files), encoding="utf-8")
+    (DIST / SUMS).write_text(sum_up(file for file in DIST.iterdir() if file.name != SUMS), encoding="utf-8")
     print((DIST / SUMS).read_text(encoding="utf-8"), end="")
 
 
@@ -173,6 +194,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"no release: {fault}")
     if args.step == "make":
         make(version())
+        return
+    for open_question in undecided(ROOT):
+        print(f"before you publish: {open_question}", file=sys.stderr)
 
 
 if __name__ == "__main__":

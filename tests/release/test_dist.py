@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.release, pytest.mark.skipif(not WHEELS, reason="nothin
 def test_it_is_whole() -> None:
     sums = (release.DIST / release.SUMS).read_text()
     named = {line.split("  ")[1] for line in sums.splitlines()}
+    assert named == {file.name for file in release.DIST.iterdir()} - {release.SUMS}
     assert sums == release.sum_up(release.DIST / name for name in named)
     assert {wheel.name for wheel in WHEELS} < named
     assert {wheel.name.endswith("-any.whl") for wheel in WHEELS} == {True, False}
