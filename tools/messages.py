@@ -45,7 +45,7 @@ SPEAKERS = {
 }  # fmt: skip
 # Functions and tables that make such a text.
 MAKERS = {
-    "refusal", "why_closed", "tls_text", "path_fault", "bind_fault", "_text", "_connect_failure",
+    "refusal", "why_closed", "tls_text", "path_fault", "bind_fault", "in_use", "_text", "_connect_failure",
     "_pending", "_unasked",
     "CLOSED_BY_JANUS", "PIKA_NEEDED", "_OF_STREAM", "_REMEDIES", "_LOST", "_PEM_FAULTS", "DROP_REASONS",
 }  # fmt: skip

@@ -47,7 +47,7 @@ def faults(config: Config) -> Iterator[str]:
 
 
 def refusals(config: Config) -> Iterator[str]:
-    """Those for which ``run`` does not start, here and now; what only the attempt shows, an address in use, is none."""
+    """Those for which ``run`` does not start, here and now; of addresses, daemon/listeners.py knows."""
     yield from _certificate(config.mi)
     yield from _peers_ca(config.cluster)
     yield from _roles(config.mi)
@@ -56,9 +56,6 @@ def refusals(config: Config) -> Iterator[str]:
         yield from _group(config.mi)
     for key, path in paths:
         yield from _folder(key, path)
-        is_kind = stat.S_ISFIFO if key == "fifo" else stat.S_ISSOCK
-        if os.path.lexists(path) and not is_kind(os.lstat(path).st_mode):
-            yield f"[mi] {key} {path}: there is something else of that name"
     try:
         StateDir(config.state.dir).look()
     except ConfigError as exc:

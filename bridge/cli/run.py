@@ -13,6 +13,7 @@ from bridge.cli import check_paths
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.cli.output import settle
 from bridge.config import Config, secrets_of
+from bridge.daemon import listeners
 from bridge.daemon.database import database_of
 from bridge.daemon.service import serve
 from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
@@ -32,7 +33,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "run", help="run the bridge in the foreground", description=DESCRIPTION, epilog=EPILOG
     )
     add_config_arguments(parser)
-    parser.add_argument("--check", action="store_true", help="only say whether it would start with this configuration")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether it would start with this configuration, in place of the one that runs; change nothing",
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         for fault in check_paths.refusals(config):
             raise ConfigError(fault)
+        trio.run(listeners.look, config)
         trio.run(_look_at_table, config)
         return 0
     for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, once nobody listens to them

@@ -24,35 +24,39 @@ from bridge.transport.http_listener import (
     close_listener,
     found_listeners,
     open_listeners,
+    try_listeners,
 )
 from bridge.transport.mi_ask import Reception
-from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram
+from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram, try_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
+from bridge.transport.trial import Trial
 
 
 class Hall(NamedTuple):
-    """What all doors lead to. ``batch`` serves their hot sockets; ``access`` judges HTTP clients; ``held`` has what
-    another process has bound.
-    """
+    """What all doors lead to. ``batch`` serves their hot sockets; ``access`` judges HTTP clients."""
 
     reception: Reception
     batch: Batch
     pages: Mapping[str, Page]
     access: Access
-    held: HeldDoors
 
 
 class Door(Protocol):
-    """``bind``, then ``serve``; ``close`` what is not served. Nothing is done before ``bind``."""
+    """``bind``, then ``serve``; ``close`` what is not served. Or only ``look``."""
 
     def addresses(self) -> Iterable[str]:
         """As configured: under these texts its sockets are held. What is held for none of any door is let go."""
 
-    async def bind(self) -> None:
-        """Raises ConfigError that names the address at fault; what is bound by then, ``close`` closes."""
+    async def look(self, trial: Trial) -> None:
+        """Raise ConfigError where ``bind`` would in place of the bridge that runs now; nothing is left or changed."""
 
-    async def serve(self, nursery: trio.Nursery) -> None:
+    async def bind(self, held: HeldDoors, tls: ssl.SSLContext | None) -> None:
+        """``held`` has what another process has bound. Raises ConfigError that names the address at fault; what is
+        bound by then, ``close`` closes.
+        """
+
+    async def serve(self, nursery: trio.Nursery, hall: Hall) -> None:
         """Answer from now on, in this nursery."""
 
     def names(self) -> Iterable[str]:
@@ -74,10 +78,8 @@ class Door(Protocol):
 class HttpDoor:
     """All HTTP listeners, which share one server and its limits."""
 
-    def __init__(self, mi: MiSettings, hall: Hall, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, mi: MiSettings) -> None:
         self._mi = mi
-        self._hall = hall
-        self._tls = tls
         self._listeners: list[Listener] = []
         self._stop: Callable[[], None] | None = None
         self._left = False
@@ -85,16 +87,19 @@ class HttpDoor:
     def addresses(self) -> Iterable[str]:
         return self._mi.http
 
-    async def bind(self) -> None:
-        held = self._hall.held
+    async def look(self, trial: Trial) -> None:
         for address in self._mi.http:
-            opened = found_listeners(held.take(address), self._tls) or await open_listeners(address, self._tls)
+            await try_listeners(address, trial)
+
+    async def bind(self, held: HeldDoors, tls: ssl.SSLContext | None) -> None:
+        for address in self._mi.http:
+            opened = found_listeners(held.take(address), tls) or await open_listeners(address, tls)
             for listener in opened:
                 held.keep(address, listener.sock.fileno())
             self._listeners += opened
 
-    async def serve(self, nursery: trio.Nursery) -> None:
-        hall, reception = self._hall, self._hall.reception
+    async def serve(self, nursery: trio.Nursery, hall: Hall) -> None:
+        reception = hall.reception
         limits = HttpLimits(max_body=min(self._mi.max_body, reception.pending.largest))
         serve = partial(
             serve_mi_http,
@@ -108,8 +113,8 @@ class HttpDoor:
         self._stop = lambda: server.stop(left=self._left)
 
     def names(self) -> Iterator[str]:
-        scheme = "http" if self._tls is None else "https"
         for listener in self._listeners:
+            scheme = "http" if listener.tls is None else "https"
             yield f"{scheme}://{bound_address(listener)}/{self._mi.http_root}"
 
     def check(self) -> None:
@@ -130,24 +135,25 @@ class HttpDoor:
 class DatagramDoor:
     """One UDP or unix socket."""
 
-    def __init__(self, address: str, mi: MiSettings, hall: Hall) -> None:
+    def __init__(self, address: str, mi: MiSettings) -> None:
         self._address = address
         self._mi = mi
-        self._hall = hall
         self._socket: MiSocket | None = None
 
     def addresses(self) -> Iterable[str]:
         return (self._address,)
 
-    async def bind(self) -> None:
-        held = self._hall.held
+    async def look(self, trial: Trial) -> None:
+        try_datagram(self._address, trial)
+
+    async def bind(self, held: HeldDoors, _tls: ssl.SSLContext | None) -> None:
         fd = held.take_one(self._address)
         found = None if fd is None else socket.socket(fileno=fd)
         self._socket = open_datagram(self._address, self._mi.unix_mode, self._mi.unix_group, found)
         held.keep(self._address, self._socket.fileno())
 
-    async def serve(self, nursery: trio.Nursery) -> None:
-        await nursery.start(serve_mi_datagram, self._socket, self._hall.reception)
+    async def serve(self, nursery: trio.Nursery, hall: Hall) -> None:
+        await nursery.start(serve_mi_datagram, self._socket, hall.reception)
 
     def names(self) -> Iterator[str]:
         if self._socket is not None:
@@ -172,23 +178,25 @@ class DatagramDoor:
 class FifoDoor:
     """The FIFO."""
 
-    def __init__(self, path: str, mi: MiSettings, hall: Hall) -> None:
+    def __init__(self, path: str, mi: MiSettings) -> None:
         self._path = path
         self._mi = mi
-        self._hall = hall
         self._fifo: MiFifo | None = None
 
     def addresses(self) -> Iterable[str]:
         return (self._path,)
 
-    async def bind(self) -> None:
-        mi, held = self._mi, self._hall.held
+    async def look(self, trial: Trial) -> None:
+        trial.name(self._path, fifo=True)
+
+    async def bind(self, held: HeldDoors, _tls: ssl.SSLContext | None) -> None:
+        mi = self._mi
         found = held.take_one(self._path)
         self._fifo = MiFifo(self._path, mi.fifo_mode, mi.fifo_reply_dir, mi.unix_group, found)
         held.keep(self._path, self._fifo.fileno())
 
-    async def serve(self, nursery: trio.Nursery) -> None:
-        await nursery.start(serve_mi_fifo, self._fifo, self._hall.reception)
+    async def serve(self, nursery: trio.Nursery, hall: Hall) -> None:
+        await nursery.start(serve_mi_fifo, self._fifo, hall.reception)
 
     def names(self) -> Iterator[str]:
         yield f"fifo {self._path}"
@@ -216,8 +224,8 @@ def kinds_of_senders(mi: MiSettings) -> Mapping[str, Role]:
 
 
 # The key of [mi] that asks for it -> the doors that are configured.
-DOORS: Final[Mapping[str, Callable[[MiSettings, Hall, ssl.SSLContext | None], Iterable[Door]]]] = {
-    "http": lambda mi, hall, tls: [HttpDoor(mi, hall, tls)] if mi.http else [],
-    "datagram": lambda mi, hall, tls: [DatagramDoor(address, mi, hall) for address in mi.datagram],
-    "fifo": lambda mi, hall, tls: [] if mi.fifo is None else [FifoDoor(mi.fifo, mi, hall)],
+DOORS: Final[Mapping[str, Callable[[MiSettings], Iterable[Door]]]] = {
+    "http": lambda mi: [HttpDoor(mi)] if mi.http else [],
+    "datagram": lambda mi: [DatagramDoor(address, mi) for address in mi.datagram],
+    "fifo": lambda mi: [] if mi.fifo is None else [FifoDoor(mi.fifo, mi)],
 }

@@ -24,7 +24,9 @@ from bridge.transport.http_access import Access
 from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_http import Page
 from bridge.transport.peer_roles import Grant, PeerRoles
+from bridge.transport.state_dir import StateDir
 from bridge.transport.tls import PEM_MAX, pem_text
+from bridge.transport.trial import Trial
 
 log = logging.getLogger("bridge.mi")
 
@@ -55,7 +57,7 @@ class Listeners:
         self._access = Access(failed=wrong_token)
         self._roles = PeerRoles()
         reception = Reception(dispatch, self._roles, pending, lost, refused)
-        self._hall = Hall(reception, batch, pages, self._access, held)
+        self._hall = Hall(reception, batch, pages, self._access)
         self._tls: ssl.SSLContext | None = None
         self._certificate = b""  # digest of its files
         self._doors: list[Door] = []
@@ -67,17 +69,17 @@ class Listeners:
         with _blamed("roles:"):
             self._grant(mi)
         self._held.holds = mi.hold_listeners
-        doors = [(key, door) for key, made in DOORS.items() for door in made(mi, self._hall, self._tls)]
+        doors = list(_doors(mi))
         await self._held.only(address for _, door in doors for address in door.addresses())
         for key, door in doors:
             with _blamed(key):
                 self._doors.append(door)
-                await door.bind()
+                await door.bind(self._held, self._tls)
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Answer from now on."""
         for door in self._doors:
-            await door.serve(nursery)
+            await door.serve(nursery, self._hall)
             for name in door.names():
                 log.info("listening on %s", name)
 
@@ -128,6 +130,18 @@ class Listeners:
         """Accept nothing new."""
         for door in self._doors:
             door.stop()
+
+
+async def look(config: Config) -> None:
+    """Raise ConfigError, as ``bind`` does, where it could not bind what the running bridge has not; nothing changes."""
+    trial = Trial(StateDir(config.state.dir).lock)
+    for key, door in _doors(config.mi):
+        with _blamed(key):
+            await door.look(trial)
+
+
+def _doors(mi: MiSettings) -> Iterator[tuple[str, Door]]:
+    return ((key, door) for key, made in DOORS.items() for door in made(mi))
 
 
 def server_context(mi: MiSettings) -> ssl.SSLContext | None:

@@ -6,17 +6,20 @@ Owns ``HOST:PORT`` of a listener, and what every connection has from it. Must no
 import errno
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import trio
 
 from bridge.errors import ConfigError
 from bridge.protocol.host_port import bracketed, read_host_port
-from bridge.transport.port_holder import bind_fault
+from bridge.transport.port_holder import Endpoint, Sockaddr, bind_fault, endpoint
+from bridge.transport.trial import Trial
 
 # A host name may have addresses that this machine has not: "localhost" without IPv6.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_BACKLOG: Final = 65_535  # callers that wait to be served; the kernel has its own limit, net.core.somaxconn
 # Accepted sockets inherit them: an answer goes out at once, and one that is not taken waits here, where it is counted,
 # rather than in megabytes of the kernel's; an urgent byte is one of the stream, so that no read ends in front of it.
 _OPTIONS: Final = (
@@ -41,29 +44,65 @@ async def open_listeners(address: str, tls: ssl.SSLContext | None = None) -> Seq
 
     Raises ConfigError with one line that names the address.
     """
+    opened: list[Listener] = []
+
+    def listen(_wanted: Endpoint, bind: Callable[[], socket.socket]) -> None:
+        sock = bind()
+        opened.append(Listener(sock, tls))
+        sock.listen(_BACKLOG)
+        listening(sock)
+
+    try:
+        await _at_each(address, listen)
+    except BaseException:
+        for one in opened:
+            close_listener(one)
+        raise
+    return opened
+
+
+async def try_listeners(address: str, trial: Trial) -> None:
+    """Raise ConfigError where a start could not listen there."""
+    await _at_each(address, trial.port)
+
+
+async def _at_each(address: str, use: Callable[[Endpoint, Callable[[], socket.socket]], None]) -> None:
+    """``use(wanted, bind)`` for each address of ``HOST:PORT`` that this machine has. Raises ConfigError."""
     try:
         host, port = read_host_port(address, least=0)
     except ValueError as error:
         raise ConfigError(f"{address}: {error}") from None
-    opened: list[Listener] = []
     failed: OSError | None = None
+    wanted: Endpoint | None = None
+    used = False
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for numeric in dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found):
+        for family, sockaddr in dict.fromkeys((family, sockaddr) for family, *_, sockaddr in found):
+            wanted = endpoint("tcp", sockaddr)
             try:
-                for listener in await trio.open_tcp_listeners(port, host=numeric):
-                    opened.append(listening(socket.socket(fileno=listener.socket.detach()), tls))
+                use(wanted, partial(_bound, family, sockaddr))
+                used = True
             except OSError as error:
                 if error.errno not in _NO_SUCH_ADDRESS:
                     raise
                 failed = error
-        if failed is not None and not opened:
+        if failed is not None and not used:
             raise failed
     except (OSError, UnicodeError) as error:  # the latter for a host name that IDNA refuses
-        for one in opened:
-            close_listener(one)
-        raise ConfigError(f"{address}: {bind_fault(error, 'tcp', port)}") from None
-    return opened
+        raise ConfigError(f"{address}: {bind_fault(error, wanted)}") from None
+
+
+def _bound(family: socket.AddressFamily, sockaddr: Sockaddr) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever connections of before are still ending
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a listener of its own
+        sock.bind(sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def found_listeners(fds: Iterable[int], tls: ssl.SSLContext | None = None) -> list[Listener]:

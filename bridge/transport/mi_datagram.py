@@ -8,7 +8,10 @@ that has connected gets it too, and a slow command holds up nobody else.
 import errno
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 import trio
 
@@ -20,7 +23,8 @@ from bridge.protocol.jsonrpc import render_error, too_large
 from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_address
 from bridge.transport.mi_ask import Reception, ask
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
-from bridge.transport.port_holder import bind_fault
+from bridge.transport.port_holder import Endpoint, Sockaddr, bind_fault, endpoint
+from bridge.transport.trial import Trial
 from bridge.transport.unix_path import OwnedPath, bind_datagram, leads_to
 
 log = logging.getLogger("bridge.mi")
@@ -33,6 +37,7 @@ MAX_CONCURRENT = 1024
 # the queues at the other ends of a socket that is not connected.
 _OFFER_AGAIN = (0.002, 0.008, 0.03, 0.1, 0.4)
 
+T = TypeVar("T")
 Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes | None
 
 
@@ -129,20 +134,44 @@ def open_datagram(
         raise ConfigError(str(exc)) from None
 
 
+def try_datagram(address: str, trial: Trial) -> None:
+    """Raise ConfigError where a start could not bind that."""
+    try:
+        match parse_datagram_address(address):
+            case UdpAddress(host, port):
+                _at_udp(host, port, trial.port)
+            case UnixAddress(path):
+                trial.name(path, fifo=False)
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from None
+
+
 def open_udp(host: str, port: int) -> MiSocket:
     """Bind a UDP port; 0 takes a free one. Raises ConfigError."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.bind(address)
-        except BaseException:
-            sock.close()
-            raise
-    except (OSError, UnicodeError) as exc:  # a name that IDNA refuses
-        raise ConfigError(f"{UdpAddress(host, port)}: {bind_fault(exc, 'udp', port)}") from None
+    sock = _at_udp(host, port, lambda _wanted, bind: bind())
     return MiSocket(sock, str(UdpAddress(host, sock.getsockname()[1])))
+
+
+def _at_udp(host: str, port: int, use: Callable[[Endpoint, Callable[[], socket.socket]], T]) -> T:
+    """``use(wanted, bind)`` for the first address of a host. Raises ConfigError."""
+    wanted: Endpoint | None = None
+    try:
+        family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+        wanted = endpoint("udp", sockaddr)
+        return use(wanted, partial(_bound, family, sockaddr))
+    except (OSError, UnicodeError) as exc:  # a name that IDNA refuses
+        raise ConfigError(f"{UdpAddress(host, port)}: {bind_fault(exc, wanted)}") from None
+
+
+def _bound(family: socket.AddressFamily, sockaddr: Sockaddr) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _found_udp(host: str, found: socket.socket | None) -> MiSocket | None:

@@ -17,20 +17,21 @@ class StateDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: int | None = None
+        self.lock = path / "lock"
+        self._locked: int | None = None
 
     def take(self) -> None:
         """Create it if need be, and lock it. Raises ConfigError, also if another bridge has it."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._locked = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             raise self._fault("Not a directory") from None
         except OSError as exc:
             raise self._fault(path_fault(exc, str(self.path))) from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise self._fault("another janus-bridge is running with it") from None
 
@@ -53,9 +54,9 @@ class StateDir:
 
     def release(self) -> None:
         """Give it free."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._locked is not None:
+            os.close(self._locked)
+            self._locked = None
 
     def _fault(self, reason: str | None) -> ConfigError:
         return ConfigError(f"[state] dir {self.path}: {reason}")

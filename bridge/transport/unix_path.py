@@ -27,7 +27,7 @@ class OwnedPath:
         self.path = path
         self._identity: tuple[int, int] | None = None
         self._goes_on = False
-        self._lock = _lock(path + ".lock")
+        self._lock = _lock(lock_of(path))
 
     def take_over(self) -> None:
         """What stands there is ours: another process left it to this one."""
@@ -70,7 +70,7 @@ class OwnedPath:
         self._identity = None
         if self._lock >= 0:
             with contextlib.suppress(OSError):
-                os.unlink(self.path + ".lock")
+                os.unlink(lock_of(self.path))
             os.close(self._lock)
             self._lock = -1
 
@@ -93,7 +93,7 @@ def bind_datagram(
         # Before there is a name: every datagram says who sent it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         if found is None:
-            owned.replace(_socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
+            owned.replace(socket_is_live, stat.S_ISSOCK, lambda: sock.bind(path))
         else:
             owned.take_over()
         _give(path, os.lstat(path).st_gid, gid)
@@ -124,14 +124,14 @@ def remove_left(path: str) -> None:
     with contextlib.suppress(ConfigError, OSError), contextlib.closing(OwnedPath(path)) as owned:
         is_fifo = _is_kind(path, stat.S_ISFIFO)
         owned.replace(
-            _fifo_is_live if is_fifo else _socket_is_live, stat.S_ISFIFO if is_fifo else stat.S_ISSOCK, lambda: None
+            fifo_is_live if is_fifo else socket_is_live, stat.S_ISFIFO if is_fifo else stat.S_ISSOCK, lambda: None
         )
 
 
 def leads_to(path: str, sock: socket.socket) -> bool:
     """Whether a unix datagram socket is bound there, and whoever writes to the name is heard by somebody."""
     bound = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_DGRAM and sock.getsockname() == path
-    return bound and _is_kind(path, stat.S_ISSOCK) and _socket_is_live(path)
+    return bound and _is_kind(path, stat.S_ISSOCK) and socket_is_live(path)
 
 
 def _is_fifo_of(path: str, fd: int) -> bool:
@@ -151,7 +151,7 @@ def make_fifo(owned: OwnedPath, mode: int, group: str | None = None, found: int 
         found = None
     try:
         if found is None:
-            owned.replace(_fifo_is_live, stat.S_ISFIFO, lambda: os.mkfifo(owned.path, mode & 0o600))
+            owned.replace(fifo_is_live, stat.S_ISFIFO, lambda: os.mkfifo(owned.path, mode & 0o600))
             # Opened for writing too: with a writer that never leaves, a read waits instead of reporting the end.
             fd = os.open(owned.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         else:
@@ -168,6 +168,11 @@ def make_fifo(owned: OwnedPath, mode: int, group: str | None = None, found: int 
     except OSError as exc:
         raise ConfigError(f"{owned.path}: {path_fault(exc, owned.path)}") from None
     return fd
+
+
+def lock_of(path: str) -> str:
+    """The file beside a name whose lock says which bridge it belongs to."""
+    return f"{path}.lock"
 
 
 def _lock(path: str) -> int:
@@ -230,14 +235,16 @@ def _is_kind(path: str, is_kind: Callable[[int], bool]) -> bool:
         return False
 
 
-def _socket_is_live(path: str) -> bool:
+def socket_is_live(path: str) -> bool:
+    """Whether somebody reads a unix socket, or may."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         probe.setblocking(False)
         # Anything but "refused" (no permission, a stream socket) means that we cannot tell, and so must not touch it.
         return probe.connect_ex(path) != errno.ECONNREFUSED
 
 
-def _fifo_is_live(path: str) -> bool:
+def fifo_is_live(path: str) -> bool:
+    """Whether somebody reads a FIFO, or may."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
     except OSError as exc:

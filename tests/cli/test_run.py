@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.__main__ import main
+from bridge.transport.port_holder import WAY_OUT
 from tests.support.tables import sqlite_table
 
 
@@ -22,7 +23,7 @@ def test_a_stderr_without_a_descriptor_is_no_journal(tmp_path: Path, monkeypatch
         assert main(["run", "-o", f"state.dir={tmp_path}/state", "-o", f'mi.http=["{address}"]']) == 2
     [line] = stderr.getvalue().splitlines()
     assert f"CRITICAL:bridge: [mi] http {address}: Address already in use by " in line
-    assert line.endswith(f" (process {os.getpid()}); the bridge does not start")
+    assert line.endswith(f" (process {os.getpid()}); {WAY_OUT}; the bridge does not start")
     assert not line.startswith("<")
 
 

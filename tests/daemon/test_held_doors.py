@@ -128,7 +128,7 @@ async def test_what_a_new_kind_of_door_holds_is_kept_for_it(
     monkeypatch.setitem(
         cast("dict[str, object]", DOORS),
         "other",
-        lambda mi, hall, _tls: [DatagramDoor(f"unix:{tmp_path}/other.sock", mi, hall)],
+        lambda mi: [DatagramDoor(f"unix:{tmp_path}/other.sock", mi)],
     )
     settings = {"datagram": [], "http": [], "hold_listeners": True}
     await one_process(store, tmp_path, settings)

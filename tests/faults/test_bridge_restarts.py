@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,17 +168,26 @@ async def test_replaced_in_place(bridge_factory: BridgeFactory, janus: Janus, ev
 async def test_replaced_under_systemd(
     bridge_factory: BridgeFactory, janus: Janus, systemd: FakeSystemd, tmp_path: Path
 ) -> None:
-    """As a reload, not as an end; with a configuration that is no good, not at all."""
+    """As a reload, not as an end; with a configuration that is no good, or an address that is another's, not at all."""
     config = tmp_path / "bridge.toml"
-    config.write_text("")
-    bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, arguments=["-c", str(config)])
-    await normal(bridge)
-    handle = await attach(bridge)
-    config.write_text("[mi]\ntoken = 7\n")
-    bridge.process.signal(signal.SIGUSR2)
-    await until_logged(bridge, "SIGUSR2: the new program would not start, this one goes on: janus-bridge: ")
+    refused = "SIGUSR2: the new program would not start, this one goes on: janus-bridge: "
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        port = other.getsockname()[1]
+        mine = f'[mi]\ndatagram = ["udp:127.0.0.1:{port}", "unix:{tmp_path}/mi.sock"]\nfifo = "{tmp_path}/fifo"\n'
+        config.write_text(mine)
+        bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, arguments=["-c", str(config)])
+        await normal(bridge)
+        handle = await attach(bridge)
+        more = mine.replace("datagram = [", f'datagram = ["udp:127.0.0.2:{port}", ')
+        config.write_text(more)
+        bridge.process.signal(signal.SIGUSR2)
+        await until_logged(bridge, f"{refused}[mi] datagram udp:127.0.0.2:{port}: Address already in use by ")
+        config.write_text("[mi]\ntoken = 7\n")
+        bridge.process.signal(signal.SIGUSR2)
+        await until_logged(bridge, f"{refused}{config}: ")
     assert await lives(bridge, handle)
-    config.write_text("")
+    config.write_text(more)  # what the bridge has itself is no obstacle
     bridge.replace()
     await normal(bridge)
     assert await lives(bridge, handle)

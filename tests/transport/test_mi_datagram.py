@@ -286,7 +286,7 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
 def test_an_address_in_use_is_named() -> None:
     listener = open_udp("127.0.0.1", 0)
     try:
-        with pytest.raises(ConfigError, match=rf"^{listener.name}: Address already in use by .+ \(process \d+\)$"):
+        with pytest.raises(ConfigError, match=rf"^{listener.name}: Address already in use by .+ \(process \d+\); "):
             open_datagram(listener.name)
     finally:
         listener.close()
