@@ -107,7 +107,7 @@ class Cluster:
             if self._looked_at < asked_at:
                 began, self._seen = self._clock(), False
                 with suppress(TableUnavailable):
-                    await self.life.look()
+                    await self.life.look(as_of_now=True)
                     self._seen = True
                 self._looked_at = began
             return self._seen

@@ -102,8 +102,8 @@ class NodeStore(Protocol):
 
     newest: int
 
-    async def nodes(self) -> list[Node]:
-        """All, ourselves too."""
+    async def nodes(self, *, as_of_now: bool = False) -> list[Node]:
+        """All, ourselves too; ``as_of_now``: also what was committed at another host of the database a moment ago."""
         ...
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
@@ -115,11 +115,15 @@ class NodeStore(Protocol):
         ...
 
     async def take(self, node: Node, epoch: int, beat: int) -> list[NodeSession] | None:
-        """Take over another one, by our epoch and beat, which is one more then; None where it is otherwise."""
+        """Take over another one, by our epoch and beat, which is one more then; None where it is otherwise. A page of
+        its sessions: ``rest`` has more.
+        """
         ...
 
     async def rest(self, node: Node, epoch: int) -> list[NodeSession]:
-        """What was written late under one that was taken over, ours now in the life of this epoch."""
+        """A page of what one has still that was taken over, also what was written late, ours now in the life of this
+        epoch; empty where there is nothing more.
+        """
         ...
 
     async def release(self, epoch: int, state: NodeState) -> bool:
@@ -128,7 +132,9 @@ class NodeStore(Protocol):
 
 
 class SessionStore(Protocol):
-    """The table of sessions. Everything raises TableUnavailable, and may be done twice."""
+    """The table of sessions. Everything raises TableUnavailable, and may be done twice. A call takes as long as it has
+    sessions: some thousand at most.
+    """
 
     async def write(self, sessions: Sequence[NodeSession], epoch: int, right: Right = OWN) -> list[NodeSession]:
         """These are ours, as far as that is right, and as long as our life has this epoch; those that stay another

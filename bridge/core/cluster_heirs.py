@@ -95,39 +95,41 @@ class Heirs:
             membership.counted(sent_at)
             life.counted(sent_at)
             life.sessions.know(sessions)
+        self._stats.add("take_overs")
+        self._again()  # to see it taken, and whether that was all
         await self._adopt(node, sessions, silent_since)
 
+    async def _take_rest(self, node: Node) -> None:
+        """The pages after the first; and what it wrote last may have been on its way when it was taken over, in a
+        server that committed nothing.
+        """
+        life, membership = self._life, self._life.membership
+        silent_since = membership.silent_since(node.node_id)
+        async with trio.open_nursery() as nursery:
+            while (epoch := membership.epoch) is not None:
+                try:
+                    sessions = await self._table.rest(node, epoch)
+                except TableUnavailable as exc:
+                    self._in_doubt[node.node_id] = node, silent_since
+                    if self._unsearched.due(str(exc)):
+                        text = "whether node %d has more sessions is not known: %s; looking again"
+                        log.warning(text, node.node_id, exc)
+                    return
+                self._unsearched.over()
+                if not sessions:
+                    membership.searched(node)
+                    return
+                life.sessions.know(sessions)
+                nursery.start_soon(self._adopt, node, sessions, silent_since)
+
     async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_since: float) -> None:
-        self._stats.add("take_overs")
-        log.warning("node %d is over: taking its %d sessions", node.node_id, len(sessions))
+        log.warning("node %d is over: taking %d sessions", node.node_id, len(sessions))
         self.adopting[node.node_id] = node
         try:
             if self._life.links is not None:
                 await self._life.links.adopt(node.node_id, sessions, self._clock() - silent_since)
         finally:
             self.adopting.pop(node.node_id, None)  # another one of it may be under way
-
-    async def _take_rest(self, node: Node) -> None:
-        """What it wrote last may have been on its way when it was taken over, in a server that committed nothing."""
-        life, membership, node_id = self._life, self._life.membership, node.node_id
-        epoch, silent_since = membership.epoch, membership.silent_since(node_id)
-        if epoch is None:
-            return
-        try:
-            sessions = await self._table.rest(node, epoch)
-        except TableUnavailable as exc:
-            self._in_doubt[node_id] = node, silent_since
-            if self._unsearched.due(str(exc)):
-                text = "what node %d wrote last has not been looked for: %s; looking again"
-                log.warning(text, node_id, exc)
-            return
-        self._unsearched.over()
-        membership.searched(node)
-        if sessions:
-            life.sessions.know(sessions)
-            log.warning("node %d is over: taking %d sessions that it wrote last", node_id, len(sessions))
-            if life.links is not None:
-                await life.links.adopt(node_id, sessions, self._clock() - silent_since)
 
     async def settle(self, nursery: trio.Nursery) -> None:
         """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.
@@ -146,5 +148,6 @@ class Heirs:
         for node, _ in settled:
             self._in_doubt.pop(node.node_id, None)
         if news:
+            self._stats.add("take_overs")
             node, _ = settled[0]
             nursery.start_soon(self._adopt, node, news, min(since for _, since in settled))

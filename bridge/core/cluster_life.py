@@ -71,11 +71,11 @@ class NodeLife:
         """Why there is no beat; None when there is."""
         return self._database.said
 
-    async def look(self) -> None:
+    async def look(self, *, as_of_now: bool = False) -> None:
         """Read the table. Raises TableUnavailable."""
         asked_at = self._clock()
         try:
-            nodes = await self._table.nodes()
+            nodes = await self._table.nodes(as_of_now=as_of_now)
         except TableUnavailable as exc:
             self.membership.not_read()
             self._no_beat(exc)

@@ -8,6 +8,7 @@ not know SQL, or what sessions are for. Authority: contract 11.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 import trio
@@ -26,6 +27,7 @@ log = logging.getLogger("bridge.cluster")
 RESERVE = 1.0  # seconds that the making of a session waits for the database, until a visit to it has failed
 PAUSE = 1.0  # seconds before what was not written is tried again
 LAST_WRITE = 1.0  # seconds for what is unwritten at the end
+MOST = 2000  # sessions a visit: each has its time, and what did not end in it would be done again
 
 _Key: TypeAlias = tuple[str, int]  # janus_id, session_id
 
@@ -108,9 +110,9 @@ class SessionKeeper:
         there = {_key(session): session for session in await self._table.ours()}
         missing = [one for key, one in known.items() if key not in there and self._sessions.get(key) is one]
         missing = [one for one in missing if _key(one) not in self._unwritten]
-        epoch = self.epoch()
-        if missing and epoch is not None:
-            self._lose(await self._table.write(missing, epoch))
+        for start in range(0, len(missing), MOST):
+            if (epoch := self.epoch()) is not None:
+                self._lose(await self._table.write(missing[start : start + MOST], epoch))
         news = [session for key, session in there.items() if key not in self._sessions and key not in self._unwritten]
         self.know(news)
         return news
@@ -125,11 +127,12 @@ class SessionKeeper:
                 await self._fence.validated()
                 if not await self._write():
                     await trio.sleep(PAUSE)
+                if self._unwritten:
                     self._filled.set()
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(LAST_WRITE):
-                if self._fence.valid():
-                    await self._write()
+                while self._unwritten and self._fence.valid() and await self._write():
+                    pass
 
     def _keep(self, session: NodeSession, right: Right) -> None:
         self._sessions[_key(session)] = session
@@ -149,7 +152,7 @@ class SessionKeeper:
         epoch = self.epoch()
         if epoch is None:
             return False
-        batch = list(self._unwritten.items())
+        batch = list(islice(self._unwritten.items(), MOST))
         live: defaultdict[Right, list[NodeSession]] = defaultdict(list)
         for key, note in batch:
             if self._sessions.get(key) is note.session:

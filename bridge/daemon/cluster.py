@@ -31,7 +31,8 @@ from bridge.protocol.gateway import Gateway
 from bridge.protocol.roster import PATIENCE as SESSION_TIMEOUT
 from bridge.protocol.session import SavedSession
 from bridge.transport.cluster_db import ClusterDb
-from bridge.transport.cluster_tables import NodeTable, SessionTable
+from bridge.transport.cluster_session_table import SessionTable
+from bridge.transport.cluster_tables import NodeTable
 from bridge.transport.epoch import take_epoch
 from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.node_file import NodeFile

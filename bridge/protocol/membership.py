@@ -199,22 +199,19 @@ class Membership:
         return since if since > NEVER else peer.seen_at - peer.still
 
     def unsearched(self, now: float) -> list[Node]:
-        """Those that were taken over, by whomever, node_timeout ago: what they wrote last may be there by now. Each
-        that may claim looks for it, once: whoever took them over may be dead.
+        """Those that were taken over and may have sessions still: more than we have taken at once, or than an heir had
+        that died at it; and node_timeout later, what they wrote last. Each that may claim looks for that, once.
         """
         if now >= self.valid_until or not self._watched:
             return []
-        return [
-            peer.node
-            for peer in self.peers.values()
-            if peer.node.state is NodeState.TAKEN and peer.still >= self._timeout and not peer.searched
-        ]
+        taken = [peer for peer in self.peers.values() if peer.node.state is NodeState.TAKEN and not peer.searched]
+        return [peer.node for peer in taken if peer.owed or peer.still >= self._timeout]
 
     def searched(self, node: Node) -> None:
-        """What it wrote last is here, or there is nothing."""
+        """It has no more."""
         peer = self.peers.get(node.node_id)
         if peer is not None and peer.node == node:
-            peer.searched = True
+            peer.owed, peer.searched = False, peer.still >= self._timeout
 
     def wake_at(self, now: float) -> float:
         """When the table is to be read next so that a peer is asked, or taken over, in time; infinity: nobody is."""
@@ -247,6 +244,8 @@ class Membership:
         peer = self.peers.get(node.node_id)
         if peer is None or peer not in self._takeable(now) or peer.node != node:
             return False
+        for one in self.peers.values():  # it may have been at it itself
+            one.owed = one.owed or (one.node.state is NodeState.TAKEN and not one.searched)
         peer.taking = True
         return True
 
@@ -295,6 +294,7 @@ class Membership:
 
     def state_of(self, peer: WatchedNode) -> str:
         """active, draining, silent, over or taken."""
-        if peer.taking or (peer.node.running and peer.still >= LATE * self._ping_interval):
+        late = peer.node.running and peer.still >= LATE * self._ping_interval
+        if late or peer.taking or (peer.owed and peer.still < self._timeout):
             return "silent"
         return "over" if self._is_over(peer) else peer.node.state.name.lower()

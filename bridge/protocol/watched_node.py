@@ -7,7 +7,7 @@ follows (``membership``), or any clock: ``now`` and ``asked_at`` are CLOCK_BOOTT
 
 from dataclasses import dataclass
 
-from bridge.protocol.cluster import Node
+from bridge.protocol.cluster import Node, NodeState
 
 NEVER = float("-inf")
 
@@ -16,8 +16,9 @@ NEVER = float("-inf")
 class WatchedNode:
     """``still``: seconds that its row was watched without a change, up to ``seen_at``, of which there were ``changes``,
     the last of its own making at ``moved_at``. ``unanswered_at``: when its MI was asked since, in vain. ``taking``: we
-    may have its sessions by now. ``searched``: what it wrote last, and the database committed late, was looked for.
-    ``taken``: when another one took it over last, and when it had moved before.
+    may have its sessions by now. ``owed``: those are not all, perhaps. ``searched``: what it wrote last, which the
+    database may commit late, was looked for. ``taken``: when another one took it over last, and when it had moved
+    before.
     """
 
     node: Node
@@ -27,11 +28,16 @@ class WatchedNode:
     changes: int = 0
     unanswered_at: float = NEVER
     taking: bool = False
+    owed: bool = False
     searched: bool = False
     taken: tuple[float, float] = NEVER, NEVER
 
     def seen(self, node: Node, asked_at: float, now: float, most: float) -> None:
-        """Its row as it was read; ``most``: seconds since it was read last that may count, as it was watched."""
+        """Its row as it was read; ``most``: seconds since it was read last that may count, as it was watched. What it
+        was before, as another host of the database may have it still, says nothing.
+        """
+        if _age(node) < _age(self.node):
+            return
         if node == self.node:
             self.still += min(max(asked_at - self.seen_at, 0.0), most)
             self.seen_at = max(self.seen_at, asked_at)
@@ -41,5 +47,13 @@ class WatchedNode:
         elif node.epoch != self.node.epoch and not self.taking:  # who takes over raises it
             self.taken = now, self.moved_at
         self.node, self.still, self.seen_at, self.unanswered_at = node, 0.0, now, NEVER
+        self.owed = self.taking and node.state is NodeState.TAKEN
         self.taking = self.searched = False
         self.changes += 1
+
+
+def _age(node: Node) -> tuple[int, int, bool]:
+    """Of its rows, the later has the larger: a beat is one more, a new life has a larger epoch, and the word that one
+    is over comes without a beat.
+    """
+    return node.epoch, node.beat, not node.running

@@ -80,7 +80,7 @@ async def test_what_a_dead_one_wrote_last_is_taken_when_it_is_there(
         assert site.sessions == {SESSION: 2, late: 2}
         assert len(two.sessions) == 2
         assert two.stats.counts["take_overs"] == (2 if unsure else 1)
-        assert ("what node 1 wrote last has not been looked for" in caplog.text) == bool(unsure)
+        assert ("whether node 1 has more sessions is not known" in caplog.text) == bool(unsure)
 
 
 async def test_an_heir_that_dies_before_it_has_claimed_anything_leaves_all_to_the_next(
@@ -137,6 +137,54 @@ async def test_what_a_dead_one_wrote_last_is_its_own_where_it_lives_again(
             assert again.links.adopted == [(1, [SESSION], 0.0)]
             assert site.sessions == {SESSION: 1}
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("unsure", [(), ("rest",)])
+async def test_more_than_a_page_is_taken_page_by_page(
+    site: MemorySite, autojump_clock: MockClock, unsure: tuple[str, ...]
+) -> None:
+    """And as long as that lasts, nobody may say that what it does not find is nowhere."""
+    site.page = 2
+    async with site.running(1, 2) as (one, two):
+        site.sessions = {SESSION._replace(session_id=number): 1 for number in range(1, 8)}
+        two.table.unsure, rest, silent = unsure, two.table.rest, []
+
+        async def watched(node: Node, epoch: int) -> list[NodeSession]:
+            silent.append([node.node_id for node in two.cluster.silent()])
+            return await rest(node, epoch)
+
+        two.table.rest = watched  # type: ignore[method-assign]
+        one.kill()
+        site.table[1] = site.table[1]._replace(state=OVER)
+        await until(lambda: len(silent) > 1)
+        two.table.unsure = ()
+        await until(lambda: not two.cluster.silent())
+        assert [1] in silent
+        assert [] not in silent
+        taken = [one.session_id for _, sessions, _ in two.links.adopted for one in sessions]
+        assert sorted(taken) == list(range(1, 8))
+        assert set(site.sessions.values()) == {2}
+        assert len(two.sessions) == 7
+        assert two.cluster.idle()[0].node_id == 1
+
+
+async def test_the_pages_that_an_heir_leaves_are_the_next_one_s_at_once(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    site.page = 2
+    async with site.running(1, 2, 3) as (one, two, three):
+        site.sessions = {SESSION._replace(session_id=number): 1 for number in range(1, 8)}
+        three.life.state = DRAINING  # it leaves one to two
+        one.kill()
+        site.table[1] = site.table[1]._replace(state=OVER)
+        await until(lambda: site.table[1].state is TAKEN)
+        two.kill()
+        three.life.state = ACTIVE
+        site.sessions |= {session: 1 for session, owner in list(site.sessions.items())[2:]}  # it had one page
+        await trio.sleep(PING)
+        assert three.cluster.released(2, site.table[2].epoch)
+        assert await until(lambda: set(site.sessions.values()) == {3} and not three.cluster.silent()) < PING
+        assert sum(len(sessions) for _, sessions, _ in three.links.adopted) == 7
 
 
 async def test_one_that_is_released_is_taken_over_at_once(site: MemorySite, autojump_clock: MockClock) -> None:
@@ -541,6 +589,34 @@ async def test_who_may_live_is_known_once_the_database_was_away_for_long(
         assert not one.cluster.all_known()
         assert [node.node_id for node in one.cluster.living()] == [2]
         assert one.cluster.idle() == []
+
+
+async def test_no_word_for_a_life_that_is_over_is_got_from_one_whose_host_lags_behind(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        one.table.away, one.mi = True, False
+        before = dict(site.table)
+        await until(lambda: two.links.adopted)
+        await trio.sleep(2 * PING)
+        two.table.lags = before
+        await trio.sleep(2 * PING)
+        one.mi = True
+        assert two.cluster.alive(1, before[1].epoch) is Word.OVER
+        await trio.sleep(2 * PING)
+        assert not one.fence.open()
+
+
+async def test_who_has_just_begun_at_another_host_of_the_database_is_known_when_it_counts(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """Before it is said that nobody has a handle, and before sessions are handed over."""
+    async with site.running(1) as [one]:
+        one.table.lags = dict(site.table)
+        two = site.process(2)
+        await two.start()
+        assert await one.cluster.look()
+        assert [node.node_id for node in one.cluster.living()] == [2]
 
 
 async def test_who_was_forgotten_with_its_row_inherits_nothing(site: MemorySite, autojump_clock: MockClock) -> None:

@@ -9,7 +9,7 @@ from bridge.core.fence import FOREVER, Fence
 from bridge.protocol.cluster import Life, Node, NodeSession, NodeState
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
-from tests.support.memory_cluster import MemoryNodes, MemorySite
+from tests.support.memory_cluster import LONGEST, MemoryNodes, MemorySite
 
 GW = Gateway(1, "gw1", "janusws://h", None)
 
@@ -89,6 +89,27 @@ async def test_without_the_table_nothing_waits_and_all_is_written_later(
         assert set(site.sessions) == {session(5, managed=True), *(session(number) for number in range(7, 50))}
         nursery.cancel_scope.cancel()
     assert caplog.text.count("sessions are not in the cluster's database: away; retrying") == 1
+
+
+async def test_of_many_each_visit_writes_some(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    """What does not end in time would be done again for ever."""
+    many = [session(number) for number in range(1, 2 * LONGEST + 2)]
+    keeper = keeper_of(table, fence)
+    table.away = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        for one in many:
+            keeper.save(GW, SavedSession(one.session_id, False))
+        await trio.sleep(1)
+        table.away = False
+        await trio.sleep(2)
+        assert len(site.sessions) == len(many)
+        nursery.cancel_scope.cancel()
+    site.sessions.clear()  # the table was made anew
+    assert await keeper.unknown() == []
+    assert len(site.sessions) == len(many)
 
 
 async def test_what_is_unwritten_at_the_end_is_tried_once_more(

@@ -1,5 +1,7 @@
 """For how long a row has stood still, and whose change was the last."""
 
+import pytest
+
 from bridge.protocol.cluster import Node, NodeState
 from bridge.protocol.watched_node import NEVER, WatchedNode
 
@@ -31,6 +33,30 @@ def test_a_change_begins_anew() -> None:
     assert (one.unanswered_at, one.taking, one.searched) == (NEVER, False, False)
 
 
+@pytest.mark.parametrize(
+    ("known", "before"),
+    [
+        (ROW._replace(beat=2), ROW),
+        (ROW._replace(state=NodeState.OVER), ROW),
+        (TAKEN, ROW),
+        (TAKEN, ROW._replace(beat=9)),
+        (ROW._replace(epoch=7), TAKEN),
+    ],
+)
+def test_what_it_was_before_is_another_host_s_that_lags_behind(known: Node, before: Node) -> None:
+    one = WatchedNode(known, 100.0, 100.0)
+    one.seen(before, 101.0, 101.1, 2.0)
+    assert one == WatchedNode(known, 100.0, 100.0)
+    one.seen(known, 102.0, 102.1, 2.0)
+    assert (one.node, one.still) == (known, 2.0)
+
+
+def test_one_that_was_called_over_and_beats_lives() -> None:
+    one = WatchedNode(ROW._replace(state=NodeState.OVER), 100.0, 100.0)
+    one.seen(ROW._replace(beat=2), 101.0, 101.1, 2.0)
+    assert one.node.running
+
+
 def test_what_others_write_is_no_sign_of_life() -> None:
     for state in (NodeState.OVER, NodeState.TAKEN):
         one = watched()
@@ -51,3 +77,4 @@ def test_what_we_took_over_ourselves_is_heard() -> None:
     one.taking = True
     one.seen(TAKEN, 104.0, 104.1, 2.0)
     assert one.taken == (NEVER, NEVER)
+    assert one.owed  # there may be more

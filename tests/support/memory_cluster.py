@@ -26,6 +26,7 @@ from bridge.protocol.cluster import ALIVE, OWN, Node, NodeSession, NodeState, Ri
 from tests.support.callers import ask_by_name
 
 PING, TIMEOUT = 1.0, 10.0
+LONGEST = 2000  # sessions that a server writes in time
 
 
 class MemoryNodes:
@@ -38,13 +39,15 @@ class MemoryNodes:
         self._me = node_id
         self.away = self.hangs = self.denied = False
         self.unsure: Container[str] = ()
+        self.lags: dict[int, Node] | None = None
         self.commits = 0
         self.newest = 0
 
-    async def nodes(self) -> list[Node]:
+    async def nodes(self, *, as_of_now: bool = False) -> list[Node]:
         await self._reach()
-        self.newest = max((node.epoch for node in self._site.table.values()), default=0)
-        return list(self._site.table.values())
+        table = self._site.table if self.lags is None or as_of_now else self.lags
+        self.newest = max((node.epoch for node in table.values()), default=0)
+        return list(table.values())
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
         await self._reach()
@@ -75,7 +78,7 @@ class MemoryNodes:
         table[self._me] = mine._replace(beat=beat + 1)
         newest = max(one.epoch for one in table.values())
         table[node.node_id] = node._replace(epoch=newest + 1, state=NodeState.TAKEN)
-        sessions = [one for one, owner in self._site.sessions.items() if owner == node.node_id]
+        sessions = [one for one, owner in self._site.sessions.items() if owner == node.node_id][: self._site.page]
         self._site.sessions |= dict.fromkeys(sessions, self._me)
         self._done("take")
         return sessions
@@ -86,6 +89,7 @@ class MemoryNodes:
         over = self._site.table[node.node_id]
         alike = mine.epoch == epoch and (over.epoch, over.state) == (node.epoch, NodeState.TAKEN)
         sessions = [one for one, owner in self._site.sessions.items() if alike and owner == node.node_id]
+        sessions = sessions[: self._site.page]
         self._site.sessions |= dict.fromkeys(sessions, self._me)
         self._done("rest")
         return sessions
@@ -101,6 +105,8 @@ class MemoryNodes:
         await self._reach()
         if self._site.table[self._me].epoch != epoch:
             raise TableUnavailable("another epoch")
+        if len(sessions) > LONGEST:
+            raise TableUnavailable("no answer in time")
         others = [one for one in sessions if not self._may_have(one, right)]
         self._site.sessions |= dict.fromkeys([one for one in sessions if one not in others], self._me)
         self._done("write")
@@ -225,6 +231,7 @@ class MemorySite:
         self.sessions: dict[NodeSession, int] = {}
         self.nodes: dict[int, MemoryNode] = {}
         self.files: dict[int, MemoryFile] = {}
+        self.page = 100  # sessions that are taken at once
         self.refusing: set[str] = set()  # the URLs of MIs that do not know our token
         self._serve = serve
 

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 import trio
 
@@ -14,7 +15,8 @@ from bridge.protocol.cluster import Life, Node, NodeSession, NodeState, Right
 from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
 from bridge.transport import db_mysql_link
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
-from bridge.transport.cluster_tables import NodeTable, SessionTable
+from bridge.transport.cluster_session_table import SessionTable
+from bridge.transport.cluster_tables import NodeTable
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.galera import Galera
 from tests.support.mariadb import MariaDb
@@ -201,6 +203,27 @@ async def test_what_another_host_of_a_galera_commits_meanwhile_is_taken_in_the_e
         assert await late.ours() == []
         assert sorted(taken) == sorted(one for one in await ours.ours() if one.session_id in numbers)
     for each in (db, dying, winning):
+        each.close()
+
+
+async def test_what_another_host_of_a_galera_has_committed_is_read_or_nothing(galera: Galera) -> None:
+    """Where a host lags behind, an answer as of now waits for it, and does not come."""
+    url = parse_db_url(galera.create_database())
+    db = await made(url)
+    here, there = opened(url.each[0]), opened(url.each[1], 0.5)
+    one, two = NodeTable(here, CLUSTER, 1), NodeTable(there, CLUSTER, 2)
+    epoch, beat = await entered(one)
+    [seen] = await two.nodes(as_of_now=True)
+    lagging = pymysql.connect(unix_socket=str(galera.nodes[1].socket), user="root")
+    with closing(lagging), lagging.cursor() as cursor:
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        assert await one.beat(epoch, beat, ACTIVE)
+        assert await two.nodes() == [seen]
+        with pytest.raises(TableUnavailable, match="no answer within"):
+            await two.nodes(as_of_now=True)
+    two = NodeTable(db, CLUSTER, 2)
+    assert [node.beat for node in await two.nodes(as_of_now=True)] == [beat + 1]
+    for each in (db, here, there):
         each.close()
 
 

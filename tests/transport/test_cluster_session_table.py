@@ -1,0 +1,61 @@
+"""Sessions by pages: of any number, in a real MariaDB and in SQLite. Who may write which is in test_cluster_tables."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
+from bridge.transport import cluster_session_table
+from bridge.transport.cluster_db import ClusterDb
+from bridge.transport.cluster_session_table import SessionTable
+from bridge.transport.cluster_tables import NodeTable
+from tests.support.node_tables import CLUSTER, entered, found, made, session
+
+PAGE = 3
+
+
+@pytest.fixture(autouse=True)
+def page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_session_table, "PAGE", PAGE)
+
+
+@pytest.fixture(params=[pytest.param("mysql", marks=pytest.mark.mysql), "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> DbUrl:
+    if request.param == "sqlite":
+        return SqliteUrl(str(tmp_path / "cluster.db"))
+    return parse_db_url(request.getfixturevalue("mariadb").create_database())
+
+
+@pytest.fixture
+async def db(url: DbUrl) -> AsyncIterator[ClusterDb]:
+    db = await made(url)
+    yield db
+    db.close()
+
+
+async def test_a_take_over_of_many_goes_by_pages(db: ClusterDb) -> None:
+    one, two, three = (NodeTable(db, CLUSTER, number) for number in (1, 2, 3))
+    (first, _), (second, beat), (third, _) = await entered(one), await entered(two), await entered(three)
+    had = [session(number) for number in range(1, 9)] + [session(3, "gw2"), session(3, "gw3")]
+    others = [session(2, "gw9"), session(20)]
+    await SessionTable(db, CLUSTER, 1).write(had, first)
+    await SessionTable(db, CLUSTER, 3).write(others, third)
+    pages = [await two.take(await found(one, 1), second, beat) or []]
+    over = await found(two, 1)
+    while pages[-1]:
+        assert await SessionTable(db, CLUSTER, 3).ours() == sorted(others, key=lambda one: one.session_id)
+        pages.append(await two.rest(over, second))
+    assert [len(some) for some in pages] == [5, 3, 2, 0]  # one id is one page's, at whatever gateway
+    assert sorted(one for some in pages for one in some) == sorted(had)
+    assert sorted(await SessionTable(db, CLUSTER, 2).ours()) == sorted(had)
+    assert await SessionTable(db, CLUSTER, 1).ours() == []
+
+
+@pytest.mark.parametrize("count", [0, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
+async def test_all_that_we_have_is_read_by_pages(db: ClusterDb, count: int) -> None:
+    epoch, _ = await entered(NodeTable(db, CLUSTER, 1))
+    had = [session(2**50 + number) for number in range(count)]
+    table = SessionTable(db, CLUSTER, 1)
+    await table.write(had, epoch)
+    assert await table.ours() == had
