@@ -9,28 +9,17 @@ was read, up to ``read_to``; bytes are made of its first record alone, or of tho
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from itertools import islice
 
 import trio
 
 from bridge.core.event_drops import Drops
 from bridge.core.event_queue import Gap
 from bridge.protocol.event_delivery import Parcel
-from bridge.protocol.event_record import EventRecord, NamedSubscription, OutletState
+from bridge.protocol.event_record import EventRecord, Log, NamedSubscription, OutletState
 
 _FOR_EVER = 2**63 - 1  # beyond all positions
 _MOST_HOLES = 256  # that are told each in its place; a disk that comes and goes so often has the rest in the last
-
-
-class Log(Protocol):
-    """What a cursor needs of its log."""
-
-    @property
-    def end(self) -> int: ...
-
-    async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]: ...
-
-    def moved(self) -> None: ...
 
 
 class LogCursor:
@@ -166,6 +155,12 @@ class LogCursor:
         if self._parcels and parcel is self._parcels[0]:
             self._lose(self._page[0], reason)
         self.pop(parcel)
+
+    def rest(self) -> None:
+        """Whoever it is for is away: what comes next stays in memory, all behind it is read again."""
+        if len(self._page) > 1 and self._cut is None:  # a cut counts from where it has read to
+            self._page, self._parcels = deque([self._page[0]]), deque(islice(self._parcels, 1))
+            self.read_to = self._page[0].position
 
     def forget_notices(self) -> None:
         """Nobody listens to them any more."""

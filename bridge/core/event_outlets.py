@@ -95,7 +95,7 @@ class LoggedOutlets:
     def _follow(self, delivery: Delivery, names: Mapping[str, EventFilter | None]) -> None:
         name = self._name_of(delivery.socket)
         cursor = self._log.outlet(name, delivery.drops, self._places.get(name))
-        delivery.wanted.change(names, cursor.read_to, self._log.end)
+        delivery.wanted.change(names, cursor.position, self._log.end)
         if not delivery.is_logged:
             delivery.follow(cursor, self._event_of)
 

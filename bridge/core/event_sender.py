@@ -245,6 +245,8 @@ class Delivery:
                 await self._attempt(parcel)
         except NotSent as exc:
             self._failed(exc)
+            if self._cursor is not None:
+                self._cursor.rest()
             await trio.sleep_until(self._not_before)  # then look again: something may be too old by now
             return False
         except EventRefused as exc:

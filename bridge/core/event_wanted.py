@@ -23,14 +23,14 @@ class WantedEvents:
         self._names: Names = {}
         self._before: list[tuple[int, Names]] = []  # each up to a position
 
-    def change(self, names: Names, read_to: int, end: int) -> None:
-        """These events from now on, each with its filter; the outlet has read up to ``read_to``, and ``end`` is the
-        newest position.
+    def change(self, names: Names, position: int, end: int) -> None:
+        """These events from now on, each with its filter; the outlet has everything up to ``position``, and ``end`` is
+        the newest one.
         """
         if names == self._names:
             return
         before = [*self._before, (end, self._names)] if self._names else self._before
-        self._before = [one for one in before if one[0] > read_to][-MOST:]
+        self._before = [one for one in before if one[0] > position][-MOST:]
         self._names = names
 
     def passes(self, record: EventRecord) -> bool:

@@ -221,3 +221,14 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the files, unless what was cancelled is still at them."""
+
+
+class Log(Protocol):
+    """What an outlet needs of the log: its newest position, a page as of ``Store.read``, and to say that it moved."""
+
+    @property
+    def end(self) -> int: ...
+
+    async def read(self, after: int, upto: int) -> tuple[list[EventRecord], int]: ...
+
+    def moved(self) -> None: ...

@@ -74,23 +74,26 @@ class Addresses:
             with self._unix.reach(socket.path, owner) as found:
                 yield found
 
-    async def resolve(self, socket: ReplySocket) -> tuple[int, SocketAddress]:
-        """Family and address of a subscribed socket with a host. Raises NotSent."""
+    async def resolve(self, socket: ReplySocket, turn: int = 0) -> tuple[int, SocketAddress]:
+        """Family and address of a subscribed socket with a host. A name may have several: they take turns, from 0 on.
+        Raises NotSent.
+        """
         resolver = self._configured if self._trusted(socket) else self._subscribed
-        return await self._permitted(socket, resolver.look_up)
+        found = await self._permitted(socket, resolver.look_up)
+        return found[turn % len(found)]
 
-    async def _permitted(self, socket: ReplySocket, look_up: _LookUp) -> tuple[int, SocketAddress]:
+    async def _permitted(self, socket: ReplySocket, look_up: _LookUp) -> list[tuple[int, SocketAddress]]:
         found = await self._look_up(socket, look_up)
         if self._trusted(socket):
-            return found[0]
+            return found
         if KINDS[socket.kind].over == "udp" and socket.port in self._own_ports:
             found = [(family, address) for family, address in found if not _is_here(address)]
             if not found:
                 raise NotSent("is the MI of this bridge")
-        for family, address in found:
-            if any(_ip(address) in network for network in self._allow):
-                return family, address
-        raise NotSent(f"{found[0][1][0]} is not in [events].allow")
+        allowed = [one for one in found if any(_ip(one[1]) in network for network in self._allow)]
+        if not allowed:
+            raise NotSent(f"{found[0][1][0]} is not in [events].allow")
+        return allowed
 
     async def _look_up(self, socket: ReplySocket, look_up: _LookUp) -> list[tuple[int, SocketAddress]]:
         # IPv4 first, and alone where OpenSIPS has no other.

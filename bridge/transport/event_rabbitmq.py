@@ -33,7 +33,8 @@ TlsOf: TypeAlias = Callable[[str, str], tuple[ssl.SSLContext, str]]
 
 WINDOW, WINDOW_BYTES = 512, 4 << 20  # messages, and bytes, that are not confirmed; one message may be larger
 OPEN_TIMEOUT = 15.0  # seconds; beyond those of the thread
-CONFIRM_TIMEOUT = 30.0  # seconds without a confirmation, where one is due
+CONFIRM_TIMEOUT = 30.0  # seconds without a confirmation, where one is due, on a way that needs none
+SLOWEST = 64 << 10  # bytes a second of a way that is slow
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds between two connects
 _MAX_ID = 255  # bytes; a short string of AMQP
 
@@ -79,6 +80,7 @@ class RabbitmqSender:
         self._progress_at = 0.0  # when there was a result, or nothing was on its way
         self._backoff = Backoff(SHORTEST_PAUSE, LONGEST_PAUSE, uniform)
         self._not_before = 0.0  # the next connect
+        self._turn = 0  # whose it is, of the addresses that the host has
         self._changed = AutoResetEvent()
 
     def renew(self, socket: ReplySocket) -> None:
@@ -114,7 +116,7 @@ class RabbitmqSender:
         """When the broker should have confirmed something."""
         if len(self._sizes) == self._withdrawn or (self.patient and self.trouble is not None):
             return float("inf")
-        return self._progress_at + CONFIRM_TIMEOUT
+        return self._progress_at + self._patience
 
     @property
     def trouble(self) -> str | None:
@@ -168,10 +170,16 @@ class RabbitmqSender:
         if thread.fault is not None:
             self._end(*thread.fault)
         if trio.current_time() >= self.deadline:
-            self._end(thread.blocked or f"the broker confirmed nothing for {CONFIRM_TIMEOUT:g} s")
+            self._end(thread.blocked or f"the broker confirmed nothing for {round(self._patience, 1):g} s")
+
+    @property
+    def _patience(self) -> float:
+        """Seconds from one confirmation to the next, for what is on its way."""
+        return CONFIRM_TIMEOUT + self._bytes / SLOWEST
 
     def _end(self, text: str, refused: bool = False, minds: bool = False) -> NoReturn:
         self.close()
+        self._turn += 1
         now = trio.current_time()
         self._not_before = now + self._backoff.failed(now, refused=refused)
         raise (NotTaken if minds else NotSent)(text)
@@ -200,7 +208,7 @@ class RabbitmqSender:
         fault = fault_of_system(self._socket)
         if fault is not None:
             raise NotSent(fault)
-        _, address = await self._addresses.resolve(self._socket)
+        _, address = await self._addresses.resolve(self._socket, self._turn)
         # pika is large: to read it takes longer than the event loop has.
         module = await trio.to_thread.run_sync(importlib.import_module, "bridge.transport.amqp_thread")
         try:

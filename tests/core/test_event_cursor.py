@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from bridge.core.event_log import LogLimits
 from bridge.core.event_log_writer import RETRY, StoreLimits
+from bridge.core.event_sender import PAUSES
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.event_record import StoreContents, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
@@ -95,3 +96,22 @@ async def test_an_end_that_has_a_place_outlives_the_process(nursery: trio.Nurser
         await life.stored()
     assert got(life) == [2, 3]
     assert store.outlets[str(MI)].until is None
+
+
+async def test_who_is_away_holds_one_event_in_memory_and_reads_the_rest_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Also what it wanted when it came, and does no more."""
+    store = MemoryStore()
+    async with living(of(store)) as life:
+        life.evi.configure(BOTH)
+        life.sender(MI).up = False
+        life.janus(*range(10))
+        await life.stored()
+        await trio.sleep(PAUSES[-1])
+        waiting = life.evi.figures()[0]
+        assert (waiting.queued, waiting.queued_bytes) == (10, len('{"n":0}'))
+        life.evi.configure([(E_JANUS_STATUS, MI)])
+        life.sender(MI).up = True
+        await life.settled()
+        assert got(life) == list(range(10))

@@ -172,6 +172,10 @@ class RabbitMq(ServerProcess):
         """Short of memory, by its own view: it blocks who publishes. Or well again."""
         self._call(f"vm_memory_monitor set_vm_memory_high_watermark [{0.0001 if on else 0.8}]")
 
+    def close_connections(self) -> None:
+        """As an operator does: each is told why."""
+        self._call('rabbit_networking close_all_connections ["maintenance"]')
+
     def _call(self, expression: str) -> None:
         command = ["erl_call", "-n", "rabbit@localhost", "-c", self._cookie, "-a", expression]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environ())

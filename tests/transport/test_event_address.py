@@ -59,6 +59,23 @@ async def test_the_bridges_own_mi_is_not_sent_events_as_requests(text: str) -> N
     await where.admit(ReplySocket.parse("udp:127.0.0.1:8"), "caller")
 
 
+async def test_addresses_of_a_name_take_turns_and_only_those_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*_: Any, flags: int = 0) -> list[tuple[Any, ...]]:
+        if flags:
+            raise sockets.gaierror
+        found = ("::1", 7, 0, 0), ("127.0.0.2", 7), ("192.0.2.1", 7), ("127.0.0.3", 7)
+        return [(sockets.AF_INET6 if len(one) == 4 else sockets.AF_INET, 0, 0, "", one) for one in found]
+
+    monkeypatch.setattr(sockets, "getaddrinfo", getaddrinfo)
+    socket = ReplySocket.parse("rabbitmq:broker/q")
+
+    async def turns(where: Addresses) -> list[str]:
+        return [(await where.resolve(socket, turn))[1][0] for turn in range(5)]
+
+    assert await turns(addresses()) == ["127.0.0.2", "127.0.0.3", "::1", "127.0.0.2", "127.0.0.3"]
+    assert await turns(addresses(str(socket))) == ["127.0.0.2", "192.0.2.1", "127.0.0.3", "::1", "127.0.0.2"]
+
+
 async def test_a_name_that_is_none() -> None:
     with pytest.raises(NotSent, match=r"host 'no-such-host\.invalid' is not found"):
         await addresses().admit(ReplySocket.parse("udp:no-such-host.invalid:5000"), "caller")

@@ -201,7 +201,7 @@ async def test_a_name_that_has_moved_is_found_with_the_next_copy(nursery: trio.N
     old.always = "lost"
 
     class Moving(Addresses):
-        async def resolve(self, socket: ReplySocket) -> tuple[int, SocketAddress]:
+        async def resolve(self, socket: ReplySocket, turn: int = 0) -> tuple[int, SocketAddress]:
             return await super().resolve(ReplySocket.parse((new if old.ids else old).name))
 
     sender, sent = MiSender(ReplySocket("mi:udp", "opensips.example", 8080), Moving(LOOPBACK, lambda _: True)), parcel()

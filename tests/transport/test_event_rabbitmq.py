@@ -215,6 +215,74 @@ async def test_a_broker_short_of_memory_is_waited_for(rabbitmq: RabbitMq, made: 
     assert numbers(rabbitmq.take(queue)) == list(range(1, 10))
 
 
+async def test_a_broker_that_was_short_of_memory_before_the_connect_is_waited_for(
+    rabbitmq: RabbitMq, made: Made
+) -> None:
+    queue = rabbitmq.queue()
+    rabbitmq.alarm(on=True)
+    try:
+        site = made(f"{rabbitmq.place}/{queue}")
+        site.janus(1, 2, 3)
+        await site.until(lambda: site.trouble)
+        assert site.trouble == "the broker takes nothing just now: low on memory"
+    finally:
+        rabbitmq.alarm(on=False)
+    await site.until(lambda: site.figures.sent == 3)
+    assert numbers(rabbitmq.take(queue)) == [1, 2, 3]
+
+
+async def test_an_exchange_that_is_deleted_and_declared_anew(rabbitmq: RabbitMq, made: Made) -> None:
+    queue = rabbitmq.queue()
+
+    def declare() -> None:
+        with rabbitmq.channel() as channel:
+            channel.exchange_declare("passing", "fanout", durable=True)
+            channel.queue_bind(queue, "passing")
+
+    declare()
+    site = made(f"{rabbitmq.place}/exchange=passing?")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    with rabbitmq.channel() as channel:
+        channel.exchange_delete("passing")
+    site.janus(*range(2, 100))
+    await site.until(lambda: site.trouble)
+    assert site.trouble == "the broker closed it: NOT_FOUND - no exchange 'passing' in vhost '/' (404)"
+    declare()
+    await site.until(lambda: site.figures.sent == 99)
+    assert numbers(rabbitmq.take(queue)) == list(range(1, 100))
+
+
+async def test_an_operator_closes_the_connection(rabbitmq: RabbitMq, made: Made) -> None:
+    queue = rabbitmq.queue()
+    site = made(f"{rabbitmq.place}/{queue}")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    rabbitmq.close_connections()
+    site.janus(*range(2, 100))
+    await site.until(lambda: site.figures.sent == 99)
+    assert list(dict.fromkeys(numbers(rabbitmq.take(queue)))) == list(range(1, 100))
+
+
+async def test_a_node_of_several_that_is_down(rabbitmq: RabbitMq, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a broker has the addresses of all its nodes."""
+    queue = rabbitmq.queue()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *question: Any, **more: Any) -> Any:
+        if host != "broker":
+            return look_up(host, port, *question, **more)
+        if more:
+            raise socket.gaierror
+        return [(socket.AF_INET, 0, 0, "", (node, port)) for node in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    site = made(f"{rabbitmq.place.replace('127.0.0.1', 'broker')}/{queue}")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    assert numbers(rabbitmq.take(queue)) == [1]
+
+
 async def test_a_broker_that_hangs_is_connected_anew_and_gets_everything(
     rabbitmq: RabbitMq, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,9 +293,10 @@ async def test_a_broker_that_hangs_is_connected_anew_and_gets_everything(
     monkeypatch.setattr(event_rabbitmq, "CONFIRM_TIMEOUT", 0.1)
     rabbitmq.freeze()
     try:
-        site.janus(2, 3)
+        site.janus(2, size=13_000)  # it has a while longer for what is large
+        site.janus(3)
         await site.until(lambda: site.trouble)
-        assert site.trouble == "the broker confirmed nothing for 0.1 s"
+        assert site.trouble == "the broker confirmed nothing for 0.3 s"
     finally:
         rabbitmq.thaw()
         monkeypatch.undo()
