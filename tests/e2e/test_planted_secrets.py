@@ -16,6 +16,7 @@ import trio
 from bridge.protocol.jsonrpc import RpcError
 from bridge.transport.mi_client import MiClient
 from tests.support.bridge import PROGRAM, toml
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import FakeJanus, Message, open_fake_janus
 from tests.support.site import Site
 from tests.support.tables import sqlite_table
@@ -129,7 +130,7 @@ def everything(url: str, subscriber: str) -> dict[str, str]:
     for page in PAGES:
         request = urllib.request.Request(url.removesuffix("/mi") + page)
         request.add_header("Authorization", f"Bearer {plant('mi')}")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
             shown[page] = answer.read().decode()
     shown["status"] = program("status", "--url", url, environ={"JANUS_BRIDGE_MI__TOKEN": plant("mi")})
     return shown
@@ -147,7 +148,8 @@ def waiting(events: socket.socket) -> list[str]:
 
 def program(*arguments: str, environ: dict[str, str] | None = None) -> str:
     environ = {**os.environ, **(environ or {})}
-    found = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=30, env=environ, check=False)
+    command = [str(PROGRAM), *arguments]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS, env=environ, check=False)
     return found.stdout + found.stderr
 
 

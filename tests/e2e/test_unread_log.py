@@ -7,10 +7,9 @@ import subprocess
 from pathlib import Path
 
 from tests.support.bridge import PROGRAM
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.mi_client import call
 from tests.support.ports import free_port
-
-SECONDS = 10.0
 
 
 def test_an_unread_log_delays_nobody(tmp_path: Path) -> None:
@@ -22,7 +21,7 @@ def test_an_unread_log_delays_nobody(tmp_path: Path) -> None:
     options = ["-o", f'mi.http=["{url[7:-3]}"]', "-o", f'state.dir="{tmp_path}/state"', "-o", "log.level=4"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(SECONDS)
+        systemd.settimeout(HANG_SECONDS)
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         command = [str(PROGRAM), "run", *options]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=writer, env=environ) as process:
@@ -30,7 +29,7 @@ def test_an_unread_log_delays_nobody(tmp_path: Path) -> None:
                 assert b"READY=1" in systemd.recv(4096)
                 assert call(url, "get_statistics", [["log_drops"]]) == {"janus:log_drops": 0}
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(SECONDS) == 0
+                assert process.wait(HANG_SECONDS) == 0
             finally:
                 process.kill()
     os.close(writer)

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port
 from tests.support.process import ChildProcess
 
-SECONDS = 5.0
 UPGRADE = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
 
 
@@ -68,14 +68,14 @@ def haproxy(folder: Path, janus_port: int, *rules: str, beside: Sequence[int] = 
 def _running(command: list[str], log: Path, port: int) -> Iterator[None]:
     process = ChildProcess(command, log)
     try:
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + HANG_SECONDS
         while not _accepts(port):
             if process.exit_code is not None or time.monotonic() > until:
                 raise FrontFailed(process.output)
             time.sleep(0.005)
         yield
     finally:
-        process.stop(SECONDS)
+        process.stop(HANG_SECONDS)
 
 
 def _accepts(port: int) -> bool:

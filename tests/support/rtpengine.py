@@ -9,10 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.ports import free_port, is_free
 from tests.support.process import ChildProcess
-
-SECONDS = 10.0
 
 
 class Rtpengine:
@@ -42,7 +41,7 @@ class Rtpengine:
         command += [f"--listen-http=127.0.0.1:{self.port}", f"--listen-ng=127.0.0.1:{self._control}"]
         command += ["--janus-secret=x", "--port-min=31000", "--port-max=31100", "--config-file=none"]
         self._process = ChildProcess(command, self._folder / "rtpengine.log")
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + HANG_SECONDS
         while is_free(self.port):
             if self._process.exit_code is not None or time.monotonic() > until:
                 raise RuntimeError(f"rtpengine did not start:\n{self._process.output[-2000:]}")
