@@ -22,7 +22,7 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
-.PHONY: demo demo-cluster deb test quick test-galera test-systemd test-system image test-image release coverage fuzz soak lint bench clean
+.PHONY: demo demo-cluster deb test suite quick test-galera test-systemd test-system image test-image release coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
 	@tools/need janus=janus setpriv=util-linux
@@ -32,8 +32,11 @@ demo-cluster: $(VENV)/.run ## two bridges on one MariaDB: one is killed, the oth
 	@tools/need janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core
 	@$(BIN)/python -m tools.demo_cluster
 
-test: $(if $(COMPILED),$(VENV)/.dev,lint) ## everything: linters, types, layers, and all tests on real servers
+test: $(VENV)/.dev ## everything: linters, types, layers, and all tests on real servers
 	@tools/need $(SERVERS)
+	@$(MAKE) --no-print-directory -j2 COVERAGE=$(COVERAGE) $(if $(COMPILED),,lint) suite
+
+suite: # of `make test`, beside the linters: types alone take half a minute where nothing is known from a run before
 	$(PYTEST) -m "not (galera or package or image or release$(if $(COMPILED), or systemd))" $(if $(COVERAGE),--cov --cov-report=term)
 
 quick: WORKERS = auto

@@ -117,6 +117,7 @@ PROGRAMS = (
     "tests/test_wheel.py",
     "tests/support/test_janus.py",
 )
+LONGEST = "tests/model/"  # first, so that no process of a run has one of them before it when the others have ended
 STARTING = (
     *NEEDS,
     "opensips",
@@ -128,6 +129,7 @@ STARTING = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         for mark, fixtures in NEEDS.items():
             if not set(fixtures).isdisjoint(getattr(item, "fixturenames", ())):

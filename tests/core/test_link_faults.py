@@ -28,7 +28,7 @@ from tests.support.phases import Phase, phase
 URL, ALIAS = "ws://model", "ws://alias"
 LIMIT = 5.0
 HANDLES = 2
-EXAMPLES = 100
+EXAMPLES = 60
 REFUSED = "refused"
 
 Fault: TypeAlias = Callable[[], object]

@@ -63,8 +63,18 @@ def test_a_reader_who_left_is_no_news(words: list[str], environ: dict[str, str])
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-", "2>/dev/full"])
-@pytest.mark.parametrize(("words", "code"), [("unit", 0), ("run -c /none", 2), ("status --url unix:/none", 3)])
+@pytest.mark.parametrize(
+    ("words", "code", "closed"),
+    [  # whatever is closed, of what prints and of what complains; and of any other what is closed at all
+        ("unit", 0, ">&-"),
+        ("unit", 0, "2>&-"),
+        ("unit", 0, ">&- 2>&- <&-"),
+        ("run -c /none", 2, ">&-"),
+        ("run -c /none", 2, "2>&-"),
+        ("run -c /none", 2, "2>/dev/full"),
+        ("status --url unix:/none", 3, ">&- 2>&- <&-"),
+    ],
+)
 def test_closed_streams_change_no_exit_code(words: str, code: int, closed: str, environ: dict[str, str]) -> None:
     done = shell(f"PROGRAM {words} {closed}", environ)
     assert done.returncode == code
