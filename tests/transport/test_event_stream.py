@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from bridge.protocol.event_delivery import NotSent
+from bridge.protocol.event_delivery import NotSent, Parcel
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport import event_stream
 from bridge.transport.event_stream import StreamSender
@@ -98,15 +98,21 @@ async def fill(sender: StreamSender) -> int:
     return number
 
 
+async def send_on(sender: StreamSender, event: Parcel) -> None:
+    """Until it is refused: a kernel that is busy finds room for one more."""
+    while True:
+        await sender.send(event, 10)
+
+
 BIG = json.dumps({"pad": "x" * 100_000})
 
 
 async def test_an_event_taken_in_part_is_written_to_its_end(listener: Listener, nursery: trio.Nursery) -> None:
     sender = listener.sender()
-    count = await fill(sender)
-    nursery.start_soon(sender.send, parcel(count, BIG), 0.001)
+    last = await fill(sender)
+    nursery.start_soon(sender.send, parcel(last, BIG), 0.001)
     stream = await listener.accept()
-    expected = parcel(0).payload + b"".join(parcel(number, BIG).payload for number in range(1, count + 1))
+    expected = parcel(0).payload + b"".join(parcel(number, BIG).payload for number in range(1, last + 1))
     assert await read(stream, len(expected)) == expected
     await stream.aclose()
     sender.close()
@@ -117,33 +123,46 @@ async def test_a_reader_that_stops_in_the_middle_of_an_event_loses_its_connectio
 ) -> None:
     monkeypatch.setattr(event_stream, "STALL_TIMEOUT", 0.05)
     sender = listener.sender()
-    count = await fill(sender)
+    big = parcel(await fill(sender), BIG)
     with pytest.raises(NotSent, match="it does not read"):
-        await sender.send(parcel(count, BIG), 10)
-    await sender.send(parcel(count, BIG), 1)  # on a new one, whole
+        await send_on(sender, big)
+    await sender.send(big, 1)  # on a new one, whole
     stalled, stream = await listener.accept(), await listener.accept()
-    assert await read(stream, len(parcel(count, BIG).payload)) == parcel(count, BIG).payload
+    assert await read(stream, len(big.payload)) == big.payload
     for each in (stalled, stream):
         await each.aclose()
     sender.close()
+
+
+def fill_up(sender: StreamSender) -> int:
+    """Send to the last byte of the kernel's room, so that of an event none is taken; how many."""
+    raw: Any = sender._sock
+    filled = 0
+    for size in (100_000, 1000, 1):
+        with suppress(BlockingIOError):
+            while True:
+                filled += raw.send(b" " * size)
+    return filled
 
 
 async def test_a_reader_that_stops_between_events_keeps_it(listener: Listener) -> None:
     sender = listener.sender()
     await sender.send(parcel(0), 1)
     stream = await listener.accept()
-    raw: Any = sender._sock
-    filled = 0
-    for size in (100_000, 1000, 1):  # to the last byte of the kernel's room, so that of the event none is taken
-        with suppress(BlockingIOError):
-            while True:
-                filled += raw.send(b" " * size)
+    taken = bytearray(parcel(0).payload)
+
+    async def send_small() -> None:
+        while True:  # as in send_on()
+            taken.extend(b" " * fill_up(sender))
+            await sender.send(parcel(1), 0.01)
+            taken.extend(parcel(1).payload)
+
     with pytest.raises(NotSent, match="it does not read"):
-        await sender.send(parcel(1), 0.01)
+        await send_small()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender.send, parcel(1), 10)
-        data = await read(stream, len(parcel(0).payload) + filled + len(parcel(1).payload))
-    assert data == parcel(0).payload + b" " * filled + parcel(1).payload
+        data = await read(stream, len(taken) + len(parcel(1).payload))
+    assert data == taken + parcel(1).payload
     await stream.aclose()
     sender.close()
 
@@ -165,20 +184,16 @@ async def test_a_listener_that_says_everything_back_does_not_block_us(
 
 async def test_a_reader_that_is_gone_ends_the_wait_for_room(listener: Listener, nursery: trio.Nursery) -> None:
     sender = listener.sender()
-    count = await fill(sender)
+    big = parcel(await fill(sender), BIG)
 
     async def leave() -> None:
         stream = await listener.accept()
         await trio.testing.wait_all_tasks_blocked()
         await stream.aclose()
 
-    async def send_on() -> None:
-        while True:  # the kernel may find room for one more
-            await sender.send(parcel(count, BIG), 10)
-
     nursery.start_soon(leave)
     with in_time(3), pytest.raises(NotSent, match=r"cannot be reached: .*(reset|closed|Broken)"):
-        await send_on()
+        await send_on(sender, big)
 
 
 async def test_no_descriptor_stays_open(listener: Listener) -> None:
