@@ -97,18 +97,22 @@ class Place:
         if request.get("session_id") not in self.fake.sessions:
             return [error(request, 458, "No such session")]
         success, ack, event = self._success(request), reply(request, "ack"), self._success(request, "event")
-        whole = json.dumps({**success, "pad": "x" * (2 * MAX_MESSAGE if does == "huge" else 100)}).encode()
+
+        def padded(characters: int) -> bytes:
+            return json.dumps({**success, "pad": "x" * characters}).encode()
+
         answers: dict[str, Sequence[Reply]] = {
             "echo": [success],
             "late event": [ack, event],
             "early event": [event, ack],
             "twice": [success, success],
-            "torn": [fragments(whole, 11)],
+            "torn": [fragments(padded(100), 11)],
             "error": [error(request, 462, "boom")],
             "ack": [ack],
-            "huge": [fragments(whole)],
-            "broken": [fragments(whole[:-20])],
+            "broken": [fragments(padded(100)[:-20])],
         }
+        if does == "huge":
+            return [fragments(padded(2 * MAX_MESSAGE))]
         if does == "hold":
             self._held.append(request)
         if does == "chatty":
