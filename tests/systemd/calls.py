@@ -38,6 +38,9 @@ class Calls:
         debian.succeed(service.program, "db", "add", "gw1", "janusws://127.0.0.1:8188/janus")
         debian.succeed(service.program, "mi", "janus_reload")
         deadline = time.monotonic() + HANG_SECONDS
+        while not self._heard.exists():
+            assert time.monotonic() < deadline, self._processes[1].output
+            time.sleep(POLL_SECONDS)
         while debian.run(service.program, "mi", "janus_send_request", "gw1", '{"janus": "ping"}').returncode:
             assert time.monotonic() < deadline, self._service.journal
         self._handle = self._ask({"janus": "attach", "plugin": GEN})["data"]["id"]
@@ -57,7 +60,7 @@ class Calls:
         """The numbers of all events, and all statuses."""
         numbers: list[int] = []
         statuses: list[str] = []
-        for line in self._heard.read_text().splitlines():
+        for line in self._heard.read_text().split("\n")[:-1]:  # the last may not be whole yet
             said = json.loads(line)
             if said["method"] == "E_JANUS_STATUS":
                 statuses.append(said["params"]["status"])
