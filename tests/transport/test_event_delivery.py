@@ -14,6 +14,7 @@ from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.evi_bridge import Bridge, losses, numbers
 from tests.support.ports import free_port
+from tests.support.receivers import give_room
 
 BURST = 20_000
 
@@ -30,10 +31,13 @@ async def bridge(nursery: trio.Nursery, mock_clock: MockClock) -> Bridge:
 class Listener:
     """A datagram socket that keeps what it reads: at once (``serve``) or when asked (``read``)."""
 
-    def __init__(self, address: Path | tuple[str, int], buffer: int = 4 << 20) -> None:
+    def __init__(self, address: Path | tuple[str, int], buffer: int | None = None) -> None:
         family = sockets.AF_UNIX if isinstance(address, Path) else sockets.AF_INET
         self._socket = sockets.socket(family, sockets.SOCK_DGRAM)
-        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, buffer)
+        if buffer is None:
+            give_room(self._socket)
+        else:
+            self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, buffer)
         self._socket.bind(str(address) if isinstance(address, Path) else address)
         self._socket.setblocking(False)
         self.name = f"unix:{address}" if isinstance(address, Path) else "udp:{}:{}".format(*self._socket.getsockname())
