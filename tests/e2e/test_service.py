@@ -156,10 +156,16 @@ async def test_the_watchdog_is_fed_at_half_of_its_interval(
     with Bridge(tmp_path, environ={**environ, "WATCHDOG_USEC": "600000"}) as bridge:
         heard = [systemd.hears() for _ in range(2)]  # ready, and the first sign of life, in this order or the other
         assert ["WATCHDOG=1"] in heard
-        began = trio.current_time()
-        with in_time(1.5):
-            assert [await trio.to_thread.run_sync(systemd.hears) for _ in range(3)] == [["WATCHDOG=1"]] * 3
-        assert trio.current_time() - began > 0.6  # three times 0.3 s, the first of which began before
+
+        async def three_more() -> float:
+            began = trio.current_time()
+            with in_time(1.5):
+                assert [await trio.to_thread.run_sync(systemd.hears) for _ in range(3)] == [["WATCHDOG=1"]] * 3
+            return trio.current_time() - began
+
+        with trio.fail_after(SECONDS):
+            while await three_more() <= 0.6:  # three times 0.3 s, the first of which began before
+                pass  # or more of them, on a machine that let some wait for us: once more
         assert bridge.stop() == 0
 
 
