@@ -16,7 +16,7 @@ import trio
 from bridge.core.event_drops import Drops
 from bridge.core.event_queue import Gap
 from bridge.protocol.event_delivery import Parcel
-from bridge.protocol.event_record import EventRecord, Log, NamedSubscription, OutletState
+from bridge.protocol.event_record import EventRecord, Log, NamedSubscription, Names, OutletState
 
 _FOR_EVER = 2**63 - 1  # beyond all positions
 _MOST_HOLES = 256  # that are told each in its place; a disk that comes and goes so often has the rest in the last
@@ -30,7 +30,7 @@ class LogCursor:
     def __init__(self, state: OutletState, log: Log, drops: Drops) -> None:
         self.name = state.name
         self.position = self.read_to = state.position
-        self.subscription = state.subscription
+        self.subscription, self.wanted = state.subscription, state.wanted
         self.dirty = True
         self.wants: Callable[[EventRecord], bool] = lambda record: False
         self.parcel_of: Callable[[EventRecord], Parcel | None] = lambda record: None
@@ -58,12 +58,18 @@ class LogCursor:
         gap.absorb(self._told)
         gap.absorb(self._losses)
         losses = [loss for before, hole in [(self.position, gap), *self._holes] for loss in hole.losses(before)]
-        return OutletState(self.name, self.position, tuple(losses), self.subscription, self.until)
+        return OutletState(self.name, self.position, tuple(losses), self.subscription, self.until, self.wanted)
 
     def named(self, subscription: NamedSubscription | None) -> None:
         """It belongs to this one; None: the configuration has it."""
         if subscription != self.subscription:
             self.subscription = subscription
+            self._move()
+
+    def keep_wanted(self, wanted: tuple[tuple[int, Names], ...]) -> None:
+        """The next life is to know this of what it wants."""
+        if wanted != self.wanted:
+            self.wanted = wanted
             self._move()
 
     # As a queue
@@ -91,7 +97,7 @@ class LogCursor:
             parcel = self.parcel_of(self._page[0])
             if parcel is None:
                 self._drops.add("too_large", now)
-                self._lose(self._page.popleft(), "too_large")
+                self._losses.count(self._page.popleft(), "too_large")
                 self._settle()
             else:
                 self._parcels.append(parcel)
@@ -153,7 +159,7 @@ class LogCursor:
         """This parcel, the head, will not be taken. A refused notice leaves no gap: it would be refused as well."""
         self._drops.add(reason, now)
         if self._parcels and parcel is self._parcels[0]:
-            self._lose(self._page[0], reason)
+            self._losses.count(self._page[0], reason)
         self.pop(parcel)
 
     def rest(self) -> None:
@@ -223,7 +229,7 @@ class LogCursor:
         while self._page and self._page[0].position <= cut:
             sent = bool(self._parcels) and self._parcels[0].sent
             self._drops.add("unanswered" if sent else reason, now)
-            self._lose(self._page[0], reason)
+            self._losses.count(self._page[0], reason)
             self._next()
         if self._cut_events and self.read_to == after:  # else the log has begun anew meanwhile, and that is told
             self._drops.add(reason, now, self._cut_events)
@@ -281,10 +287,6 @@ class LogCursor:
             self.out -= 1
         self._page.popleft()
         self._settle()
-
-    def _lose(self, record: EventRecord, reason: str) -> None:
-        """It is told of this one, before what it has read."""
-        self._losses.count(record, reason)
 
     def _settle(self) -> None:
         self.position = self._page[0].position - 1 if self._page else self.read_to

@@ -95,7 +95,10 @@ class LoggedOutlets:
     def _follow(self, delivery: Delivery, names: Mapping[str, EventFilter | None]) -> None:
         name = self._name_of(delivery.socket)
         cursor = self._log.outlet(name, delivery.drops, self._places.get(name))
+        if not delivery.is_logged:
+            delivery.wanted.restore(cursor.wanted)
         delivery.wanted.change(names, cursor.position, self._log.end)
+        cursor.keep_wanted(delivery.wanted.kept())
         if not delivery.is_logged:
             delivery.follow(cursor, self._event_of)
 

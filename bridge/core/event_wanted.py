@@ -4,13 +4,9 @@ Owns that a subscription which is narrowed still gets what it was owed until the
 Authority: contract 12, 7.7; a queue in memory keeps what it has, too.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
-from bridge.protocol.event_filter import EventFilter
-from bridge.protocol.event_record import EventRecord
-
-Names = Mapping[str, EventFilter | None]
+from bridge.protocol.event_record import LARGEST, EventRecord, Names
 
 MOST: Final = 16  # changes that are remembered, where an outlet is away meanwhile; the oldest is let go
 
@@ -22,6 +18,14 @@ class WantedEvents:
         self._is_mi = is_mi
         self._names: Names = {}
         self._before: list[tuple[int, Names]] = []  # each up to a position
+
+    def restore(self, wanted: tuple[tuple[int, Names], ...]) -> None:
+        """It is what was ``kept`` of it."""
+        *self._before, (_, self._names) = wanted or ((0, {}),)
+
+    def kept(self) -> tuple[tuple[int, Names], ...]:
+        """What the next life of the bridge is to know."""
+        return *self._before, (LARGEST, self._names)
 
     def change(self, names: Names, position: int, end: int) -> None:
         """These events from now on, each with its filter; the outlet has everything up to ``position``, and ``end`` is

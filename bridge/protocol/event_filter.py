@@ -15,7 +15,7 @@ from bridge.protocol import codec
 from bridge.protocol.event_payload import E_JANUS_EVENT
 
 MEMBERS: Final = ("janus_id", "kind", "plugin")
-MOST, MOST_TEXT = 256, 8192  # texts of a filter, and their characters: it is kept, and written, with each place
+MOST, MOST_TEXT = 256, 8192  # texts of a filter, and their characters: it is kept on disk
 
 
 class EventFilter(NamedTuple):

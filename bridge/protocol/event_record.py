@@ -8,11 +8,12 @@ Events are kept, written and read by pages, so that memory, threads and the disk
 with each event on its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from bridge.errors import BridgeError, MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import BODY, E_JANUS_EVENT, Params, janus_event
 from bridge.protocol.numbers import read_decimal
 
@@ -23,6 +24,7 @@ OVERHEAD: Final = 512  # bytes that an event takes in memory beside its body
 
 # An event but for its position: at, name, origin, epoch, n, url, body
 Row: TypeAlias = tuple[float, str, str | None, int, int, str | None, str]
+Names: TypeAlias = Mapping[str, EventFilter | None]  # events, each with its filter
 
 
 class EventRecord(NamedTuple):
@@ -137,7 +139,8 @@ class NamedSubscription(NamedTuple):
 
 class OutletState(NamedTuple):
     """What is kept of an outlet: up to where it has everything, and what it has still to be told. ``subscription``: of
-    one that the configuration does not name; ``until``: up to where it gets events, if that has ended.
+    one that the configuration does not name; ``until``: up to where it gets events, if that has ended. ``wanted``:
+    what it wants, as the last, and wanted before, each up to a position.
     """
 
     name: str
@@ -145,6 +148,7 @@ class OutletState(NamedTuple):
     losses: tuple[Loss, ...] = ()
     subscription: NamedSubscription | None = None
     until: int | None = None
+    wanted: tuple[tuple[int, Names], ...] = ()
 
 
 def read_seq(text: str) -> tuple[int, int] | None:

@@ -27,7 +27,7 @@ def left(database: Path) -> list[OutletState]:
     """What the last life has left; nothing fails. Then ``forget``, once it is kept."""
     path = _path(database)
     try:
-        return [read_subscriber(*row) for row in json.loads(read_file(path, _FILE_MAX))]
+        return [read_subscriber(row) for row in json.loads(read_file(path, _FILE_MAX))]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError) as exc:

@@ -30,7 +30,7 @@ from bridge.protocol.event_record import (
 from bridge.throttle import Throttle
 from bridge.transport import event_file, event_left, event_pages
 from bridge.transport.event_file import BUSY, Unusable
-from bridge.transport.event_rows import read_subscriber, subscriber_row
+from bridge.transport.event_rows import SubscriberRows, read_all
 
 log = logging.getLogger("bridge.evi")
 
@@ -54,6 +54,7 @@ class EventStore:
         self._reader: sqlite3.Connection | None = None
         self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
         self._damage, self._is_aside = "", False  # what a reader found, and whether only its successor is missing
+        self._rows = SubscriberRows()
         self._lines = Throttle(60.0)
         self._first = self._last = self._bytes = self._wal = 0
 
@@ -182,11 +183,12 @@ class EventStore:
             event_pages.insert(writer, pages)
             for state in outlets:
                 self._keep(writer, state)
-            writer.executemany("DELETE FROM janus_subscriber WHERE name = ?", [(name,) for name in gone])
+            self._rows.delete(writer, gone)
             if cut:
                 event_pages.delete(writer, cut)
             writer.execute("COMMIT")
         except BaseException:
+            self._rows.rolled_back()
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
@@ -194,7 +196,7 @@ class EventStore:
     def _keep(self, writer: sqlite3.Connection, state: OutletState) -> None:
         """One that cannot be kept costs no other, and no event, its place."""
         try:
-            writer.execute("INSERT OR REPLACE INTO janus_subscriber VALUES (?, ?, ?, ?, ?)", subscriber_row(state))
+            self._rows.keep(writer, state)
         except (ValueError, TypeError, OverflowError) as exc:
             if self._lines.due(f"{state.name}: {exc}", time.monotonic()):
                 log.error("%s: the place of the subscriber %r cannot be kept: %s", self._path, state.name, exc)
@@ -239,6 +241,7 @@ class EventStore:
         self._writer = writer = event_file.open_own(self._path, full=self._full)
         self._reader = event_file.open_another(self._path, full=self._full)
         self._damage = ""
+        self._rows.rolled_back()
         self._first, self._last = event_pages.bounds(writer)
         self._weigh(writer)
         epoch = event_pages.newest_epoch(writer)
@@ -246,7 +249,7 @@ class EventStore:
             self._keep(writer, state)
         event_left.forget(self._path)
         try:
-            outlets = tuple(read_subscriber(*row) for row in writer.execute("SELECT * FROM janus_subscriber"))
+            outlets = tuple(read_all(writer))
         except (ValueError, TypeError):
             raise Unusable("a row of janus_subscriber is damaged") from None
         end = max([self._last, *(state.position for state in outlets)])

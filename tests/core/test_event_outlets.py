@@ -63,6 +63,31 @@ async def test_it_goes_on_after_a_restart_with_its_filter(tmp_path: Path) -> Non
         assert [ttl is not None and 590 <= ttl <= 600 for _, ttl in life.evi.subscribers(E_JANUS_EVENT)] == [True]
 
 
+async def test_what_is_narrowed_gets_what_it_was_owed_over_a_restart_too(tmp_path: Path) -> None:
+    """By MI before the restart, or in the configuration with it; and no more than that."""
+    path, of_g2 = tmp_path / "events.db", EventFilter(janus_ids=frozenset({"g2"}))
+    configured = E_JANUS_EVENT, OTHER
+    async with living(opened(path)) as life:
+        life.evi.configure([configured])
+        await life.evi.subscribe_as("billing", E_JANUS_EVENT, MI, 600)
+        for socket in (MI, OTHER):
+            life.sender(socket).up = False
+        life.janus(1)
+        await life.evi.subscribe_as("billing", E_JANUS_EVENT, MI, 600, of_g2)
+        life.janus(2)
+        await life.stored()
+    assert life.sender(MI).bodies() == life.sender(OTHER).bodies() == []
+    life = opened(path, epoch=8)
+    async with living(life):
+        life.evi.restore()
+        life.evi.configure([configured], {configured: of_g2})
+        life.janus(3)
+        life.janus(4, janus_id="g2")
+        await life.settled()
+    assert life.sender(MI).bodies() == [1, 4]
+    assert life.sender(OTHER).bodies() == [1, 2, 4]
+
+
 async def test_a_new_one_begins_where_it_says_and_a_renewal_changes_nothing(tmp_path: Path) -> None:
     async with living(opened(tmp_path / "events.db")) as life:
         life.janus(*range(1, 600))

@@ -28,6 +28,16 @@ def test_what_it_wanted_when_it_came_it_gets_and_no_more() -> None:
     assert (passing(wanted), passing(wanted, "g1")) == ([], [1, 2, 3, 4, 5, 6])
 
 
+def test_the_next_life_knows_it() -> None:
+    before, wanted = made(), WantedEvents(is_mi=False)
+    before.change({E_JANUS_EVENT: OF_G1}, 0, 4)
+    wanted.restore(before.kept())
+    wanted.change({E_JANUS_STATUS: None}, 0, 6)
+    assert (passing(wanted), passing(wanted, "g1")) == ([1, 2, 3, 4], [1, 2, 3, 4, 5, 6])
+    wanted.restore(())
+    assert passing(wanted) == []
+
+
 def test_what_mi_raised_goes_to_no_opensips() -> None:
     raised = EventRecord(1, 0.0, E_JANUS_EVENT, None, 0, 0, None, "[]")
     assert [made(is_mi=is_mi).passes(raised) for is_mi in (False, True)] == [True, False]
