@@ -32,6 +32,7 @@ class StreamSender:
         self._socket = socket
         self._addresses = addresses
         self._sock: sockets.socket | None = None
+        self._turn = 0  # whose it is, of the addresses that the host has
         self._written = 0  # bytes of an event that is written in part
         self._splitter = ObjectSplitter()
 
@@ -76,13 +77,15 @@ class StreamSender:
                 return self._sock
             except (OSError, MalformedMessage):
                 self.close()  # the listener has restarted, perhaps; so at once to the new one
-        family, address = await self._addresses.resolve(self._socket)
+        family, address = await self._addresses.resolve(self._socket, self._turn)
+        self._turn += 1  # where this comes to nothing
         sock = trio.socket.socket(family, sockets.SOCK_STREAM)
         with sock, trio.move_on_after(CONNECT_TIMEOUT):
             await sock.connect(address)
             sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
             # From here without trio's wrapping, whose send() has a checkpoint for each event.
             self._sock = sockets.socket(fileno=sock.detach())
+            self._turn -= 1
             return self._sock
         raise NotSent(f"cannot be reached: no connection within {CONNECT_TIMEOUT:g} s")
 

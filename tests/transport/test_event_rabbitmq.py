@@ -267,17 +267,12 @@ async def test_an_operator_closes_the_connection(rabbitmq: RabbitMq, made: Made)
 async def test_a_node_of_several_that_is_down(rabbitmq: RabbitMq, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name of a broker has the addresses of all its nodes."""
     queue = rabbitmq.queue()
-    look_up = socket.getaddrinfo
 
-    def getaddrinfo(host: str, port: int, *question: Any, **more: Any) -> Any:
-        if host != "broker":
-            return look_up(host, port, *question, **more)
-        if more:
-            raise socket.gaierror
-        return [(socket.AF_INET, 0, 0, "", (node, port)) for node in ("127.0.0.2", "127.0.0.1")]
+    async def look_up(*_: Any) -> list[tuple[int, tuple[str, int]]]:
+        return [(socket.AF_INET, (node, rabbitmq.port)) for node in ("127.0.0.2", "127.0.0.1")]
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    site = made(f"{rabbitmq.place.replace('127.0.0.1', 'broker')}/{queue}")
+    site = made(f"{rabbitmq.place}/{queue}")
+    monkeypatch.setattr(site.addresses, "_look_up", look_up)
     site.janus(1)
     await site.until(lambda: site.figures.sent == 1)
     assert numbers(rabbitmq.take(queue)) == [1]

@@ -38,6 +38,23 @@ async def test_objects_follow_each_other_on_one_connection(listener: Listener) -
     sender.close()
 
 
+async def test_a_host_of_several_addresses_of_which_one_is_down(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look_up(*_: Any) -> list[tuple[int, tuple[str, int]]]:
+        return [(sockets.AF_INET, (host, listener.port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(ADDRESSES, "_look_up", look_up)
+    sender = listener.sender()
+    with pytest.raises(NotSent, match="Connection refused"):
+        await sender.send(parcel(1), 1)
+    for number in (1, 2):
+        await sender.send(parcel(number), 1)
+        async with await listener.accept() as stream:
+            assert await read(stream, 1) == parcel(number).payload
+    sender.close()
+
+
 async def test_what_a_listener_says_is_of_no_interest(listener: Listener) -> None:
     sender = listener.sender()
     await sender.send(parcel(1), 1)
