@@ -69,10 +69,11 @@ class HandOver:
         self._turns = trio.Semaphore(AT_ONCE)
 
     async def run(self, deadline: float = math.inf) -> HandedOver:
-        """Hand every gateway over that a peer takes. What is not with one at ``deadline``, in trio's clock, is kept.
-        Never raises; a peer that dies meanwhile is taken over itself.
+        """Hand every gateway over that a peer takes. What is not with one at ``deadline``, in trio's clock, is kept:
+        this process is about to end. Never raises; a peer that dies meanwhile is taken over itself.
         """
         outcome = HandedOver()
+        self._offers.stopping = self._offers.stopping or deadline < math.inf
         self._scope.deadline = min(self._scope.deadline, deadline)  # of who is at it already
         with trio.CancelScope(deadline=deadline):
             async with self._lock, trio.open_nursery() as nursery:

@@ -256,13 +256,15 @@ class JanusLink:
         """The book was changed: do what follows."""
         self._performer.perform(self.failover.due(trio.current_time()))
 
-    def give_up(self, sessions: Iterable[JanusSession], reason: str) -> None:
-        """Another bridge has them: forget them, and make a new one. The connections stay: one that is closed before its
-        sessions were claimed would end them where Janus reclaims nothing.
+    def give_up(self, sessions: Iterable[JanusSession], reason: str, *, renew: bool = True) -> None:
+        """Another bridge has them: forget them, and make a new one, but for ``renew``: of a process that is about to
+        end nobody would use it. The connections stay: one that is closed before its sessions were claimed would end
+        them where Janus reclaims nothing.
         """
         self.requests.close(LinkDown(reason))
         self.book.forget(sessions)
-        self._performer.perform(self.failover.given_up(trio.current_time()))
+        if renew:
+            self._performer.perform(self.failover.given_up(trio.current_time()))
 
     # The end
 

@@ -34,6 +34,7 @@ class Offers:
 
     def __init__(self, cluster: LinkCluster, whereabouts: Whereabouts, peers: ClusterPeers, ask: AskPeer) -> None:
         self.doubt = AutoResetEvent()
+        self.stopping = False  # this process is about to end
         self._cluster = cluster
         self._whereabouts = whereabouts
         self._peers = peers
@@ -102,7 +103,7 @@ class Offers:
             for handle_id in (*session.handles, None):
                 self._whereabouts.remember(Wanted(gateway.janus_id, session.session_id, handle_id), Residence(node))
             self._cluster.sessions.let_go(gateway, session.session_id or 0)
-        link.give_up(sessions, f"handed over to node {node.node_id}")
+        link.give_up(sessions, f"handed over to node {node.node_id}", renew=not self.stopping)
 
     async def _answer(self, node: Node, params: list[object]) -> object:
         """To janus_cluster_take. An answer that was lost with its connection is asked for once more."""

@@ -92,6 +92,20 @@ async def test_next_peer_takes_them_where_the_first_cannot(janus: Janus) -> None
         assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_at_a_stop_it_makes_nothing_new(janus: Janus) -> None:
+    """Nobody would use it, and its end would be told by the next process."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        assert (await one.side.drain(HANG_SECONDS))["kept"] == []
+        book = one.bed.registry.find("gw").book
+        await one.attach(GEN)  # at the other one
+        assert book.managed.session_id is None
+        assert one.sessions.kept == {}
+        await one.bed.registry.stop(hand_over=True)
+        assert one.sessions.kept == {}
+        assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
 async def test_at_its_end_it_leaves_nothing_at_janus(janus: Janus) -> None:
     """Not to systemd's store either: its sockets end, and the empty session that it made for itself."""
     async with running_site(janus.url) as (one, two):
