@@ -8,7 +8,7 @@ documentation on certification and ``wsrep_sync_wait``.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.cluster import OWN, Life, NodeSession, Right
@@ -17,7 +17,7 @@ from bridge.transport.cluster_rows import FaultyRows, RowFault, SessionRows, ses
 from bridge.transport.db_sql import as_text
 
 BATCH = 200  # rows a statement
-PAGE = 5000  # rows a transaction, or an answer: far below what an answer may have, and a fraction of a short patience
+PAGE = 2000  # rows a transaction, or an answer: far below what an answer may have, and a fraction of a short patience
 SESSIONS = "janus_session"
 SESSION_COLUMNS = "janus_id, janus_url, session_id, managed"
 OF_NODE = "WHERE cluster_id = ? AND node_id = ?"
@@ -75,41 +75,41 @@ class SessionTable:
 
     async def ours(self) -> list[NodeSession]:
         """All that we have, as of now wherever it was written."""
-        found, faults, end = list[NodeSession](), list[RowFault](), None
+        found, faults, last = list[NodeSession](), list[RowFault](), tuple[Any, ...]()
+        order = f"ORDER BY session_id, janus_id LIMIT {PAGE}"
 
-        def work(link: DatabaseLink) -> tuple[SessionRows, Any]:
+        def work(link: DatabaseLink) -> list[tuple[Any, ...]]:
+            which = f"{OF_NODE} AND (session_id > ? OR (session_id = ? AND janus_id > ?))" if last else OF_NODE
             with in_step(link):
-                page = page_of(link, self._cluster, self._me, end)
-                sql = f"SELECT {SESSION_COLUMNS} FROM {SESSIONS} {page.which}"
-                return session_rows(link.rows(sql, *page.values)), page.end
+                sql = f"SELECT {SESSION_COLUMNS} FROM {SESSIONS} {which} {order}"
+                return link.rows(sql, self._cluster, self._me, *last)
 
         while True:
-            rows, end = await self._db.visit(work, again=True)
-            found += rows.sessions
-            faults += rows.faults
-            if end is None:
+            rows = await self._db.visit(work, again=True)
+            page = session_rows(rows)
+            found += page.sessions
+            faults += page.faults
+            if len(rows) < PAGE:
                 break
+            last = rows[-1][2], rows[-1][2], as_text(rows[-1][0])
         self._faulty.tell(faults)
         return found
 
 
-class SessionPage(NamedTuple):
-    """Some of a node's sessions: a condition, its values, and the session_id that ends it; None: there are no more."""
-
-    which: str
-    values: list[Any]
-    end: Any
-
-
-def page_of(link: DatabaseLink, cluster_id: int, node_id: int, after: Any = None) -> SessionPage:
-    which, values = OF_NODE, [cluster_id, node_id]
-    if after is not None:
-        which, values = f"{which} AND session_id > ?", [*values, after]
-    sql = f"SELECT session_id FROM {SESSIONS} {which} ORDER BY session_id LIMIT 1 OFFSET {PAGE - 1}"
-    end = next((session_id for (session_id,) in link.rows(sql, *values)), None)
-    if end is not None:
-        which, values = f"{which} AND session_id <= ?", [*values, end]
-    return SessionPage(which, values, end)
+def move_page(link: DatabaseLink, cluster_id: int, giver: int, taker: int) -> SessionRows:
+    """A page of a node's sessions, another one's now, in a transaction that has begun: those that are read are those
+    that move, as nobody writes one in between. Of no other node's is anything locked.
+    """
+    sql = f"SELECT {SESSION_COLUMNS} FROM {SESSIONS} {OF_NODE}"
+    rows = link.locked(f"{sql} LIMIT {PAGE}", cluster_id, giver)
+    moved, move = session_rows(rows), f"UPDATE {SESSIONS} SET node_id = ? {OF_NODE}"
+    if len(rows) < PAGE:  # as nearly always: that is all
+        link.change(move, taker, cluster_id, giver)
+        return moved
+    for some in _batches(moved.sessions):
+        which, keys = _which(some)
+        link.change(f"{move} AND {which}", taker, cluster_id, giver, *keys)
+    return moved
 
 
 _REPLACE = (  # in one statement: a transaction that is left in the middle, as by a machine that dies, keeps its locks

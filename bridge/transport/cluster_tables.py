@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from bridge.errors import TableRefused, WrongTableVersion
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
-from bridge.transport.cluster_rows import FaultyRows, NodeRows, SessionRows, node_rows, session_rows
-from bridge.transport.cluster_session_table import OF_NODE, SESSION_COLUMNS, SESSIONS, in_step, page_of
+from bridge.transport.cluster_rows import FaultyRows, NodeRows, SessionRows, node_rows
+from bridge.transport.cluster_session_table import OF_NODE, SESSION_COLUMNS, SESSIONS, in_step, move_page
 from bridge.transport.db import Database, script_of
 from bridge.transport.db_sql import Duplicate, Execute, NoSuchTable, NoVersion, VersionedTable
 
@@ -140,7 +140,7 @@ class NodeTable:
                 if not taken:
                     link.undo()
                     return None
-                moved = self._moved(link, node.node_id)
+                moved = move_page(link, self._cluster, node.node_id, self.node_id)
                 link.commit()
             return moved
 
@@ -163,20 +163,13 @@ class NodeTable:
                 life = "SELECT 1 FROM janus_node WHERE cluster_id = ? AND node_id = ? AND epoch = ? AND state"
                 live = link.locked(f"{life} <> ?", self._cluster, self.node_id, epoch, int(NodeState.TAKEN))
                 over = link.locked(f"{life} = ?", self._cluster, node.node_id, node.epoch, int(NodeState.TAKEN))
-                moved = self._moved(link, node.node_id) if live and over else SessionRows([], [])
+                moved = (
+                    move_page(link, self._cluster, node.node_id, self.node_id) if live and over else SessionRows([], [])
+                )
                 link.commit()
             return moved
 
         return self._told(await self._db.visit(work))
-
-    def _moved(self, link: DatabaseLink, node_id: int) -> SessionRows:
-        """A page of a node's sessions, ours now: those that are read are those that move, as nobody writes one in
-        between.
-        """
-        page = page_of(link, self._cluster, node_id)
-        moved = session_rows(link.locked(f"SELECT {SESSION_COLUMNS} FROM {SESSIONS} {page.which}", *page.values))
-        link.change(f"UPDATE {SESSIONS} SET node_id = ? {page.which}", self.node_id, *page.values)
-        return moved
 
     def _told(self, moved: SessionRows) -> list[NodeSession]:
         self._faulty_sessions.tell(moved.faults)
