@@ -4,7 +4,6 @@ Owns the look at them for ``check`` and ``run --check``: ``run`` meets each only
 nothing.
 """
 
-import grp
 import os
 import stat
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.state_dir import StateDir
 from bridge.transport.tls import client_context
+from bridge.transport.unix_path import gid_of
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
 
@@ -118,8 +118,8 @@ def _roles(mi: MiSettings) -> Iterator[str]:
 
 
 def _group(mi: MiSettings) -> Iterator[str]:
-    if mi.unix_group is not None and not mi.unix_group.isdecimal():
+    if mi.unix_group is not None:
         try:
-            grp.getgrnam(mi.unix_group)
-        except KeyError:
+            gid_of(mi.unix_group)
+        except ConfigError:
             yield f"[mi] unix_group {mi.unix_group}: there is no such group"

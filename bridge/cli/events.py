@@ -10,13 +10,15 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 from bridge.cli.mi import add_connection_arguments, connect, explained
 from bridge.cli.output import complain, put
 from bridge.cli.text import DIM, colour
-from bridge.errors import MalformedMessage
+from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.printable import printable
 from bridge.transport.mi_client import MiClient, NothingAnswered
 
@@ -48,6 +50,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Subscribe and print. Raises NothingAnswered, RpcError, ConfigError."""
+    if args.count is not None and args.count < 1:
+        raise ConfigError(f"--count {args.count}: must be 1 or more")
+    if args.gateway is not None and args.start is None:
+        raise ConfigError("--gateway is for --from")
     client = connect(args)
     names = args.events or DEFAULT_EVENTS
     if args.start is not None:
@@ -100,7 +106,15 @@ def _print_kept(event: Any, *, as_json: bool) -> None:
 
 def _subscribe(client: MiClient, names: Sequence[str], address: str, expire: int) -> None:
     for name in names:
-        client.call("event_subscribe", [name, address, expire])
+        try:
+            client.call("event_subscribe", [name, address, expire])
+        except RpcError as exc:
+            if exc.code != HTTPStatus.BAD_REQUEST:
+                raise
+            hint = (
+                f"{name} is no event (`janus-bridge mi events_list` lists them), or [events] allow is without {address}"
+            )
+            raise RpcError(exc.code, exc.message, hint) from None
 
 
 def _print_events(

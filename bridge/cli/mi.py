@@ -40,7 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=EPILOG,
     )
     parser.add_argument("method", metavar="METHOD", help="e.g. janus_list; `which` lists them")
-    parser.add_argument("params", metavar="PARAM", nargs="*", help="by position, or all as NAME=VALUE")
+    parser.add_argument("params", metavar="PARAM", nargs="*", default=[], help="by position, or all as NAME=VALUE")
     add_connection_arguments(parser)
     parser.add_argument("-j", dest="json_params", metavar="JSON", help="the parameters as a JSON array or object")
     parser.add_argument("--json", action="store_true", help="print the JSON-RPC answer as it came")
@@ -162,7 +162,7 @@ def parameters(method: str, words: list[str], json_text: str | None) -> list[Any
     try:
         params = codec.parse(json_text)
     except MalformedMessage as exc:
-        raise ConfigError(f"-j: {exc}") from None
+        raise ConfigError(f"-j is not JSON: {exc}") from None
     if not isinstance(params, (list, dict)):
         raise ConfigError("-j: must be a JSON array or object")
     return params

@@ -36,7 +36,7 @@ def _harmless(message: str) -> str:
     what, colon, words = message.partition("unrecognized arguments: ")
     if colon:
         names = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
-        return f"{what}{colon}{' '.join(names) or 'there are too many'}"
+        return f"{what}{colon}{' '.join(names)}" if names else f"{what}there are too many arguments"
     return re.sub(r"(--?[\w-]+=|invalid choice: )('[^']*'|\S+)", rf"\1{HIDDEN}", message)
 
 

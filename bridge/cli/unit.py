@@ -29,10 +29,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Prints the systemd unit for this installation, or one of the snippets it needs.",
         epilog=EPILOG,
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--sysusers", action="store_const", const="janus-bridge.sysusers", dest="file", help="the sysusers.d snippet"
     )
-    parser.add_argument(
+    which.add_argument(
         "--tmpfiles", action="store_const", const="janus-bridge.tmpfiles", dest="file", help="the tmpfiles.d snippet"
     )
     parser.add_argument(

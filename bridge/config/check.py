@@ -145,7 +145,7 @@ def _expected(error: "ValidationError", setting: Setting, inside: bool) -> str:
         case "enum":
             return f"must be one of {', '.join(map(json.dumps, cast('list[str]', error.validator_value)))}"
         case "minimum" | "maximum":
-            return f"must be from {setting.low:.12g} to {setting.high:.12g}{unit}"
+            return f"must be from {setting.low:.15g} to {setting.high:.15g}{unit}"
         case "required" | "additionalProperties":
             return f"{error.message}; {setting.key} is {setting.kind.words}"
         case "type" if inside:

@@ -111,6 +111,12 @@ def _path_pattern(value: str) -> str:
     return value
 
 
+def _absolute(value: str) -> str:
+    if not _text(value).startswith("/"):
+        raise ValueError("must be an absolute path")
+    return value
+
+
 def _mode(value: str) -> int:
     if not re.fullmatch(_MODE_PATTERN, value):
         raise ValueError(f"must be {_MODE}")
@@ -121,7 +127,7 @@ def _listener(value: str) -> str:
     try:
         read_host_port(value, least=0)
     except ValueError as exc:
-        raise ValueError(f"{value!r}: {exc} (all addresses are 0.0.0.0 and [::])") from None
+        raise ValueError(f"{value!r}: {exc} (0.0.0.0 and [::] stand for all addresses)") from None
     return value
 
 
@@ -243,6 +249,7 @@ HEADERS = ValueKind(
     'a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers, schema=shapes.TEXTS_BY_NAME
 )
 FOLDER = ValueKind("text in quotes", "string", lambda value: Path(_text(value)).absolute(), bare=True)
+ABSOLUTE = ValueKind("text in quotes", "string", _absolute, bare=True)
 MODE = ValueKind(_MODE, "string", _mode, bare=True, schema=shapes.matching(_MODE_PATTERN))
 LISTENERS = ValueKind('a list like ["127.0.0.1:8889", "[::1]:8889"]', "array", _each(_listener), schema=shapes.TEXTS)
 DATAGRAMS = ValueKind(

@@ -199,7 +199,7 @@ class MiSettings:
     )
     unix_mode: int = _row(kinds.MODE, "permissions of unix sockets", "0660")
     unix_group: str | None = _row(kinds.TEXT, "group of unix sockets and of the FIFO; unset, the process's own")
-    fifo: str | None = _row(kinds.TEXT, "path of the MI FIFO; unset, there is none")
+    fifo: str | None = _row(kinds.ABSOLUTE, "path of the MI FIFO; unset, there is none")
     fifo_mode: int = _row(kinds.MODE, "permissions of the FIFO", "0660")
     fifo_role: str = _row(
         kinds.CHOICE,
@@ -208,7 +208,7 @@ class MiSettings:
         choices=("read-only", "commands", "everything"),
         reloadable=True,
     )
-    fifo_reply_dir: str = _row(kinds.TEXT, "folder of the clients' reply FIFOs", "/tmp/")
+    fifo_reply_dir: str = _row(kinds.ABSOLUTE, "folder of the clients' reply FIFOs", "/tmp/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

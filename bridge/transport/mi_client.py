@@ -65,10 +65,12 @@ class MiClient:
                 raise ConfigError("the token must be printable ASCII without blanks")
             self._headers["Authorization"] = f"Bearer {token}"
         try:
-            self._address = _http_url(url) if url.startswith(("http:", "https:")) else parse_datagram_address(url)
+            self._address = _address(url)
         except ValueError as exc:
             raise ConfigError(f"--url {exc}") from None
         self._tls: ssl.SSLContext | None = None
+        if ca is not None and not url.startswith("https:"):
+            raise ConfigError(f"--ca {ca} is for https, and {self.url} is not")
         if isinstance(self._address, SplitResult) and self._address.scheme == "https":
             try:
                 self._tls = _context(ca, pinned)
@@ -190,6 +192,14 @@ def _context(ca: str | None, pinned: str | None) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False  # 127.0.0.1 is seldom in a certificate, and this one is known
     return context
+
+
+def _address(text: str) -> SplitResult | UdpAddress | UnixAddress:
+    if text.startswith(("http:", "https:")):
+        return _http_url(text)
+    if not text.startswith(("udp:", "unix:")):
+        raise ValueError(f"{shown(text)!r} is none of http(s)://HOST[:PORT][/PATH], udp:HOST:PORT and unix:PATH")
+    return parse_datagram_address(text)
 
 
 def _http_url(text: str) -> SplitResult:

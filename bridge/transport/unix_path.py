@@ -83,7 +83,7 @@ def bind_datagram(
     ``mode`` are the file's permissions (0o660), ``group`` the name or number of its group, None for the process's own.
     ``found`` is one that another process has bound there.
     """
-    gid = _gid(group)
+    gid = gid_of(group)
     owned = OwnedPath(path)
     sock = found or socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
@@ -145,7 +145,7 @@ def make_fifo(owned: OwnedPath, mode: int, group: str | None = None, found: int 
     ``mode`` and ``group`` as for ``bind_datagram``; ``found`` is one that another process has made and opened so.
     Raises ConfigError with one line that says why it cannot be had.
     """
-    gid = _gid(group)
+    gid = gid_of(group)
     if found is not None and not _is_fifo_of(owned.path, found):
         os.close(found)
         found = None
@@ -252,7 +252,8 @@ def fifo_is_live(path: str) -> bool:
     return True
 
 
-def _gid(group: str | None) -> int | None:
+def gid_of(group: str | None) -> int | None:
+    """Of a name or a number, None of None. Raises ConfigError where there is no such group."""
     if group is None:
         return None
     number = read_decimal(group, 2**32 - 2)

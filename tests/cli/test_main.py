@@ -97,3 +97,26 @@ def test_python_runs_the_package_as_the_program(words: list[str], code: int, sai
     assert done.returncode == code
     assert done.stdout.startswith(said)
     assert done.stderr.count("\n") == (code != 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mi"], "janus-bridge mi: the following arguments are required: METHOD ("),
+        (["status", "extra"], "janus-bridge: there are too many arguments ("),
+        (["events", "--count", "0"], "--count 0: must be 1 or more"),
+        (["events", "--gateway", "gw1"], "--gateway is for --from"),
+        (["unit", "--sysusers", "--tmpfiles"], "--tmpfiles: not allowed with argument --sysusers"),
+        (["run", "--check", "-o", "mi.fifo=fifo"], 'fifo = "fifo": must be an absolute path'),
+        (["run", "--check", "-o", "events.store_bytes=0"], "from 1048576 to 4398046511104 bytes"),
+    ],
+)
+def test_a_usage_that_is_wrong_is_told_in_a_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        raise SystemExit(main(words))
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1

@@ -48,6 +48,7 @@ def version_7(tmp_path: Path) -> str:
         ('state.dir="{folder}/file"', "[state] dir {folder}/file: Not a directory"),
         ('state.dir="{folder}/file/below"', "[state] dir {folder}/file/below: Not a directory"),
         ('mi.unix_group="nobody-here"', "[mi] unix_group nobody-here: there is no such group"),
+        ('mi.unix_group="99999999999"', "[mi] unix_group 99999999999: there is no such group"),
         ('janus.janus_db_url="{version_7}"', "invalid version 7 for table 'janus' found"),
     ],
 )

@@ -44,7 +44,7 @@ def fault(tmp_path: Path, text: str, *overrides: str, **environ: str) -> str:
         ("[mi]\ntoken = 'hunter2 '", "[mi] token = ***: must be printable ASCII without blanks"),
         ("[mi]\nhttp = 'x'", '[mi] http = "x": must be a list like ["127.0.0.1:8889", "[::1]:8889"]'),
         ("[mi]\nhttp = [8889]", "[mi] http[0] = 8889: must be text in quotes; http is a list like"),
-        ("[mi]\nhttp = ['*:8889']", "'*:8889': host '*' is empty or not a host name (all"),
+        ("[mi]\nhttp = ['*:8889']", "'*:8889': host '*' is empty or not a host name (0.0.0.0"),
         ("[mi]\nhttp = ['127.0.0.1:65536']", "port '65536' is not a number up to 65535"),
         ("[mi]\nhttp = ['[::1:1']", "host '[::1' is not an IPv6 address in brackets"),
         ("[mi]\nhttp = ['[1]:1']", "'[1]:1': host '[1]' is not an IPv6 address in brackets"),

@@ -91,7 +91,7 @@ def test_silence_and_nobody_are_told_apart(tmp_path: Path) -> None:
         ("http:///mi", "is not of the form http(s)://HOST[:PORT][/PATH]"),
         ("http://user:hunter2@h/mi", "is not of the form http(s)://HOST[:PORT][/PATH]"),
         ("http://h/\x1b", "has a blank, a control or a non-ASCII character"),
-        ("ftp://h", "is neither udp:HOST:PORT nor unix:PATH"),
+        ("ftp://h", "is none of http(s)://"),
         ("udp:h", "there is no port"),
     ],
 )
