@@ -75,8 +75,10 @@ class LinkRegistry:
         return self._links.get(janus_id)
 
     def find(self, janus_id: str) -> JanusLink:
-        """The link of a gateway. Raises UnknownJanusId."""
+        """The link of a gateway. Raises UnknownJanusId; LinkDown, where it may only be that the bridge stops."""
         link = self._links.get(janus_id)
+        if link is None and self.stopping:
+            raise LinkDown("the bridge is stopping")
         if link is None:
             raise UnknownJanusId(f"no row of the table has janus_id {janus_id!r}")
         return link

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import trio
 
@@ -31,6 +31,9 @@ from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datag
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
 from bridge.transport.trial import Trial
+
+if TYPE_CHECKING:
+    from bridge.transport.http_server import HttpServer
 
 
 class Hall(NamedTuple):
@@ -68,8 +71,11 @@ class Door(Protocol):
     def leave(self) -> None:
         """What is bound goes on without this process, and its name with it."""
 
-    def stop(self) -> None:
-        """Accept nothing new; ``serve``'s tasks end when the requests in flight are answered."""
+    async def stop(self) -> None:
+        """Refuse who comes from now on, as far as that can be said; return when who had come has asked."""
+
+    def end(self) -> None:
+        """Hear nothing more; ``serve``'s tasks end when the requests in flight are answered."""
 
     def close(self) -> None:
         """Close what was bound; twice is the same as once."""
@@ -81,7 +87,7 @@ class HttpDoor:
     def __init__(self, mi: MiSettings) -> None:
         self._mi = mi
         self._listeners: list[Listener] = []
-        self._stop: Callable[[], None] | None = None
+        self._server: HttpServer | None = None
         self._left = False
 
     def addresses(self) -> Iterable[str]:
@@ -109,8 +115,7 @@ class HttpDoor:
             pending=reception.pending,
             refused=reception.refused,
         )
-        server = await nursery.start(serve, self._listeners, reception.dispatch, hall.access, hall.batch)
-        self._stop = lambda: server.stop(left=self._left)
+        self._server = await nursery.start(serve, self._listeners, reception.dispatch, hall.access, hall.batch)
 
     def names(self) -> Iterator[str]:
         for listener in self._listeners:
@@ -123,9 +128,13 @@ class HttpDoor:
     def leave(self) -> None:
         self._left = True
 
-    def stop(self) -> None:
-        if self._stop is not None:
-            self._stop()
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop(left=self._left)
+            await self._server.heard()
+
+    def end(self) -> None:
+        pass
 
     def close(self) -> None:
         for listener in self._listeners:
@@ -166,9 +175,13 @@ class DatagramDoor:
         if self._socket is not None:
             self._socket.leave()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         if self._socket is not None:
             self._socket.stop()
+
+    def end(self) -> None:
+        if self._socket is not None:
+            self._socket.end()
 
     def close(self) -> None:
         if self._socket is not None:
@@ -209,9 +222,13 @@ class FifoDoor:
         if self._fifo is not None:
             self._fifo.leave()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         if self._fifo is not None:
             self._fifo.stop()
+
+    def end(self) -> None:
+        if self._fifo is not None:
+            self._fifo.end()
 
     def close(self) -> None:
         if self._fifo is not None:

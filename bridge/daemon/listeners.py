@@ -30,9 +30,11 @@ from bridge.transport.trial import Trial
 
 log = logging.getLogger("bridge.mi")
 
+LAST_CALLS = 0.05  # seconds at least, for what was sent and is still to be read
+
 
 class Listeners:
-    """``bind`` them, ``serve`` in a nursery, ``reload`` their secrets, ``stop``: requests in flight are answered.
+    """``bind`` them, ``serve`` in a nursery, ``reload`` their secrets, ``stop``, ``end``: what was asked is answered.
 
     Bound before the table is read, so that an address in use is told at once; served after it, so that nobody hears of
     an unknown janus_id only because he was early.
@@ -61,6 +63,8 @@ class Listeners:
         self._tls: ssl.SSLContext | None = None
         self._certificate = b""  # digest of its files
         self._doors: list[Door] = []
+        self._served: list[Door] = []
+        self._left = False
 
     async def bind(self, config: Config) -> None:
         """Bind everything. Raises ConfigError that names key and address at fault."""
@@ -79,9 +83,13 @@ class Listeners:
     async def serve(self, nursery: trio.Nursery) -> None:
         """Answer from now on."""
         for door in self._doors:
-            await door.serve(nursery, self._hall)
+            await self._serve(door, nursery)
             for name in door.names():
                 log.info("listening on %s", name)
+
+    async def _serve(self, door: Door, nursery: trio.Nursery) -> None:
+        self._served.append(door)
+        await door.serve(nursery, self._hall)
 
     def reload(self, config: Config) -> tuple[bool, list[str]]:
         """Take tokens, roles, networks and the certificate as they are configured now.
@@ -122,14 +130,27 @@ class Listeners:
     def leave(self) -> None:
         """What is held goes on: callers wait there for the next process."""
         if self._held.holds:
+            self._left = True
             self._held.leave()
             for door in self._doors:
                 door.leave()
 
-    def stop(self) -> None:
-        """Accept nothing new."""
+    async def stop(self, nursery: trio.Nursery) -> None:
+        """Take nobody new; return when all who had come have asked, or had their time to, in little more than a second.
+        Who came before anything was served is heard in this nursery.
+        """
         for door in self._doors:
-            door.stop()
+            if door not in self._served and not self._left:
+                await self._serve(door, nursery)
+        async with trio.open_nursery() as stopping:
+            stopping.start_soon(trio.sleep, LAST_CALLS)
+            for door in self._served:
+                stopping.start_soon(door.stop)
+
+    def end(self) -> None:
+        """Hear nothing more: it would have no other answer than that the bridge is stopping."""
+        for door in self._served:
+            door.end()
 
 
 async def look(config: Config) -> None:

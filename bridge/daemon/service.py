@@ -37,7 +37,6 @@ log = logging.getLogger("bridge")
 
 STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
 REUNION = 1.0  # seconds for the gateways of the last process to be ready again, before callers are let in
-LAST_CALLS = 0.05  # seconds in which who was let in already asks, before links are asked whether anything is in flight
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
 
@@ -247,15 +246,16 @@ class Service:
             self._notifier.tell("STOPPING=1")
         self._opening.cancel()
         self._reload.stop()
+        self._parts.links.stopping = True
         cluster = self._cluster if not self._replacement.decided else None
         if cluster is not None:
             await cluster.hand_over()
         hand_over = self._store.outlives or self._replacement.decided
         if hand_over:
             self._listeners.leave()
-        self._listeners.stop()
-        await trio.sleep(LAST_CALLS)
+        await self._listeners.stop(doors)
         await self._parts.links.stop(hand_over=hand_over)
+        self._listeners.end()
         # Whatever is still being answered now has its answer; a client that does not read it has a moment.
         doors.cancel_scope.deadline = trio.current_time() + 1
         await self._parts.evi.drain(trio.current_time() + DRAIN)

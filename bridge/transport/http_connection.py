@@ -10,11 +10,10 @@ No timer: the owner looks at ``deadline`` now and then, which costs a request no
 import math
 import time
 from collections.abc import Callable
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from bridge.protocol.budget import Holding
-from bridge.transport.http_ends import HttpHandler, HttpLimits, Wire
+from bridge.transport.http_ends import Activity, HttpHandler, HttpLimits, Wire
 from bridge.transport.http_messages import ACCEPTED, ANSWER, CONTINUE, HttpRequest, Reply, date, refuse, render
 from bridge.transport.http_parser import HEAD_END, Phase, RequestParser
 
@@ -22,21 +21,9 @@ if TYPE_CHECKING:
     from bridge.protocol.jsonrpc import Abandon
 
 _WAITING = 1024  # bytes that a request takes beside its body while it waits behind another one
+_STOPPING = refuse(503, "The bridge is stopping; nothing was done", close=True, headers=b"Retry-After: 1\r\n")
 _NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-After: 1\r\n")
 _NOTHING: Final = memoryview(b"")
-
-
-class Activity(Enum):
-    """What a connection is doing."""
-
-    READING = "waiting for the client"
-    QUEUED = "waiting for the next turn, with requests"
-    RESPONDING = "waiting for the answer"
-    WRITING = "handing over the answer"
-    LINGERING = "waiting for the client to close"
-    OVER = "closed"
-
-
 _READING, _QUEUED, _RESPONDING, _WRITING, _LINGERING, _OVER = Activity
 _IDLE, _HEAD, _BODY = Phase
 
@@ -48,8 +35,8 @@ class HttpConnection:
     """
 
     __slots__ = (
-        "_abandon", "_clock", "_gone", "_handler", "_keep", "_known", "_last", "_limits", "_owed", "_parser", "_peer",
-        "_phase", "_queue", "_refused", "_request", "_wire", "activity", "deadline", "held", "unsent",
+        "_abandon", "_clock", "_gone", "_handler", "_keep", "_known", "_last", "_limits", "_linger", "_owed", "_parser",
+        "_peer", "_phase", "_queue", "_request", "_wire", "activity", "deadline", "held", "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +73,7 @@ class HttpConnection:
         self._owed = 0  # bytes held for what is unsent
         self._gone = False
         self._last = False
-        self._refused = False
+        self._linger = limits.linger
 
     # What comes in. Each returns the work that it was, in bytes.
 
@@ -124,7 +111,6 @@ class HttpConnection:
         if request.refusal is None:
             return self._ask(request, body)
         self._request = request
-        self._refused = not request.keep_alive
         self._handler.refused(request, request.refusal)
         self.reply(request.refusal)
         return 0
@@ -175,25 +161,49 @@ class HttpConnection:
             self.end()
 
     def finish(self) -> None:
-        """Answer what was asked, then close. A request that was not read to its end was not asked."""
+        """Answer what was asked and what is being asked, then close; ``part`` says when that is."""
         self._last = True
-        if self.activity is _READING or self.activity is _QUEUED:
-            self.end()
+
+    def asks(self) -> bool:
+        """Whether the client is about to ask: a request has begun, or it has connected a moment ago."""
+        if self.activity is not _READING:
+            return False
+        limits = self._limits
+        new = not self._request.method and self._clock() < self.deadline - limits.head + limits.last
+        return new or self._parser.phase is not _IDLE or self._wire.unread
+
+    def part(self) -> None:
+        """Wait for no further request. One that is on its way finds its answer, that nothing was done; who has asked
+        nothing discards it (RFC 9112 9.2).
+        """
+        if self.activity is not _READING:
+            return
+        if self._parser.phase is _IDLE:
+            self._linger = self._limits.crossing
+        else:
+            self._handler.refused(self._request, _STOPPING)
+        self._parser.give_up(_STOPPING)
+        self.held.release()
+        self._hand_over(render(_STOPPING, HttpRequest(self._peer), False), False)
 
     # What is answered.
 
     def answer(self, body: bytes | None) -> None:
         """The request that is being answered gets JSON; None: no more than that it was accepted."""
         request = self._request
-        if body is None or request.old or not request.keep_alive or self._last:
+        if body is None or request.old or not request.keep_alive or (self._last and self._is_last()):
             self.reply(ACCEPTED if body is None else ACCEPTED._replace(status=200, body=body))
         else:
             self._hand_over(ANSWER % (date(int(time.time())), len(body), body), True)
 
     def reply(self, reply: Reply) -> None:
         """The request that is being answered gets this."""
-        keep = self._request.keep_alive and not reply.close and not self._last
+        keep = self._request.keep_alive and not reply.close and not (self._last and self._is_last())
         self._hand_over(render(reply, self._request, keep), keep)
+
+    def _is_last(self) -> bool:
+        """Whether no further request is known to be there."""
+        return not (self._queue or self._parser.phase is not _IDLE or self._wire.unread)
 
     def fault(self) -> None:
         """To be called in an ``except Exception``: answering failed, and the connection ends."""
@@ -254,7 +264,7 @@ class HttpConnection:
     def _go_on(self, answered: bool) -> None:
         """Nothing is being answered or written: what is next. ``answered``: after an answer."""
         parser = self._parser
-        if not self._keep or self._last:
+        if not self._keep:
             self._close()
         elif self._queue:  # who pipelines gets one turn a request, as everybody
             self.activity = _QUEUED
@@ -276,14 +286,11 @@ class HttpConnection:
 
     def _close(self) -> None:
         """Close so that the client gets all of the last answer: not while bytes of its own are unread, which would
-        make the kernel send a reset (RFC 9112 9.6). TLS cannot be half-closed: there, whoever sent a whole request is
-        not waited for.
+        make the kernel send a reset (RFC 9112 9.6).
         """
         self._queue = []
-        self.deadline = self._clock() + self._limits.linger
-        if self._wire.send_eof() or self._refused:
-            self.activity = _LINGERING
-            if self._wire.unread:
-                self._wire.again()
-        else:
-            self.end()
+        self.deadline = self._clock() + self._linger
+        self.activity = _LINGERING
+        self._wire.send_eof()
+        if self._wire.unread:
+            self._wire.again()

@@ -4,6 +4,7 @@ Owns these interfaces. Must not know what implements them.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from bridge.protocol.jsonrpc import Abandon
@@ -22,6 +23,19 @@ class HttpLimits:
     idle: float = 120.0  # between requests
     write: float = 10.0  # for the client to take an answer
     linger: float = 2.0  # for the client to close after us
+    last: float = 1.0  # at a stop: for who has just connected to ask, and for the rest of a request
+    crossing: float = 0.05  # at a stop: for a request that is on its way to a connection that is idle
+
+
+class Activity(Enum):
+    """What a connection is doing."""
+
+    READING = "waiting for the client"
+    QUEUED = "waiting for the next turn, with requests"
+    RESPONDING = "waiting for the answer"
+    WRITING = "handing over the answer"
+    LINGERING = "waiting for the client to close"
+    OVER = "closed"
 
 
 class Wire(Protocol):
@@ -35,8 +49,8 @@ class Wire(Protocol):
         the wire writes ``unsent`` of its connection and says so by ``taken``.
         """
 
-    def send_eof(self) -> bool:
-        """Say that nothing more will come; False where that cannot be said."""
+    def send_eof(self) -> None:
+        """Say that nothing more will come."""
 
     def again(self) -> None:
         """Come back soon, after others had their turn: to ``receive``, or to ``go_on``."""

@@ -27,6 +27,8 @@ _OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16_384),
     (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1),
 )
+_SO_BINDTOIFINDEX: Final = getattr(socket, "SO_BINDTOIFINDEX", 62)  # of Linux; Python names it from 3.14 on
+_NO_INTERFACE: Final = 2**31 - 1
 
 
 class Listener(NamedTuple):
@@ -129,6 +131,20 @@ def bound_address(listener: Listener) -> str:
     """``HOST:PORT`` as it is bound, with the port that it really got."""
     host, port = listener.sock.getsockname()[:2]
     return f"{bracketed(host)}:{port}"
+
+
+def hide_listener(listener: Listener) -> bool:
+    """Have the kernel refuse who comes from now on, while who has connected can be accepted, and a handshake that has
+    begun comes to its end. False where that cannot be done: before Linux 5.7, without privileges.
+
+    A SYN finds no listener that is bound to an interface that is not there (observed on Linux 6). To shut it down, or
+    to close it, resets whoever waits.
+    """
+    try:
+        listener.sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
+    except OSError:
+        return False
+    return True
 
 
 def close_listener(listener: Listener) -> None:

@@ -3,16 +3,12 @@
 Owns what one client may cost another. Must not know requests or routes.
 """
 
-import errno
 import logging
 import math
-import os
-import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
 
 import trio
@@ -20,20 +16,17 @@ import trio
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
 from bridge.throttle import Throttle
-from bridge.transport.batch import PIECE, READABLE, Batch, Member
+from bridge.transport.batch import READABLE, Batch
+from bridge.transport.http_accepter import Accepter
 from bridge.transport.http_connection import HttpConnection
 from bridge.transport.http_ends import HttpHandler, HttpLimits
-from bridge.transport.http_listener import Listener, bound_address, close_listener
+from bridge.transport.http_listener import Listener, bound_address
 from bridge.transport.http_wire import PlainWire
 from bridge.transport.http_wire_tls import TlsWire
 
 log = logging.getLogger("bridge.mi")
 
-# accept(2) fails with these for what happened to the client, or to the network on its way.
-_CLIENT_GONE = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT}
-_CLIENT_GONE |= {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.EOPNOTSUPP}
-_SHORTAGE_PAUSE = 0.1  # seconds, while descriptors or memory are short; clients stay in the backlog
-_LAST_READ = 0.02  # seconds between the last accept and the end of idle connections
+_LOOK = 0.01  # seconds between two looks at them when it stops
 _PATROL = 1.0  # seconds between two looks at the deadlines, at most
 
 
@@ -56,9 +49,10 @@ class HttpServer:
         self._pending.relief = self._relieve
         self._connections: set[HttpConnection] = set()
         self._clients: Counter[str] = Counter()  # connections by client
-        self._accepters = [_Accepter(listener, batch, self._accepted, self._cannot_accept) for listener in listeners]
+        self._accepters = [Accepter(listener, batch, self._accepted, self._cannot_accept) for listener in listeners]
         self._nursery: trio.Nursery | None = None
         self._stopping = False
+        self._heard = trio.Event()
         self._over = trio.Event()
         self._shortage = Throttle()
 
@@ -88,26 +82,49 @@ class HttpServer:
                 connection.end()
 
     def stop(self, *, left: bool = False) -> None:
-        """Stop accepting, after those who wait to be accepted, and close connections as they become idle; ``serve``
-        returns once the requests in flight are answered. ``left``: the listeners live on elsewhere, with who waits.
+        """Refuse who comes from now on. ``heard`` then returns once all who have connected have asked, or had their
+        time to; ``serve`` once they are answered. ``left``: the listeners live on elsewhere, with who waits there.
         """
         self._stopping = True
         if self._nursery is None:
+            self._heard.set()
             self._over.set()
             return
         for accepter in self._accepters:
-            if not left:
-                accepter.accept_all()
-            accepter.close()
+            if left:
+                accepter.close()
+            else:
+                accepter.hide()
+        for connection in self._connections:
+            connection.finish()
         self._nursery.start_soon(self._finish)
 
+    async def heard(self) -> None:
+        """Wait until nobody is about to ask any more, ``HttpLimits.last`` at most behind ``stop``."""
+        await self._heard.wait()
+
     async def _finish(self) -> None:
-        """A request that has come meanwhile is no longer unread, or reset."""
-        await trio.sleep(_LAST_READ)
-        for connection in list(self._connections):
-            connection.finish()
-        if not self._connections:
-            self._over.set()
+        """A connection that was closed with a request on its way would be reset."""
+        until = time.monotonic() + self._limits.last
+        await trio.sleep(self._limits.crossing)
+        for accepter in self._accepters:
+            accepter.accept_all()
+            accepter.close()
+        while not self._over.is_set():
+            now = time.monotonic()
+            asking = False
+            for connection in list(self._connections):
+                if connection.deadline < now:
+                    connection.end()
+                elif now < until and connection.asks():
+                    asking = True
+                else:
+                    connection.part()
+            if not asking:
+                self._heard.set()
+                if not self._connections:
+                    self._over.set()
+            await trio.sleep(_LOOK)
 
     def _accepted(self, sock: socket.socket, peer: str, listener: Listener) -> None:
         client = client_of(peer)
@@ -131,6 +148,8 @@ class HttpServer:
             self._nursery.start_soon(wire.run)
         self._connections.add(wire.connection)
         self._clients[client] += 1
+        if self._stopping:
+            wire.connection.finish()
         if isinstance(wire, PlainWire):  # before the next one looks for room: its request may be there already
             self._batch.next(wire, READABLE)
 
@@ -140,10 +159,10 @@ class HttpServer:
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
-        if self._stopping and not self._connections:
+        if self._heard.is_set() and not self._connections:
             self._over.set()
 
-    def _cannot_accept(self, accepter: "_Accepter", shortage: str | None) -> None:
+    def _cannot_accept(self, accepter: Accepter, shortage: str | None) -> None:
         if shortage is not None:
             self._note_shortage(shortage)
             self._make_room()
@@ -211,80 +230,3 @@ class HttpServer:
     def _note_shortage(self, what: str) -> None:
         if self._shortage.due("no room"):  # once a patrol: it may last
             log.warning("HTTP: no room for more than %d connections: %s", len(self._connections), what)
-
-
-class _Accepter(Member):
-    """A listener in the batch."""
-
-    __slots__ = ("_accepted", "_batch", "_cannot", "_listener")
-
-    def __init__(
-        self,
-        listener: Listener,
-        batch: Batch,
-        accepted: Callable[[socket.socket, str, Listener], None],
-        cannot: Callable[["_Accepter", str | None], None],
-    ) -> None:
-        """``cannot`` is told that nobody can be accepted now, and of what there is a shortage, if it is one; it has
-        this ``reopen``.
-        """
-        super().__init__()
-        self._listener = listener
-        self._batch = batch
-        self._accepted = accepted
-        self._cannot = cannot
-
-    def __repr__(self) -> str:
-        return f"the HTTP listener on {self._listener}"
-
-    def open(self) -> None:
-        """Accept from now on."""
-        self._batch.add(self, self._listener.sock.fileno())
-
-    async def reopen(self) -> None:
-        """Accept again after a pause, or another one where nothing can be watched, unless it was closed meanwhile."""
-        opened = False
-        while not opened:
-            await trio.sleep(_SHORTAGE_PAUSE)
-            with suppress(OSError):
-                if self._listener.sock.fileno() != -1:
-                    self.open()
-                opened = True
-
-    def close(self) -> None:
-        """Stop accepting. Twice is the same as once."""
-        self._batch.remove(self)
-        close_listener(self._listener)
-
-    def serve(self, events: int) -> int:
-        """Accept one who waits: to make room for one is dear."""
-        try:
-            sock, address = self._listener.sock.accept()
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            if error.errno in _CLIENT_GONE:
-                self._batch.again(self)
-            elif self._somebody_knocks():  # without descriptors, accept(2) fails even if nobody does
-                self._batch.remove(self)
-                self._cannot(self, os.strerror(error.errno or 0))
-            return 0
-        self._batch.again(self)
-        self._accepted(sock, address[0], self._listener)
-        return PIECE
-
-    def accept_all(self) -> None:
-        """Those who have connected and wait: the kernel would reset them."""
-        with suppress(OSError):
-            while True:
-                sock, address = self._listener.sock.accept()
-                self._accepted(sock, address[0], self._listener)
-
-    def _somebody_knocks(self) -> bool:
-        look = select.poll()
-        look.register(self._listener.sock, select.POLLIN)
-        return bool(look.poll(0))
-
-    def fail(self) -> None:
-        """A fault of ours, which was logged: it must not be the end of the listener."""
-        self._cannot(self, None)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from bridge.transport.batch import HUNG_UP, READABLE, Batch, Member
-from bridge.transport.http_connection import Activity, HttpConnection
-from bridge.transport.http_ends import Wire
+from bridge.transport.http_connection import HttpConnection
+from bridge.transport.http_ends import Activity, Wire
 from bridge.transport.http_parser import READ_SIZE
 
 # Makes the connection that is served over a wire.
@@ -77,11 +77,10 @@ class PlainWire(Member):
         except OSError:
             return -1
 
-    def send_eof(self) -> bool:
+    def send_eof(self) -> None:
         """As Wire has it."""
         with suppress(OSError):  # reset: reading says so
             self._sock.shutdown(socket.SHUT_WR)
-        return True
 
     def again(self) -> None:
         """As Wire has it."""

@@ -7,12 +7,14 @@ fairness, and what a fault costs, are the same as for plain sockets.
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.transport.batch import HUNG_UP, Batch, Member
-from bridge.transport.http_connection import Activity, HttpConnection
+from bridge.transport.http_connection import HttpConnection
+from bridge.transport.http_ends import Activity
 from bridge.transport.http_parser import READ_SIZE
 from bridge.transport.http_wire import MakeConnection
 
@@ -25,7 +27,18 @@ class TlsWire(Member):
     What its task has read or written is handed to the batch, and it goes on when that was served.
     """
 
-    __slots__ = ("_batch", "_closed", "_handed", "_scope", "_served", "_stream", "connection", "unread")
+    __slots__ = (
+        "_batch",
+        "_closed",
+        "_handed",
+        "_reading",
+        "_receives",
+        "_scope",
+        "_served",
+        "_stream",
+        "connection",
+        "unread",
+    )
 
     def __init__(
         self,
@@ -43,6 +56,8 @@ class TlsWire(Member):
         self._batch = batch
         self._closed = closed
         self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()  # ended by what is to be written meanwhile
+        self._receives = False
         self._served = AutoResetEvent()
         self._handed: bytes | int | None = None  # what was read, or how much was written
         self.connection = make(self)
@@ -58,7 +73,11 @@ class TlsWire(Member):
                 await stream.do_handshake()
                 self._batch.add(self, stream.transport_stream.socket.fileno(), 0)
                 while True:
-                    await self._move()
+                    with trio.CancelScope() as self._reading:
+                        while True:
+                            await self._move()
+                    self._receives = False
+                    await self._have_it_served()
         except (trio.BrokenResourceError, OSError):
             pass  # reset, no TLS, or one more than the kernel can watch: there is nobody to be told
         finally:
@@ -72,12 +91,19 @@ class TlsWire(Member):
         if unsent := connection.unsent:
             await self._stream.send_all(unsent)
             self._handed = len(unsent)
-        elif connection.activity is _READING or connection.activity is _LINGERING:
+        elif connection.activity is _READING:
+            self._receives = True
             self._handed = bytes(await self._stream.receive_some(READ_SIZE))
+            self._receives = False
+        elif connection.activity is _LINGERING:  # nothing can be written any more, as TLS may want to while it reads
+            self._handed = bytes(await self._stream.transport_stream.receive_some(READ_SIZE))
         else:
             await self._served.wait()
             return
         self._batch.again(self)
+        await self._have_it_served()
+
+    async def _have_it_served(self) -> None:
         while self._unserved():
             await self._served.wait()
 
@@ -98,7 +124,8 @@ class TlsWire(Member):
         if isinstance(handed, int):
             connection.taken(handed)
         elif handed is not None:
-            work = connection.receive(handed)
+            if connection.activity is _READING or connection.activity is _LINGERING:
+                work = connection.receive(handed)
         elif connection.activity is _QUEUED:
             work = connection.go_on()
         self._served.set()
@@ -107,11 +134,14 @@ class TlsWire(Member):
     def send(self, _data: bytes) -> int:
         """As Wire has it: its task writes."""
         self._served.set()
+        if self._receives:
+            self._reading.cancel()
         return 0
 
-    def send_eof(self) -> bool:
-        """As Wire has it."""
-        return False
+    def send_eof(self) -> None:
+        """As Wire has it: TCP's end, as TLS has none that all clients understand."""
+        with suppress(OSError):
+            self._stream.transport_stream.socket.shutdown(socket.SHUT_WR)
 
     def again(self) -> None:
         """As Wire has it."""

@@ -39,6 +39,8 @@ _OFFER_AGAIN = (0.002, 0.008, 0.03, 0.1, 0.4)
 
 T = TypeVar("T")
 Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes | None
+# Its bytes, where it came from (empty or None for a unix client that has no address), and who sent it.
+Datagram = tuple[bytes, Address, Caller]
 
 
 class MiSocket:
@@ -49,33 +51,52 @@ class MiSocket:
         self.listening = trio.CancelScope()
         self._sock = sock
         self._owned = owned
+        self._left = False
 
     def fileno(self) -> int:
         """The descriptor, -1 once it is closed."""
         return self._sock.fileno()
 
     def leave(self) -> None:
-        """The socket goes on without this process: its name stays."""
+        """The socket goes on without this process: its name stays, and what is unread."""
+        self._left = True
         if self._owned is not None:
             self._owned.leave()
 
     def stop(self) -> None:
-        """Take no further requests: ``serve_mi_datagram`` returns when those in flight are answered."""
+        """Refuse what is sent from now on: the kernel does so for a unix socket. To UDP it would have to be closed, and
+        who is in the middle of his request with it: there, ``end`` is the end.
+        """
+        if self._left:
+            self.listening.cancel()
+        elif self._owned is not None:
+            self._owned.remove()
+            self._sock.shutdown(socket.SHUT_RD)
+            self.listening.cancel()
+
+    def end(self) -> None:
+        """Wait for no further request: ``serve_mi_datagram`` returns when what had come is answered."""
         self.listening.cancel()
 
-    async def receive(self, roles: PeerRoles) -> tuple[bytes, Address, Caller]:
-        """The next datagram, where it came from (empty or None for a unix client that has no address), and who sent
-        it.
-        """
-        while True:
-            try:
-                if self._owned is not None:
-                    body, ancillary, _flags, peer = self._sock.recvmsg(DATAGRAM_CEILING + 1, CREDENTIALS_SPACE)
-                    return body, peer, roles.of_unix(ancillary)
-                body, peer = self._sock.recvfrom(DATAGRAM_CEILING + 1)
-                return body, peer, roles.of("udp")
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._sock)
+    async def receive(self, roles: PeerRoles) -> "Datagram":
+        """The next datagram."""
+        while (received := self._take(roles)) is None:
+            await trio.lowlevel.wait_readable(self._sock)
+        return received
+
+    def rest(self, roles: PeerRoles) -> "Datagram | None":
+        """The next one that had come by the end, unless it is left to another process."""
+        return None if self._left else self._take(roles)
+
+    def _take(self, roles: PeerRoles) -> "Datagram | None":
+        try:
+            if self._owned is not None:
+                body, ancillary, _flags, peer = self._sock.recvmsg(DATAGRAM_CEILING + 1, CREDENTIALS_SPACE)
+                return body, peer, roles.of_unix(ancillary)
+            body, peer = self._sock.recvfrom(DATAGRAM_CEILING + 1)
+            return body, peer, roles.of("udp")
+        except BlockingIOError:
+            return None
 
     async def send(self, answer: bytes, peer: Address, held: Holding) -> bool:
         """Send, or give up: whatever goes wrong here concerns this one peer. ``held`` is for an answer that waits.
@@ -199,17 +220,23 @@ async def serve_mi_datagram(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, or until ``sock.stop()`` and the requests in flight are answered. Closes ``sock``."""
+    """Serve until cancelled, or until ``sock.end()`` and what had come is answered. Closes ``sock``."""
     slots = trio.Semaphore(MAX_CONCURRENT)
     try:
         async with trio.open_nursery() as nursery:
+
+            def serve(datagram: Datagram) -> None:
+                held = Holding(reception.pending, datagram[2].name)
+                nursery.start_soon(_answer, sock, reception, *datagram, held, slots)
+
             task_status.started()
             with sock.listening:
                 while True:
                     await slots.acquire()
-                    body, peer, caller = await sock.receive(reception.roles)
-                    held = Holding(reception.pending, caller.name)
-                    nursery.start_soon(_answer, sock, reception, body, peer, caller, held, slots)
+                    serve(await sock.receive(reception.roles))
+            while (datagram := sock.rest(reception.roles)) is not None:
+                serve(datagram)
+                await slots.acquire()
     finally:
         sock.close()
 

@@ -40,11 +40,11 @@ class MiFifo:
         """Raises ConfigError. ``reply_dir`` may end with a slash or not; ``found`` as for ``make_fifo``."""
         self.path = path
         self.reply_dir = reply_dir if reply_dir.endswith("/") else reply_dir + "/"
-        self.listening = trio.CancelScope()
         self._mode = mode
         self._group = group
         self._owned = OwnedPath(path)
         self._idle = trio.CancelScope()
+        self._left = self._stopped = self._ended = False
         try:
             self._fd = make_fifo(self._owned, mode, group, found)
         except BaseException:
@@ -52,26 +52,37 @@ class MiFifo:
             raise
 
     def stop(self) -> None:
-        """Take no further requests: ``serve_mi_fifo`` returns when those in flight are answered."""
-        self.listening.cancel()
+        """Let nobody find it any more; who has opened it is heard until ``end``."""
+        self._stopped = True
+        self._owned.remove()
+        if self._left:
+            self.end()
+
+    def end(self) -> None:
+        """Wait for no further request: ``serve_mi_fifo`` returns when what had come is answered."""
+        self._ended = True
+        self._idle.cancel()
 
     def check(self) -> None:
         """Look at once whether the FIFO is still there (at a reload), not only after CHECK_INTERVAL."""
         self._idle.cancel()
 
     async def read(self) -> bytes:
-        """What clients have written, at least one byte."""
+        """What clients have written; nothing at the end, once all is read that is not left to another process."""
         await trio.lowlevel.checkpoint()  # a writer that never pauses must not have the process to itself
-        while True:
+        while not (self._ended and self._left):
             try:
                 return os.read(self._fd, _PIPE_SIZE)
             except BlockingIOError:
                 self._renew()
+            if self._ended:
+                break
             with trio.move_on_after(CHECK_INTERVAL) as self._idle:
                 await trio.lowlevel.wait_readable(self._fd)
+        return b""
 
     def _renew(self) -> None:
-        if self._owned.is_ours():
+        if self._stopped or self._owned.is_ours():
             return
         try:
             fd = make_fifo(self._owned, self._mode, self._group)
@@ -87,7 +98,8 @@ class MiFifo:
         return self._fd
 
     def leave(self) -> None:
-        """The FIFO goes on without this process: its name stays."""
+        """The FIFO goes on without this process: its name stays, and what is unread."""
+        self._left = True
         self._owned.leave()
 
     def close(self) -> None:
@@ -104,17 +116,16 @@ async def serve_mi_fifo(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, or until ``fifo.stop()`` and the requests in flight are answered. Closes ``fifo``."""
+    """Serve until cancelled, or until ``fifo.end()`` and what had come is answered. Closes ``fifo``."""
     slots = trio.Semaphore(MAX_CONCURRENT)
     try:
         async with trio.open_nursery() as nursery:
             task_status.started()
-            with fifo.listening:
-                while True:
-                    for name, bodies in (await _by_reply(await fifo.read(), reception)).items():
-                        await slots.acquire()
-                        held = Holding(reception.pending, _KIND)
-                        nursery.start_soon(_answer, fifo.reply_dir, name, bodies, reception, held, slots)
+            while chunk := await fifo.read():
+                for name, bodies in (await _by_reply(chunk, reception)).items():
+                    await slots.acquire()
+                    held = Holding(reception.pending, _KIND)
+                    nursery.start_soon(_answer, fifo.reply_dir, name, bodies, reception, held, slots)
     finally:
         fifo.close()
 

@@ -62,12 +62,16 @@ class OwnedPath:
         """Whether the name still leads to what we put there."""
         return self._identity is not None and self._identity == _identity(self.path)
 
-    def close(self) -> None:
-        """Remove what is ours, and give the name up."""
+    def remove(self) -> None:
+        """Remove what is ours, so that nobody finds it any more, unless it goes on without this process."""
         if self.is_ours() and not self._goes_on:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
         self._identity = None
+
+    def close(self) -> None:
+        """Remove what is ours, and give the name up."""
+        self.remove()
         if self._lock >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(lock_of(self.path))

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bridge.errors import UnknownJanusId
+from bridge.errors import LinkDown, UnknownJanusId
 from bridge.protocol.session import SavedSession
 from tests.support.linkbed import LinkBed, running
 
@@ -33,6 +33,14 @@ async def test_a_gateway_that_is_not_there_is_named() -> None:
     async with running(LinkBed(), {}) as bed:
         with pytest.raises(UnknownJanusId, match="no row of the table has janus_id 'x'"):
             bed.registry.find("x")
+
+
+async def test_at_a_stop_one_that_is_not_there_may_only_be_one_that_has_ended() -> None:
+    """A 404 would be final."""
+    async with running(LinkBed(), {"a": BAD}) as bed:
+        await bed.registry.stop(hand_over=False)
+        with pytest.raises(LinkDown, match="the bridge is stopping"):
+            bed.registry.find("a")
 
 
 async def test_a_row_that_goes_before_the_sessions_of_the_last_process_are_claimed_is_a_warning(

@@ -12,8 +12,9 @@ import pytest
 import trio
 
 from bridge.core import cluster_sessions, event_log_writer, join, link, registry
-from bridge.daemon import cluster, service
+from bridge.daemon import cluster, listeners, service
 from bridge.transport import session_journal, systemd
+from bridge.transport.http_ends import HttpLimits
 from tests.support.bridge import Bridge, BridgeFailed
 from tests.support.bridge_cluster import ClusterBed, command, ready
 from tests.support.deadlines import HANG_SECONDS
@@ -133,5 +134,5 @@ def test_a_stop_in_which_everything_hangs_is_shorter_than_the_unit_waits() -> No
     [seconds] = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     links = registry.DRAIN + join.RETIRE + link.GOODBYE
     end = cluster.LEAVE + max(session_journal.LAST_WRITE, cluster_sessions.LAST_WRITE, event_log_writer.LAST_WRITE)
-    whole = cluster.HAND_OVER + service.LAST_CALLS + links + service.DRAIN + end + systemd.HEARD
+    whole = cluster.HAND_OVER + listeners.LAST_CALLS + HttpLimits().last + links + service.DRAIN + end + systemd.HEARD
     assert whole < int(seconds) - 5  # for a machine that is busy

@@ -62,7 +62,8 @@ async def one_process(store: FdStore, folder: Path, mi: Mapping[str, object], *,
         found = names(made)
         if leaves:
             made.leave()
-        made.stop()
+        await made.stop(nursery)
+        made.end()
     made.close()
     return found
 
@@ -102,7 +103,8 @@ async def test_callers_wait_and_are_answered_by_the_next_process(
                 assert one.recv(4096) == said
             await trio.lowlevel.wait_readable(reply)
             assert os.read(reply, 4096).startswith(b"fifo")
-            made.stop()
+            await made.stop(nursery)
+            made.end()
         made.close()
         os.close(reply)
     assert not (tmp_path / "fifo").exists()  # nobody is to come
@@ -144,7 +146,8 @@ async def test_what_a_new_kind_of_door_holds_is_kept_for_it(
             await made.serve(nursery)
             await trio.lowlevel.wait_readable(caller)
             assert caller.recv(4096) == b"{}"
-            made.stop()
+            await made.stop(nursery)
+            made.end()
         made.close()
 
 

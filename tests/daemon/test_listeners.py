@@ -21,6 +21,7 @@ from bridge.transport.batch import Batch
 from bridge.transport.fd_store import FdStore
 from bridge.transport.systemd import Notifier
 from tests.support.batches import running_batch
+from tests.support.http_peer import post
 
 
 def echo(body: bytes, _caller: Caller, answer: TakeAnswer) -> None:
@@ -60,8 +61,27 @@ async def test_all_are_served_and_end_when_stopped(tmp_path: Path, caplog: pytes
             assert [name.partition(":")[0] for name in said] == ["http", "http", "udp", "unix", f"fifo {tmp_path}/fifo"]
             http = await trio.open_tcp_stream("127.0.0.1", int(said[0].split(":")[2].partition("/")[0]))
             await http.aclose()
-            made.stop()
+            await made.stop(nursery)
+            made.end()
         made.close()
+        made.close()
+
+
+async def test_who_waits_for_a_start_that_does_not_come_is_answered(tmp_path: Path) -> None:
+    """It may stop while it looks for its table; who is in the backlog of a listener that is closed is reset."""
+    async with running_batch() as batch:
+        made = listeners(batch)
+        await made.bind(config(tmp_path, http=["127.0.0.1:0"]))
+        [name] = made._doors[0].names()
+        with socket.create_connection(("127.0.0.1", int(name.split(":")[2].partition("/")[0]))) as caller:
+            caller.sendall(post(b"asked"))
+            caller.setblocking(False)
+            async with trio.open_nursery() as nursery:
+                await made.stop(nursery)
+                made.end()
+                await trio.lowlevel.wait_readable(caller)
+                assert b"\r\n\r\nasked" in caller.recv(4096)
+                caller.close()
         made.close()
 
 

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import trio
 
 from tests.e2e.conftest import BridgeFactory
 from tests.faults.programs import attach, message, normal, statistic, until_logged
+from tests.support import mi_client
 from tests.support.bridge import Bridge
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS, in_time
+from tests.support.http_peer import post, split_answers
 from tests.support.janus import GEN, Janus
 from tests.support.janus_client import JanusClient
 from tests.support.mi_client import MiError
@@ -105,6 +110,59 @@ async def test_clock_jumps(tmp_path: Path, janus: Janus, within: float) -> None:
         assert len(years) == 3  # it did jump
         assert await statistic(bridge, "reconnects") == 0
         assert "udp:127.0.0.1:9" in str(await bridge.ami("subscribers_list"))
+
+
+async def test_stopped_while_callers_come(bridge_factory: BridgeFactory, tmp_path: Path) -> None:
+    """The process stands still until all of them are there."""
+    bridge = bridge_factory({}, **{"mi.datagram": [f"unix:{tmp_path}/mi.sock"]})
+    host = bridge.mi_url.split("/")[2]
+    ip, port = host.split(":")
+    ask = post(mi_client.request("version"), host=host)
+    with ExitStack() as stack:
+
+        def connected(*sent: bytes) -> socket.socket:
+            caller = stack.enter_context(socket.create_connection((ip, int(port)), HANG_SECONDS))
+            for part in sent:
+                caller.sendall(part)
+            return caller
+
+        kept = [connected(ask) for _ in range(3)]
+        for caller in kept:
+            assert b"200 OK" in caller.recv(65_536)
+        bridge.process.signal(signal.SIGSTOP)
+        whole = [connected(ask, *[ask] * (number % 2)) for number in range(10)]
+        half, silent = [connected(ask[:-5]) for _ in range(3)], [connected() for _ in range(3)]
+        late, never = connected(), connected(ask[:-5])
+        kept[0].sendall(ask)
+        over_unix = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        over_unix.bind("")
+        over_unix.sendto(mi_client.request("version"), f"{tmp_path}/mi.sock")
+        bridge.process.signal(signal.SIGTERM)
+        bridge.process.signal(signal.SIGCONT)
+        await until_logged(bridge, "SIGTERM: stopping")
+        for caller in half:
+            caller.sendall(ask[-5:])
+        for caller in silent:
+            caller.sendall(ask)
+        for number, caller in enumerate(whole):
+            assert statuses(caller)[: 1 + number % 2] == [200] * (1 + number % 2)
+        assert statuses(kept[0])[0] == 200
+        for caller in (*half, *silent):
+            assert statuses(caller) in ([200], [503])  # the latter on a machine that is busy for a second
+        for caller in (*kept[1:], late, never):
+            assert statuses(caller) == [503]
+        over_unix.settimeout(HANG_SECONDS)
+        assert mi_client.result(over_unix.recv(65_536))
+        with pytest.raises(ConnectionRefusedError):
+            connected()
+        with in_time(HANG_SECONDS):
+            while bridge.process.exit_code is None:  # noqa: ASYNC110 - a process
+                await trio.sleep(0.01)
+
+
+def statuses(caller: socket.socket) -> list[int]:
+    """Of all answers until the other side closes, in order. Raises ConnectionResetError."""
+    return [answer.status for answer in split_answers(b"".join(iter(partial(caller.recv, 65_536), b"")))]
 
 
 async def test_sigterm_under_load(bridge_factory: BridgeFactory, janus_factory: Factory, within: float) -> None:

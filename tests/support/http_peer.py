@@ -188,6 +188,12 @@ class Served:
             while self.http.connections > connections:  # noqa: ASYNC110 - the server has no event for it
                 await trio.sleep(0.005)
 
+    async def has(self, connections: int) -> None:
+        """Wait until the server has so many connections."""
+        with trio.fail_after(SECONDS):
+            while self.http.connections != connections:  # noqa: ASYNC110 - the server has no event for it
+                await trio.sleep(0.005)
+
     def keep_in(self, nursery: trio.Nursery) -> None:
         """Let further clients live as long as another nursery."""
         self._nursery = nursery

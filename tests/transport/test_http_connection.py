@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller, Role
 from bridge.protocol.jsonrpc import Abandon
-from bridge.transport.http_connection import Activity, HttpConnection
-from bridge.transport.http_ends import Answerable, HttpLimits
+from bridge.transport.http_connection import HttpConnection
+from bridge.transport.http_ends import Activity, Answerable, HttpLimits
 from bridge.transport.http_messages import HttpRequest, KnownHeads, Reply
 from bridge.transport.http_parser import READ_SIZE
 from tests.support.http_peer import post, split_answers
@@ -61,10 +61,9 @@ class Handler:
 class Script:
     """A wire under a connection, and the clock. ``room``: bytes that it takes; -1: the peer is gone."""
 
-    def __init__(self, room: int = EVERYTHING, *, secure: bool = False, budget: Budget | None = None) -> None:
+    def __init__(self, room: int = EVERYTHING, *, budget: Budget | None = None) -> None:
         self.now = 0.0
         self.room = room
-        self.secure = secure
         self.unread = False
         self.kernel = b""
         self.sent = b""
@@ -83,9 +82,8 @@ class Script:
         self.sent += taken
         return len(taken)
 
-    def send_eof(self) -> bool:
+    def send_eof(self) -> None:
         self.eof += 1
-        return not self.secure
 
     def again(self) -> None:
         self.again_asked += 1
@@ -210,23 +208,70 @@ def test_the_close_waits_for_the_client() -> None:
     assert (script.closed, script.handler.asked) == (1, [b"1"])
 
 
-def test_tls_cannot_be_half_closed_and_waits_only_where_bytes_may_come() -> None:
-    script = Script(secure=True).feed(post(b"1", "Connection: close"))
-    assert script.closed == 1
-    script = Script(secure=True).feed(post(b"x" * 2000))
-    assert (script.handler.refusals, script.connection.activity) == ([413], Activity.LINGERING)
-
-
-def test_finish_answers_what_was_asked_and_closes() -> None:
+def test_at_a_stop_all_that_was_asked_is_answered_and_the_last_answer_says_so() -> None:
     script = Script().feed(post(b"slow") + post(b"2"))
     script.connection.finish()
-    assert script.closed == 0
     script.handler.go()
-    [answer] = split_answers(script.sent)
-    assert (answer.header("Connection"), script.eof, script.handler.asked) == ("close", 1, [b"slow"])
-    idle = Script().feed(post(b"1"))
-    idle.connection.finish()
-    assert idle.closed == 1
+    script.feed(b"")
+    assert [answer.header("Connection") for answer in split_answers(script.sent)] == [None, "close"]
+    assert (script.bodies, script.eof, script.left) == ([b"<slow>", b"<2>"], 1, script.limits.linger)
+
+
+def test_at_a_stop_a_request_that_has_begun_is_waited_for() -> None:
+    script = Script().feed(post(b"slow") + post(b"2")[:-1])
+    script.connection.finish()
+    script.handler.go()
+    assert (script.eof, script.connection.asks()) == (0, True)
+    assert script.feed(b"2").bodies == [b"<slow>", b"<2>"]
+    assert (script.eof, split_answers(script.sent)[-1].header("Connection")) == (1, "close")
+
+
+def test_at_a_stop_what_is_unread_is_waited_for() -> None:
+    script = Script().feed(post(b"slow"))
+    script.connection.finish()
+    script.unread = True
+    script.handler.go()
+    assert (script.eof, script.connection.asks()) == (0, True)
+
+
+def test_who_has_just_connected_is_about_to_ask_and_who_has_asked_is_not() -> None:
+    script = Script()
+    assert script.connection.asks()
+    script.now = script.limits.last
+    assert not script.connection.asks()
+    script = Script().feed(post(b"1"))
+    assert not script.connection.asks()
+    assert script.feed(b"POST").connection.asks()
+    assert not Script().feed(post(b"slow")).connection.asks()
+
+
+def test_a_request_that_crosses_the_end_finds_its_answer_and_is_not_executed() -> None:
+    script = Script().feed(post(b"1"))
+    script.connection.part()
+    script.feed(post(b"crosses"))
+    answer = split_answers(script.sent)[-1]
+    assert (answer.status, answer.header("Connection"), script.handler.asked) == (503, "close", [b"1"])
+    assert (script.eof, script.closed, script.left) == (1, 0, script.limits.crossing)
+    assert script.handler.refusals == []
+    script.connection.receive(b"")
+    assert script.closed == 1
+
+
+def test_a_request_that_does_not_come_to_its_end_is_refused_in_time_to_be_read() -> None:
+    script = Script().feed(post(b"x" * 900)[:-1])
+    script.connection.part()
+    assert (split_answers(script.sent)[0].status, script.handler.refusals) == (503, [503])
+    assert (script.left, script.budget.used) == (script.limits.linger, 0)
+    script.feed(b"x")
+    assert script.handler.asked == []
+
+
+@pytest.mark.parametrize("what", [post(b"slow"), post(b"1", "Connection: close")], ids=["waits", "lingers"])
+def test_who_is_answered_is_left_to_it(what: bytes) -> None:
+    script = Script().feed(what)
+    before = script.sent
+    script.connection.part()
+    assert (script.sent, script.closed) == (before, 0)
 
 
 def test_continue_is_said_when_the_body_is_waited_for() -> None:

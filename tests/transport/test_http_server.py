@@ -183,26 +183,49 @@ async def test_a_kernel_that_can_watch_no_more_for_a_while_is_not_the_end_of_a_l
 # Stopping
 
 
-async def test_stop_answers_what_was_asked_and_drops_the_rest(nursery: trio.Nursery) -> None:
+async def test_stop_answers_what_was_asked_and_what_is_being_asked(nursery: trio.Nursery) -> None:
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as serving:  # ends when serve() returns
             slow = Slow()
-            served = await serve(serving, slow.dispatch)
+            served = await serve(serving, slow.dispatch, limits=HttpLimits(last=HANG_SECONDS))
             served.keep_in(nursery)
-            busy, idle, half = [await served.connect() for _ in range(3)]
+            busy, half, new = [await served.connect() for _ in range(3)]
             await busy.send(post(b"1") + post(b"2"))
             await half.send(post(b"3")[:-1])
             await slow.until(lambda: slow.asked == [b"1"])
+            await served.has(connections=3)
             served.http.stop()
-            assert await idle.closed()
-            assert await half.closed()
             with pytest.raises(OSError, match="connect"):
                 await served.connect()
             slow.go()
-            answer = await busy.answer()
-            assert (answer.body, answer.header("Connection")) == (b"late 1", "close")
-            assert await busy.closed()
-            await busy.stream.aclose()
+            assert [(await busy.answer()).header("Connection") for _ in range(2)] == [None, "close"]
+            await half.send(b"3")
+            await new.send(post(b"4"))
+            for client, body in ((half, b"late 3"), (new, b"late 4")):
+                answer = await client.answer()
+                assert (answer.body, answer.header("Connection")) == (body, "close")
+            await served.http.heard()
+            for client in (busy, half, new):
+                assert await client.closed()
+                await client.stream.aclose()
+
+
+async def test_stop_tells_who_has_not_asked_in_time(nursery: trio.Nursery) -> None:
+    """That nothing was done: a request may be on its way."""
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving, limits=HttpLimits(last=0.1))
+            served.keep_in(nursery)
+            idle, half, new = [await served.connect() for _ in range(3)]
+            await working(idle, 1)
+            await half.send(post(b"3")[:-1])
+            await served.has(connections=3)
+            served.http.stop()
+            for client in (idle, half, new):
+                answer = await client.answer()
+                assert (answer.status, answer.header("Connection")) == (503, "close")
+                assert await client.closed()
+            await half.stream.aclose()  # the others are not waited for
 
 
 async def test_stop_answers_who_had_connected_and_was_not_accepted_yet(nursery: trio.Nursery) -> None:
@@ -259,6 +282,7 @@ async def test_stop_ends_who_takes_an_answer_when_it_is_taken(nursery: trio.Nurs
             await answered.wait()
             served.http.stop()
             assert (await client.answer()).body == large
+            assert (await client.answer()).status == 503
             assert await client.closed()
             await client.stream.aclose()
 

@@ -141,3 +141,38 @@ async def test_one_more_than_the_kernel_can_watch_is_dropped_alone(
     assert await (await tls_client(served, certificates.context())).closed()
     assert full.times == 0
     assert (await (await tls_client(served, certificates.context())).ask(post(b"1"))).body == b"<1>"
+
+
+async def test_at_a_stop_who_connects_with_tls_is_answered_and_who_is_idle_is_told(
+    nursery: trio.Nursery, certificates: Certificates
+) -> None:
+    with trio.fail_after(HANG_SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving, tls=certificates.server_context(), limits=HttpLimits(last=HANG_SECONDS))
+            served.keep_in(nursery)
+            idle, half, new = [await tls_client(served, certificates.context()) for _ in range(3)]
+            for client in (idle, half):
+                assert (await client.ask(post(b"1"))).header("Connection") is None
+            await half.send(post(b"2", "Expect: 100-continue")[:-1])
+            assert (await half.answer()).status == 100
+            await served.has(connections=3)  # the third has still to shake hands
+            served.http.stop()
+            assert (await idle.answer()).status == 503
+            assert await idle.closed()
+            await half.send(b"2")
+            await new.send(post(b"3"))
+            for client, body in ((half, b"<2>"), (new, b"<3>")):
+                answer = await client.answer()
+                assert (answer.body, answer.header("Connection")) == (body, "close")
+                await client.stream.aclose()
+
+
+async def test_an_answer_over_tls_is_not_lost_to_a_client_that_goes_on_sending(
+    nursery: trio.Nursery, certificates: Certificates
+) -> None:
+    """The kernel would reset a connection that is closed with bytes unread."""
+    served = await serve(nursery, tls=certificates.server_context())
+    client = await tls_client(served, certificates.context())
+    await client.send(post(b"1", "Connection: close") + post(b"never asked") * 3000)
+    assert (await client.answer()).body == b"<1>"
+    assert await client.stream.receive_some() == b""  # raises for a reset

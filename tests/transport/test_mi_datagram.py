@@ -15,6 +15,7 @@ from bridge.protocol.jsonrpc import Dispatch, TakeAnswer
 from bridge.transport import mi_datagram
 from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import MiSocket, open_datagram, open_udp, open_unix, serve_mi_datagram
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.mi_pairs import HELP, PAIRS, as_opensips, call, core_registry, error
 from tests.support.tasks import in_tasks
 
@@ -277,10 +278,40 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
             await client.sendto(b"in flight", str(tmp_path / "mi"))
             await started.wait()
             listener.stop()
-            await client.sendto(b"too late", str(tmp_path / "mi"))
+            with pytest.raises(FileNotFoundError):
+                await client.sendto(b"too late", str(tmp_path / "mi"))
             released.set()
         assert await client.recv(100) == b"in flight"
         assert not (tmp_path / "mi").exists()
+
+
+@pytest.mark.parametrize("kind", ["udp", "unix"])
+async def test_at_a_stop_what_had_come_is_answered(kind: str, tmp_path: Path) -> None:
+    """What is unread when it is closed would be lost without a word."""
+    listener = open_udp("127.0.0.1", 0) if kind == "udp" else open_unix(str(tmp_path / "mi"), 0o600, None)
+    address = listener._sock.getsockname()
+    family = socket.AF_INET if kind == "udp" else socket.AF_UNIX
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0) if kind == "udp" else "")
+        client.connect(address)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve_mi_datagram, listener, Reception(in_tasks(nursery, _echo)))
+            numbers = [b"%d" % number for number in range(5)]
+            for number in numbers:
+                client.send(number)
+            listener.stop()
+            if kind == "unix":
+                with pytest.raises(BrokenPipeError):
+                    client.send(b"too late")
+            listener.end()
+        client.settimeout(HANG_SECONDS)
+        assert sorted(client.recv(100) for _ in numbers) == numbers
+        with pytest.raises(ConnectionRefusedError):
+            client.send(b"too late") and client.send(b"too late")
+
+
+async def _echo(body: bytes) -> bytes:
+    return body
 
 
 def test_an_address_in_use_is_named() -> None:

@@ -94,6 +94,26 @@ async def test_the_fifo_has_its_mode_and_goes_with_its_server(tmp_path: Path) ->
         await nursery.start(serve_mi_fifo, fifo, Reception(echo))
         assert stat.S_IMODE((tmp_path / "fifo").stat().st_mode) == 0o622
         fifo.stop()
+        fifo.end()
+    assert os.listdir(tmp_path) == []
+
+
+async def test_who_had_opened_it_is_heard_to_the_end_and_nobody_opens_it_any_more(tmp_path: Path) -> None:
+    """Also what waits in it because all who may be served at once are, and what was written in the last moment."""
+    dispatch = Recorder()
+    fifo = MiFifo(str(tmp_path / "fifo"), 0o622, "/tmp/")
+    writer = os.open(tmp_path / "fifo", os.O_WRONLY)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_mi_fifo, fifo, Reception(dispatch))
+        fifo.stop()
+        assert os.listdir(tmp_path) == ["fifo.lock"]
+        os.write(writer, b"::[1]\n")
+        while not dispatch.seen:  # noqa: ASYNC110 - a recorder
+            await trio.sleep(0.002)
+        os.write(writer, b"::[2]\n")
+        fifo.end()
+    os.close(writer)
+    assert dispatch.seen == [b"[1]", b"[2]"]
     assert os.listdir(tmp_path) == []
 
 
@@ -260,6 +280,7 @@ async def test_stopping_lets_requests_in_flight_be_answered(tmp_path: Path) -> N
             client.write(b":reply:{}")
             await started.wait()
             fifo.stop()
+            fifo.end()
             released.set()
         assert await read_all(stream) == b"{}"
 
