@@ -208,7 +208,7 @@ def _words(exc: Exception) -> str:
 def _result(url: str, answer: tuple[int, str, bytes]) -> Any:
     """Raises RpcError, PeerNotReached, PeerSilent."""
     status, reason, body = answer
-    if 400 <= status < 500:
+    if 400 <= status < 500 or status == 503:  # no room, or it stops: it has done nothing
         raise PeerRefused(f"{url}: its answer is {status} {reason}")
     if status != 200:
         raise _failure(url, f"its answer is {status} {reason}", sent=True)

@@ -125,6 +125,31 @@ async def test_what_was_not_sent_is_told_from_what_has_no_answer(clients: Client
             await client(url, "x_echo", [{}], HANG_SECONDS)
 
 
+async def test_a_peer_that_stops_while_a_request_is_on_its_way_has_done_nothing(clients: Clients) -> None:
+    """On a connection that is kept."""
+    async with serving() as peer:
+        client = clients()
+        assert await client(peer.url, "x_echo", [{}], HANG_SECONDS) == {}
+        ((connection,),) = client._idle.values()
+        peer.served.http.stop()
+        await trio.lowlevel.wait_readable(connection._socket)
+        client._idle = {address: [Crossing(connection)] for address in client._idle}  # type: ignore[list-item]
+        with pytest.raises(PeerRefused, match="503"):
+            await client(peer.url, "x_echo", [{}], HANG_SECONDS)
+
+
+class Crossing:
+    """A kept connection, as it looks while what the peer has sent is still on its way."""
+
+    fresh = True
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
 async def test_a_name_that_hangs_holds_one_thread_and_none_of_others(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
