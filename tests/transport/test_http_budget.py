@@ -79,7 +79,7 @@ async def test_an_answer_that_is_not_taken_is_counted_and_gives_way(nursery: tri
     def much(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
         answer(body)
 
-    served = await serve(nursery, much, pending=budget)
+    served = await serve(nursery, much, pending=budget, limits=HttpLimits(write=SECONDS))
     client = await served.connect()
     await client.send(post())
     with trio.fail_after(SECONDS):

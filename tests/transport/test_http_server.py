@@ -275,7 +275,7 @@ async def test_stop_ends_who_takes_an_answer_when_it_is_taken(nursery: trio.Nurs
 
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as serving:  # ends when serve() returns
-            served = await serve(serving, answer_much)
+            served = await serve(serving, answer_much, limits=HttpLimits(write=HANG_SECONDS))
             served.keep_in(nursery)
             client = await served.connect()
             await client.send(post(b"1"))
