@@ -22,6 +22,8 @@ REPORT = $(if $(REPORTS),--junitxml=$(REPORTS)/$@$(if $(COMPILED),-compiled).xml
 SERVERS = janus=janus setpriv=util-linux mariadbd=mariadb-server-core my_print_defaults=mariadb-client-core curl=curl \
   haproxy=haproxy nginx=nginx-light rtpengine=rtpengine-daemon strace=strace jq=jq rabbitmq-server=rabbitmq-server
 
+HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h=python3-dev
+
 .PHONY: demo demo-cluster deb test suite quick test-galera test-systemd test-system image test-image release coverage fuzz soak lint bench clean
 
 demo: $(VENV)/.run ## the main job on real servers, in a few lines; STAY=1 leaves it running
@@ -72,7 +74,7 @@ test-image: .image/id ## that image on a base made of Debian's packages, under p
 	@tools/image-for-tests .image $(VENV)
 
 release: $(VENV)/.dev ## dist/: sdist, wheels, packages, bill of materials, hashes; compared, installed and tried. DEB=0: no packages
-	@tools/need janus=janus setpriv=util-linux git=git cc=gcc
+	@tools/need janus=janus setpriv=util-linux git=git cc=gcc $(HEADERS)
 	@$(BIN)/python -m tools.release check
 	@rm -rf dist # of whatever it was: what is summed up is of this commit
 	$(if $(filter 0,$(DEB)),,@$(MAKE) --no-print-directory deb)
