@@ -32,6 +32,7 @@ __all__ = ["rabbitmq"]  # fixtures by being here
 # A busy machine is no fault of the code under test; in CI the same examples every time, at a desk new ones.
 settings.register_profile(
     "full",
+    max_examples=60,  # `make fuzz` has more
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize="CI" in os.environ,
