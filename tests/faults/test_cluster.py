@@ -21,7 +21,7 @@ from tests.support.bridge_cluster import (
     heir_of,
     lives,
     ready,
-    release,
+    released,
     says,
     written,
 )
@@ -92,7 +92,7 @@ async def test_killed_and_released(
         with pytest.raises(MiError) as pending:
             await second.send("gw1", says(handle, n=1))
         assert pending.value.code == 503
-        release(first)
+        await released(first)
         await caught_up(second, handle, within)
 
 
@@ -162,7 +162,7 @@ async def test_one_of_many_takes_over(
             await ready(other)
         await written(first, mariadb)
         first.kill()
-        release(first)
+        await released(first)
         for other in others:
             await caught_up(other, handle, within)
         assert len(listener.told("taken_over")) == 1
@@ -179,10 +179,10 @@ async def test_an_heir_dies_right_after_its_take_over(
             await written(bridge, mariadb)
         first, *others = bed.bridges
         first.kill()
-        release(first)
+        await released(first)
         heir = others.pop(await heir_of(first, mariadb) - 2)
         heir.kill()
-        release(heir)
+        await released(heir)
         for handle in handles:
             await caught_up(others[0], handle, within)
         assert listener.told("taken_over")[-1]["detail"] == {"node": heir.options["cluster.my_node_id"], "sessions": 2}

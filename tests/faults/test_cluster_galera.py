@@ -20,7 +20,7 @@ from tests.support.bridge_cluster import (
     handle_at_the_first,
     lives,
     ready,
-    release,
+    released,
     says,
     written,
 )
@@ -145,7 +145,7 @@ async def test_one_of_many_wins_whatever_node_they_write_to(
         handle = await attach(victim)
         await written(victim, galera)
         victim.kill()
-        release(victim)
+        await released(victim)
         for other in others:
             await caught_up(other, handle, within)
         assert len(listener.told("taken_over")) == round_ + 1

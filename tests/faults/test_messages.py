@@ -7,7 +7,7 @@ import trio
 
 from bridge.errors import TransactionLost
 from tests.faults.links import PING, error_of, in_flight, normal
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.fake_janus import SILENCE, FakeJanus, Message, Reply, open_fake_janus, reply
 from tests.support.frames import BINARY, CONTINUATION, TEXT, fragments, frame
 from tests.support.janus import Janus
@@ -53,7 +53,7 @@ async def test_answer_of_ten_megabytes(janus: Janus) -> None:
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         await bed.ready()
         handle = await bed.attach()
-        error = await error_of(bed.message(handle, {"do": "big", "size": 10_000_000}, 20))
+        error = await error_of(bed.message(handle, {"do": "big", "size": 10_000_000}, HANG_SECONDS))
         assert isinstance(error, TransactionLost)
         assert error.data == "Janus answer too large"
         await bed.echo(handle)

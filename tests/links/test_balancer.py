@@ -93,7 +93,7 @@ async def test_silence_ends_nothing_where_the_new_connection_reaches_another_jan
         lost: list[BridgeError] = []
 
         async def ask() -> None:
-            lost.append(await error_of(bed.message(handle, {"do": "mute"}, 20)))
+            lost.append(await error_of(bed.message(handle, {"do": "mute"}, HANG_SECONDS)))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)

@@ -42,8 +42,8 @@ def not_now(request: Message) -> list[Reply]:
 
 
 SCRIPTS = {
-    "info without an answer": ("info", nothing, "no answer to info within 5 s"),
-    "create without an answer": ("create", nothing, "no answer to create within 5 s"),
+    "info without an answer": ("info", nothing, "no answer to info within "),
+    "create without an answer": ("create", nothing, "no answer to create within "),
     "create answered with nonsense": ("create", nonsense, "Janus sent an unexpected reply to create"),
     "create refused": ("create", not_now, "Janus refused to create a session: 472 Not accepting new sessions"),
 }
@@ -86,14 +86,18 @@ async def test_every_way_to_fail_has_its_text_and_its_pauses(janus: Janus) -> No
                 assert (links[name].last_error or "").startswith(text), name
                 assert links[name].shown_state in ("backoff", "connecting"), name
             assert bed.registry.find("deaf").last_error == "no answer to the TCP connect within 3 s"
+
+            def attempts(name: str) -> int:
+                fake, _ = fakes[name]
+                return max(fake.connects, sum(1 for request in fake.received if request["janus"] == "create"))
+
+            for name in ("create refused", "create answered with nonsense"):
+                await bed.until(lambda name=name: attempts(name) > 4)  # type: ignore[misc]
+                assert fakes[name][0].connects == 1, name  # on the same connection
             passed = trio.current_time() - started
             assert passed > 4
-            for name, (fake, _) in fakes.items():
-                attempts = max(fake.connects, sum(request["janus"] == "create" for request in fake.received))
-                assert attempts <= 1 + passed / 0.25, name
-                if name in ("create refused", "create answered with nonsense"):
-                    assert attempts > 4, name
-                    assert fake.connects == 1, name  # on the same connection
+            for name in fakes:
+                assert attempts(name) <= 1 + passed / 0.25, name
             # They are used as soon as they are what they should be.
             for fake, _ in fakes.values():
                 fake.greeting = Greeting.UPGRADE

@@ -29,7 +29,7 @@ async def flood(fake: FakeJanus) -> None:
 
 
 async def test_half_of_two_hundred_are_bad_and_the_others_do_not_notice(janus: Janus) -> None:
-    bed = LinkBed(settings=LinkSettings(ping_interval=crowding()))
+    bed = LinkBed(settings=LinkSettings(ping_interval=2 * crowding()))
     good = [f"good {n}" for n in range(GOOD)]
     rows = dict.fromkeys(good, janus.url)
     async with AsyncExitStack() as stack:

@@ -262,7 +262,7 @@ async def test_stalled_write_is_left_and_the_sessions_move(janus_factory: Factor
         handle = await bed.attach()
         relay.forget()
         with pytest.raises(TransactionLost, match="could not complete in janus_send_timeout"):
-            await bed.message(handle, {"pad": "x" * 8_000_000}, 20)
+            await bed.message(handle, {"pad": "x" * 8_000_000}, HANG_SECONDS)
         await bed.until(lambda: link.reconnects == 1)
         await bed.echo(handle)
         assert bed.names() == ["connected", "disconnected", "connected"]

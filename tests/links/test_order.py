@@ -11,6 +11,7 @@ import trio
 
 from bridge.core.environment import LinkSettings
 from bridge.protocol.command import read_command
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
@@ -27,7 +28,7 @@ async def at_once(bed: LinkBed, commands: Iterable[dict[str, Any]]) -> tuple[lis
 
     async def ask(n: int, command: dict[str, Any]) -> None:
         accepted.append(n)
-        answers[n] = await bed.ask(command, 20)
+        answers[n] = await bed.ask(command, HANG_SECONDS)
         answered.append(n)
 
     async with trio.open_nursery() as nursery:
@@ -54,7 +55,7 @@ async def test_asynchronous_messages_of_one_handle_are_executed_in_their_order(j
         sent = [str(n) for n in range(800)]
         for transaction in sent:
             audio = {"janus": "message", "handle_id": handle, "body": {"audio": True}, "transaction": transaction}
-            link.requests.post(read_command(audio), 20)
+            link.requests.post(read_command(audio), HANG_SECONDS)
         await bed.until(lambda: len(bed.events) == len(sent))
         assert [event["transaction"] for event in bed.events] == sent
 
@@ -66,7 +67,7 @@ async def test_detach_does_not_overtake_a_message(janus: Janus) -> None:
         answers: list[Any] = []
 
         async def ask(command: dict[str, Any]) -> None:
-            answers.append(await bed.ask(command, 20))
+            answers.append(await bed.ask(command, HANG_SECONDS))
 
         async with trio.open_nursery() as nursery:
             for handle in handles:

@@ -14,6 +14,7 @@ from bridge.protocol import codec
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN, Janus
 from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.linkbed import LinkBed, running
@@ -89,7 +90,7 @@ async def test_frozen_janus_is_left_and_good_again_when_it_speaks(janus_factory:
 
             async def in_flight() -> None:
                 with pytest.raises(TransactionLost):
-                    await bed.ask({"janus": "message", "handle_id": handle, "body": {"n": 1}}, 20)
+                    await bed.ask({"janus": "message", "handle_id": handle, "body": {"n": 1}}, HANG_SECONDS)
 
             nursery.start_soon(in_flight)
             await bed.until(lambda: phase(link) is Phase.LEAVING)

@@ -174,12 +174,14 @@ def _result(answer: bytes | None) -> Any:
 async def running_bridge(site: Site, node_id: int, url: str, *more: str) -> AsyncIterator[Bridge]:
     """A bridge with one ready gateway, "gw", and ``more`` to the same Janus. At its end it is gone as by SIGKILL."""
     bridge = site.bridges[node_id] = Bridge(site, node_id)
+    site.dead.discard(node_id)
     async with running(bridge.bed, dict.fromkeys(("gw", *more), url)), trio.open_nursery() as nursery:
         await nursery.start(bridge.mi.run)
         await nursery.start(bridge.side.run)
         for janus_id in ("gw", *more):
             await bridge.bed.ready(janus_id)
         yield bridge
+        site.dead.add(node_id)
         nursery.cancel_scope.cancel()
 
 

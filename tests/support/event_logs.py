@@ -145,6 +145,12 @@ class Life:
             while self.log.waiting or any(one.dirty for one in self.log.outlets.values()):  # noqa: ASYNC110 - threads
                 await trio.sleep(0.001)
 
+    async def delivered(self, socket: ReplySocket, number: int) -> None:
+        """A subscriber has got so many, whether the others have or not."""
+        with trio.fail_after(HANG_SECONDS):
+            while len(self.sender(socket).bodies()) < number:  # noqa: ASYNC110 - as in stored()
+                await trio.sleep(0.001)
+
     async def settled(self) -> None:
         """Everything is delivered."""
         with trio.fail_after(HANG_SECONDS):

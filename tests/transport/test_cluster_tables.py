@@ -88,8 +88,9 @@ async def test_who_takes_over_has_all_sessions_and_nobody_else(db: ClusterDb) ->
     assert (await entered(one))[0] > taken.epoch
 
 
-async def test_what_is_written_meanwhile_is_taken_or_refused(mariadb: MariaDb) -> None:
+async def test_what_is_written_meanwhile_is_taken_or_refused(mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the moment in which the winner reads the sessions and that in which they move."""
+    monkeypatch.setattr(db_mysql_link, "TRANSACTION_IDLE", int(HANG_SECONDS))  # what waits here waits for this test
     url = parse_db_url(mariadb.create_database())
     db, other, dying = await made(url), opened(url), opened(url)
     one, two = NodeTable(dying, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
