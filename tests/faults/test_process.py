@@ -71,6 +71,7 @@ async def test_bridge_stopped(bridge_factory: BridgeFactory, janus: Janus, event
 
         nursery.start_soon(ask)
         await in_flight(bridge, 1)
+        await bridge.send("gw1", message(handle, {"n": 1}))  # behind it: Janus has it
         bridge.process.signal(signal.SIGSTOP)
         await client.message(session, other, {"do": "release"})
         await trio.sleep(2.5)  # the fault itself
@@ -182,10 +183,12 @@ async def test_sigterm_under_load(bridge_factory: BridgeFactory, janus_factory: 
     async with JanusClient.open(janus) as client, trio.open_nursery() as nursery:
         session = await client.create()
         other = await client.attach(session, GEN)
-        for do in ("hold", "mute"):
-            for _ in range(10):
-                nursery.start_soon(ask, do, await attach(bridge))
+        handles = [(do, await attach(bridge)) for do in ("hold", "mute") for _ in range(10)]
+        for do, handle in handles:
+            nursery.start_soon(ask, do, handle)
         await in_flight(bridge, 20)
+        for _, handle in handles:
+            await bridge.send("gw1", message(handle, {"n": 1}))  # behind it: Janus has it
         with in_time(within):
             bridge.process.signal(signal.SIGTERM)
             await until_logged(bridge, "SIGTERM: stopping")
