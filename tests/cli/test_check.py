@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from bridge.__main__ import main
 from bridge.cli import check_paths, probe
 from tests.support.certs import Certificates
-from tests.support.fake_janus import FakeJanus, Reply, open_fake_janus, reply
+from tests.support.deadlines import HANG_SECONDS
+from tests.support.fake_janus import FakeJanus, Message, Reply, Script, open_fake_janus, reply
 from tests.support.frames import TEXT, frame
 from tests.support.mariadb import MariaDb
 from tests.support.ports import free_port
@@ -237,9 +238,19 @@ async def test_something_else_than_a_janus_is_said_to_be(visit_to: Visit) -> Non
         )
 
 
+def then_within(seconds: float, script: Script, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Answer like this; what is asked next has so many seconds."""
+
+    def answer(request: Message) -> Iterable[Reply]:
+        monkeypatch.setattr(probe, "DEADLINE", seconds)
+        return script(request)
+
+    return answer
+
+
 async def test_a_janus_that_does_not_answer_any_more(visit_to: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "DEADLINE", 0.2)
     async with open_fake_janus() as fake:
+        fake.script["info"] = then_within(0.2, fake.answer, monkeypatch)
         fake.script["create"] = lambda request: []
         code, rows = await visit_to(fake)
     assert code == 1  # it answered info
@@ -279,8 +290,8 @@ def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check, rtpengine: Rtpen
 
 
 async def test_a_janus_that_does_not_answer_a_claim(visit_to: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "DEADLINE", 0.05)
     async with open_fake_janus() as fake:
-        fake.script["claim"] = lambda request: []
+        fake.script["create"] = then_within(0.05, fake.answer, monkeypatch)
+        fake.script["claim"] = then_within(HANG_SECONDS, lambda request: [], monkeypatch)
         _, rows = await visit_to(fake)
     assert rows[-1] == ("warning", "gw1", f"does not answer claim: {probe.NEEDED['claim']}")
