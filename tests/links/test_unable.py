@@ -157,7 +157,6 @@ async def test_nothing_that_is_refused_or_silent_is_waited_for_longer_than_janus
     refusal: Callable[[Message], list[Reply]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then it is over, whatever was said: the gateway is not out for ever."""
-    monkeypatch.setattr(join, "ANSWER_DEADLINE", 0.1)
     monkeypatch.setattr("bridge.core.join.PATIENCE", 0.3)
     async with open_fake_janus() as fake, running(LinkBed(settings=QUICK), {"gw": fake.url}) as bed:
 
@@ -166,6 +165,7 @@ async def test_nothing_that_is_refused_or_silent_is_waited_for_longer_than_janus
 
         fake.script["info"] = info
         link = await bed.ready()
+        monkeypatch.setattr(join, "ANSWER_DEADLINE", 0.1)
         session = link.book.managed.session_id
         fake.script["claim"] = refusal
         await fake.peer.drop()

@@ -95,6 +95,6 @@ async def test_the_next_host_is_asked_when_one_is_away(url: MysqlUrl) -> None:
 
 
 async def test_a_statement_may_take_the_whole_visit_and_a_connect_its_share(url: MysqlUrl) -> None:
-    db = ClusterDb(Database(url, deadline=0.3).hosts, HANG_SECONDS)
-    await db.visit(lambda link: link.rows("SELECT SLEEP(0.4)"))
+    db = ClusterDb(Database(url, deadline=1.0).hosts, HANG_SECONDS)
+    await db.visit(lambda link: link.rows("SELECT SLEEP(1.1)"))
     db.close()

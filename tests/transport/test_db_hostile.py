@@ -95,8 +95,8 @@ async def test_a_byte_now_and_then_does_not_put_the_deadline_off() -> None:
             await stream.send_all(bytes([byte]))
             await trio.sleep(0.02)
 
-    error = await error_of(serve, deadline=0.3)
-    assert str(error).endswith("no answer within 0.3 s")
+    error = await error_of(serve, deadline=1.0)
+    assert str(error).endswith("no answer within 1 s")
 
 
 async def test_nobody_gets_the_password_in_clear_just_by_asking() -> None:
