@@ -3,6 +3,8 @@
 Owns who is told what became of it, and its time. Must not know where it goes: ``errands`` does.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import trio
@@ -11,7 +13,7 @@ from bridge.core.link import JanusLink
 from bridge.core.mi import MiRequest
 from bridge.core.timers import Timer, Timers
 from bridge.core.whereabouts import Wanted
-from bridge.errors import BridgeError, TransactionTimeout
+from bridge.errors import BridgeError, TransactionLost, TransactionTimeout
 from bridge.protocol.command import JanusCommand
 
 
@@ -83,6 +85,17 @@ class Errand:
             self.over = True
             if self.end is not None:
                 self.end.cancel()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Its caller hears of what keeps it from its end, unless he has left."""
+        try:
+            yield
+        except BridgeError as exc:
+            self.fail(exc)
+        except trio.Cancelled:
+            self.fail(TransactionLost("the bridge stopped before there was an answer"))
+            raise
 
     def fail(self, error: BridgeError) -> None:
         """It has no answer, for this reason."""

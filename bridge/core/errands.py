@@ -54,6 +54,14 @@ class Errands:
             task_status.started()
             await trio.sleep_forever()
 
+    def stop(self) -> None:
+        """What has no outcome by now has none that its caller could hear of."""
+        for errand in itertools.chain(*self._queues.values(), *self._held.values()):
+            if errand.go():
+                errand.fail(LinkDown("the bridge is stopping"))
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
     # What a caller asks for
 
     def take(self, call: MiRequest, link: JanusLink, command: JanusCommand, value: Any, timeout: float) -> bool:
@@ -275,11 +283,8 @@ class Errands:
         self._host(self._in_scope, errand, errand.end, task, *args)
 
     async def _in_scope(self, errand: Errand, scope: trio.CancelScope, task: Any, *args: Any) -> None:
-        with scope:
-            try:
-                await task(errand, *args)
-            except BridgeError as exc:
-                errand.fail(exc)
+        with scope, errand.told():
+            await task(errand, *args)
 
 
 async def _answer_of(errand: Errand, command: JanusCommand) -> JsonObject:

@@ -5,6 +5,7 @@ Authority: OpenSIPS mi/mi.c; the two spellings of a name are OpenSIPS 3.x's (``e
 (``evi:subscribe``), of which 4.x also takes the part behind the colon alone where it is unique.
 """
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias
 import trio
 
 from bridge.core.stats import Stats
-from bridge.errors import BridgeError, MalformedMessage, OverBudget
+from bridge.errors import BridgeError, LinkDown, MalformedMessage, OverBudget, TransactionLost
 from bridge.protocol import jsonrpc
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller, Role
@@ -148,6 +149,7 @@ class Registry:
         self._by_name: dict[str, Command] = {}
         self._by_local: dict[str, list[Command]] = {}
         self._nursery: trio.Nursery | None = None
+        self._stopped = False
 
     def add(self, *commands: Command) -> None:
         """Add methods. Raises ValueError for a spelling that is taken."""
@@ -187,6 +189,12 @@ class Registry:
             task_status.started()
             await trio.sleep_forever()
 
+    def stop(self) -> None:
+        """Methods that still take time have taken all of it: whoever asked is told so, and no further one begins."""
+        self._stopped = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
     def dispatch(self, body: bytes, caller: Caller, answer: TakeAnswer) -> Abandon | None:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
         self.stats.counts["mi_requests"] += 1
@@ -212,6 +220,9 @@ class Registry:
             refused = False
             outcome = command.handler(request)
             if not callable(outcome):
+                if self._stopped and inspect.iscoroutine(outcome):
+                    outcome.close()
+                    raise LinkDown("the bridge is stopping")
                 if not isinstance(outcome, Awaitable):
                     request.succeed(outcome)
                     return None
@@ -240,6 +251,11 @@ class Registry:
         with scope:
             try:
                 request.succeed(await outcome)
+            except trio.Cancelled:
+                request.fail(
+                    TransactionLost("the bridge stopped before there was an answer")
+                )  # who has left hears nothing
+                raise
             except BridgeError as error:
                 request.fail(error)
             except Exception:

@@ -155,7 +155,7 @@ class Service:
                     outer.start_soon(self._replacement.run, obeying)
                     await self._obey(received)
                 self._replacement.stop()
-                await self._stop(doors)
+                await self._stop(outer, doors)
             outer.cancel_scope.cancel()
 
     async def _open(self, outer: trio.Nursery, doors: trio.Nursery) -> None:
@@ -238,7 +238,7 @@ class Service:
             self._notifier.tell("WATCHDOG=1")
             await trio.sleep(interval)
 
-    async def _stop(self, doors: trio.Nursery) -> None:
+    async def _stop(self, outer: trio.Nursery, doors: trio.Nursery) -> None:
         if self._replacement.decided:
             log.info("SIGUSR2: the program replaces itself")
             self._tell_reloading(time.monotonic())
@@ -254,10 +254,19 @@ class Service:
         if hand_over:
             self._listeners.leave()
         await self._listeners.stop(doors)
+        until = trio.current_time() + DRAIN
         await self._parts.links.stop(hand_over=hand_over)
         self._listeners.end()
-        # Whatever is still being answered now has its answer; a client that does not read it has a moment.
-        doors.cancel_scope.deadline = trio.current_time() + 1
+        outer.start_soon(self._fail_the_rest, max(until, trio.current_time()))
+        # Whatever is still being answered then has its answer; a client that does not read it has a moment.
+        doors.cancel_scope.deadline = max(until, trio.current_time()) + 1
         await self._parts.evi.drain(trio.current_time() + DRAIN)
         if cluster is not None:
             await cluster.leave()
+
+    async def _fail_the_rest(self, when: float) -> None:
+        """What went to another bridge, or takes its time, has as long as what went to a Janus."""
+        await trio.sleep_until(when)
+        if self._cluster is not None:
+            self._cluster.side.errands.stop()
+        self._parts.mi.stop()

@@ -187,6 +187,24 @@ async def test_a_method_that_takes_time_ends_with_who_asked(nursery: trio.Nurser
     assert answers == []
 
 
+async def test_at_a_stop_who_still_waits_has_an_answer(nursery: trio.Nursery) -> None:
+    async def handler(_call: MiRequest) -> None:
+        await trio.sleep_forever()
+
+    made = registry(handler)
+    await nursery.start(made.run)
+    answers: list[bytes | None] = []
+    left = made.dispatch(call("m"), OPERATOR, answers.append)
+    made.dispatch(call("m"), OPERATOR, answers.append)
+    await wait_all_tasks_blocked()
+    assert left is not None
+    left()
+    made.stop()
+    await wait_all_tasks_blocked()
+    made.dispatch(call("m"), OPERATOR, answers.append)
+    assert [json.loads(answer or b"")["error"]["code"] for answer in answers] == [502, 503]
+
+
 async def test_an_answer_that_its_transport_cannot_give_harms_no_one_else(caplog: pytest.LogCaptureFixture) -> None:
     def broken(_answer: bytes | None) -> None:
         raise ZeroDivisionError

@@ -1,9 +1,12 @@
 """Any bridge of a cluster serves any handle: by one hop, honestly, in order (contract 11)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from bridge.core import whereabouts
 from bridge.core.whereabouts import Wanted
@@ -325,3 +328,28 @@ async def test_session_of_another_bridge_stays_its_own_whatever_id_a_caller_asks
         assert named["data"]["id"] == 4711
         assert two.sessions.kept[4711] is False
         assert two.sessions.told[-1] == ("reserve", 4711)
+
+
+async def test_at_a_stop_who_waits_for_another_bridge_has_an_answer(janus: Janus) -> None:
+    """What went out may have been done; what is still looked for was not sent."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        await echo(two, handle)  # now it knows where that lives
+        ended: list[tuple[int, str]] = []
+
+        async def ask(handle_id: str, **members: Any) -> None:
+            with pytest.raises(RpcError) as caught:
+                await two.send("message", handle_id=handle_id, **members)
+            ended.append((caught.value.code, handle_id))
+
+        with trio.fail_after(HANG_SECONDS):
+            async with trio.open_nursery() as callers:
+                callers.start_soon(partial(ask, handle, body={"do": "mute"}))
+                while not one.bed.registry.find("gw").requests.in_flight:  # noqa: ASYNC110 - it has no event
+                    await trio.sleep(0.002)
+                two.site.hanging.add(one.node_id)
+                callers.start_soon(partial(ask, "4711", body={}))
+                callers.start_soon(partial(ask, "4711", body={}))
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                two.side.errands.stop()
+        assert sorted(ended) == [(502, handle), (503, "4711"), (503, "4711")]

@@ -27,14 +27,15 @@ CALLER = Caller(Role.EVERYTHING, "test")
 
 class Site:
     """All bridges, by node_id. ``dead``: those that cannot be reached; ``mute``: those that take a request and say
-    nothing; ``silent``: those whose beat stands still; ``unread``: those that have begun since anybody looked;
-    ``unreadable``: nobody can; ``idle``: those that were taken over.
+    nothing; ``hanging``: those whose answers never come; ``silent``: those whose beat stands still; ``unread``: those
+    that have begun since anybody looked; ``unreadable``: nobody can; ``idle``: those that were taken over.
     """
 
     def __init__(self) -> None:
         self.bridges: dict[int, Bridge] = {}
         self.dead: set[int] = set()
         self.mute: set[int] = set()
+        self.hanging: set[int] = set()
         self.silent: set[int] = set()
         self.unread: set[int] = set()
         self.unreadable = False
@@ -119,6 +120,8 @@ class Bridge:
         self.site.asked.append((node_id, method))
         if node_id in self.site.dead:
             raise PeerNotReached(f"{url}: Connection refused")
+        if node_id in self.site.hanging:
+            await trio.sleep_forever()
         return await self.site.bridges[node_id].call(method, *params, mute=node_id in self.site.mute)
 
     async def call(self, method: str, *params: Any, mute: bool = False) -> Any:
