@@ -19,7 +19,7 @@ from bridge.core.link import JanusLink
 from bridge.core.mi import Command, MiRequest
 from bridge.core.registry import LinkRegistry
 from bridge.core.whereabouts import Wanted
-from bridge.errors import LinkDown
+from bridge.errors import LinkDown, UnknownJanusId
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
 from bridge.protocol.cluster import Life
@@ -76,7 +76,9 @@ class _PeerMethods:
 
     async def find(self, call: MiRequest) -> Any:
         """{"here": whether it lives here, "node_id": where else, as far as is known}. 503 where that is not sure."""
-        link = self.registry.find(call.arguments["janus_id"])
+        link = self.registry.get(call.arguments["janus_id"])
+        if link is None:  # also at the end of a stop: what it had is handed over, or ends
+            raise UnknownJanusId
         ids = [read_decimal(call.arguments[name], codec.INT64_MAX) for name in ("session_id", "handle_id")]
         place = await self.errands.whereabouts.find_for_peer(link, Wanted(link.gateway.janus_id, *ids))
         return {"here": place.session_id is not None, "node_id": None if place.node is None else place.node.node_id}
