@@ -63,6 +63,7 @@ class LinkRegistry:
         self._scopes: dict[JanusLink, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self.stopping = False
+        self._ends = False
 
     def __iter__(self) -> Iterator[JanusLink]:
         return iter(list(self._links.values()))
@@ -75,9 +76,11 @@ class LinkRegistry:
         return self._links.get(janus_id)
 
     def find(self, janus_id: str) -> JanusLink:
-        """The link of a gateway. Raises UnknownJanusId; LinkDown, where it may only be that the bridge stops."""
+        """The link of a gateway. Raises UnknownJanusId; LinkDown at a stop, once commands in flight are waited for, and
+        where that may be why there is none.
+        """
         link = self._links.get(janus_id)
-        if link is None and self.stopping:
+        if self._ends or (link is None and self.stopping):
             raise LinkDown("the bridge is stopping")
         if link is None:
             raise UnknownJanusId(f"no row of the table has janus_id {janus_id!r}")
@@ -205,7 +208,7 @@ class LinkRegistry:
         Else sessions are left for the next process to claim where their Janus keeps them without a connection, or
         destroyed (contract 2).
         """
-        self.stopping = True
+        self.stopping = self._ends = True
         with trio.move_on_after(DRAIN):
             while busy := [link for link in self if link.requests.in_flight]:
                 await busy[0].requests.drained()

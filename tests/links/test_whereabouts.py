@@ -353,3 +353,23 @@ async def test_at_a_stop_who_waits_for_another_bridge_has_an_answer(janus: Janus
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 two.side.errands.stop()
         assert sorted(ended) == [(502, handle), (503, "4711"), (503, "4711")]
+
+
+async def test_what_comes_while_a_stop_waits_for_commands_in_flight_is_refused(janus: Janus) -> None:
+    """By UDP, say, where nobody can be refused before: it would else be sent, and cut off with them."""
+    async with running_site(janus.url, 1) as (one,), trio.open_nursery() as nursery:
+        handle = await one.attach(GEN)
+        requests = one.bed.registry.find("gw").requests
+
+        async def ask() -> None:
+            with pytest.raises(RpcError, match="no event came"):
+                await one.send("message", handle_id=handle, body={"do": "mute"}, timeout=200)
+
+        nursery.start_soon(ask)
+        with trio.fail_after(HANG_SECONDS):
+            while not requests.in_flight:  # noqa: ASYNC110 - it has no event
+                await trio.sleep(0.002)
+        nursery.start_soon(partial(one.bed.registry.stop, hand_over=True))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(RpcError, match="the bridge is stopping"):
+            await echo(one, handle)
