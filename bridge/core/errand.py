@@ -58,8 +58,8 @@ class Errand:
 
     @property
     def rest(self) -> float:
-        """Seconds that are left."""
-        return self.deadline - trio.current_time()
+        """Seconds that are left; 0 where its time is over, as it may be where the process was stopped meanwhile."""
+        return max(0.0, self.deadline - trio.current_time())
 
     def wait(self, timers: Timers) -> None:
         """It waits, not longer than it has time."""

@@ -113,8 +113,11 @@ class Offers:
             try:
                 return await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
             except PeerSilent as exc:
+                left = until - trio.current_time()
+                if left <= 0:  # it has had its time, and hangs
+                    raise
                 try:
-                    return await self._ask(node.url, "janus_cluster_take", params, until - trio.current_time())
+                    return await self._ask(node.url, "janus_cluster_take", params, left)
                 except PeerNotReached:
                     raise exc from None
         finally:

@@ -59,7 +59,7 @@ class PeerClient:
         connection: _Connection | None = None
         sent = False
         try:
-            with trio.fail_after(patience):
+            with trio.fail_after(max(patience, 0.0)):
                 connection = self._kept(address) or _Connection(await self._open(address))
                 sent = True
                 answer = await connection.ask(head % len(body) + body)
@@ -112,7 +112,7 @@ class PeerClient:
             found = await self._names.look_up(host, port, type=socket.SOCK_STREAM)
         fault: OSError = OSError(0, "its name has no address")
         for number, (*_, place) in enumerate(found):
-            left = trio.current_effective_deadline() - trio.current_time()
+            left = max(trio.current_effective_deadline() - trio.current_time(), 0.0)
             try:
                 with trio.move_on_after(left / (len(found) - number)):
                     return await trio.open_tcp_stream(str(place[0]), port)

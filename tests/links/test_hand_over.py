@@ -1,6 +1,7 @@
 """A planned hand-over loses nothing, also where Janus reclaims nothing (contract 11)."""
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from bridge.core import hand_over, withheld_events
+from bridge.core import hand_over, offers, withheld_events
 from bridge.errors import PeerSilent
-from bridge.protocol.jsonrpc import RpcError
+from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, running_bridge, running_site
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import GEN, Janus
@@ -199,6 +200,33 @@ async def test_gateways_that_hang_keep_no_other_one_and_no_stop(
         assert again == {"gateways": 0, "sessions": 0, "kept": names[0]}
         assert f"no peer took them in time: {', '.join(names[0])}" in caplog.text
         assert all(one.bed.registry.find(name).transfer.in_doubt for name in names[0])
+
+
+async def test_what_a_peer_sent_and_a_stopped_process_has_no_time_for_any_more(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, two):
+        command = {"janus": "message", "handle_id": await two.attach(GEN), "body": {}}
+        answers, answered = list[bytes | None](), trio.Event()
+
+        def take(answer: bytes | None) -> None:
+            answers.append(answer)
+            answered.set()
+
+        two.dispatch(render_request("janus_cluster_send", ["gw", command, 1, "1.2", "1.1", 0], "1"), take)
+        time.sleep(0.005)  # noqa: ASYNC251 - it is stopped, with its loop
+        with in_time(HANG_SECONDS):
+            await answered.wait()
+        assert b'"code":408' in (answers[0] or b"")
+        assert await one.attach(GEN)
+        assert await two.attach(GEN)  # it goes on
+
+
+async def test_a_peer_that_hangs_ends_no_hand_over(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as it has to answer; the other peer gets what is left."""
+    monkeypatch.setattr(offers, "PATIENCE", 0.05)
+    async with running_site(janus.url, 2, "hung") as (one, two):
+        hangs(two, lambda janus_id: janus_id == "hung")
+        assert await one.call("janus_cluster_drain") == {"gateways": 1, "sessions": 1, "kept": ["hung"]}
+        assert one.bed.registry.find("hung").transfer.in_doubt
 
 
 async def test_a_peer_that_hangs_gets_no_more_than_it_has(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,9 +120,13 @@ class Bridge:
         self.site.asked.append((node_id, method))
         if node_id in self.site.dead:
             raise PeerNotReached(f"{url}: Connection refused")
-        if node_id in self.site.hanging:
-            await trio.sleep_forever()
-        return await self.site.bridges[node_id].call(method, *params, mute=node_id in self.site.mute)
+        try:
+            with trio.fail_after(patience):
+                if node_id in self.site.hanging:
+                    await trio.sleep_forever()
+                return await self.site.bridges[node_id].call(method, *params, mute=node_id in self.site.mute)
+        except trio.TooSlowError:
+            raise PeerSilent(f"{url}: no answer within {patience:g} s") from None
 
     async def call(self, method: str, *params: Any, mute: bool = False) -> Any:
         """The result of an MI method here. Raises RpcError; PeerSilent where it is ``mute``."""

@@ -200,6 +200,19 @@ async def test_peer_that_says_nothing(clients: Clients) -> None:
         await peer.left.wait()
 
 
+@pytest.mark.parametrize("patience", [0.0, -1.0])
+async def test_who_has_no_time_left_sends_nothing(clients: Clients, patience: float) -> None:
+    """As where a process was stopped between the beginning of a command and its sending."""
+    async with serving() as peer:
+        client = clients()
+        with pytest.raises(PeerNotReached, match="no answer within"):
+            await client(peer.url, "x_echo", [{}], patience)
+        await client(peer.url, "x_echo", [{}], HANG_SECONDS)
+        with pytest.raises((PeerNotReached, PeerSilent), match="no answer within"):
+            await client(peer.url, "x_wait", [], patience)  # over a connection that is kept
+        assert not peer.asked.is_set()
+
+
 async def test_whoever_is_cancelled_leaves(clients: Clients) -> None:
     async with serving() as peer:
         async with trio.open_nursery() as nursery:
