@@ -134,6 +134,11 @@ class Cluster:
         """That it belongs to."""
         return self.life.settings.cluster_id
 
+    @property
+    def node_timeout(self) -> float:
+        """Of its configuration, in seconds."""
+        return self.life.settings.node_timeout
+
     def alive(self, node_id: int, epoch: int) -> Word:
         """Our word for a life of a peer; or whether one of our own goes on."""
         if node_id != self.life.settings.node_id:

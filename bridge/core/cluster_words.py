@@ -22,15 +22,15 @@ EVERY: Final = 60.0  # seconds between two questions while all is well
 
 
 class PeerWords:
-    """``patience``: seconds for an answer; ``grace``: before the first question while all is well, as a bridge that
-    begins beats before its doors are open.
+    """``patience``: seconds for an answer. The first question while all is well comes ``node_timeout`` after a bridge
+    began, as it beats before its doors are open.
     """
 
-    def __init__(self, ask: AskPeer, cluster_id: int, patience: float, grace: float) -> None:
+    def __init__(self, ask: AskPeer, cluster_id: int, patience: float, node_timeout: float) -> None:
         self._ask = ask
         self._cluster = cluster_id
         self._patience = patience
-        self._grace = grace
+        self._timeout = node_timeout
         self._troubles: defaultdict[int, Throttle] = defaultdict(Throttle)
         self._due: dict[int, tuple[int, float]] = {}  # the epoch of each, and when it is asked next
 
@@ -46,7 +46,7 @@ class PeerWords:
         for node in living:
             known, at = before.get(node.node_id, (None, 0.0))
             if known != node.epoch:
-                at = now + self._grace
+                at = now + self._timeout
             elif at <= now:
                 at = now + EVERY
                 due.append(node)
@@ -88,6 +88,14 @@ class PeerWords:
                 )
                 log.error(text, node.node_id, node.url, *told)
             return None, ""
-        if trouble.over():
+        timeout = answer.get("node_timeout", self._timeout)
+        if timeout != self._timeout:
+            if trouble.due(str(timeout)):
+                log.error(
+                    "node %d has a [cluster] node_timeout of %s s, this one of %s s: who has the larger one is taken "
+                    "over while it acts; give all bridges of the cluster the same",
+                    *(node.node_id, timeout, self._timeout),
+                )
+        elif trouble.over():
             log.info("node %d answers at %s", node.node_id, node.url)
         return word, ""

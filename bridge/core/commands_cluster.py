@@ -24,6 +24,9 @@ class ClusterView(Protocol):
     @property
     def cluster_id(self) -> int: ...
 
+    @property
+    def node_timeout(self) -> float: ...
+
     def figures(self) -> ClusterSnapshot:
         """Of this moment."""
         ...
@@ -50,7 +53,8 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
         word = Word.UNSURE
         if call.arguments["asked"] == cluster.node_id:  # else by a URL that was copied: no word of ours is wanted
             word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
-        return {"word": word.name.lower(), "node_id": cluster.node_id, "cluster_id": cluster.cluster_id}
+        whose = {"node_id": cluster.node_id, "cluster_id": cluster.cluster_id, "node_timeout": cluster.node_timeout}
+        return {"word": word.name.lower(), **whose}
 
     def released(call: MiRequest) -> Any:
         cluster = ours()

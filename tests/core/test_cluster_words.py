@@ -60,6 +60,11 @@ def test_each_is_tried_when_it_has_had_time_to_open_its_doors_and_then_now_and_t
             None,
             "node 2: the MI at http://2/mi is that of node 2 of cluster 8; ",
         ),
+        (
+            {"word": "alive", "node_id": 2, "cluster_id": 7, "node_timeout": 5.0},
+            Word.ALIVE,
+            "node 2 has a [cluster] node_timeout of 5.0 s, this one of 10.0 s: ",
+        ),
         (PeerNotReached("refused"), None, "node 2 lives, and does not answer at http://2/mi: refused; "),
     ],
 )
@@ -78,7 +83,7 @@ async def test_what_is_wrong_is_said_once_for_each_and_when_it_is_over(
     assert len(caplog.messages) == 2
     assert caplog.messages[0].startswith(said)
     assert "[cluster]" in caplog.messages[0]
-    peers.answers["http://2/mi"] = {"word": "alive", "node_id": 2, "cluster_id": 7}
+    peers.answers["http://2/mi"] = {"word": "alive", "node_id": 2, "cluster_id": 7, "node_timeout": 10.0}
     await words.check(node(2))
     assert await words.of(node(2), 1, 1) is Word.ALIVE
     assert caplog.messages[2:] == ["node 2 answers at http://2/mi"]

@@ -15,6 +15,7 @@ class View:
     shown: ClusterSnapshot
     node_id: int = 1
     cluster_id: int = 7
+    node_timeout: float = 10.0
 
     def figures(self) -> ClusterSnapshot:
         return self.shown
@@ -70,18 +71,10 @@ async def test_a_bridge_that_is_alone_says_so() -> None:
 
 
 async def test_the_word_for_a_life() -> None:
-    made = registry(cluster())
-    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 1]) == {
-        "word": "alive",
-        "node_id": 1,
-        "cluster_id": 7,
-    }
-    assert await ask_by_name(made, "janus_cluster:alive", [2, 5, 1]) == {"word": "over", "node_id": 1, "cluster_id": 7}
-    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 2]) == {
-        "word": "unsure",
-        "node_id": 1,
-        "cluster_id": 7,
-    }
+    made, whose = registry(cluster()), {"node_id": 1, "cluster_id": 7, "node_timeout": 10.0}
+    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 1]) == {"word": "alive", **whose}
+    assert await ask_by_name(made, "janus_cluster:alive", [2, 5, 1]) == {"word": "over", **whose}
+    assert await ask_by_name(made, "janus_cluster_alive", [2, "1795363200002", 2]) == {"word": "unsure", **whose}
 
 
 async def test_a_process_that_is_over() -> None:
