@@ -27,7 +27,7 @@ log = logging.getLogger("bridge.cluster")
 
 AT_ONCE = 8  # gateways
 TURN = 0.25  # seconds that one keeps the next waiting: who hangs goes on beside it
-DRAIN = 1.0  # seconds in which commands in flight may still be answered
+DRAIN = 1.0  # seconds in which commands and claims in flight may still be answered
 DELIVERED = 2.0  # seconds for what was heard here to be delivered
 TOLD = 1.0  # seconds for the peer to hear of that
 AGAIN = 1.0  # seconds between two looks at what has no outcome
@@ -106,7 +106,10 @@ class HandOver:
         try:
             with trio.move_on_after(DRAIN):
                 await link.requests.drained()
-            node = await self._offers.give(link)
+                await _claimed(link)
+            # A claim of ours, as in a take-over, could be granted behind the peer's: that would take it back.
+            stays = link.book.asked_for and not link.transfer.in_doubt
+            node = None if stays else await self._offers.give(link)
         finally:
             self._errands.release(janus_id)
         if node is None:
@@ -148,6 +151,12 @@ class _Turn:
         turns, self._turns = self._turns, None
         if turns is not None:
             turns.release()
+
+
+async def _claimed(link: JanusLink) -> None:
+    """Wait until no claim is without an answer."""
+    while link.book.asked_for:
+        await link.changes.wait()
 
 
 async def _read_out(link: JanusLink) -> None:

@@ -82,7 +82,7 @@ class JanusLink:
         self._last_ready: int | None = None
         self._refusal: str | None = None  # why the last wish for another connection was given up
         self._settled = trio.Event()  # it is fulfilled, or given up
-        self._changes = AutoResetEvent()
+        self.changes = AutoResetEvent()  # something that was decided is done
         self.transfer = Transfer(environment.timers, self.raise_event)
         self._shown = self.shown_state
         self.since = environment.wall()
@@ -157,7 +157,7 @@ class JanusLink:
         shown = self.shown_state
         if shown != self._shown:
             self._shown, self.since = shown, self._env.wall()
-        self._changes.set()
+        self.changes.set()
 
     def tell(self, action: Action) -> None:
         """An action that is words."""
@@ -250,16 +250,15 @@ class JanusLink:
     async def settled(self) -> None:
         """Wait until no session that another bridge had is still to be claimed."""
         while any(session.state is SessionState.ADRIFT for session in self.book.inherited):
-            await self._changes.wait()
+            await self.changes.wait()
 
     def look(self) -> None:
         """The book was changed: do what follows."""
         self._performer.perform(self.failover.due(trio.current_time()))
 
     def give_up(self, sessions: Iterable[JanusSession], reason: str, *, renew: bool = True) -> None:
-        """Another bridge has them: forget them, and make a new one, but for ``renew``: of a process that is about to
-        end nobody would use it. The connections stay: one that is closed before its sessions were claimed would end
-        them where Janus reclaims nothing.
+        """Another bridge has them: forget them, and make a new one, unless this process is about to end (``renew``).
+        The connections stay: one that is closed before the claims would end what Janus does not reclaim.
         """
         self.requests.close(LinkDown(reason))
         self.book.forget(sessions)

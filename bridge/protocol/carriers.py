@@ -77,6 +77,10 @@ class Carriers:
         """Whether the connection with this number is open."""
         return number in self._open
 
+    def somewhere(self, session: JanusSession) -> bool:
+        """Whether it may live on any that is open."""
+        return any(session in carrier.sessions for carrier in self._open.values())
+
     def carries(self, number: int) -> bool:
         """Whether some session may live on that connection: it was the last to have it, or a claim has no answer."""
         return bool(self.on(number))

@@ -12,7 +12,7 @@ from bridge.protocol.handles import Handles, Save
 from bridge.protocol.history import BY_CALLER, Happening, Note
 from bridge.protocol.known_sessions import KnownSessions
 from bridge.protocol.managed_ids import ManagedIds
-from bridge.protocol.session import JanusSession, SavedSession, SessionStep
+from bridge.protocol.session import JanusSession, SavedSession, SessionState, SessionStep
 
 MAX_CLIENT_SESSIONS = 65_536  # a Janus gone mad could grant a new session in each message
 
@@ -46,6 +46,11 @@ class SessionBook(KnownSessions):
             for s in self
             if s.session_id is not None and not s.offered and not (s.live and number in (s.carrier, s.unknown_to))
         ]
+
+    @property
+    def asked_for(self) -> list[JanusSession]:
+        """Those of which a claim has no answer yet: it may be granted at any time."""
+        return [s for s in self if s.state is SessionState.ADRIFT and self.carriers.somewhere(s)]
 
     def managed_created(self, session_id: int, carrier: int) -> None:
         """Janus answered our create on the connection with that number. The present managed session lives on."""

@@ -11,9 +11,11 @@ import trio.testing
 
 from bridge.core import hand_over, offers, withheld_events
 from bridge.errors import PeerSilent
+from bridge.protocol.cluster import NodeSession
 from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, running_bridge, running_site
 from tests.support.deadlines import HANG_SECONDS, in_time
+from tests.support.fake_janus import open_fake_janus
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed
 
@@ -91,6 +93,26 @@ async def test_next_peer_takes_them_where_the_first_cannot(janus: Janus) -> None
         assert int(handle) in three.bed.registry.find("gw").book.inherited[0].handles
         one.site.dead.clear()
         assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_what_is_being_claimed_here_is_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a take-over: Janus may grant this claim behind the other bridge's, which would take it back."""
+    monkeypatch.setattr(hand_over, "DRAIN", 0.05)
+    async with open_fake_janus() as fake, running_site(fake.url) as (one, two):
+        fake.sessions.add(77)
+        held = fake.hold("claim")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.links.adopt, 3, [NodeSession("gw", fake.url, 77, False)], 0.0)
+            claim = await fake.wait_request("claim")
+            assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+            assert held == [claim]
+            del fake.script["claim"]
+            await fake.peers[0].send(*fake.answer(claim))
+        monkeypatch.undo()
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
+        session = two.bed.registry.find("gw").book.find(77)
+        assert session is not None
+        assert session.live
 
 
 async def test_at_a_stop_it_makes_nothing_new(janus: Janus) -> None:
