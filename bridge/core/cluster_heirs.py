@@ -55,10 +55,10 @@ class Heirs:
         for node in membership.unsearched(now):
             self._soon(nursery, node, self._take_rest)
 
-    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node], Awaitable[None]]) -> None:
+    def _soon(self, nursery: trio.Nursery, node: Node, what: Callable[[Node, trio.Nursery], Awaitable[None]]) -> None:
         async def do() -> None:
             try:
-                await what(node)
+                await what(node, nursery)
             finally:
                 self._under_way.discard(node.node_id)
 
@@ -66,7 +66,7 @@ class Heirs:
             self._under_way.add(node.node_id)
             nursery.start_soon(do)
 
-    async def _suspect(self, node: Node) -> None:
+    async def _suspect(self, node: Node, _nursery: trio.Nursery) -> None:
         """Nobody has its sessions yet; whoever finds it mute takes them in a round of its own."""
         asked_at = self._clock()
         if await self._life.words.of(node, node.node_id, node.epoch) in (None, Word.OVER):
@@ -75,7 +75,7 @@ class Heirs:
         else:
             self._life.membership.answered(node.node_id, self._clock())
 
-    async def _take(self, node: Node) -> None:
+    async def _take(self, node: Node, nursery: trio.Nursery) -> None:
         life, membership = self._life, self._life.membership
         async with life.row:
             sent_at, epoch = self._clock(), membership.epoch
@@ -96,31 +96,30 @@ class Heirs:
             life.counted(sent_at)
             life.sessions.know(sessions)
         self._stats.add("take_overs")
-        self._again()  # to see it taken, and whether that was all
-        await self._adopt(node, sessions, silent_since)
+        nursery.start_soon(self._adopt, node, sessions, silent_since)
+        self._again()  # to see it taken, and whether that was all: no page waits for the claims of another
 
-    async def _take_rest(self, node: Node) -> None:
+    async def _take_rest(self, node: Node, nursery: trio.Nursery) -> None:
         """The pages after the first; and what it wrote last may have been on its way when it was taken over, in a
         server that committed nothing.
         """
         life, membership = self._life, self._life.membership
         silent_since = membership.silent_since(node.node_id)
-        async with trio.open_nursery() as nursery:
-            while (epoch := membership.epoch) is not None:
-                try:
-                    sessions = await self._table.rest(node, epoch)
-                except TableUnavailable as exc:
-                    self._in_doubt[node.node_id] = node, silent_since
-                    if self._unsearched.due(str(exc)):
-                        text = "whether node %d has more sessions is not known: %s; looking again"
-                        log.warning(text, node.node_id, exc)
-                    return
-                self._unsearched.over()
-                if not sessions:
-                    membership.searched(node)
-                    return
-                life.sessions.know(sessions)
-                nursery.start_soon(self._adopt, node, sessions, silent_since)
+        while (epoch := membership.epoch) is not None:
+            try:
+                sessions = await self._table.rest(node, epoch)
+            except TableUnavailable as exc:
+                self._in_doubt[node.node_id] = node, silent_since
+                if self._unsearched.due(str(exc)):
+                    text = "whether node %d has more sessions is not known: %s; looking again"
+                    log.warning(text, node.node_id, exc)
+                return
+            self._unsearched.over()
+            if not sessions:
+                membership.searched(node)
+                return
+            life.sessions.know(sessions)
+            nursery.start_soon(self._adopt, node, sessions, silent_since)
 
     async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_since: float) -> None:
         log.warning("node %d is over: taking %d sessions", node.node_id, len(sessions))
