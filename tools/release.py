@@ -12,6 +12,7 @@ day of the commit (SOURCE_DATE_EPOCH). Authority: reproducible-builds.org; Hatch
 import argparse
 import datetime
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -131,10 +132,16 @@ def sum_up(files: Iterable[Path]) -> str:
 
 
 def bill_of_materials(python: Path, out: Path, environ: Mapping[str, str]) -> None:
-    """What is installed with the program, each package with the hashes of its files (CycloneDX)."""
+    """What is installed with the program, each package with the hashes of its files (CycloneDX).
+
+    The tool reads pyproject.toml, which has no version.
+    """
     words = ["-m", "cyclonedx_py", "requirements", "--pyproject=pyproject.toml", "--output-reproducible", f"-o={out}"]
     quiet = {**environ, "PYTHONWARNINGS": "ignore"}
     subprocess.run([python, *words, "requirements.lock"], cwd=ROOT, env=quiet, check=True)
+    bill = json.loads(out.read_text(encoding="utf-8"))
+    bill["metadata"]["component"]["version"] = version()
+    out.write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
 
 
 def make(number: str) -> None:

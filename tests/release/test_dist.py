@@ -30,6 +30,7 @@ def test_it_is_whole() -> None:
 
 def test_the_bill_of_materials_is_the_lock() -> None:
     bill = json.loads((release.DIST / f"janus-bridge-{__version__}.cdx.json").read_text())
+    assert bill["metadata"]["component"]["version"] == __version__
     assert {one["name"]: one["version"] for one in bill["components"]} == locked()
     assert all(one["externalReferences"][0]["hashes"] for one in bill["components"])
 
