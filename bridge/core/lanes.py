@@ -6,46 +6,33 @@ and lets a detach overtake a message. A lane is (session, handle); different lan
 """
 
 from collections import OrderedDict
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import TypeAlias
 
+from bridge.core.pending import PendingRequest
 
-class Queued(Protocol):
-    """What waits in a lane."""
-
-    @property
-    def session_id(self) -> int | None: ...
-
-    @property
-    def handle_id(self) -> int | None: ...
-
-    @property
-    def closes_session(self) -> bool: ...
-
-
-Q = TypeVar("Q", bound=Queued)
 # An ordered set: whoever gives up leaves from any place, and who was acknowledged leaves twice, without a search.
-_Queue: TypeAlias = OrderedDict[Q, None]
+_Queue: TypeAlias = OrderedDict[PendingRequest, None]
 
 
-class _Closing(Generic[Q]):
+class _Closing:
     """A session that a ``destroy`` waits for, or in which one goes."""
 
     __slots__ = ("destroy", "queue")
 
     def __init__(self) -> None:
-        self.destroy: Q | None = None  # the one that goes
-        self.queue: _Queue[Q] = OrderedDict()  # one that waits for the lanes, and everything after it
+        self.destroy: PendingRequest | None = None  # the one that goes
+        self.queue: _Queue = OrderedDict()  # one that waits for the lanes, and everything after it
 
 
-class Lanes(Generic[Q]):
+class Lanes:
     """``enter`` says whether a command may go now; ``leave`` returns those that may go next."""
 
     def __init__(self) -> None:
-        self._going: dict[int, dict[int | None, Q]] = {}  # the one that goes in each lane, by session and handle
-        self._behind: dict[tuple[int, int | None], _Queue[Q]] = {}  # those that wait for it, where there are any
-        self._closing: dict[int, _Closing[Q]] = {}  # sessions with a destroy: few, mostly none
+        self._going: dict[int, dict[int | None, PendingRequest]] = {}  # in each lane, by session and handle
+        self._behind: dict[tuple[int, int | None], _Queue] = {}  # those that wait for it, where there are any
+        self._closing: dict[int, _Closing] = {}  # sessions with a destroy: few, mostly none
 
-    def enter(self, queued: Q) -> bool:
+    def enter(self, queued: PendingRequest) -> bool:
         """True: it may go. False: it waits, and a later ``leave`` will return it."""
         session_id, handle_id = queued.session_id, queued.handle_id
         if session_id is None or (handle_id is None and not queued.closes_session):
@@ -61,7 +48,7 @@ class Lanes(Generic[Q]):
         closing.queue[queued] = None
         return False
 
-    def _enter_lane(self, session_id: int, queued: Q) -> bool:
+    def _enter_lane(self, session_id: int, queued: PendingRequest) -> bool:
         """Nothing is in front of it but its own lane."""
         handle_id = queued.handle_id
         going = self._going.get(session_id)
@@ -78,20 +65,21 @@ class Lanes(Generic[Q]):
         behind[queued] = None
         return False
 
-    def leave(self, queued: Q) -> list[Q]:
+    def leave(self, queued: PendingRequest) -> list[PendingRequest]:
         """It was answered, or given up: in its lane or waiting for it. Returns those that may go now."""
         session_id, handle_id = queued.session_id, queued.handle_id
         if session_id is None:
             return []
         going = self._going.get(session_id)
         goes = going is not None and going.get(handle_id) is queued
-        behind = self._behind.get((session_id, handle_id)) if self._behind else None
-        if behind is not None and (goes or queued in behind):
-            following = [self._next_in(session_id, handle_id, behind)] if goes else []
-            behind.pop(queued, None)
-            if not behind:
-                del self._behind[session_id, handle_id]
-            return following
+        if self._behind:
+            behind = self._behind.get((session_id, handle_id))
+            if behind is not None and (goes or queued in behind):
+                following = [self._next_in(session_id, handle_id, behind)] if goes else []
+                behind.pop(queued, None)
+                if not behind:
+                    del self._behind[session_id, handle_id]
+                return following
         if going is not None and goes:
             del going[handle_id]
             if not going:
@@ -99,14 +87,14 @@ class Lanes(Generic[Q]):
         closing = self._closing.get(session_id)
         return [] if closing is None else self._advance(session_id, closing, queued)
 
-    def _next_in(self, session_id: int, handle_id: int | None, behind: _Queue[Q]) -> Q:
+    def _next_in(self, session_id: int, handle_id: int | None, behind: _Queue) -> PendingRequest:
         following, _ = behind.popitem(last=False)
         self._going[session_id][handle_id] = following
         return following
 
-    def _advance(self, session_id: int, closing: _Closing[Q], left: Q) -> list[Q]:
+    def _advance(self, session_id: int, closing: _Closing, left: PendingRequest) -> list[PendingRequest]:
         """Let those behind a destroy move up, until the next destroy has to wait."""
-        going: list[Q] = []
+        going: list[PendingRequest] = []
         queue = closing.queue
         queue.pop(left, None)
         if closing.destroy is left:

@@ -5,7 +5,7 @@ Owns its progress and its outcome (contract 5.5). Must not know how it is sent. 
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import trio
 
@@ -26,7 +26,7 @@ class Progress(Enum):
     ACKED = "acknowledged, no event came"
 
 
-_WAITING = Progress.WAITING
+_WAITING: Final = Progress.WAITING
 
 
 class Asked(NamedTuple):

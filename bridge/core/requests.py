@@ -26,7 +26,10 @@ from bridge.protocol.roster import Roster
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import TransactionTable
 
-_WAITING, _SENT, _ACKED = Progress  # bound once: Python 3.11 looks an Enum's members up the long way
+# Bound once: Python 3.11 looks an Enum's members up the long way.
+_WAITING: Final = Progress.WAITING
+_SENT: Final = Progress.SENT
+_ACKED: Final = Progress.ACKED
 
 
 class Requests:
@@ -51,7 +54,7 @@ class Requests:
         self._now = trio.lowlevel.current_clock().current_time
         self._table: TransactionTable[PendingRequest] = TransactionTable(environment.start)
         self.waiting: Final = self._table.waiting  # what was sent, by the text of its transaction
-        self._lanes: Lanes[PendingRequest] = Lanes()
+        self._lanes: Lanes = Lanes()
         self.of_callers: Final[dict[PendingRequest, None]] = {}  # waiting and sent: a set in their order
         self._limits = TimeLimits(environment.timers, self.of_callers.keys())
         self.late: Final = LateAnswers(environment.start)
@@ -183,7 +186,7 @@ class Requests:
         members = command.members
         if pending.session_id is not None:
             members["session_id"] = pending.session_id
-        pending.transaction = members["transaction"] = self._table.open(pending)
+        pending.transaction = members["transaction"] = self._table.open(pending, pending.kind, pending.caller)
         pending.progress = _SENT
         pending.connection = connection.number
         credentials = connection.record.target.credentials

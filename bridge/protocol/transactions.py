@@ -11,7 +11,7 @@ this bridge's request 7. KIND is a letter (what the request was, for answers tha
 CALLER is the caller's own transaction percent-encoded behind an ``=``, or nothing if the caller sent none.
 """
 
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 from bridge.protocol.janus import Kind
@@ -19,7 +19,7 @@ from bridge.protocol.numbers import read_decimal
 
 _MAX_NUMBER = 10**18 - 1
 
-_LETTERS: dict[Kind, str] = {
+_LETTERS: Final[dict[Kind, str]] = {
     "internal": "o",
     "create": "c",
     "claim": "l",
@@ -43,7 +43,12 @@ class BridgeTransaction(NamedTuple):
 
 def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
     """The text that goes to Janus. Pure ASCII. ``start`` has no dot; ``caller`` has no lone surrogate (ValueError)."""
-    tail = "" if caller is None else "=" + quote(caller, safe="")
+    if caller is None:
+        tail = ""
+    elif caller.isascii() and caller.isalnum():  # as nearly all are: nothing to be quoted
+        tail = "=" + caller
+    else:
+        tail = "=" + quote(caller, safe="")
     return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
 
 
@@ -66,17 +71,7 @@ def number_of(text: str) -> int:
     return int(text.split(".", 3)[2])
 
 
-class Waiting(Protocol):
-    """What the table keeps: anything that knows its kind of request and its caller's own transaction."""
-
-    @property
-    def kind(self) -> Kind: ...
-
-    @property
-    def caller(self) -> str | None: ...
-
-
-W = TypeVar("W", bound=Waiting)
+W = TypeVar("W")
 
 
 class TransactionTable(Generic[W]):
@@ -89,15 +84,10 @@ class TransactionTable(Generic[W]):
         self._next = 0
         self.waiting: Final[dict[str, W]] = {}
 
-    def open(self, waiting: W) -> str:
-        """A new transaction; returns its text on the wire."""
+    def open(self, waiting: W, kind: Kind, caller: str | None) -> str:
+        """A new transaction, as ``encode`` makes it; returns its text on the wire."""
         number = self._next = self._next + 1
-        caller = waiting.caller
-        if caller is None or (caller.isascii() and caller.isalnum()):  # as nearly all are: nothing to be quoted
-            tail = "" if caller is None else "=" + caller
-            text = f"jb.{self._start}.{number}.{_LETTERS[waiting.kind]}.{tail}"
-        else:
-            text = encode(self._start, number, waiting.kind, caller)
+        text = encode(self._start, number, kind, caller)
         self.waiting[text] = waiting
         return text
 

@@ -1,25 +1,28 @@
 """The commands of one handle, one at a time (contract 5.4), against a model that is trivial and slow."""
 
 import time
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from bridge.core.lanes import Lanes
+from bridge.core.pending import PendingRequest
+from bridge.protocol.command import JanusCommand
 from tests.support.examples import examples
 
-
-@dataclass(eq=False)
-class Queued:
-    session_id: int | None = 1
-    handle_id: int | None = None
-    closes_session: bool = False
+KEEPER: Any = None
 
 
-def may_go(queued: Queued, before: list[Queued]) -> bool:
+def command(session_id: int | None, handle_id: int | None, closes_session: bool = False) -> PendingRequest:
+    request = PendingRequest(JanusCommand("message", {}), "message", KEEPER, None)
+    request.session_id, request.handle_id, request.closes_session = session_id, handle_id, closes_session
+    return request
+
+
+def may_go(queued: PendingRequest, before: list[PendingRequest]) -> bool:
     """The rule itself. ``before``: who entered earlier and has not left."""
     if queued.session_id is None or (queued.handle_id is None and not queued.closes_session):
         return True
@@ -36,10 +39,10 @@ def may_go(queued: Queued, before: list[Queued]) -> bool:
 class LanesAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.lanes: Lanes[Queued] = Lanes()
-        self.present: list[Queued] = []  # in the order in which they entered
-        self.going: list[Queued] = []
-        self.left: list[Queued] = []
+        self.lanes: Lanes = Lanes()
+        self.present: list[PendingRequest] = []  # in the order in which they entered
+        self.going: list[PendingRequest] = []
+        self.left: list[PendingRequest] = []
 
     @rule(
         session_id=st.sampled_from([1, 1, 1, 2, None]),
@@ -47,7 +50,7 @@ class LanesAgainstModel(RuleBasedStateMachine):
         closes_session=st.integers(0, 4).map(lambda n: n == 0),
     )
     def enter(self, session_id: int | None, handle_id: int | None, closes_session: bool) -> None:
-        queued = Queued(session_id, handle_id, closes_session)
+        queued = command(session_id, handle_id, closes_session)
         goes = self.lanes.enter(queued)
         assert goes is may_go(queued, self.present)
         self.present.append(queued)
@@ -87,8 +90,8 @@ TestLanes.settings = settings(max_examples=examples(80), stateful_step_count=50)
 
 def test_deep_lane_is_left_in_the_time_that_its_length_asks_for() -> None:
     """Not in its square."""
-    lanes: Lanes[Queued] = Lanes()
-    passengers = [Queued(1, 1) for _ in range(30_000)]
+    lanes: Lanes = Lanes()
+    passengers = [command(1, 1) for _ in range(30_000)]
     began = time.process_time()
     assert [lanes.enter(queued) for queued in passengers] == [True] + [False] * 29_999
     for queued, following in pairwise(passengers):

@@ -18,7 +18,7 @@ class Bed:
     def over(self, command: JanusCommand) -> BridgeTransaction:
         """A command that was sent, and is over; its transaction, as an answer has it."""
         pending = PendingRequest(command, command.kind, KEEPER, None)
-        pending.transaction = self.table.open(pending)
+        pending.transaction = self.table.open(pending, pending.kind, pending.caller)
         self.late.expect(pending)
         transaction = decode(pending.transaction)
         assert transaction is not None

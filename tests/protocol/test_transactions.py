@@ -1,6 +1,5 @@
 """Transactions of the bridge's own, and whose a message is (contract 5.4)."""
 
-from dataclasses import dataclass
 from typing import get_args
 
 import pytest
@@ -70,16 +69,10 @@ async def test_janus_gives_it_back_as_it_was(janus: Janus, caller: str | None) -
         assert decode(answer["transaction"]) == ("s", 7, "other", caller)
 
 
-@dataclass(frozen=True)
-class Waiting:
-    kind: Kind
-    caller: str | None
-
-
 @given(st.lists(st.tuples(kinds, callers), max_size=20), st.data())
 def test_table_has_each_until_it_is_taken_out(requests: list[tuple[Kind, str]], data: st.DataObject) -> None:
-    table: TransactionTable[Waiting] = TransactionTable("start")
-    open_ones = {table.open(waiting): waiting for waiting in [Waiting(*request) for request in requests]}
+    table: TransactionTable[object] = TransactionTable("start")
+    open_ones = {table.open(request, *request): request for request in requests}
     assert len(open_ones) == len(requests), "two have the same text"
     for text in data.draw(st.permutations(list(open_ones))):
         assert table.waiting.pop(text) is open_ones.pop(text)
@@ -87,8 +80,8 @@ def test_table_has_each_until_it_is_taken_out(requests: list[tuple[Kind, str]], 
 
 
 def test_transaction_that_nobody_waits_for_has_a_number_of_its_own() -> None:
-    table: TransactionTable[Waiting] = TransactionTable("start")
-    waiting = table.open(Waiting("message", "c"))
+    table: TransactionTable[object] = TransactionTable("start")
+    waiting = table.open(object(), "message", "c")
     number, text = table.number("internal", "4711")
     assert decode(text) == ("start", number, "internal", "4711")
     assert text != waiting
@@ -96,8 +89,8 @@ def test_transaction_that_nobody_waits_for_has_a_number_of_its_own() -> None:
 
 
 def test_answer_to_another_start_is_nobodys() -> None:
-    before: TransactionTable[Waiting] = TransactionTable("before")
-    now: TransactionTable[Waiting] = TransactionTable("now")
-    text = before.open(Waiting("message", "c"))
-    now.open(Waiting("message", "d"))
+    before: TransactionTable[object] = TransactionTable("before")
+    now: TransactionTable[object] = TransactionTable("now")
+    text = before.open(object(), "message", "c")
+    now.open(object(), "message", "d")
     assert text not in now.waiting
