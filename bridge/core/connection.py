@@ -6,7 +6,7 @@ Must not know sockets; ``connect`` is passed in.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -21,7 +21,7 @@ from bridge.protocol.roster import ConnectionRecord
 if TYPE_CHECKING:
     from bridge.core.pending import AwaitedAnswer
 
-_SILENCE = Cause.SILENCE
+_SILENCE: Final = Cause.SILENCE
 
 
 class WebSocket(Protocol):

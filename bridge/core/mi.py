@@ -9,7 +9,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -25,7 +25,7 @@ from bridge.protocol.redaction import unchanged
 log = logging.getLogger("bridge.mi")
 
 MAX_NAME = 64  # characters of an unknown method's name that are logged
-OVERHEAD = 2048  # bytes that a request takes beside its own: its objects, its place in tables
+OVERHEAD: Final = 2048  # bytes that a request takes beside its own: its objects, its place in tables
 
 
 class MiRequest(Holding):

@@ -9,7 +9,7 @@ integers beyond 64 bits), refuses (lone surrogates), or has to say what is wrong
 
 import json
 import math
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -20,17 +20,21 @@ _STEP = 1 << 16  # characters that are counted at a time: a thread that counts l
 JsonObject: TypeAlias = dict[str, Any]
 
 # What one text may cost: the program looks at each element some times, which takes about a microsecond.
-MAX_ELEMENTS = 100_000  # of a message of Janus: a list of 5,000 rooms
-REQUEST_ELEMENTS = 10_000  # of whatever is read where everybody waits for it
-MAX_DEPTH = 100  # no message of Janus comes near; Python's parser would recurse to the stack's end
-INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+MAX_ELEMENTS: Final = 100_000  # of a message of Janus: a list of 5,000 rooms
+REQUEST_ELEMENTS: Final = 10_000  # of whatever is read where everybody waits for it
+MAX_DEPTH: Final = 100  # no message of Janus comes near; Python's parser would recurse to the stack's end
+INT32_MIN: Final = -(2**31)
+INT32_MAX: Final = 2**31 - 1
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
 
-OWN = frozenset({"contact_params", "headers", "metadata"})  # members whose content is the user's own, in all plugins
-_SHAPE = bytes.maketrans(b"123456789{", b"000000000[")  # all digits, and all brackets, are one
-_LONG = b"0" * 19  # from here on an integer may be beyond 64 bits
-BACKSLASH = 0x5C  # looked for first where an escape would be: a byte is found at once, and few texts have this one
-LONGEST_INT = 20  # characters of one within 64 bits
+# Members whose content is the user's own, in all plugins.
+OWN: Final = frozenset({"contact_params", "headers", "metadata"})
+_SHAPE: Final = bytes.maketrans(b"123456789{", b"000000000[")  # all digits, and all brackets, are one
+_LONG: Final = b"0" * 19  # from here on an integer may be beyond 64 bits
+# Looked for first where an escape would be: a byte is found at once, and few texts have this one.
+BACKSLASH: Final = 0x5C
+LONGEST_INT: Final = 20  # characters of one within 64 bits
 
 
 def _refuse(name: str) -> Any:
@@ -215,15 +219,13 @@ def widen_inside(value: JsonObject | list[Any]) -> None:
 
 def integer(value: Any) -> int | None:
     """The integer that a value stands for: itself, or a canonical decimal string within 64 bits; else None."""
-    if isinstance(value, bool):
+    if type(value) is not str:
+        return value if type(value) is int else None
+    if len(value) > LONGEST_INT:
         return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, str) and len(value) <= LONGEST_INT:
-        try:
-            number = int(value)
-        except ValueError:
-            return None
-        # int() takes blanks, underscores, zeros in front and other scripts' digits.
-        return number if INT64_MIN <= number <= INT64_MAX and str(number) == value else None
-    return None
+    try:
+        number = int(value)
+    except ValueError:
+        return None
+    # int() takes blanks, underscores, zeros in front and other scripts' digits.
+    return number if str(number) == value and INT64_MIN <= number <= INT64_MAX else None

@@ -7,7 +7,7 @@ could not be matched with its caller) is refused here.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from bridge.errors import InvalidCommand, MalformedMessage
 from bridge.protocol import codec
@@ -17,10 +17,10 @@ from bridge.protocol.offence import explain
 from bridge.protocol.plugin_types import UNKNOWN, PluginTypes, narrow
 
 _SECRETS = ("apisecret", "token")  # which configured ones replace when it is sent
-MAX_KEY = 64  # characters of a member's name that an error repeats
+MAX_KEY: Final = 64  # characters of a member's name that an error repeats
 # Characters of a caller's transaction: with nine bytes for each it still stands in the head of an answer that is too
 # large to be kept, and it is remembered for as long as its answer may come.
-MAX_TRANSACTION = 400
+MAX_TRANSACTION: Final = 400
 
 # plugin_of(session_id, handle_id): the plugin of a handle, None where it is not known.
 PluginOf = Callable[[int | None, int | None], str | None]
@@ -101,10 +101,12 @@ def read_command(
             raise InvalidCommand(f"member 'transaction' is longer than {MAX_TRANSACTION} characters")
     command = JanusCommand(name, members, caller)
     verb = command.verb
-    session_id = _read_id(members, "session_id") if "session_id" in members else None
-    # Janus answers 453 or 458 to a server-level verb that carries one; claim alone names one that is not replaced.
-    if "session_id" in members and (session_id is not None or verb.kind != "claim"):
-        del members["session_id"]
+    session_id: int | None = None
+    if "session_id" in members:
+        session_id = _read_id(members, "session_id")
+        # Janus answers 453 or 458 to a server-level verb that carries one; claim alone names one that is not replaced.
+        if session_id is not None or verb.kind != "claim":
+            del members["session_id"]
     if not verb.server:
         command.session_id = session_id
     if "id" in members:  # Janus checks its type in every request, whatever the verb, before it looks at the transaction

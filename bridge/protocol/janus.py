@@ -7,11 +7,14 @@ connections or callers. Authority: Janus manual, "Plain WebSockets interface" an
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from bridge.protocol.codec import INT64_MAX, JsonObject
 
-ACK, ERROR, EVENT = "ack", "error", "event"  # of a message's member `janus`, those that are looked at first
+# Of a message's member `janus`, those that are looked at first.
+ACK: Final = "ack"
+ERROR: Final = "error"
+EVENT: Final = "event"
 SESSION_NOT_FOUND = 458
 HANDLE_NOT_FOUND = 459
 SESSION_CONFLICT = 468
@@ -22,7 +25,7 @@ SUBPROTOCOL = "janus-protocol"
 # connection that is being closed (471), a Janus that takes no sessions (472), memory or threads that ran out (490).
 PASSING = frozenset({403, 405, 471, 472, 490})
 
-MAX_PLUGIN = 128  # characters of a plugin's name that are remembered
+MAX_PLUGIN: Final = 128  # characters of a plugin's name that are remembered
 MAX_REASON = 500  # characters of an error's reason that are kept for logs and lists; its caller gets the whole answer
 LONGEST = 10**9  # seconds; what a Janus says beyond is no time
 
@@ -42,7 +45,7 @@ class Verb(NamedTuple):
 
 
 _OTHER = Verb("other")
-VERBS: dict[str, Verb] = {
+VERBS: Final[dict[str, Verb]] = {
     "info": Verb("other", server=True),
     "ping": Verb("other", server=True),
     "create": Verb("create", server=True),

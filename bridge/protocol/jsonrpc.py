@@ -17,7 +17,6 @@ OpenSIPS the first has no printable answer and the second kills the process.
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import BridgeError, MalformedMessage
@@ -47,7 +46,7 @@ MISDIRECTED = 421  # between bridges of a cluster: what a command names is not h
 
 # Deeper than any command may be nested (codec.MAX_DEPTH), so that the command refuses it and can name the caller's
 # id; shallow enough for Python's parser, which recurses.
-MAX_DEPTH = 400
+MAX_DEPTH: Final = 400
 
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _SKIPPED: Final = bytes(range(0x01, 0x21))
@@ -70,7 +69,6 @@ class InvalidRequest(RpcError):
         self.id = id
 
 
-@dataclass(slots=True)
 class RpcRequest:
     """One call. ``params`` is None where there are none: absent, ``[]`` or ``{}``.
 
@@ -78,11 +76,16 @@ class RpcRequest:
     ``codec.read`` means it.
     """
 
-    method: str
-    params: list[Any] | dict[str, Any] | None
-    id: Id
-    notification: bool
-    clean: bool = field(default=False, compare=False)
+    __slots__ = ("clean", "id", "method", "notification", "params")
+
+    def __init__(
+        self, method: str, params: list[Any] | dict[str, Any] | None, id: Id, notification: bool, clean: bool
+    ) -> None:
+        self.method = method
+        self.params = params
+        self.id = id
+        self.notification = notification
+        self.clean = clean
 
 
 def parse(body: bytes) -> RpcRequest:

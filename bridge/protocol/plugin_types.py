@@ -13,7 +13,7 @@ from bridge.protocol.codec import INT32_MAX, INT32_MIN, OWN, JsonObject, integer
 
 # For plugins that are not known: the members whose wide decimal strings become integers, wherever they stand.
 INTEGER_MEMBERS = ("id", "feed", "room", "publisher_id", "private_id", "stream_id", "master_id")
-WIDE = 10  # characters of the shortest decimal number outside signed 32 bits
+WIDE: Final = 10  # characters of the shortest decimal number outside signed 32 bits
 
 
 class Rule(Protocol):
@@ -104,7 +104,7 @@ PLUGINS: Mapping[str, Read] = {
     ),
     "janus.plugin.voicemail": Read(""),
 }
-SCRIPTS = frozenset(plugin for plugin, rule in PLUGINS.items() if rule is _SCRIPT)
+SCRIPTS: Final = frozenset(plugin for plugin, rule in PLUGINS.items() if rule is _SCRIPT)
 # What `string_ids = true` in a plugin's own configuration makes strings.
 STRING_IDS: Mapping[str, frozenset[str]] = {
     "janus.plugin.audiobridge": frozenset({"room", "id"}),

@@ -26,8 +26,14 @@ class Parameter(NamedTuple):
 
 Recipe: TypeAlias = tuple[Parameter, ...]
 
-# Kinds that take a value of these types as it is: nearly all that there are.
-_AS_IS: Final[dict[type, tuple[str, ...]]] = {str: ("string", "json", "any"), dict: ("json", "any")}
+# What a kind takes as it is: nearly all values that there are.
+_AS_IS: Final[dict[ParameterType, tuple[type, ...]]] = {
+    "string": (str,),
+    "int": (),
+    "array": (),
+    "json": (str, dict),
+    "any": (str, dict),
+}
 
 
 def invalid_params(data: str) -> RpcError:
@@ -63,7 +69,7 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
     elif params is not None:
         for at, (name, kind) in enumerate(fitting):
             value = params[at]
-            arguments[name] = value if kind in _AS_IS.get(type(value), ()) else _coerce(name, kind, value)
+            arguments[name] = value if type(value) in _AS_IS[kind] else _coerce(name, kind, value)
     return arguments
 
 

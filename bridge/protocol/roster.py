@@ -7,6 +7,7 @@ gateway to the outside, and the list of what is to be done. Must not know what f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.life import Action, Cause, Effect, State, Target, Visible
@@ -16,7 +17,7 @@ TRUSTED_AFTER = 10.0  # seconds that something has to last so that its end is no
 PATIENCE = 60.0  # seconds that a Janus gives a session without a sign of life, unless its `info` says more
 MOST = 4  # silent ones at once; each is a socket, and more than one only where attempts fail after claims went out
 
-_SILENCE = Cause.SILENCE
+_SILENCE: Final = Cause.SILENCE
 CURRENT = (State.OPENING, State.JOINING, State.REFUSED, State.READY)
 
 

@@ -24,8 +24,14 @@ _WAITING = 1024  # bytes that a request takes beside its body while it waits beh
 _STOPPING = refuse(503, "The bridge is stopping; nothing was done", close=True, headers=b"Retry-After: 1\r\n")
 _NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-After: 1\r\n")
 _NOTHING: Final = memoryview(b"")
-_READING, _QUEUED, _RESPONDING, _WRITING, _LINGERING, _OVER = Activity
-_IDLE, _HEAD, _BODY = Phase
+_READING: Final = Activity.READING
+_QUEUED: Final = Activity.QUEUED
+_RESPONDING: Final = Activity.RESPONDING
+_WRITING: Final = Activity.WRITING
+_LINGERING: Final = Activity.LINGERING
+_OVER: Final = Activity.OVER
+_IDLE: Final = Phase.IDLE
+_HEAD: Final = Phase.HEAD
 
 
 class HttpConnection:

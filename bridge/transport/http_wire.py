@@ -6,7 +6,7 @@ Owns reading, writing and closing. Must not know HTTP: that is ``http_connection
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from bridge.transport.batch import HUNG_UP, READABLE, Batch, Member
 from bridge.transport.http_connection import HttpConnection
@@ -15,7 +15,9 @@ from bridge.transport.http_parser import READ_SIZE
 
 # Makes the connection that is served over a wire.
 MakeConnection: TypeAlias = Callable[[Wire], HttpConnection]
-_READING, _QUEUED, _LINGERING = Activity.READING, Activity.QUEUED, Activity.LINGERING
+_READING: Final = Activity.READING
+_QUEUED: Final = Activity.QUEUED
+_LINGERING: Final = Activity.LINGERING
 
 
 class PlainWire(Member):

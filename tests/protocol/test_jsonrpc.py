@@ -92,13 +92,17 @@ def test_validation_is_that_of_the_schema(value: Any) -> None:
     assert accepted == jsonschema.Draft202012Validator(schema("mi-request")).is_valid(value)
 
 
+def members(request: RpcRequest) -> tuple[Any, ...]:
+    return request.method, request.params, request.id, request.notification
+
+
 @given(
     TEXT,
     st.none() | st.lists(JSON, min_size=1, max_size=3) | st.dictionaries(TEXT, JSON, min_size=1, max_size=3),
     st.none() | TEXT | st.integers(-(2**63), 2**63 - 1),
 )
 def test_a_rendered_request_is_parsed_back(method: str, params: Any, id: str | int | None) -> None:
-    assert parse(render_request(method, params, id)) == RpcRequest(method, params, id, notification=False)
+    assert members(parse(render_request(method, params, id))) == (method, params, id, False)
 
 
 @given(JSON, TEXT | st.integers() | st.none())
@@ -172,7 +176,7 @@ def test_names_of_the_envelope_inside_of_parameters_cost_nothing(inside: str) ->
 
 def test_of_duplicates_the_first_wins_outside_and_the_last_inside() -> None:
     request = parse(b'{"jsonrpc":"2.0","method":"a","METHOD":"b","method":"c","params":{"x":1,"x":2},"params":[]}')
-    assert request == RpcRequest("a", {"x": 2}, None, notification=True)
+    assert members(request) == ("a", {"x": 2}, None, True)
 
 
 def test_a_number_of_too_many_digits_is_no_json() -> None:
