@@ -26,8 +26,7 @@ from bridge.protocol.roster import Roster
 from bridge.protocol.session_book import SessionBook
 from bridge.protocol.transactions import TransactionTable
 
-# Bound once: Python 3.11 looks an Enum's members up the long way.
-_WAITING: Final = Progress.WAITING
+_WAITING: Final = Progress.WAITING  # bound once: Python 3.11 looks an Enum's members up the long way
 _SENT: Final = Progress.SENT
 _ACKED: Final = Progress.ACKED
 
@@ -54,7 +53,7 @@ class Requests:
         self._now = trio.lowlevel.current_clock().current_time
         self._table: TransactionTable[PendingRequest] = TransactionTable(environment.start)
         self.waiting: Final = self._table.waiting  # what was sent, by the text of its transaction
-        self._lanes: Lanes = Lanes()
+        self._lanes = Lanes()
         self.of_callers: Final[dict[PendingRequest, None]] = {}  # waiting and sent: a set in their order
         self._limits = TimeLimits(environment.timers, self.of_callers.keys())
         self.late: Final = LateAnswers(environment.start)
@@ -84,9 +83,8 @@ class Requests:
 
     def request(self, command: JanusCommand, timeout: float, asker: Asker | None) -> PendingRequest:
         """Send a command, now or when it may go; ``asker`` is told Janus's answer, or within ``timeout`` seconds why
-        there is none: TransactionLost, TransactionTimeout, LinkDown.
-
-        Raises InvalidCommand, LinkDown, TooManyInFlight where it is not accepted; nothing was sent then.
+        there is none: TransactionLost, TransactionTimeout, LinkDown. Raises InvalidCommand, LinkDown, TooManyInFlight
+        where it is not accepted; nothing was sent then.
         """
         began = self._now()
         deadline = began + timeout
@@ -252,9 +250,9 @@ class Requests:
             return
         if pending.kind == "internal":
             pending.fail(error)
-        elif pending.asker is not None:
-            trio.lowlevel.current_trio_token().run_sync_soon(pending.fail, error)
-        if pending.kind != "internal":
+        else:
+            if pending.asker is not None:
+                trio.lowlevel.current_trio_token().run_sync_soon(pending.fail, error)
             self.late.expect(pending)
             self._failed(pending, error)
         self._over(pending)

@@ -27,11 +27,9 @@ _NOTHING: Final = memoryview(b"")
 _READING: Final = Activity.READING
 _QUEUED: Final = Activity.QUEUED
 _RESPONDING: Final = Activity.RESPONDING
-_WRITING: Final = Activity.WRITING
 _LINGERING: Final = Activity.LINGERING
 _OVER: Final = Activity.OVER
 _IDLE: Final = Phase.IDLE
-_HEAD: Final = Phase.HEAD
 
 
 class HttpConnection:
@@ -262,7 +260,7 @@ class HttpConnection:
         if self.held.resize(self.held.size + len(rest)):
             self._owed = len(rest)
             self.unsent = rest
-            self.activity = _WRITING
+            self.activity = Activity.WRITING
             self.deadline = self._clock() + self._limits.write
         else:
             self._close()
@@ -285,7 +283,7 @@ class HttpConnection:
             phase, limits = parser.phase, self._limits
             if answered or phase is not self._phase:
                 self._phase = phase
-                patience = limits.idle if phase is _IDLE else limits.head if phase is _HEAD else limits.body
+                patience = limits.idle if phase is _IDLE else limits.head if phase is Phase.HEAD else limits.body
                 self.deadline = self._clock() + patience
             if self._wire.unread:
                 self._wire.again()
