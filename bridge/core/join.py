@@ -119,11 +119,11 @@ class Joining:
         for session in unsettled:
             if session.offered or session.state is SessionState.ENDED:
                 continue  # another bridge's, since the beat was waited for
-            book.claiming(session, number, asked_at)
-            claims.append((session, self._ask({"janus": "claim", "session_id": session.session_id})))
+            again = book.claiming(session, number, asked_at)
+            claims.append((session, again, self._ask({"janus": "claim", "session_id": session.session_id})))
         refusal: str | None = None
         unable: str | None = None
-        for session, request in claims:
+        for session, again, request in claims:  # a refusal says nothing of an earlier claim
             answer = await self._claim_answer(session, request, asked_at)
             if session.state is not SessionState.ADRIFT:
                 continue  # a `timeout` event, or a caller's claim, was faster than the answer
@@ -131,7 +131,8 @@ class Joining:
             if verdict is ClaimAnswer.GRANTED:
                 book.claimed(session, number)
             elif verdict is ClaimAnswer.LATER and not self._too_late(session):
-                book.not_claimed(session, number)
+                if not again:
+                    book.not_claimed(session, number)
                 refusal = _text("claim", answer)
             elif not book.carriers.is_open(session.carrier) or (
                 verdict is ClaimAnswer.UNKNOWN and session.carrier == number
@@ -140,7 +141,8 @@ class Joining:
             elif verdict is ClaimAnswer.UNKNOWN or not self.serves_beside:
                 book.stays(session, number)
             else:
-                book.not_claimed(session, number)
+                if not again:
+                    book.not_claimed(session, number)
                 unable = _text("claim", answer)
         if unable is not None:
             raise JoinStopped(Input.UNABLE, unable)

@@ -75,12 +75,16 @@ class SessionBook(KnownSessions):
         if before is not managed and before.session_id is not None:
             self._former[before.session_id] = before
 
-    def claiming(self, session: JanusSession, number: int, now: float) -> None:
-        """A claim goes out on the connection with that number: from now on, it may live there."""
+    def claiming(self, session: JanusSession, number: int, now: float) -> bool:
+        """A claim goes out on the connection with that number: from now on, it may live there. Whether it might before,
+        by an earlier claim that has no answer.
+        """
+        before = session in self.carriers.on(number)
         if session.adrift_since is None and not self.carriers.is_open(session.carrier):
             session.adrift_since = now
         session.step(SessionStep.DOUBT)
         self.carriers.on(number).add(session)
+        return before
 
     def claimed(self, session: JanusSession, number: int) -> None:
         """It lives on that connection: save it under that gateway, and its end where it lived."""
@@ -110,7 +114,7 @@ class SessionBook(KnownSessions):
         self.not_claimed(session, number)
 
     def not_claimed(self, session: JanusSession, number: int) -> None:
-        """The claim on that connection was refused."""
+        """The only claim that went out on that connection was refused, or its Janus does not know it."""
         if session.carrier != number:
             self.carriers.on(number).discard(session)
 

@@ -41,6 +41,14 @@ WHILE_IT_ENDS: Script = [(fault, 0, []) for fault in ("accept", "fail", "accept"
 # A process ends before Janus reads what it wrote, and the next one adopts its socket.
 WHILE_JANUS_READS: Script = [("fail", 1, []), ("accept", 0.0015, []), ("fail", 0, []), ("freeze", 30, [])]
 
+# Janus hands over, its answer is lost, and the next claim on the same connection is refused.
+REFUSED_AFTER_ALL: Script = [
+    ("mute claims", 0, []),
+    ("forget", 11, []),
+    ("answer", 0, []),
+    ("refuse claims", 5.001, []),
+]
+
 
 class Trial:
     """One life of a link, with callers that send numbered messages."""
@@ -214,6 +222,7 @@ def test_promises_hold(reclaim: bool, harmless: bool, caplog: pytest.LogCaptureF
     @settings(max_examples=examples(EXAMPLES), suppress_health_check=list(HealthCheck))
     @example(WHILE_IT_ENDS)
     @example(WHILE_JANUS_READS)
+    @example(REFUSED_AFTER_ALL)
     @given(steps(trial.faults if harmless else trial.deadly))
     def hold(script: Script) -> None:
         async def main() -> None:
