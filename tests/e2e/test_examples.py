@@ -1,9 +1,7 @@
-"""What of the examples needs no OpenSIPS: the programs that hear events, and what a migration changes."""
+"""What of the examples needs no OpenSIPS: the program that hears events, and what a migration changes."""
 
-import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -13,7 +11,6 @@ from tests.e2e.test_main_job import attach, message, ready
 from tests.support.janus import Janus
 from tests.support.opensips import EXAMPLES, free_udp_port
 from tests.support.process import ChildProcess
-from tests.support.rabbitmq import RabbitMq
 
 
 async def test_the_consumer_prints_what_janus_says(
@@ -38,57 +35,6 @@ async def test_the_consumer_prints_what_janus_says(
             await trio.sleep(0.005)
     finally:
         consumer.stop(5.0)
-
-
-async def test_billing_has_each_event_once_whatever_ends_meanwhile(
-    bridge_factory: BridgeFactory, janus: Janus, rabbitmq: RabbitMq, tmp_path: Path
-) -> None:
-    """The program is killed in the middle of a burst."""
-    subscriber = {"event": "E_JANUS_EVENT", "socket": f"rabbitmq:{rabbitmq.place}/exchange=janus?events"}
-    file = tmp_path / "billing.db"
-    with billing(rabbitmq, file) as program:
-        bridge = bridge_factory({"gw1": janus.url}, **{"events.store": True, "events.subscribers": [subscriber]})
-        await ready(bridge)
-        handle = await attach(bridge)
-        while "consuming" not in program.output:  # noqa: ASYNC110 - a file
-            await trio.sleep(0.005)
-        await bridge.send("gw1", message(handle, {"do": "burst", "n": 50, "size": 10}))
-        await until_it_has(file, 1)
-    await bridge.send("gw1", message(handle, {"do": "say", "json": {"n": 1}}))
-    with billing(rabbitmq, file):
-        await until_it_has(file, 51)
-    last = (await bridge.ami("event_store_list"))["Gateways"][0]["last"]
-    epoch = int(last.partition("-")[0])
-    assert rows(file) == [("gw1", epoch, n, f"gw1/{epoch}-{n}") for n in range(2, 53)]  # 1 is "connected"
-    rabbitmq.remove("janus-events")
-
-
-async def until_it_has(file: Path, number: int) -> None:
-    while len(rows(file)) < number:  # noqa: ASYNC110 - a file
-        await trio.sleep(0.005)
-
-
-@contextmanager
-def billing(rabbitmq: RabbitMq, file: Path) -> Iterator[ChildProcess]:
-    """rabbitmq_consumer.py, killed in the end."""
-    command = [sys.executable, str(EXAMPLES / "rabbitmq_consumer.py"), rabbitmq.url, str(file)]
-    program = ChildProcess(command, file.with_suffix(".log"))
-    try:
-        yield program
-    finally:
-        print(program.output)
-        program.kill()
-
-
-def rows(file: Path) -> list[tuple[str, int, int, str]]:
-    """What it has, in the order of its rows."""
-    if not file.exists():
-        return []
-    with closing(sqlite3.connect(file)) as database:
-        try:
-            return database.execute("SELECT janus_id, epoch, n, id FROM event ORDER BY epoch, n").fetchall()
-        except sqlite3.OperationalError:  # not begun yet
-            return []
 
 
 def test_a_migrated_script_changes_by_one_line_a_call() -> None:

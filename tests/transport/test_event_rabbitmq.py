@@ -4,9 +4,12 @@ import functools
 import ipaddress
 import json
 import socket
+import sqlite3
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ from bridge.transport.tls import client_context
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.event_logs import living, opened
+from tests.support.opensips import EXAMPLES
+from tests.support.process import ChildProcess
 from tests.support.rabbitmq import LOCKED_OUT, MAX_MESSAGE, PASSWORD, VHOST, Message, RabbitMq
 
 URL = "janusws://h:8188/janus"
@@ -401,6 +406,39 @@ async def test_what_was_confirmed_is_the_place_in_the_log_and_a_broker_that_is_a
         three.janus(1010)
         await until(lambda: three.evi.figures()[0].sent == 11)
     assert numbers(rabbitmq.take(queue)) == list(range(1011))
+
+
+async def test_the_example_bills_each_event_once(rabbitmq: RabbitMq, made: Made, tmp_path: Path) -> None:
+    """rabbitmq_consumer.py, which is killed in the middle."""
+    file = tmp_path / "billing.db"
+    with billing(rabbitmq, file) as program:
+        await until(lambda: "consuming" in program.output, lambda: program.output)
+        site = made(f"{rabbitmq.place}/exchange=janus?events")
+        site.janus(*range(50))
+        await until(lambda: billed(file))
+    site.janus(50)
+    with billing(rabbitmq, file):
+        await until(lambda: len(billed(file)) >= 51)
+    assert billed(file) == [("g1", 1, n, f"g1/1-{n}") for n in range(1, 52)]
+    rabbitmq.remove("janus-events")
+
+
+@contextmanager
+def billing(rabbitmq: RabbitMq, file: Path) -> Iterator[ChildProcess]:
+    """The example, killed in the end."""
+    command = [sys.executable, str(EXAMPLES / "rabbitmq_consumer.py"), rabbitmq.url, str(file)]
+    program = ChildProcess(command, file.with_suffix(".log"))
+    try:
+        yield program
+    finally:
+        print(program.output)
+        program.kill()
+
+
+def billed(file: Path) -> list[tuple[str, int, int, str]]:
+    """What it has, in order."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT janus_id, epoch, n, id FROM event ORDER BY epoch, n").fetchall()
 
 
 def test_ids() -> None:
