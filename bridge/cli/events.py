@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _replay(client: MiClient, names: Sequence[str], args: argparse.Namespace) -> int:
     """Print what is kept, a gateway after the other, and say what is missing."""
-    left, lost = args.count, 0
+    left, lost, printed = args.count, 0, 0
     gateways = [args.gateway]
     if args.gateway is None:
         gateways = [row["janus_id"] for row in client.call("event_store_list", [])["Gateways"]]
@@ -88,9 +88,12 @@ def _replay(client: MiClient, names: Sequence[str], args: argparse.Namespace) ->
             for event in page["Events"]:
                 if event["name"] in names and left != 0:
                     _print_kept(event, as_json=args.json)
+                    printed += 1
                     left = None if left is None else left - 1
             if not page["Events"]:
                 break
+    if not printed:
+        complain("no such event is kept; `janus-bridge mi event_store_list` shows what is")
     if lost:
         complain(f"{lost} events are missing: they were cut off, or never kept")
     return 0

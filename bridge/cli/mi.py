@@ -118,6 +118,8 @@ def explained(url: str) -> Iterator[None]:
         with waiting(lambda: url):
             yield
     except RpcError as exc:
+        if exc.code == http.HTTPStatus.BAD_REQUEST and exc.data is None:
+            raise RpcError(exc.code, exc.message, "the log of the bridge says why") from None
         if exc.code != http.HTTPStatus.UNAUTHORIZED:
             raise
         hint = f"{url} wants a token, or another one (--token, or better {TOKEN_VARIABLE})"

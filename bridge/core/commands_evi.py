@@ -15,7 +15,7 @@ from bridge.protocol import codec
 from bridge.protocol.caller import Role
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.event_payload import Params
-from bridge.protocol.event_record import read_seq
+from bridge.protocol.event_record import SEQ_FORM, read_seq
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
 from bridge.protocol.reply_socket import ReplySocket, shown
@@ -157,7 +157,7 @@ def _start(call: MiRequest) -> tuple[int, int] | None:
     text = call.arguments.get("from_seq", "")
     start = read_seq(text)
     if text and start is None:
-        raise bad_type("from_seq")
+        raise bad_type("from_seq", SEQ_FORM)
     return start
 
 

@@ -62,7 +62,7 @@ class _MaintenanceMethods:
         if "switch" in call.arguments:
             switch = _SWITCH.get(call.arguments["switch"])
             if switch is None:
-                raise bad_type("switch")
+                raise bad_type("switch", " or ".join(_SWITCH))
             await self.save(self.registry.drain(janus_id, switch))
         clients = [session for session in link.book if session.session_id is not None]
         return {
@@ -83,7 +83,7 @@ def _history(link: JanusLink, handle_id: str | None) -> list[Any]:
         return [_shown(*entry) for entry in link.history]
     number = read_decimal(handle_id, codec.INT64_MAX)
     if number is None:
-        raise bad_type("handle_id")
+        raise bad_type("handle_id", "a handle's number")
     return [_shown(*entry) for entry in link.history.of(number)]
 
 

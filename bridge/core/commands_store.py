@@ -11,7 +11,7 @@ from bridge.core.event_log_writer import LogWriter
 from bridge.core.mi import Command, MiRequest
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
-from bridge.protocol.event_record import EventRecord, StoreFailed, read_seq
+from bridge.protocol.event_record import SEQ_FORM, EventRecord, StoreFailed, read_seq
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.recipe import Parameter, bad_type, invalid_params
 
@@ -54,7 +54,7 @@ class _StoreMethods:
         janus_id = call.arguments["janus_id"]
         start = read_seq(call.arguments["from_seq"])
         if start is None:
-            raise bad_type("from_seq")
+            raise bad_type("from_seq", SEQ_FORM)
         limit = call.arguments.get("limit", FEW)
         if not 1 <= limit <= MOST:
             raise invalid_params(f"limit is from 1 to {MOST}")

@@ -151,6 +151,9 @@ class OutletState(NamedTuple):
     wanted: tuple[tuple[int, Names], ...] = ()
 
 
+SEQ_FORM = "EPOCH-N, as 0-0"  # a janus_seq, in words
+
+
 def read_seq(text: str) -> tuple[int, int] | None:
     """Epoch and number of a ``janus_seq``; None for what is none."""
     parts = text.split("-")

@@ -41,9 +41,9 @@ def invalid_params(data: str) -> RpcError:
     return RpcError(INVALID_PARAMS, "Invalid params", data)
 
 
-def bad_type(name: str) -> RpcError:
-    """-32602 for a parameter whose value cannot be used."""
-    return invalid_params(f"Bad type for parameter '{name}'")
+def bad_type(name: str, wanted: str = "") -> RpcError:
+    """-32602 for a parameter whose value cannot be used; ``wanted`` says what can, where OpenSIPS has no such one."""
+    return invalid_params(f"Bad type for parameter '{name}'" + (f": it is {wanted}" if wanted else ""))
 
 
 def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None) -> dict[str, Any]:

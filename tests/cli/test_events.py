@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from bridge.cli import events
+from bridge.cli.mi import explained
+from bridge.protocol.jsonrpc import RpcError
 
 if TYPE_CHECKING:
     from bridge.transport.mi_client import MiClient
@@ -101,3 +103,27 @@ def test_what_is_kept_is_printed_in_pages(
     assert len(rows) == printed
     assert rows[-1] == {"janus_id": "gw2", "janus_seq": rows[-1]["janus_seq"]}
     assert f"{2 if gateway else 4} events are missing" in err
+
+
+def test_nothing_that_is_kept_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    args = argparse.Namespace(start="7-9", gateway="gw2", count=None, json=True)
+    assert events._replay(cast("MiClient", Keeping()), events.DEFAULT_EVENTS, args) == 0
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "no such event is kept" in err
+
+
+def test_a_name_that_is_no_event_is_said() -> None:
+    class Refusing:
+        def call(self, method: str, params: list[Any]) -> Any:
+            raise RpcError(400, "Bad parameter value")
+
+    with pytest.raises(RpcError, match="NOPE is no event") as raised:
+        events._subscribe(cast("MiClient", Refusing()), ["NOPE"], "udp:127.0.0.1:9", 30)
+    assert raised.value.code == 400
+
+
+def test_whose_log_says_why() -> None:
+    with pytest.raises(RpcError) as raised, explained("http://127.0.0.1:8889/mi"):
+        raise RpcError(400, "Bad parameter value")
+    assert raised.value.data == "the log of the bridge says why"

@@ -254,4 +254,4 @@ async def test_a_name_needs_a_log_and_from_seq_is_a_number(mi: Mi, caplog: pytes
     assert answer["error"]["code"] == 400
     assert "a name needs [events] store" in caplog.text
     answer = await mi.call("event_subscribe", ["E_JANUS_EVENT", socket, 100, "billing", "7"])
-    assert answer["error"]["data"] == "Bad type for parameter 'from_seq'"
+    assert answer["error"]["data"] == "Bad type for parameter 'from_seq': it is EPOCH-N, as 0-0"

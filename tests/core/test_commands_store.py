@@ -78,7 +78,9 @@ async def test_what_an_event_looks_like_and_how_many_come(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("seq", ["", "7", "7-", "-7", "7-1-1", "x-1", "7-1.lost", "9" * 20 + "-1"])
 async def test_what_is_no_number(tmp_path: Path, seq: str) -> None:
-    assert (await call(None, "event_replay", "g1", seq))["data"] == "Bad type for parameter 'from_seq'"
+    assert (await call(None, "event_replay", "g1", seq))[
+        "data"
+    ] == "Bad type for parameter 'from_seq': it is EPOCH-N, as 0-0"
 
 
 async def test_limits_and_no_log() -> None:

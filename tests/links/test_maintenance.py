@@ -76,11 +76,11 @@ async def test_draining_outlives_a_reload_and_a_row_that_is_away_for_a_while(jan
 @pytest.mark.parametrize(
     ("method", "params", "code", "data"),
     [
-        ("janus_drain", ["gw", "maybe"], -32602, "Bad type for parameter 'switch'"),
+        ("janus_drain", ["gw", "maybe"], -32602, "Bad type for parameter 'switch': it is on or off"),
         ("janus_drain", ["none", "on"], 404, "no row of the table has janus_id 'none'"),
         ("janus_history", ["none"], 404, "no row of the table has janus_id 'none'"),
-        ("janus_history", ["gw", "9" * 5000], -32602, "Bad type for parameter 'handle_id'"),
-        ("janus_history", ["gw", "\u0663"], -32602, "Bad type for parameter 'handle_id'"),
+        ("janus_history", ["gw", "9" * 5000], -32602, "Bad type for parameter 'handle_id': it is a handle's number"),
+        ("janus_history", ["gw", "\u0663"], -32602, "Bad type for parameter 'handle_id': it is a handle's number"),
     ],
 )
 async def test_what_is_refused(janus: Janus, method: str, params: list[str], code: int, data: str) -> None:
