@@ -18,6 +18,7 @@ from bridge.transport.mi_datagram import try_datagram
 from bridge.transport.port_holder import WAY_OUT
 from bridge.transport.trial import Trial
 from bridge.transport.unix_path import OwnedPath
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.program
 
@@ -75,27 +76,37 @@ async def attempt(trial: Trial, address: str) -> str:
     return ""
 
 
-def served(address: str) -> int:
-    """As the program has it; a descriptor for the caller to close."""
-    if address.startswith("/"):
-        os.mkfifo(address)
-        return os.open(address, os.O_RDWR)
-    if address.startswith("unix:"):
+def served(kind: str, folder: Path) -> tuple[str, int]:
+    """An address of a kind, as the program has it; and a descriptor for the caller to close."""
+    path = f"{folder}/name"
+    if kind == "fifo":
+        os.mkfifo(path)
+        return path, os.open(path, os.O_RDWR)
+    if kind == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        sock.bind(address.removeprefix("unix:"))
-        return sock.detach()
-    kind = socket.SOCK_DGRAM if address.startswith("udp:") else socket.SOCK_STREAM
-    return socket_at(kind, "127.0.0.1", int(address.rpartition(":")[2])).detach()
+        sock.bind(path)
+        return f"unix:{path}", sock.detach()
+    sock = socket_at(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM, "127.0.0.1")
+    address = f"127.0.0.1:{sock.getsockname()[1]}"
+    return address if kind == "http" else f"udp:{address}", sock.detach()
 
 
-@pytest.mark.parametrize("kind", ["127.0.0.1:{port}", "udp:127.0.0.1:{port}", "unix:{folder}/mi.sock", "{folder}/fifo"])
+def two(kind: socket.SocketKind, mine: str, other: str) -> tuple[socket.socket, socket.socket]:
+    """On one port."""
+    for _ in range(20):
+        first = socket_at(kind, mine)
+        try:
+            return first, socket_at(kind, other, first.getsockname()[1])
+        except OSError:  # somebody else's test has that one
+            first.close()
+    raise AssertionError("no port is free at both")
+
+
+@pytest.mark.parametrize("kind", ["http", "udp", "unix", "fifo"])
 def test_what_the_running_bridge_has_is_no_obstacle_and_what_another_has_is(
     kind: str, lock: Path, running: Runs, tmp_path: Path
 ) -> None:
-    protocol = socket.SOCK_DGRAM if kind.startswith("udp") else socket.SOCK_STREAM
-    with socket_at(protocol, "127.0.0.1") as sock:
-        address = kind.replace("{port}", str(sock.getsockname()[1])).replace("{folder}", str(tmp_path))
-    fd = served(address)
+    address, fd = served(kind, tmp_path)
     names = sorted(tmp_path.iterdir())
     said = trio.run(attempt, Trial(lock), address)
     assert f"(process {os.getpid()})" in said
@@ -124,22 +135,20 @@ def test_another_program_beside_the_running_bridge(
 ) -> None:
     """Whoever widens an address meets who was no neighbour before."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket_at(kind, mine) as first:
-        port = first.getsockname()[1]
-        with socket_at(kind, other, port), running(first.detach()):
-            address = f"{wanted}:{port}"
-            said = trio.run(attempt, Trial(lock), address if protocol == "tcp" else f"udp:{address}")
+    first, second = two(kind, mine, other)
+    address = f"{wanted}:{first.getsockname()[1]}"
+    with second, running(first.detach()):
+        said = trio.run(attempt, Trial(lock), address if protocol == "tcp" else f"udp:{address}")
     assert (TAKEN in said) is refused
     assert (f"(process {os.getpid()})" in said) is refused
 
 
 def test_two_addresses_of_one_configuration(lock: Path, tmp_path: Path) -> None:
-    with socket_at(socket.SOCK_STREAM, "127.0.0.1") as sock:
+    with lock.open("w"), socket_at(socket.SOCK_STREAM, "127.0.0.1") as sock:  # ours, so that nobody else takes it
         port = sock.getsockname()[1]
-    trial = Trial(lock)
-    assert trio.run(attempt, trial, f"127.0.0.1:{port}") == ""
-    assert "is there twice" in trio.run(attempt, trial, f"0.0.0.0:{port}")
-    assert trio.run(attempt, trial, f"udp:127.0.0.1:{port}") == ""
+        trial = Trial(lock)
+        assert trio.run(attempt, trial, f"127.0.0.1:{port}") == ""
+        assert "is there twice" in trio.run(attempt, trial, f"0.0.0.0:{port}")
     assert [trio.run(attempt, trial, "127.0.0.1:0") for _ in range(2)] == ["", ""]
     assert trio.run(attempt, trial, f"unix:{tmp_path}/one") == ""
     assert "is there twice" in trio.run(attempt, trial, f"{tmp_path}/one")
@@ -157,7 +166,7 @@ def test_an_outgoing_connection_of_our_own_is_in_the_way(lock: Path) -> None:
 
 
 def test_connections_that_are_ending_are_none(lock: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", free_port())) as server:
         address = server.getsockname()
         with socket.create_connection(address), server.accept()[0] as served:
             served.shutdown(socket.SHUT_WR)  # so that TIME_WAIT is at this end
