@@ -87,7 +87,7 @@ def test_closed_streams_change_no_exit_code(words: str, code: int, closed: str, 
     [
         ("", "janus-bridge: the following arguments are required: COMMAND (janus-bridge --help explains)"),
         ("db", "janus-bridge db: the following arguments are required: VERB (janus-bridge db --help explains)"),
-        ("mi", "janus-bridge mi: the following arguments are required: METHOD, PARAM (janus-bridge mi --help"),
+        ("mi", "janus-bridge mi: the following arguments are required: METHOD (janus-bridge mi --help"),
         ("run --nonsense", "janus-bridge: unrecognized arguments: --nonsense (janus-bridge --help explains)"),
         ("mi which --timeout x", "janus-bridge mi: argument --timeout: invalid float value: 'x'"),
         ("check -c /none", "janus-bridge: /none: no such file"),
