@@ -39,8 +39,7 @@ def test_version_says_which_build_it_is() -> None:
     assert version().endswith((" (source)", " (compiled)"))
 
 
-@pytest.mark.program
-@pytest.mark.slow
+@pytest.mark.galera  # whoever has time for one has time for this
 @pytest.mark.skipif(bool(missing()), reason=missing() or "compiles")
 def test_a_compiled_wheel_runs_compiled(tmp_path: Path) -> None:
     project = tmp_path / "project"

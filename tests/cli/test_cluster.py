@@ -53,6 +53,9 @@ def test_both_are_shown_and_one_that_died_until_it_is_taken_over(
     assert [line.split()[:2] for line in lines[1:]] == [["1", "active"], ["2", "(this"]]
     assert main(["cluster", "release", *options(first)]) == 2  # it lives
     assert "another janus-bridge is running with it" in capsys.readouterr().err
+    knows = Path(str(first.options["state.dir"]), "node.json")
+    while str(second.options["cluster.my_node_url"]) not in knows.read_text():  # else nobody is told
+        pass
     first.kill()
     nowhere = 'janus.janus_db_url="sqlite:////nonexistent/site.db"'
     assert main(["cluster", "release", *options(first), "-o", nowhere]) == 2

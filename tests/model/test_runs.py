@@ -66,7 +66,8 @@ async def faults_of(seed: int, folder: Path) -> list[str]:
     return ledger.faults
 
 
-@pytest.mark.parametrize("seed", [*kept(), *fresh()])
+# A new one is for whoever has the time of `make test-galera`.
+@pytest.mark.parametrize("seed", [*kept(), *(pytest.param(seed, marks=pytest.mark.galera) for seed in fresh())])
 async def test_run_keeps_every_promise(seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:  # short: a unix socket's path has 107 bytes
         faults = await faults_of(seed, Path(folder))
