@@ -5,6 +5,7 @@ about silence. Janus's clock for a session is any request that names it; a late 
 answers queue behind events: any frame counts as life.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -24,6 +25,8 @@ PART = 100  # keepalives in one turn of the loop: some 2 ms
 # Turns of the event loop between the end of the time and the verdict: a loop that stood still for a while runs timers
 # and readers in any order, and what lies in the kernel has to be read first.
 DOUBTS = 2
+SLACK = 0.01  # of an interval: beats that are due within it come together, in one turn of the loop
+A_HAIR = 0.001  # of that, by which quotient and product may be off
 LATE = 1.0  # seconds; a beat that comes later says that this process was stopped, or its machine
 
 
@@ -35,7 +38,8 @@ def interval(configured: float, times: Iterable[int]) -> float:
 class Keepalive:
     """Beats until its connection ended or may not be written to, or ``silent`` was called.
 
-    The keepalives of many sessions are spread over half of an interval, so that no turn of the loop has them all.
+    The keepalives of many sessions are spread over half of an interval, so that no turn of the loop has them all. Those
+    of many connections come together where they are due at nearly the same time: a turn costs more than a keepalive.
     """
 
     def __init__(
@@ -92,7 +96,8 @@ class Keepalive:
         now = trio.current_time()
         self._next_keepalive = min(self._next_keepalive, now + self.interval)
         keepalive = self._next_part if self._round else self._next_keepalive
-        self._due = max(now, min(keepalive, self._next_ping, self._verdict_at))
+        due, slack = max(now, min(keepalive, self._next_ping, self._verdict_at)), SLACK * self.interval
+        self._due = max(due, math.ceil(due / slack - A_HAIR) * slack)
         self._timers.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
@@ -112,7 +117,7 @@ class Keepalive:
             return
         self._doubts = DOUBTS
         if now >= self._next_keepalive and not self._round:
-            self._next_keepalive = self._next_part = now + self.interval
+            self._next_keepalive = self._next_part = max(self._due, now - LATE) + self.interval
             self._round.extend(s.session_id for s in self._book if s.session_id and s.carried_by(connection.number))
             self._pause = self.interval / 2 / (len(self._round) / PART + 1)
             self._keep_alive(now)

@@ -79,6 +79,19 @@ async def test_keepalives_of_many_sessions_are_spread(autojump_clock: MockClock)
     assert len(times) >= (4 * PART + 1) * 11
 
 
+async def test_beats_of_many_connections_come_together(autojump_clock: MockClock) -> None:
+    """Whenever each began: a turn of the loop costs more than a keepalive."""
+    times: list[float] = []
+    for late in (0.013, 0.027):
+        await trio.sleep(late)
+        janus = TickingJanus()
+        async with gateway(janus):
+            await trio.sleep(60)
+        times += janus.times("keepalive")[1:]
+    assert len(times) >= 2 * 11
+    assert {round(time % 0.05, 3) for time in times} <= {0.0, 0.05}
+
+
 @pytest.mark.parametrize(
     "info", [{"session-timeout": 30, "reclaim-session-timeout": 0}, {"reclaim-session-timeout": 30}]
 )
