@@ -43,7 +43,7 @@ async def test_a_fifo_is_served_and_made_anew_at_a_reload(tmp_path: Path) -> Non
     site, fifo = site_with_fifo(tmp_path), tmp_path / "fifo"
     with site.bridge as bridge:
         assert (await over_fifo(fifo, "version"))["Server"].startswith("janus-bridge")
-        assert f"listening on fifo {fifo}" in bridge.log
+        assert bridge.logged(f"listening on fifo {fifo}")
         fifo.unlink()
         await site.reload(f"{fifo}: the MI FIFO was removed by someone else; recreated it")
         assert (await over_fifo(fifo, "version"))["Server"].startswith("janus-bridge")
@@ -115,7 +115,7 @@ async def test_a_reload_that_would_open_the_mi_to_everybody_is_refused(tmp_path:
         del site.options["mi.token"]
         site.write(mi__http=["127.0.0.1:0"])
         await site.reload("everything stays as it is")
-        assert "reload: mi.http '127.1:0' can be reached from other machines" in bridge.log
+        assert bridge.logged("reload: mi.http '127.1:0' can be reached from other machines")
         with pytest.raises(RpcError, match="Unauthorized"):
             MiClient(bridge.mi_url).call("version")
         assert MiClient(bridge.mi_url, token="hunter2").call("version")
@@ -163,4 +163,4 @@ async def test_every_door_tells_and_counts_what_it_refuses(tmp_path: Path) -> No
             await trio.lowlevel.wait_readable(answer.fileno())
             assert b"byte 0xc8" in b"".join([chunk async for chunk in answer])
         assert (await bridge.ami("get_statistics", [["mi_refused"]]))["janus:mi_refused"] == 5
-        assert bridge.log.count("refused a request from ") == 5
+        assert bridge.logged("refused a request from ", times=5)

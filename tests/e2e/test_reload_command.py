@@ -31,7 +31,7 @@ def test_what_was_taken_and_what_was_not(site: Site) -> None:
     with site.bridge as bridge:
         pid = bridge.process.pid
         assert reload(pid) == (0, "")
-        assert "reload: done; nothing changed" in bridge.log
+        assert bridge.logged("reload: done; nothing changed")
         site.write(log__level=9)
         code, said = reload(pid)
         assert code == 1
@@ -45,7 +45,7 @@ def test_what_was_taken_and_what_was_not(site: Site) -> None:
         assert "reload: done in part; changed: " not in bridge.log  # the level from now on: notices are no longer told
         site.write(log__level=3, janus__janus_db_url=f"sqlite://{site.folder}/state/janus.db")
         assert reload(pid) == (0, "")
-        assert "reload: done; changed: janus.janus_db_url, log.level\n" in bridge.log
+        assert bridge.logged("reload: done; changed: janus.janus_db_url, log.level\n")
 
 
 def test_a_service_that_has_ended(site: Site) -> None:

@@ -107,7 +107,7 @@ def test_what_systemd_shows_follows_the_table(
     with pytest.raises(MiError):
         bridge.mi("janus_reload")
     assert systemd.hears() == ["STATUS=table stale, 1 of 2 gateways ready; not ready: gw2"]
-    assert "janus table: 1 added (gw2), 0 changed, 0 removed, 1 unchanged" in bridge.log
+    assert bridge.logged("janus table: 1 added (gw2), 0 changed, 0 removed, 1 unchanged")
     assert bridge.stop() == 0
 
 
@@ -136,7 +136,7 @@ def test_ready_with_the_table_of_before(
     database.rename(tmp_path / "away.db")
     with Bridge(tmp_path, {"janus.janus_db_url": url}, environ=environ) as bridge:
         assert settled(systemd) == ["STATUS=table stale, 1 of 1 gateways ready"]
-        assert "using the last good table meanwhile" in bridge.log
+        assert bridge.logged("using the last good table meanwhile")
 
 
 def test_a_database_that_hangs_does_not_delay_the_end(

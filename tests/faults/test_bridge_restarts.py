@@ -205,7 +205,7 @@ async def test_an_end_while_it_replaces_itself_is_one(bridge_factory: BridgeFact
     bridge.process.signal(signal.SIGUSR2)
     await until_logged(bridge, "SIGUSR2: the program replaces itself")
     assert bridge.process.stop(bridge.stop_seconds) == 0
-    assert "SIGTERM: stopping" in bridge.log
+    assert bridge.logged("SIGTERM: stopping")
 
 
 OLDER = "1b9a527^"  # knows nothing of sockets that are kept

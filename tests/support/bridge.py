@@ -78,6 +78,15 @@ class Bridge:
         """What the latest run printed, "" before the first."""
         return "" if self._process is None else self._process.output
 
+    def logged(self, text: str, times: int = 1) -> bool:
+        """Whether the log has it so often, or gets it: a thread of its own writes it, so that an answer may be there before."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while self.log.count(text) < times:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
     @property
     def mi_url(self) -> str:
         return self.mi_urls[0]
