@@ -79,7 +79,7 @@ class Bridge:
         return "" if self._process is None else self._process.output
 
     def logged(self, text: str, times: int = 1) -> bool:
-        """Whether the log has it so often, or gets it: a thread of its own writes it, so that an answer may be there before."""
+        """Whether the log has it so often, or gets it: a thread writes it, so that an answer may be there before."""
         deadline = time.monotonic() + HANG_SECONDS
         while self.log.count(text) < times:
             if time.monotonic() > deadline:
