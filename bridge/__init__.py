@@ -3,7 +3,7 @@
 The map: ``protocol`` is meaning (pure functions and state tables), ``core`` decides (trio tasks, no sockets),
 ``transport`` touches the world (one file per OpenSIPS module it stands for), ``daemon`` wires them together,
 ``cli`` has one file a subcommand, ``errors`` the tree of errors, ``config`` the table of settings.
-README.md, section "Inside", has the rules of who may import whom.
+docs/architecture.md has the rules of who may import whom.
 """
 
 __version__ = "0.1.0"
