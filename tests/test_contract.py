@@ -1,4 +1,4 @@
-"""What code and docs cite is there: clauses of docs/contract.md, and the files that a document links to."""
+"""What code and docs cite is there: clauses of docs/contract.md, files and headings that a document links to."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ TEXTS = ("bridge", "tests", "tools", "bench", "docs", "schemas", "sql", "opensip
 CITATION = re.compile(r"contract,? (?:clauses? )?((?:\d+(?:\.\d+)?(?:, | and )?)+)")
 CLAUSE = re.compile(r"^(?:## )?(\d+(?:\.\d+)?)[. ]", re.MULTILINE)
 PATH = re.compile(r"`([\w.*/-]+/[\w.*/-]+|\w+\.(?:py|md|toml))`")
-LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^):\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def clauses() -> set[str]:
@@ -19,7 +20,7 @@ def clauses() -> set[str]:
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         yield ROOT / name, (ROOT / name).read_text()
     for folder in TEXTS:
         for file in sorted((ROOT / folder).rglob("*")):
@@ -48,15 +49,28 @@ def test_citations_are_found_in_every_spelling() -> None:
     assert cited("contract 8.2; and contract 2") == ["8.2", "2"]
 
 
-def test_documents_link_to_files_that_exist() -> None:
-    dead = {
-        f"{file.relative_to(ROOT)}: {link}"
-        for file, text in texts()
-        if file.suffix == ".md"
-        for link in LINK.findall(text)
-        if not (file.parent / link).exists()
-    }
-    assert not dead
+def anchors(file: Path) -> set[str]:
+    """What a link may have behind its ``#``: GitHub's spelling of each heading."""
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in HEADING.findall(file.read_text())}
+
+
+def dead(file: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = file.parent / path if path else file
+    return not target.exists() or (bool(anchor) and anchor not in anchors(target))
+
+
+def test_documents_link_to_what_exists() -> None:
+    links = [(file, link) for file, text in texts() if file.suffix == ".md" for link in LINK.findall(text)]
+    assert any("#" in link for _, link in links)
+    assert {f"{file.relative_to(ROOT)}: {link}" for file, link in links if dead(file, link)} == set()
+
+
+def test_a_link_to_a_heading_that_is_gone_is_dead() -> None:
+    security = ROOT / "docs" / "security.md"
+    there = ("#the-databases-password", "../README.md#run-it-as-a-service", "guarantees.md")
+    gone = ("#no-such-heading", "../README.md#no-such-heading", "no-such-file.md")
+    assert [dead(security, link) for link in there + gone] == [False] * 3 + [True] * 3
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])

@@ -80,7 +80,7 @@ def test_what_a_page_names_is_there() -> None:
 
 def test_configurations_are_taken(tmp_path: Path) -> None:
     blocks = re.findall(r"^    \[(?:.+\n)(?:    .*\n)+", RECIPES.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for number, block in enumerate(blocks):
         file = tmp_path / f"{number}.toml"
         file.write_text(textwrap.dedent(block), encoding="utf-8")
