@@ -101,7 +101,9 @@ class HandOver:
             turn.over()
 
     async def _one(self, link: JanusLink, outcome: HandedOver, turn: "_Turn | None" = None) -> None:
-        janus_id, sessions = link.gateway.janus_id, of_worth(link)
+        janus_id = link.gateway.janus_id
+        await self._offers.look(link)
+        sessions = of_worth(link)
         self._errands.hold(janus_id)
         try:
             with trio.move_on_after(DRAIN):

@@ -5,8 +5,9 @@ connections stay open. Must not know what a hand-over does before and after (``h
 """
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import trio
 
@@ -16,17 +17,28 @@ from bridge.core.commands_peers import shown
 from bridge.core.environment import LinkCluster
 from bridge.core.link import JanusLink
 from bridge.core.whereabouts import Residence, Wanted, Whereabouts
-from bridge.errors import BridgeError, PeerNotReached, PeerSilent
-from bridge.protocol.cluster import Node, NodeState
+from bridge.errors import BridgeError, PeerNotReached, PeerRefused, PeerSilent
+from bridge.protocol.cluster import ALIVE, Node, NodeState
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.session import JanusSession
 
 log = logging.getLogger("bridge.cluster")
 
 PATIENCE = 8.0  # seconds for a peer to claim
+PULSE = 3.0  # seconds for a peer to say that it is there, and for which that counts
+HUNG = 10.0  # seconds for which it counts that a peer said nothing
 QUICK = 1.0  # seconds for a peer to say what it has, and between two questions
 MOST_SESSIONS = 1000  # in one request
 MOST_HANDLES = 5000  # whose plugins are told; others are found when they are named
+
+
+@dataclass(slots=True)
+class _Pulse:
+    """What a peer said last, when it was asked whether it is there: "" or why it has no answer."""
+
+    asking: trio.Lock = field(default_factory=trio.Lock)
+    until: float = 0.0  # that counts
+    fault: str = ""
 
 
 class Offers:
@@ -40,12 +52,39 @@ class Offers:
         self._peers = peers
         self._ask = ask
         self._unanswered: Counter[int] = Counter()  # of each peer
+        self._pulses: defaultdict[int, _Pulse] = defaultdict(_Pulse)
+
+    async def look(self, link: JanusLink) -> None:
+        """Find out who would be offered it and hangs, before any caller waits for that."""
+        hung = set[int]()
+        while (node := self._next_peer(link, hung)) and await self._fault_of(node):
+            hung.add(node.node_id)
+
+    async def _fault_of(self, node: Node) -> str:
+        """Why a peer can be offered nothing now, "" where it is there. Gateways that ask at once ask once."""
+        pulse = self._pulses[node.node_id]
+        async with pulse.asking:
+            if trio.current_time() >= pulse.until:
+                pulse.fault, counts = "", PULSE
+                try:
+                    await self._ask(node.url, ALIVE, [node.node_id, node.epoch, node.node_id], PULSE)
+                except PeerRefused:  # it says so again when it is offered something
+                    pass
+                except (PeerNotReached, PeerSilent) as exc:
+                    pulse.fault, counts = exc.data or exc.message, HUNG
+                except BridgeError:
+                    pass
+                pulse.until = trio.current_time() + counts
+            return pulse.fault
 
     async def give(self, link: JanusLink) -> Node | None:
         """The peer that has all its sessions now; None: they are still here, as far as is known."""
         janus_id, refused = link.gateway.janus_id, set[int]()
         while node := self._next_peer(link, refused):
             refused.add(node.node_id)
+            if fault := await self._fault_of(node):
+                log.warning("%s: node %d does not take its sessions: %s", janus_id, node.node_id, fault)
+                continue
             try:
                 for part in _parts(of_worth(link)):
                     await self._give_part(link, node, part)

@@ -11,7 +11,7 @@ import trio.testing
 
 from bridge.core import hand_over, offers, withheld_events
 from bridge.errors import PeerSilent
-from bridge.protocol.cluster import NodeSession
+from bridge.protocol.cluster import ALIVE, NodeSession
 from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, running_bridge, running_site
 from tests.support.deadlines import HANG_SECONDS, in_time
@@ -262,6 +262,33 @@ async def test_a_peer_that_hangs_gets_no_more_than_it_has(janus: Janus, monkeypa
             assert 1 <= len(asked) <= 2  # the second, if the other one took longer than a turn
             nursery.cancel_scope.cancel()
         assert {link.transfer.given_to.node_id for link in links if link.transfer.given_to} == {3}
+
+
+async def test_nobody_waits_for_a_peer_that_hangs_and_it_is_offered_nothing(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offers, "PULSE", math.inf)
+    async with running_site(janus.url) as (one, _two):
+        handle = await one.attach(GEN)
+        one.site.hanging.add(2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.side.drain)
+            await one.bed.until(lambda: one.site.asked)
+            assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+            nursery.cancel_scope.cancel()
+        monkeypatch.setattr(offers, "PULSE", 0.01)
+        assert await one.side.drain() == {"gateways": 0, "sessions": 0, "kept": ["gw"]}
+        assert {method for _, method in one.site.asked} == {ALIVE}
+        assert not one.bed.registry.find("gw").transfer.in_doubt
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
+async def test_one_that_hangs_is_asked_once_for_all_gateways(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "PULSE", 0.01)
+    async with running_site(janus.url, 3, *(f"gw{n}" for n in range(4))) as (one, _two, _three):
+        one.site.hanging.add(2)
+        assert await one.side.drain() == {"gateways": 5, "sessions": 5, "kept": []}
+        assert one.site.asked.count((2, ALIVE)) == 1
 
 
 async def test_two_that_hand_over_at_once_take_nothing_of_each_other(janus: Janus) -> None:

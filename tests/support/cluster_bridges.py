@@ -15,7 +15,7 @@ from bridge.core.mi import Registry
 from bridge.errors import PeerNotReached, PeerSilent
 from bridge.protocol import codec
 from bridge.protocol.caller import Caller, Role
-from bridge.protocol.cluster import Life, Node, NodeSession, NodeState
+from bridge.protocol.cluster import ALIVE, Life, Node, NodeSession, NodeState
 from bridge.protocol.jsonrpc import Abandon, RpcError, TakeAnswer, render_request
 from bridge.protocol.plugin_types import UNKNOWN
 from tests.support.clusters import KeptSessions
@@ -27,8 +27,9 @@ CALLER = Caller(Role.EVERYTHING, "test")
 
 class Site:
     """All bridges, by node_id. ``dead``: those that cannot be reached; ``mute``: those that take a request and say
-    nothing; ``hanging``: those whose answers never come; ``silent``: those whose beat stands still; ``unread``: those
-    that have begun since anybody looked; ``unreadable``: nobody can; ``idle``: those that were taken over.
+    nothing, but that they are there; ``hanging``: those whose answers never come; ``silent``: those whose beat stands
+    still; ``unread``: those that have begun since anybody looked; ``unreadable``: nobody can; ``idle``: those that
+    were taken over.
     """
 
     def __init__(self) -> None:
@@ -124,7 +125,8 @@ class Bridge:
             with trio.fail_after(patience):
                 if node_id in self.site.hanging:
                     await trio.sleep_forever()
-                return await self.site.bridges[node_id].call(method, *params, mute=node_id in self.site.mute)
+                mute = node_id in self.site.mute and method != ALIVE
+                return await self.site.bridges[node_id].call(method, *params, mute=mute)
         except trio.TooSlowError:
             raise PeerSilent(f"{url}: no answer within {patience:g} s") from None
 
