@@ -237,7 +237,8 @@ def fault_of(exc: BaseException) -> AmqpFault:
         case errors.ProbableAuthenticationError():
             return AmqpFault("the broker refuses the user or the password")
         case errors.ProbableAccessDeniedError():
-            return AmqpFault("the broker refuses the user this vhost, or has no such vhost")
+            said = str(exc).partition(") ")[2][1:-1]  # pika keeps no more than how its cause is shown
+            return AmqpFault(f"the broker does not open the vhost: {printable(said)}")
         case errors.IncompatibleProtocolError() | errors.AMQPHeartbeatTimeout() | errors.StreamLostError():
             return AmqpFault(_OF_STREAM[type(exc)])
         case _ if code:

@@ -170,16 +170,33 @@ class RabbitMq(ServerProcess):
 
     def alarm(self, *, on: bool) -> None:
         """Short of memory, by its own view: it blocks who publishes. Or well again."""
-        self._call(f"vm_memory_monitor set_vm_memory_high_watermark [{0.0001 if on else 0.8}]")
+        self._call("vm_memory_monitor set_vm_memory_high_watermark", f"[{0.0001 if on else 0.8}]")
 
     def close_connections(self) -> None:
         """As an operator does: each is told why."""
-        self._call('rabbit_networking close_all_connections ["maintenance"]')
+        self._call("rabbit_networking close_all_connections", '["maintenance"]')
 
-    def _call(self, expression: str) -> None:
-        command = ["erl_call", "-n", "rabbit@localhost", "-c", self._cookie, "-a", expression]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environ())
-        if done.returncode != 0:
+    def add_vhost(self, name: str) -> None:
+        """An empty one, in which its users may do what they may in the others."""
+        self._call("rabbit_vhost add", f'[<<"{name}">>, <<"{_ADMIN}">>]')
+        for row in _definitions()["permissions"]:
+            if row["vhost"] == VHOST:
+                rights = ", ".join(f'<<"{text}">>' for text in (row["configure"], row["write"], row["read"]))
+                place = f'<<"{row["user"]}">>, <<"{name}">>'
+                self._call("rabbit_auth_backend_internal set_permissions", f'[{place}, {rights}, <<"{_ADMIN}">>]')
+
+    def remove_vhost(self, name: str) -> None:
+        """Delete one, with its queues; whoever is connected to it is told."""
+        self._call("rabbit_vhost delete", f'[<<"{name}">>, <<"{_ADMIN}">>]')
+
+    def _call(self, function: str, arguments: str) -> None:
+        module, name = function.split()
+        expression = f"ok = apply({module}, {name}, {arguments}).\n"
+        command = ["erl_call", "-n", "rabbit@localhost", "-c", self._cookie, "-e"]
+        done = subprocess.run(
+            command, input=expression, capture_output=True, text=True, check=False, env=self._environ()
+        )
+        if done.returncode != 0 or "{ok, ok}" not in done.stdout:
             raise RabbitMqFailed(f"erl_call {expression}: {done.stderr}{done.stdout}")
 
     def _prepare(self) -> Path:

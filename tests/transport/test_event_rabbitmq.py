@@ -141,8 +141,14 @@ async def test_exchange_vhost_and_no_routing_key(rabbitmq: RabbitMq, made: Made)
     ("text", "words"),
     [
         ("bridge:wrong@{place}/q", "the broker refuses the user or the password"),
-        ("{login}@{place}/vhost=none?q", "the broker refuses the user this vhost, or has no such vhost"),
-        (f"{LOCKED_OUT}:{QUOTED}@{{place}}/q", "the broker refuses the user this vhost, or has no such vhost"),
+        (
+            "{login}@{place}/vhost=none?q",
+            "the broker does not open the vhost: NOT_ALLOWED - vhost none not found",
+        ),
+        (
+            f"{LOCKED_OUT}:{QUOTED}@{{place}}/q",
+            f"the broker does not open the vhost: NOT_ALLOWED - access to vhost '/' refused for user '{LOCKED_OUT}'",
+        ),
         ("{login}@{place}/exchange=none?k", "the broker closed it: NOT_FOUND - no exchange 'none' in vhost '/' (404)"),
         ("{login}@{place}/none", "no queue takes it: the broker says NO_ROUTE; routing key 'none', exchange ''"),
         ("{login}@127.0.0.1:{tls}/q", "does not speak AMQP 0-9-1, or closed the connection at once"),
@@ -256,6 +262,22 @@ async def test_an_exchange_that_is_deleted_and_declared_anew(rabbitmq: RabbitMq,
     declare()
     await site.until(lambda: site.figures.sent == 99)
     assert numbers(rabbitmq.take(queue)) == list(range(1, 100))
+
+
+async def test_a_vhost_that_is_deleted_and_made_anew(rabbitmq: RabbitMq, made: Made) -> None:
+    rabbitmq.add_vhost("passing")
+    queue = rabbitmq.queue(vhost="passing")
+    site = made(f"{rabbitmq.place}/vhost=passing?{queue}")
+    site.janus(1)
+    await site.until(lambda: site.figures.sent == 1)
+    rabbitmq.remove_vhost("passing")
+    site.janus(*range(2, 100))
+    await site.until(lambda: site.trouble.endswith("NOT_ALLOWED - vhost passing not found"))
+    rabbitmq.add_vhost("passing")
+    rabbitmq.queue(queue, "passing")
+    await site.until(lambda: site.figures.sent == 99)
+    assert numbers(rabbitmq.take(queue, "passing")) == list(range(2, 100))
+    rabbitmq.remove_vhost("passing")
 
 
 async def test_an_operator_closes_the_connection(rabbitmq: RabbitMq, made: Made) -> None:
