@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from bridge.protocol.jsonrpc import Abandon
 
 _WAITING = 1024  # bytes that a request takes beside its body while it waits behind another one
+# Whoever has these words may ask another bridge: opensips-examples/janus-bridge.inc does.
 _STOPPING = refuse(503, "The bridge is stopping; nothing was done", close=True, headers=b"Retry-After: 1\r\n")
-_NO_ROOM = refuse(503, "Too many bytes pending", close=True, headers=b"Retry-After: 1\r\n")
+_NO_ROOM = refuse(503, "Too many bytes pending; nothing was done", close=True, headers=b"Retry-After: 1\r\n")
 _NOTHING: Final = memoryview(b"")
 _READING: Final = Activity.READING
 _QUEUED: Final = Activity.QUEUED

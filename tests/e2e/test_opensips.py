@@ -90,7 +90,10 @@ async def test_a_sip_request_is_answered_with_what_janus_said(example: str, brid
             bridge.stop()
             reply = await caller.request("OPTIONS", "gw1")
             assert (reply.status, reply.reason) == (503, "Janus Unavailable")
-            await opensips.until_logged("Janus gw1: no answer from janus-bridge")
+            line = await opensips.until_logged("Janus gw1: ")
+            # A worker that has kept a connection finds there what the bridge said as it stopped.
+            stopping = "janus-bridge refuses: HTTP 503 The bridge is stopping; nothing was done"
+            assert "no answer from janus-bridge" in line or stopping in line
 
 
 async def test_slow_answers_come_over_async(bridge: Bridge, tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ async def test_whatever_janus_says_is_an_answer_and_what_it_cannot_read_is_not_s
             assert (reply.status, answer["janus"], answer["error"]["code"]) == (200, "error", 460)
             assert answer["transaction"] == "mine"
             assert (await caller.request("OPTIONS", "gw1", '{"janus":')).status == 503
-            await opensips.until_logged("Janus gw1: 400 Invalid Janus command")
+            assert "Janus gw1: 400 Invalid Janus command" in await opensips.until_logged("Janus gw1: ")
 
 
 async def test_a_command_is_built_from_hostile_text(own: Bridge, tmp_path: Path) -> None:
@@ -301,23 +304,6 @@ async def create_room(bridge: Bridge, number: int) -> None:
 async def room(bridge: Bridge, number: int) -> Any:
     [found] = [room for room in (await ask(bridge, {"request": "list"}))["list"] if room["room"] == number]
     return found
-
-
-async def test_where_its_bridge_is_down_a_script_asks_the_peer(
-    bridge_factory: BridgeFactory, janus: Janus, tmp_path: Path
-) -> None:
-    own, peer = (bridge_factory({"gw1": janus.url}) for _ in range(2))
-    await ready(peer)
-    there = {
-        "return(-1); # -1": "# -1",
-        '#$var(janus_bridge) = "https://sip2.example.org:8889/mi"': f'$var(janus_bridge) = "{peer.mi_url}"; return(1)',
-    }
-    with OpenSips(tmp_path / "opensips", "sync.cfg", bridge=own.mi_url, replace=there) as opensips:
-        async with SipCaller(opensips.sip_port) as caller:
-            own.stop()
-            assert (await caller.request("OPTIONS", "gw1")).status == 200
-            peer.stop()
-            assert (await caller.request("OPTIONS", "gw1")).status == 503
 
 
 @needs_modules("clusterer", "proto_bin")

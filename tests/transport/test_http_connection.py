@@ -309,6 +309,18 @@ def test_who_is_shed_hears_why_and_holds_nothing() -> None:
     assert (full.closed, full.budget.used, full.connection._parser.partial) == (1, 0, 0)
 
 
+def test_every_503_says_that_nothing_was_done() -> None:
+    """Scripts go by these words: they ask another bridge then (opensips-examples/janus-bridge.inc)."""
+    stopping, shed, crowded = Script(), Script(), Script(budget=Budget(900))
+    stopping.connection.part()
+    shed.feed(post(b"x" * 900)[:-1]).connection.shed()
+    crowded.feed(post(b"x" * 1000)[:-1])
+    for script in (stopping, shed, crowded):
+        [answer] = split_answers(script.sent)
+        assert (answer.status, script.handler.asked) == (503, [])
+        assert b"nothing was done" in answer.body
+
+
 def test_a_fault_of_a_later_answer_is_that_connections_alone() -> None:
     script = Script().feed(post(b"slow"))
 
