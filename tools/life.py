@@ -22,7 +22,7 @@ def render() -> str:
     lines += [f"    {a.name} --> {_name(b)}: {', '.join(names)}" for (a, b), names in edges.items()]
     lines += ["```", "", "| in state | when | decision | leads to |", "|---|---|---|---|"]
     for (state, what), row in TABLE.items():
-        meaning = (row.decision.__doc__ or "").strip().splitlines()[0]
+        meaning = " ".join((row.decision.__doc__ or "").split())
         to = ", ".join("ended" if next_one is State.ENDED else next_one.name for next_one in row.to)
         lines.append(f"| {state.name} | {what.value} | `{row.decision.__name__}`: {meaning} | {to} |")
     for title, words in (("States", State), ("What can happen", Input), ("What can be done", Effect)):
