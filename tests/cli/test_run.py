@@ -69,7 +69,12 @@ def test_what_would_not_start_fails_the_check_and_leaves_no_trace(
 def test_what_may_pass_does_not_fail_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A database that is away or has no table yet; a TLS file of one gateway; a folder that is still to be made."""
     for url in ("mysql://nobody@127.0.0.1:1/none", f"sqlite://{tmp_path}/none.db"):
-        options = [f'state.dir="{tmp_path}/a/b"', f'janus.janus_db_url="{url}"', 'janus.gateways.gw.tls_ca="/none"']
+        options = [
+            "mi.http=[]",
+            f'state.dir="{tmp_path}/a/b"',
+            f'janus.janus_db_url="{url}"',
+            'janus.gateways.gw.tls_ca="/none"',
+        ]
         assert main(["run", "--check", *(word for one in options for word in ("-o", one))]) == 0
     assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []
