@@ -39,9 +39,7 @@ def _obey(argv: Sequence[str] | None) -> int:
 
     words = sys.argv[1:] if argv is None else argv
     first = next((word for word in words if not word.startswith("-")), "")
-    # All for a help text or a fault.
-    wanted = [first] if first in SUBCOMMANDS else [] if list(words) == ["--version"] else list(SUBCOMMANDS)
-    args = parser(wanted).parse_args(words)
+    args = parser([first] if first in SUBCOMMANDS else []).parse_args(words)
     code: int = args.run(args)
     return code
 

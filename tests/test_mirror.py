@@ -17,6 +17,8 @@ ELSEWHERE = {
     "cli/completion_bash": "cli/test_completion",
     "cli/completion_fish": "cli/test_completion",
     "cli/completion_zsh": "cli/test_completion",
+    "cli/findings": "cli/test_check",
+    "cli/foreground": "cli/test_run",
     "cli/import_cfg": "cli/test_import",
     "cli/man_settings": "cli/test_man",
     "cli/output": "e2e/test_endings",

@@ -58,7 +58,7 @@ PARTS = (
     ),
     (
         "Process",
-        r"logs|daemon/(?!ev)|cli/run"
+        r"logs|daemon/(?!ev)|cli/foreground"
         r"|core/supervise|transport/(batch|state_dir|reload_verdict|systemd|fd_store|successor|port_holder)",
     ),
     ("Configuration and command line", r"config/|cli/|transport/mi_client|files|protocol/.*url"),

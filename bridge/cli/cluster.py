@@ -33,14 +33,10 @@ _COLOURS = {"active": GREEN, "draining": YELLOW, "silent": RED, "over": RED, "ta
 _HEADER = ("NODE", "STATE", "BEAT", "EPOCH", "URL")
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand, and its own."""
-    parser = subparsers.add_parser(
-        "cluster",
-        help="show the bridges of the cluster that a running one belongs to",
-        description="Shows the bridges of a cluster as a running one sees them: who lives, and who is taken over.",
-        epilog=EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its own subcommand."""
+    parser.description = "Shows the bridges of a cluster as a running one sees them: who lives, and who is taken over."
+    parser.epilog = EPILOG
     add_connection_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print what janus_cluster_list answers")
     parser.set_defaults(run=run)

@@ -9,14 +9,10 @@ from bridge.cli.usage import usage_of
 SHELLS = {"bash": completion_bash.script, "zsh": completion_zsh.script, "fish": completion_fish.script}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "completion",
-        help="print the completion for a shell",
-        description="Prints a script that completes subcommands, options, settings, MI methods and file names.",
-        epilog=EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = "Prints a script that completes subcommands, options, settings, MI methods and file names."
+    parser.epilog = EPILOG
     parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
     parser.set_defaults(run=run)
 

@@ -9,22 +9,20 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
-
-import trio
+from typing import TYPE_CHECKING, Any
 
 from bridge.cli import text
 from bridge.cli.common import add_config_arguments, chosen_config
 from bridge.cli.output import complain, put, waiting
 from bridge.cli.service import UNIT, as_owner
 from bridge.config import Config
-from bridge.daemon.database import cluster_database_of, database_of
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import MAX_JANUS_ID, TableRow
 from bridge.protocol.janus_url import JanusUrl, shown
 from bridge.protocol.printable import printable
-from bridge.transport.cluster_tables import ClusterTables
-from bridge.transport.db import JanusTable
+
+if TYPE_CHECKING:
+    from bridge.transport.db import JanusTable
 
 _HINT = "A running bridge learns of it by `janus-bridge mi janus_reload`; at once with --now."
 
@@ -38,14 +36,10 @@ class Outcome:
     value: Any
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand ``db``; its ``run`` stands in the parsed arguments."""
-    parser = subparsers.add_parser(
-        "db",
-        help="create, show and change the table of Janus servers",
-        description="Looks after OpenSIPS's `janus` table, in the database that janus_db_url names.",
-        epilog=EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its verbs; ``run`` and ``act`` stand in the parsed arguments."""
+    parser.description = "Looks after OpenSIPS's `janus` table, in the database that janus_db_url names."
+    parser.epilog = EPILOG
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _verb(
         verbs,
@@ -68,6 +62,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Act on the table and print the outcome."""
+    import trio  # with the databases most of a start, for this alone
+
+    from bridge.daemon.database import database_of
+
     try:
         _check(args)
         config, found = chosen_config(args)
@@ -104,8 +102,8 @@ def _tell(config: Config, args: argparse.Namespace) -> tuple[int, str | None]:
 
 
 async def _visit(
-    act: Callable[[JanusTable, argparse.Namespace], Coroutine[Any, Any, Outcome]],
-    table: JanusTable,
+    act: Callable[["JanusTable", argparse.Namespace], Coroutine[Any, Any, Outcome]],
+    table: "JanusTable",
     args: argparse.Namespace,
     config: Config,
 ) -> Outcome:
@@ -117,26 +115,29 @@ async def _visit(
     return outcome
 
 
-async def _init(table: JanusTable, args: argparse.Namespace) -> Outcome:
+async def _init(table: "JanusTable", args: argparse.Namespace) -> Outcome:
     created = await table.create()
     return Outcome(0, [f"{'created' if created else 'is there already'}: {table.name}"], {"created": created})
 
 
 async def _init_cluster(config: Config, first: Outcome) -> Outcome:
+    from bridge.daemon.database import cluster_database_of
+    from bridge.transport.cluster_tables import ClusterTables
+
     database = cluster_database_of(config)
     created = await ClusterTables(config.janus.db_version_table).create(database)
     line = f"{'created' if created else 'is there already'}: {database.url} janus_node, janus_session"
     return Outcome(0, [*first.lines, line], {"created": first.value["created"] or created})
 
 
-async def _list(table: JanusTable, args: argparse.Namespace) -> Outcome:
+async def _list(table: "JanusTable", args: argparse.Namespace) -> Outcome:
     rows = [_shown(row) for row in await table.rows()]
     cells = [(str(row.id), row.janus_id, row.janus_url) for row in rows]
     lines = text.table(("ID", "JANUS_ID", "JANUS_URL"), cells) if rows else [f"no rows: {table.name}"]
     return Outcome(0, lines, [dataclasses.asdict(row) for row in rows])
 
 
-async def _add(table: JanusTable, args: argparse.Namespace) -> Outcome:
+async def _add(table: "JanusTable", args: argparse.Namespace) -> Outcome:
     key = await table.add(args.janus_id, args.janus_url)
     if key is None:
         return Outcome(1, [f"{args.janus_id!r} is there already in {table.name}; `db set` changes its URL"], None)
@@ -149,15 +150,15 @@ def _shown(row: TableRow) -> TableRow:
     return dataclasses.replace(row, janus_url=shown(row.janus_url))
 
 
-async def _set(table: JanusTable, args: argparse.Namespace) -> Outcome:
+async def _set(table: "JanusTable", args: argparse.Namespace) -> Outcome:
     return _done("changed", await table.change(args.janus_id, args.janus_url), table, args)
 
 
-async def _remove(table: JanusTable, args: argparse.Namespace) -> Outcome:
+async def _remove(table: "JanusTable", args: argparse.Namespace) -> Outcome:
     return _done("removed", await table.remove(args.janus_id), table, args)
 
 
-def _done(what: str, keys: Sequence[int], table: JanusTable, args: argparse.Namespace) -> Outcome:
+def _done(what: str, keys: Sequence[int], table: "JanusTable", args: argparse.Namespace) -> Outcome:
     value = {what: list(keys)}
     if not keys:
         return Outcome(1, [f"there is no {args.janus_id!r} in {table.name}; `db list` shows what there is"], value)

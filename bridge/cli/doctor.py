@@ -9,19 +9,14 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import re
-import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
-
-import trio
 
 from bridge.cli.common import chosen_config
 from bridge.cli.mi import add_connection_arguments, connect
@@ -32,7 +27,6 @@ from bridge.config import Config, secrets_of
 from bridge.config.kinds import SECRETS
 from bridge.config.row import Setting
 from bridge.config.settings import NAMED, SECTIONS, TABLE
-from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.errors import BridgeError
 from bridge.protocol.printable import printable
 from bridge.protocol.redaction import HIDDEN, Redaction
@@ -49,16 +43,14 @@ _METHODS: Final[Sequence[tuple[str, list[Any]]]] = (
 _OS_NAME = re.compile(r'^PRETTY_NAME="?([^"\n]*)', re.MULTILINE)
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="gather what a bug report needs into one file",
-        description="Gathers versions, the configuration without its secrets, what `check --connect` finds, what the "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = (
+        "Gathers versions, the configuration without its secrets, what `check --connect` finds, what the "
         "running bridge says of itself, and its last log lines into one text file, to be read and sent with a bug "
-        "report. It changes nothing; as root it sees the service's files and journal.",
-        epilog=EPILOG,
+        "report. It changes nothing; as root it sees the service's files and journal."
     )
+    parser.epilog = EPILOG
     add_connection_arguments(parser)
     parser.add_argument("--output", metavar="FILE", help="the file to make (- prints; default: one with date and time)")
     parser.set_defaults(run=run, option=[])
@@ -128,6 +120,10 @@ def _gathered(ask: Callable[[], str]) -> str:
 
 
 def _versions() -> str:
+    import platform
+    import ssl
+    from importlib import metadata
+
     with open("/etc/os-release", encoding="utf-8") as file:
         system = _OS_NAME.search(file.read())
     needed = [line for line in metadata.requires("opensips-janus-bridge") or () if "extra ==" not in line]
@@ -144,6 +140,8 @@ def _versions() -> str:
 
 
 def _installed(name: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -179,6 +177,10 @@ def _plain(value: Any) -> Any:
 
 def _learn_table(config: Config, redaction: Redaction) -> str:
     """Before anything that may repeat them is written down."""
+    import trio  # with the databases most of a start, for this alone
+
+    from bridge.daemon.database import database_of, secrets_of_rows
+
     rows = trio.run(database_of(config).rows)
     redaction.know("table", secrets_of_rows(rows))
     return f"hidden here; the table has {len(rows)} rows"

@@ -28,15 +28,13 @@ RENEWAL = 10.0  # seconds: a bridge that was restarted knows of no subscription 
 DEFAULT_EVENTS = ("E_JANUS_EVENT", "E_JANUS_STATUS")
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "events",
-        help="subscribe to a running bridge and print its events",
-        description="Subscribes to events of a bridge on this machine and prints them as they come, until Ctrl-C; "
-        "or prints those that the bridge has kept.",
-        epilog=EPILOG,
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = (
+        "Subscribes to events of a bridge on this machine and prints them as they come, until Ctrl-C; "
+        "or prints those that the bridge has kept."
     )
+    parser.epilog = EPILOG
     parser.add_argument("events", metavar="EVENT", nargs="*", help=f"default: {' '.join(DEFAULT_EVENTS)}")
     add_connection_arguments(parser)
     parser.add_argument(

@@ -32,16 +32,14 @@ _T = TypeVar("_T", int, str)
 _MI_ADDRESS = "udp:127.0.0.1:8080"  # for a script without mi_datagram
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "import",
-        help="make a configuration from an opensips.cfg that uses the janus module",
-        description='Prints a configuration made from the modparam("janus", ...) lines, db_default_url and the event '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = (
+        'Prints a configuration made from the modparam("janus", ...) lines, db_default_url and the event '
         "subscriptions of an opensips.cfg and all that it includes, names what cannot be carried over, and shows each "
-        "line of the script that changes.",
-        epilog=EPILOG,
+        "line of the script that changes."
     )
+    parser.epilog = EPILOG
     parser.add_argument(
         "opensips_cfg", metavar="OPENSIPS_CFG", help="the file that OpenSIPS is started with; - is stdin"
     )

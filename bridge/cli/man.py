@@ -21,15 +21,13 @@ PAGES = ("janus-bridge", "janus-bridge.toml")
 _SHARED = 3  # commands that have the same option: then it is explained once
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "man",
-        help="print a man page",
-        description="Prints a man page as roff: janus-bridge(8), which says what `--help` says of all commands, or "
-        "janus-bridge.toml(5), which explains every setting.",
-        epilog=EPILOG,
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = (
+        "Prints a man page as roff: janus-bridge(8), which says what `--help` says of all commands, or "
+        "janus-bridge.toml(5), which explains every setting."
     )
+    parser.epilog = EPILOG
     parser.add_argument("page", nargs="?", choices=PAGES, default=PAGES[0], help="the page (default: janus-bridge)")
     parser.set_defaults(run=run)
 

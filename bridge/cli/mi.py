@@ -31,14 +31,10 @@ _OF_A_LIST = frozenset(
 )
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand ``mi``; its ``run`` stands in the parsed arguments."""
-    parser = subparsers.add_parser(
-        "mi",
-        help="call an MI method of a running bridge",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = DESCRIPTION
+    parser.epilog = EPILOG
     parser.add_argument("method", metavar="METHOD", help="e.g. janus_list; `which` lists them")
     parser.add_argument("params", metavar="PARAM", nargs="*", default=[], help="by position, or all as NAME=VALUE")
     add_connection_arguments(parser)

@@ -1,41 +1,52 @@
-"""The program's subcommands, and the parser of some of them or of all.
+"""The program's subcommands, and the parser of all, with the arguments of some of them or of all.
 
 Owns their names and order, and the texts of ``janus-bridge --help``. Must not know any argument of theirs.
 """
 
 import argparse
 import importlib
-from collections.abc import Iterable
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 from bridge.cli.parser import Parser
 from bridge.cli.version import version
 
 NAME = "janus-bridge"
-# Each, and its module in bridge.cli.
-SUBCOMMANDS = {
-    "run": "run",
-    "check": "check",
-    "db": "db",
-    "import": "import_cfg",
-    "status": "status",
-    "mi": "mi",
-    "events": "events",
-    "cluster": "cluster",
-    "reload": "reload",
-    "unit": "unit",
-    "man": "man",
-    "completion": "completion",
-    "doctor": "doctor",
+
+
+class Subcommand(NamedTuple):
+    """``module`` of bridge.cli has its arguments, and what it does; ``summary`` is its line in the program's help."""
+
+    module: str
+    summary: str
+
+
+SUBCOMMANDS: Final = {
+    "run": Subcommand("run", "run the bridge in the foreground"),
+    "check": Subcommand("check", "validate configuration and table, and with --connect every Janus"),
+    "db": Subcommand("db", "create, show and change the table of Janus servers"),
+    "import": Subcommand("import_cfg", "make a configuration from an opensips.cfg that uses the janus module"),
+    "status": Subcommand("status", "show the gateways of a running bridge, its table and its subscribers"),
+    "mi": Subcommand("mi", "call an MI method of a running bridge"),
+    "events": Subcommand("events", "subscribe to a running bridge and print its events"),
+    "cluster": Subcommand("cluster", "show the bridges of the cluster that a running one belongs to"),
+    "reload": Subcommand("reload", "reload the service, from its unit"),
+    "unit": Subcommand("unit", "print the systemd unit"),
+    "man": Subcommand("man", "print a man page"),
+    "completion": Subcommand("completion", "print the completion for a shell"),
+    "doctor": Subcommand("doctor", "gather what a bug report needs into one file"),
 }
 
 
-def parser(names: Iterable[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
-    """That of the program, with these subcommands: loading all of them is most of a start."""
+def parser(names: Collection[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
+    """The program's, which knows all subcommands, and the arguments of these: their modules are most of a start."""
     made = Parser(prog=NAME, description=DESCRIPTION, epilog=EPILOG)
     made.add_argument("--version", action="version", version=version())
     subparsers = made.add_subparsers(metavar="COMMAND", required=True)
-    for name in names:
-        importlib.import_module(f"bridge.cli.{SUBCOMMANDS[name]}").add_parser(subparsers)
+    for name, (module, summary) in SUBCOMMANDS.items():
+        below = subparsers.add_parser(name, help=summary)
+        if name in names:
+            importlib.import_module(f"bridge.cli.{module}").add_arguments(below)
     return made
 
 

@@ -19,15 +19,15 @@ PATIENCE = 60.0  # s; a database that hangs is given up after 10
 _POLL_SECONDS = 0.02
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "reload",
-        help="reload the service, from its unit",
-        description="Sends SIGHUP to the service and waits for what becomes of it. systemd runs it for `systemctl "
-        "reload janus-bridge`, with the variables MAINPID and RUNTIME_DIRECTORY set.",
-        epilog="Exit codes: 0 all of it was taken, 1 something was not and stays as it was, 2 not run by systemd, 3 "
-        "the service ended or did not answer.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = (
+        "Sends SIGHUP to the service and waits for what becomes of it. systemd runs it for `systemctl "
+        "reload janus-bridge`, with the variables MAINPID and RUNTIME_DIRECTORY set."
+    )
+    parser.epilog = (
+        "Exit codes: 0 all of it was taken, 1 something was not and stays as it was, 2 not run by systemd, 3 "
+        "the service ended or did not answer."
     )
     parser.set_defaults(run=run)
 

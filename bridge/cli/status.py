@@ -18,14 +18,10 @@ _HEADER = ("JANUS_ID", "STATE", "SINCE", "SESSIONS", "HANDLES", "IN FLIGHT", "RT
 _SUBSCRIBERS = ("SUBSCRIBER", "EVENTS", "QUEUED", "SENT", "DROPPED")
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "status",
-        help="show the gateways of a running bridge, its table and its subscribers",
-        description="Shows the gateways of a running bridge, its table and its subscribers, and what is wrong.",
-        epilog=EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = "Shows the gateways of a running bridge, its table and its subscribers, and what is wrong."
+    parser.epilog = EPILOG
     add_connection_arguments(parser)
     once = parser.add_mutually_exclusive_group()
     once.add_argument("--json", action="store_true", help="print what janus_list and janus_status answer")

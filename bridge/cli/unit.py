@@ -21,14 +21,10 @@ from bridge.protocol.cluster import Node
 from bridge.protocol.gateway import read_rows
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "unit",
-        help="print the systemd unit",
-        description="Prints the systemd unit for this installation, or one of the snippets it needs.",
-        epilog=EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options, and its ``run`` among the defaults."""
+    parser.description = "Prints the systemd unit for this installation, or one of the snippets it needs."
+    parser.epilog = EPILOG
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--sysusers", action="store_const", const="janus-bridge.sysusers", dest="file", help="the sysusers.d snippet"

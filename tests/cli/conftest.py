@@ -23,7 +23,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     async def run(*argv: str) -> Ran:
         parser = argparse.ArgumentParser(prog="janus-bridge")
-        mi.add_parser(parser.add_subparsers())
+        mi.add_arguments(parser.add_subparsers().add_parser("mi"))
         args = parser.parse_args(argv)
         code = await trio.to_thread.run_sync(args.run, args)  # it blocks, and the server lives in this thread
         return code, *capsys.readouterr()

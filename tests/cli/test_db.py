@@ -21,7 +21,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
 
     parser = argparse.ArgumentParser(prog="janus-bridge")
-    db.add_parser(parser.add_subparsers())
+    db.add_arguments(parser.add_subparsers().add_parser("db"))
 
     def run(*words: str) -> tuple[int, str, str]:
         try:
