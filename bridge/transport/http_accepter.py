@@ -13,7 +13,7 @@ from contextlib import suppress
 import trio
 
 from bridge.transport.batch import PIECE, Batch, Member
-from bridge.transport.http_listener import Listener, close_listener, hide_listener
+from bridge.transport.http_listener import Listener, close_listener, hide_listener, shakes_hands
 
 # accept(2) fails with these for what happened to the client, or to the network on its way.
 _CLIENT_GONE = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT}
@@ -86,6 +86,10 @@ class Accepter(Member):
         if not hide_listener(self._listener):
             self.accept_all()
             self.close()
+
+    def expects(self) -> bool:
+        """Whether, though hidden, somebody is still connecting."""
+        return shakes_hands(self._listener)
 
     def accept_all(self) -> None:
         """Accept those who wait. Who is refused for a shortage is reset by ``close``."""

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import trio
@@ -29,6 +30,11 @@ _OPTIONS: Final = (
 )
 _SO_BINDTOIFINDEX: Final = getattr(socket, "SO_BINDTOIFINDEX", 62)  # of Linux; Python names it from 3.14 on
 _NO_INTERFACE: Final = 2**31 - 1
+_HANDSHAKES: Final = {  # proc(5); this process's own, which systemd's ProcSubset=pid leaves
+    socket.AF_INET: Path("/proc/self/net/tcp"),
+    socket.AF_INET6: Path("/proc/self/net/tcp6"),
+}
+_SYN_RECV: Final = b"03"
 
 
 class Listener(NamedTuple):
@@ -145,6 +151,21 @@ def hide_listener(listener: Listener) -> bool:
     except OSError:
         return False
     return True
+
+
+def shakes_hands(listener: Listener) -> bool:
+    """Whether somebody has begun to connect and the last packet of his handshake is still to come: ``accept`` does not
+    see him yet, and to close the listener resets him. False where it is closed, or nothing can be known.
+    """
+    if listener.sock.fileno() == -1:
+        return False
+    port = b":%04X" % listener.sock.getsockname()[1]
+    try:
+        table = _HANDSHAKES[listener.sock.family].read_bytes()
+    except OSError:
+        return False
+    # "  sl  local_address rem_address   st ..."
+    return any(line[3] == _SYN_RECV and line[1].endswith(port) for line in map(bytes.split, table.splitlines()[1:]))
 
 
 def close_listener(listener: Listener) -> None:

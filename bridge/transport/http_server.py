@@ -104,15 +104,18 @@ class HttpServer:
         await self._heard.wait()
 
     async def _finish(self) -> None:
-        """A connection that was closed with a request on its way would be reset."""
+        """A connection that is closed with a request on its way is reset, and so is one that is being made."""
         until = time.monotonic() + self._limits.last
-        await trio.sleep(self._limits.crossing)
-        for accepter in self._accepters:
-            accepter.accept_all()
-            accepter.close()
+        listening = True
         while not self._over.is_set():
+            await trio.sleep(self._limits.crossing if listening else _LOOK)
             now = time.monotonic()
-            asking = False
+            if listening and (now >= until or not any(accepter.expects() for accepter in self._accepters)):
+                listening = False
+                for accepter in self._accepters:
+                    accepter.accept_all()
+                    accepter.close()
+            asking = listening
             for connection in list(self._connections):
                 if connection.deadline < now:
                     connection.end()
@@ -124,7 +127,6 @@ class HttpServer:
                 self._heard.set()
                 if not self._connections:
                     self._over.set()
-            await trio.sleep(_LOOK)
 
     def _accepted(self, sock: socket.socket, peer: str, listener: Listener) -> None:
         client = client_of(peer)

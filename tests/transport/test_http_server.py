@@ -1,10 +1,12 @@
 """Many connections: how many there may be, no descriptors left, slow crowds, stopping, turns. Real sockets."""
 
+import ctypes
 import itertools
 import logging
 import os
 import resource
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -243,6 +245,54 @@ async def test_stop_answers_who_had_connected_and_was_not_accepted_yet(nursery: 
             assert (await client.answer()).status == 200
             assert await client.closed()
             await client.stream.aclose()
+
+
+async def test_stop_waits_for_who_is_connecting(nursery: trio.Nursery) -> None:
+    """As over a slow network: the last packet of his handshake comes later than the listener would be closed."""
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving, limits=HttpLimits(last=HANG_SECONDS, crossing=0.01))
+            served.keep_in(nursery)
+            accepter = served.http._accepters[0]
+            listener = accepter._listener
+            on_its_way = half_connected(listener.sock)
+            assert accepter.expects()
+            served.http.stop()
+            for _ in range(3):
+                await trio.sleep(0.01)
+            assert listener.sock.fileno() != -1
+            with socket.socket() as late, pytest.raises(ConnectionRefusedError):
+                late.connect(on_its_way.getpeername())
+            listener.sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(on_its_way)))
+            assert (await client.ask(post(b"1"))).body == b"<1>"
+            assert await client.closed()
+            await client.stream.aclose()
+        assert not accepter.expects()
+
+
+async def test_stop_waits_for_nobody_who_never_connects(nursery: trio.Nursery) -> None:
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as serving:  # ends when serve() returns
+            served = await serve(serving, limits=HttpLimits(last=0.05, crossing=0.01))
+            served.keep_in(nursery)
+            with half_connected(served.http._accepters[0]._listener.sock):
+                served.http.stop()
+                await served.http.heard()
+
+
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+# Of classic BPF, on a TCP header: let pass what has the flag SYN, and nothing else.
+ONLY_SYN = (0x30, 0, 0, 13), (0x54, 0, 0, 2), (0x15, 0, 1, 2), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0)
+
+
+def half_connected(listener: socket.socket) -> socket.socket:
+    """A client that is connected, while the listener has not got the last packet of the handshake (socket(7))."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in ONLY_SYN))
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(ONLY_SYN), ctypes.addressof(code)))
+    client = socket.create_connection(listener.getsockname())
+    client.setblocking(False)
+    return client
 
 
 async def test_stop_leaves_who_waits_to_the_next_process_where_the_listener_lives_on(nursery: trio.Nursery) -> None:
