@@ -39,13 +39,16 @@ SUBCOMMANDS: Final = {
 
 
 def parser(names: Collection[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
-    """The program's, which knows all subcommands, and the arguments of these: their modules are most of a start."""
+    """The program's, with these subcommands and their arguments: to load their modules is most of a start. None of
+    them: with all, without their arguments, for the help and for what is no subcommand.
+    """
     made = Parser(prog=NAME, description=DESCRIPTION, epilog=EPILOG)
     made.add_argument("--version", action="version", version=version())
     subparsers = made.add_subparsers(metavar="COMMAND", required=True)
-    for name, (module, summary) in SUBCOMMANDS.items():
+    for name in names or SUBCOMMANDS:
+        module, summary = SUBCOMMANDS[name]
         below = subparsers.add_parser(name, help=summary)
-        if name in names:
+        if names:
             importlib.import_module(f"bridge.cli.{module}").add_arguments(below)
     return made
 

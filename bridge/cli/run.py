@@ -4,6 +4,7 @@ Owns these texts. What it does stands in ``foreground``.
 """
 
 import argparse
+import gc
 
 from bridge.cli.common import add_config_arguments
 
@@ -23,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError, TableRefused."""
-    from bridge.cli import foreground  # the service: most of a start, for this alone
+    gc.disable()  # what is loaded stays, and the collector would look through it again and again: a tenth of a start
+    from bridge.cli import foreground
 
+    gc.enable()
     return foreground.look(args) if args.check else foreground.run(args)
 
 

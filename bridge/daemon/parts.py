@@ -9,13 +9,13 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
 from bridge import __version__, logs
 from bridge.config import Config, secrets_of
 from bridge.core import commands_evi
-from bridge.core.cluster_side import ClusterSide
 from bridge.core.commands_cluster import cluster_commands
 from bridge.core.commands_core import Process, core_commands
 from bridge.core.commands_janus import janus_commands
@@ -32,7 +32,6 @@ from bridge.core.registry import LinkRegistry
 from bridge.core.stats import Stats
 from bridge.core.table import ReadRows, Table
 from bridge.core.timers import Timers
-from bridge.daemon.cluster import ClusterParts, ClusterService, cluster_of
 from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.daemon.events import EventParts
 from bridge.daemon.gateways import Gateways
@@ -50,6 +49,10 @@ from bridge.transport.fd_store import FdStore
 from bridge.transport.saved_table import SavedTable
 from bridge.transport.session_journal import SessionJournal
 from bridge.transport.systemd import Notifier
+
+if TYPE_CHECKING:
+    from bridge.core.cluster_side import ClusterSide
+    from bridge.daemon.cluster import ClusterParts, ClusterService
 
 SESSION_BITS = 52  # of a session id, as Janus makes them
 DELIVERED = 2.0  # seconds for events that were raised before a hand-over
@@ -74,7 +77,7 @@ class Parts:
     mi: Registry
     pending: Budget
     metrics: MetricsCollector
-    cluster: ClusterService | None  # None: this bridge is alone
+    cluster: "ClusterService | None"  # None: this bridge is alone
 
 
 def build(config: Config, redaction: Redaction | None = None, store: FdStore | None = None) -> Parts:
@@ -87,7 +90,7 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     stats, timers = Stats(), Timers()
     journal = SessionJournal(config.state.dir / "sessions.jsonl")
     journal.load()
-    cluster = cluster_of(config, stats, journal)
+    cluster = None if config.cluster.cluster_id is None else _cluster(config, stats, journal)
     events = EventParts(config, stats, redaction, 0 if cluster is None else cluster.newest)
     evi, writer = events.evi, events.log_writer
     store = store or FdStore(Notifier({}), {})
@@ -167,18 +170,37 @@ def build(config: Config, redaction: Redaction | None = None, store: FdStore | N
     return Parts(
         *(batch, stats, timers, journal, events, evi, writer, gateways, held, links, table),
         *(saved_table, mi, pending, metrics),
-        None if cluster is None or side is None else ClusterService(cluster, side, links),
+        None if cluster is None or side is None else _service(cluster, side, links),
     )
 
 
-def _link_cluster(cluster: ClusterParts) -> LinkCluster:
+# What a bridge that is alone need not load is loaded here.
+
+
+def _cluster(config: Config, stats: Stats, journal: SessionJournal) -> "ClusterParts | None":
+    from bridge.daemon.cluster import cluster_of
+
+    return cluster_of(config, stats, journal)
+
+
+def _service(cluster: "ClusterParts", side: "ClusterSide", links: LinkRegistry) -> "ClusterService":
+    from bridge.daemon.cluster import ClusterService
+
+    return ClusterService(cluster, side, links)
+
+
+def _link_cluster(cluster: "ClusterParts") -> LinkCluster:
     node_id = cluster.cluster.life.settings.node_id
     return LinkCluster(
         node_id, FencedRequests(cluster.fence), cluster.sessions, lambda: secrets.randbits(SESSION_BITS) + 1
     )
 
 
-def _side(environment: LinkEnvironment, links: LinkRegistry, cluster: ClusterParts, evi: EventInterface) -> ClusterSide:
+def _side(
+    environment: LinkEnvironment, links: LinkRegistry, cluster: "ClusterParts", evi: EventInterface
+) -> "ClusterSide":
+    from bridge.core.cluster_side import ClusterSide
+
     async def delivered() -> None:
         await evi.drain(trio.current_time() + DELIVERED)
 

@@ -95,7 +95,8 @@ for shell in ("bash", "zsh", "fish"):
     loaded(["completion", shell], *service)
 loaded(["man"], *service)
 import bridge.cli.foreground
-print({"pymysql", "cryptography", "prometheus_client", "pika", "jsonschema"} & sys.modules.keys())
+clustered = ["bridge.daemon.cluster", "bridge.core.cluster", "bridge.transport.cluster_tables"]
+print({*clustered, "pymysql", "cryptography", "prometheus_client", "pika", "jsonschema"} & sys.modules.keys())
 """
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS)
