@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
         "Validates configuration, table version and every row; with --connect also every Janus: that it "
-        "answers and gives sessions, and whether these can be reclaimed after a failure."
+        "answers and creates sessions, and whether these can be reclaimed after a failure."
     )
     parser.epilog = EPILOG
     add_config_arguments(parser)

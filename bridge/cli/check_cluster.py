@@ -54,7 +54,7 @@ async def of_database(config: Config, *, connect: bool = False) -> list[Finding]
     names = ", ".join(f"{node.node_id} at {node.url}" for node in sorted(nodes))
     found: list[Finding] = [
         ("ok", f"{database.url} janus_node, version 1: {f'nodes {names}' if nodes else 'no node yet'}"),
-        *(("error", f"janus_node: {fault.text}: mend or delete it in SQL") for fault in faults[:MOST_FAULTS]),
+        *(("error", f"janus_node: {fault.text}: correct or delete it in SQL") for fault in faults[:MOST_FAULTS]),
     ]
     suspect = suspect_timeout(provider or "")
     if suspect is not None:
@@ -90,8 +90,8 @@ async def _of_peer(ask: PeerClient, node: Node, cluster: ClusterSettings) -> Fin
     except (PeerRefused, RpcError, KeyError, TypeError) as exc:
         return (
             "error",
-            f"{where} does not answer as a peer: {exc}: it gives no word, and is not taken over; its [cluster] "
-            "my_node_url has to lead to its MI, and [cluster] token here has to be its [mi] token",
+            f"{where} does not answer as a peer: {exc}; it can neither vouch for this bridge nor be taken over: its "
+            "[cluster] my_node_url has to lead to its MI, and [cluster] token here has to be its [mi] token",
         )
     except (PeerNotReached, PeerSilent) as exc:
         return None if node.node_id == cluster.my_node_id else ("warning", f"{where} does not answer: {exc}")

@@ -90,7 +90,7 @@ class JanusProbe:
         if answer.get("janus") != "success":
             yield "error", f"refuses a session: {_reason(answer)}"
             return
-        yield "ok", "gives sessions"
+        yield "ok", "creates sessions"
         session_id = _member(answer, "data", "id")
         for verb, without in NEEDED.items():
             try:

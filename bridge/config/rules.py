@@ -36,7 +36,7 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     filters = {(one.event, one.socket): one.filter for one in config.events.subscribers}
     for one in config.events.subscribers:
         if filters[one.event, one.socket] != one.filter:
-            yield ("events", "subscribers"), f"{one.socket} is there twice for {one.event}: put both filters into one"
+            yield ("events", "subscribers"), f"{one.socket} is given twice for {one.event}: put both filters into one"
             break
     for name, domain in config.events.tls_domains.items():
         if domain.tls_key is not None and domain.tls_cert is None:

@@ -87,7 +87,9 @@ class Heirs:
             except TableUnavailable as exc:
                 membership.unknown()
                 self._in_doubt[node.node_id] = node, silent_since
-                log.warning("the take-over of node %d has no outcome: %s; looking again", node.node_id, exc)
+                log.warning(
+                    "cannot tell whether node %d is taken over: %s; asking the database again", node.node_id, exc
+                )
                 return
             if sessions is None:
                 membership.not_taken(node)
@@ -111,7 +113,7 @@ class Heirs:
             except TableUnavailable as exc:
                 self._in_doubt[node.node_id] = node, silent_since
                 if self._unsearched.due(str(exc)):
-                    text = "whether node %d has more sessions is not known: %s; looking again"
+                    text = "cannot tell whether node %d has more sessions: %s; asking the database again"
                     log.warning(text, node.node_id, exc)
                 return
             self._unsearched.over()
@@ -122,7 +124,7 @@ class Heirs:
             nursery.start_soon(self._adopt, node, sessions, silent_since)
 
     async def _adopt(self, node: Node, sessions: Sequence[NodeSession], silent_since: float) -> None:
-        log.warning("node %d is over: taking %d sessions", node.node_id, len(sessions))
+        log.warning("node %d is down: taking over its sessions (%d)", node.node_id, len(sessions))
         self.adopting[node.node_id] = node
         try:
             if self._life.links is not None:

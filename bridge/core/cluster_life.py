@@ -102,7 +102,7 @@ class NodeLife:
             own, start = self.membership.own, self.membership.enter(self._memory.epochs)
             if start is Start.TWIN and own is not None:
                 raise AnotherNode(
-                    f"node {self.settings.node_id} of cluster {self.settings.cluster_id} is another bridge, which runs "
+                    f"node {self.settings.node_id} of cluster {self.settings.cluster_id} is another running bridge "
                     f"(its MI is {own.node.url}): give each bridge a [cluster] my_node_id of its own"
                 )
             if start is Start.WAIT:
@@ -130,7 +130,10 @@ class NodeLife:
         if start is Start.ENTER:
             await self._begin()
         elif start is Start.TWIN and self._twin.due("twin"):
-            log.critical("node %d is another bridge, which runs; this one stays out", self.settings.node_id)
+            log.critical(
+                "node %d is another running bridge; this one stays out: give it a [cluster] my_node_id of its own",
+                self.settings.node_id,
+            )
 
     async def _begin(self, least: int = 0) -> bool:
         membership, own, mine = self.membership, self.membership.own, self._memory.epochs
@@ -204,7 +207,7 @@ class NodeLife:
 
     def _no_beat(self, exc: TableUnavailable) -> None:
         if self._database.due(str(exc)):
-            log.warning("no beat in the cluster's database: %s; retrying", exc)
+            log.warning("cannot write the beat to the cluster's database: %s; retrying", exc)
 
     async def _ask_peers(self, epoch: int | None) -> None:
         words: dict[int, Word | None] = {}
@@ -227,7 +230,7 @@ class NodeLife:
             self._doubt.over()
         elif not self.membership.lost and self._doubt.due(str(silent)):
             left = "open connections go on" if self.settings.serve else "commands are held"
-            log.error("neither the cluster's database nor all peers are reached (silent: %s): %s", silent, left)
+            log.error("cannot reach the cluster's database, nor all peers (silent: %s): %s", silent, left)
 
     def _move_fence(self) -> None:
         self.fence.move(self.membership.valid_until, self.membership.open_until)
@@ -235,7 +238,11 @@ class NodeLife:
     # It ends
 
     def _give_up(self, why: str) -> None:
-        log.error("node %d is over: %s; a peer has its sessions, new ones are made", self.settings.node_id, why)
+        log.error(
+            "this bridge, node %d, was taken over: %s; a peer has its sessions, new ones are made",
+            self.settings.node_id,
+            why,
+        )
         self.inherited = False
         self._move_fence()
         self._leave_sessions("it was taken over")
@@ -259,7 +266,7 @@ class NodeLife:
             try:
                 await self._table.release(epoch, NodeState.OVER if len(self.sessions) else NodeState.TAKEN)
             except TableUnavailable as exc:
-                log.warning("the cluster's database does not know that this bridge ends: %s", exc)
+                log.warning("cannot tell the cluster's database that this bridge stops: %s", exc)
 
     async def _remember(self, epochs: Sequence[int]) -> None:
         await self._memory.keep(epochs[-MOST_EPOCHS:], self.membership.rows())

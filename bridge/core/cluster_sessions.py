@@ -166,7 +166,7 @@ class SessionKeeper:
                 others += await self._table.write(sessions, epoch, right)
         except TableUnavailable as exc:
             if self._trouble.due(str(exc)):
-                log.warning("sessions are not in the cluster's database: %s; retrying", exc)
+                log.warning("cannot write sessions to the cluster's database: %s; retrying", exc)
             self._tell()
             return False
         for key, note in batch:

@@ -58,8 +58,8 @@ class PeerWords:
         word, silence = await self._word(node, node.node_id, node.epoch)
         if word is None and silence and self._troubles[node.node_id].due(silence):
             text = (
-                "node %d lives, and does not answer at %s: %s; without the database it gives no word: check its "
-                "[cluster] my_node_url, its [mi] allow, and what is between"
+                "node %d is alive, but does not answer at %s: %s; it cannot vouch for this bridge while the database "
+                "is away: check its [cluster] my_node_url, its [mi] allow, and the network between"
             )
             log.error(text, node.node_id, node.url, silence)
 
@@ -73,8 +73,8 @@ class PeerWords:
         except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
             if trouble.due(str(exc)):
                 log.error(
-                    "node %d at %s does not answer as a peer: %s; it gives no word, and is not taken over: check its "
-                    "[cluster] my_node_url, and [cluster] token here beside [mi] token there",
+                    "node %d at %s does not answer as a peer: %s; it can neither vouch for this bridge nor be taken "
+                    "over: check its [cluster] my_node_url, and [cluster] token here beside [mi] token there",
                     *(node.node_id, node.url, exc),
                 )
             return Word.UNSURE, ""
@@ -92,8 +92,8 @@ class PeerWords:
         if timeout != self._timeout:
             if trouble.due(str(timeout)):
                 log.error(
-                    "node %d has a [cluster] node_timeout of %s s, this one of %s s: who has the larger one is taken "
-                    "over while it acts; give all bridges of the cluster the same",
+                    "node %d has a [cluster] node_timeout of %s s, this one of %s s: the bridge with the larger "
+                    "one can be taken over while it acts; set the same in all bridges of the cluster",
                     *(node.node_id, timeout, self._timeout),
                 )
         elif trouble.over():

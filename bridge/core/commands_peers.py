@@ -138,7 +138,7 @@ class _PeerMethods:
         if link.gateway.janus_url != janus_url:
             raise LinkDown("its row has another URL here")
         if self.leaving():
-            raise LinkDown("this bridge hands its own over")
+            raise LinkDown("this bridge is handing over its own sessions")
         if not cluster.fenced.fence.valid():
             raise LinkDown("this bridge has no valid beat")
         if link.shown_state != "ready":

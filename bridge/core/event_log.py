@@ -164,7 +164,7 @@ class EventLog:
         for name in set(self._known).difference(names):
             owed = self.end - self._known[name].position
             if owed:
-                log.warning("%s is not subscribed any more: %d event(s) that it had not got are dropped", name, owed)
+                log.warning("%s is no longer subscribed: %d undelivered event(s) are dropped", name, owed)
             self.forget(name)
 
     def moved(self) -> None:

@@ -82,7 +82,7 @@ class LogWriter:
 
     async def _say_last_word(self) -> None:
         """Who has not got what the disk has not taken, loses it, and is told at the next start."""
-        log.error("%d event(s) are lost: the disk has not taken them within %g s", self.events.waiting, LAST_WRITE)
+        log.error("%d event(s) are lost: the disk did not take them within %g s", self.events.waiting, LAST_WRITE)
         fault = "it does not respond"
         with trio.move_on_after(LAST_WORD):
             try:
@@ -149,7 +149,7 @@ class LogWriter:
                     await self._cut_to(*overdue)
             except StoreFailed as exc:
                 if lines.due(str(exc), trio.current_time()):
-                    log.error("the log of events cannot be cut: %s; retrying", exc)
+                    log.error("cannot trim the log of events: %s; retrying", exc)
             else:
                 lines.over()
 

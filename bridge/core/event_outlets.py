@@ -132,7 +132,7 @@ class LoggedOutlets:
                 for one in live:
                     self._table.subscribe(one.event, socket, one.until - now, now, wanted[one.event])
             except ValueError as exc:
-                log.warning("the subscription %s of before is not taken up again: %s", name, exc)
+                log.warning("the saved subscription %s is not resumed: %s", name, exc)
             else:
                 self._names[socket] = name
                 if not live:

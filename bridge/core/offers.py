@@ -116,7 +116,7 @@ class Offers:
     async def _give_part(self, link: JanusLink, node: Node, sessions: list[JanusSession]) -> None:
         gateway, life, room = link.gateway, self._peers.life_of_ours, MOST_HANDLES
         if life is None:
-            raise PeerNotReached("this bridge has no life in the cluster now")
+            raise PeerNotReached("this bridge is not active in the cluster now")
         rows = []
         for session in sessions:
             handles = dict(list(session.handles.items())[: max(room, 0)])

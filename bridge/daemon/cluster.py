@@ -137,7 +137,7 @@ class ClusterService:
             await self.parts.cluster.leave()
         if patience.cancelled_caught:
             why = f"no answer within {LEAVE:g} s"
-            log.warning("the cluster's database does not know that this bridge ends: %s", why)
+            log.warning("cannot tell the cluster's database that this bridge stops: %s", why)
 
     def close(self) -> None:
         """At the end of the process, within trio."""

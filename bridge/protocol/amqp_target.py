@@ -101,7 +101,7 @@ def _parameters(text: str) -> dict[str, str]:
     for parameter in text.split(";"):
         name, equals, value = parameter.partition("=")
         if name in found:
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"{name} is given twice")
         if name == "persistent" and not equals:
             found[name] = ""
         elif name in ("exchange", "vhost", "tls_domain") and value:

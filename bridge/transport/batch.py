@@ -116,7 +116,7 @@ class Batch:
         try:
             member.fail()
         except Exception:  # what is half broken may not be able to end in order
-            log.exception("%r failed while it was closed", member)
+            log.exception("%r failed again while it was closed", member)
 
     async def run(self) -> None:
         """Serve until cancelled."""

@@ -103,9 +103,9 @@ class FaultyRows:
         texts = [fault.text for fault in faults]
         news = [text for text in dict.fromkeys(texts) if text not in self._said]
         for text in news[:MOST_FAULTS]:
-            log.error("%s: %s; it is left alone: mend or delete it in SQL", self._table, text)
+            log.error("%s: %s; the row is ignored: correct or delete it in SQL", self._table, text)
         if len(news) > MOST_FAULTS:
-            log.error("%s: %d more rows are no good", self._table, len(news) - MOST_FAULTS)
+            log.error("%s: %d more rows are bad", self._table, len(news) - MOST_FAULTS)
         self._said = frozenset(texts)
 
 

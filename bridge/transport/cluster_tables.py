@@ -79,7 +79,7 @@ class NodeTable:
         self._faulty.tell(faults)
         for fault in faults:
             if fault.node_id == self.node_id:
-                raise TableRefused(f"{NODES}: {fault.text}; mend or delete it in SQL")
+                raise TableRefused(f"{NODES}: {fault.text}; correct or delete it in SQL")
         return nodes
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:

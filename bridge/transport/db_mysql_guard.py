@@ -116,7 +116,7 @@ class _Sha2:
         elif self._caching and packet.get_all_data()[1:] == _FULL_EXCHANGE:
             self._give()
         elif not (self._caching and packet.get_all_data()[1:] == _FAST_PATH_TAKEN):
-            self._refuse("the server goes on in an unknown way, or sends a key, which is not taken from it")
+            self._refuse("the server goes on in an unknown way, or sends a key of its own, which is never used")
         return connection._read_packet()  # type: ignore[no-untyped-call]  # as every handler does: PyMySQL's manual
 
     def _give(self) -> None:

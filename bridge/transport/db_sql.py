@@ -157,7 +157,7 @@ class Statements:
         for key in found:
             if isinstance(key, str):
                 raise TableRefused(
-                    f"a row of {janus_id!r} has the id {key!r}, which is not a whole number: mend it in SQL"
+                    f"a row of {janus_id!r} has the id {key!r}, which is not a whole number: correct it in SQL"
                 )
         return [key for key in found if isinstance(key, int)]
 

@@ -31,7 +31,7 @@ def left(database: Path) -> list[OutletState]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError) as exc:
-        log.warning("%s cannot be read: %s; who lost events by the last stop is not told", path, exc)
+        log.warning("%s cannot be read: %s; subscribers that lost events at the last stop are not told", path, exc)
         return []
 
 

@@ -223,7 +223,7 @@ class EventStore:
         if self._wal > self._most_wal:
             raise sqlite3.OperationalError(words)
         if self._lines.due("wal", time.monotonic()):
-            log.warning("%s: %s; end that", self._path, words)
+            log.warning("%s: %s; end that program", self._path, words)
 
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
         self._weigh(connection)

@@ -218,7 +218,7 @@ def _result(url: str, answer: tuple[int, str, bytes]) -> Any:
         data = error.get("data")
         raise RpcError(error.get("code", 0), str(error.get("message")), None if data is None else str(data))
     if not isinstance(value, dict) or "result" not in value:
-        raise PeerSilent(f"{url}: its answer is none of an MI")
+        raise PeerSilent(f"{url}: its answer is not that of an MI")
     return value["result"]
 
 

@@ -42,7 +42,7 @@ class Trial:
         """Raises OSError as ``bind`` does, or with the words that say who is in the way."""
         if wanted.port:
             if any(map(wanted.overlaps, self._ports)):
-                raise OSError(errno.EBUSY, f"{wanted} is there twice; remove one of them")
+                raise OSError(errno.EBUSY, f"{wanted} is given twice; remove one of them")
             self._ports.append(wanted)
         try:
             bind().close()
@@ -60,7 +60,7 @@ class Trial:
     def name(self, path: str, *, fifo: bool) -> None:
         """Raises ConfigError, without the key: a socket, or a FIFO, cannot be made there."""
         if path in self._paths:
-            raise ConfigError(f"{path} is there twice; remove one of them")
+            raise ConfigError(f"{path} is given twice; remove one of them")
         self._paths.add(path)
         try:
             self._name(path, fifo=fifo)
@@ -77,7 +77,7 @@ class Trial:
         except FileNotFoundError:
             return
         if not (stat.S_ISFIFO if fifo else stat.S_ISSOCK)(found.st_mode):
-            raise ConfigError(f"{path}: there is something else of that name")
+            raise ConfigError(f"{path}: something else has that name")
         if self._is_dead(path, fifo=fifo):
             folder = os.stat(os.path.dirname(path))
             if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, found.st_uid):

@@ -51,7 +51,7 @@ class OwnedPath:
             pass
         else:
             if not is_kind(found.st_mode):
-                raise ConfigError(f"{self.path}: there is something else of that name")
+                raise ConfigError(f"{self.path}: something else has that name")
             if is_live(self.path):
                 raise ConfigError(f"{self.path}: another process listens there")
             os.unlink(self.path)

@@ -264,7 +264,7 @@ async def test_a_janus_that_takes_no_new_sessions(visit_to: Visit) -> None:
         code, rows = await visit_to(fake)
     assert code == 1
     assert ("warning", "gw1", "does not accept new sessions: set accept_new_sessions by its Admin API") in rows
-    assert ("ok", "gw1", "gives sessions") in rows
+    assert ("ok", "gw1", "creates sessions") in rows
     assert fake.sessions == set()  # it was destroyed again
 
 
@@ -274,7 +274,7 @@ async def test_what_else_a_janus_says_meanwhile_is_no_answer(visit_to: Visit) ->
         fake.script["info"] = lambda request: [*others, *fake.answer(request)]
         code, rows = await visit_to(fake)
     assert code == 1  # this one does not reclaim
-    assert rows[-1] == ("ok", "gw1", "gives sessions")
+    assert rows[-1] == ("ok", "gw1", "creates sessions")
 
 
 def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check, rtpengine: Rtpengine) -> None:
@@ -283,7 +283,7 @@ def test_what_rtpengine_cannot_do(tmp_path: Path, check: Check, rtpengine: Rtpen
     assert code == 1
     said = [(level, text) for level, where, text in rows if where == "gw1"]
     assert said[0][1].startswith("rtpengine Janus interface ")
-    assert said[1] == ("ok", "gives sessions")
+    assert said[1] == ("ok", "creates sessions")
     assert ("warning", f"cannot claim (457 Unhandled request method): {probe.NEEDED['claim']}") in said
     assert ("warning", f"cannot destroy (457 Unhandled request method): {probe.NEEDED['destroy']}") in said
     assert len(said) == 4

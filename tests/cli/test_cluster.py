@@ -108,7 +108,7 @@ def test_a_copied_configuration_does_not_start(bridges: list[Bridge], tmp_path: 
     )
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
-    assert f"node 1 of cluster 1 is another bridge, which runs (its MI is {first.mi_url})" in last
+    assert f"node 1 of cluster 1 is another running bridge (its MI is {first.mi_url})" in last
     assert "the bridge does not start" in last
     assert main(["cluster", "--url", first.mi_url]) == 0
 

@@ -44,7 +44,7 @@ def version_7(tmp_path: Path) -> str:
         ('mi.datagram=["unix:{folder}/none/mi.sock"]', "[mi] datagram {folder}/none/mi.sock: there is no folder "),
         ('mi.fifo="{folder}/none/fifo"', "[mi] fifo {folder}/none/fifo: there is no folder {folder}/none"),
         ('mi.fifo="/run/janus-bridge/fifo"', "[mi] fifo /run/janus-bridge/fifo: there is no folder "),
-        ('mi.datagram=["unix:{folder}/file"]', "[mi] datagram {folder}/file: there is something else of that name"),
+        ('mi.datagram=["unix:{folder}/file"]', "[mi] datagram {folder}/file: something else has that name"),
         ('state.dir="{folder}/file"', "[state] dir {folder}/file: Not a directory"),
         ('state.dir="{folder}/file/below"', "[state] dir {folder}/file/below: Not a directory"),
         ('mi.unix_group="nobody-here"', "[mi] unix_group nobody-here: there is no such group"),

@@ -88,7 +88,7 @@ async def test_without_the_table_nothing_waits_and_all_is_written_later(
         await trio.sleep(3)
         assert set(site.sessions) == {session(5, managed=True), *(session(number) for number in range(7, 50))}
         nursery.cancel_scope.cancel()
-    assert caplog.text.count("sessions are not in the cluster's database: away; retrying") == 1
+    assert caplog.text.count("cannot write sessions to the cluster's database: away; retrying") == 1
 
 
 async def test_of_many_each_visit_writes_some(

@@ -72,7 +72,7 @@ def test_a_second_process_under_a_number_that_beats_is_refused(tmp_path: Path) -
         with pytest.raises(BridgeFailed) as failed:
             alone(tmp_path / "copy", url).start()
         assert "ended with code 2" in str(failed.value)
-        assert "node 1 of cluster 1 is another bridge, which runs" in str(failed.value)
+        assert "node 1 of cluster 1 is another running bridge" in str(failed.value)
 
 
 async def test_without_the_database_it_starts_and_serves(tmp_path: Path, janus: Janus) -> None:

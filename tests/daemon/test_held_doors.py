@@ -160,7 +160,7 @@ async def test_what_was_put_in_their_place_is_not_taken(tmp_path: Path, store: F
     (tmp_path / "mi.sock").write_text("somebody else's")
     async with running_batch() as batch:
         made = listeners(batch, store)
-        with pytest.raises(ConfigError, match=r"mi\.sock: there is something else of that name"):
+        with pytest.raises(ConfigError, match=r"mi\.sock: something else has that name"):
             await made.bind(config(tmp_path, settings))
         made.close()
     (tmp_path / "mi.sock").unlink()
@@ -177,7 +177,7 @@ async def test_a_door_that_cannot_be_had_stays_in_the_store_for_the_next_start(t
         (tmp_path / "mi.sock").write_text("somebody else's")
         async with running_batch() as batch:
             made = listeners(batch, store)
-            with pytest.raises(ConfigError, match="there is something else of that name"):
+            with pytest.raises(ConfigError, match="something else has that name"):
                 await made.bind(config(tmp_path, held(tmp_path)))
             made.leave()
             made.close()

@@ -191,7 +191,7 @@ def test_a_janus_that_takes_the_bridge_in(tmp_path: Path, environ: dict[str, str
     url = sqlite_table(tmp_path / "t.db", {"gw1": janus.url})
     code, rows = findings(environ, f"janus.janus_db_url={url}")
     assert code == 1  # the session-wide Janus does not reclaim, which is worth a warning
-    assert ("ok", "gw1", "gives sessions") in rows
+    assert ("ok", "gw1", "creates sessions") in rows
 
 
 def test_a_janus_that_wants_a_secret(tmp_path: Path, environ: dict[str, str], janus_factory: type[Janus]) -> None:

@@ -52,7 +52,7 @@ def test_another_password_is_no_other_socket() -> None:
         (f"u:{PASSWORD}@h/persistent?", "there is no routing key, by which the default exchange finds the queue"),
         (f"u:{PASSWORD}@h/heartbeat=3?k", "'heartbeat=3' is no parameter: there are exchange=NAME"),
         (f"u:{PASSWORD}@h/exchange=?k", "'exchange=' is no parameter"),
-        (f"u:{PASSWORD}@h/exchange=a;exchange=b?k", "exchange is there twice"),
+        (f"u:{PASSWORD}@h/exchange=a;exchange=b?k", "exchange is given twice"),
         (f"u:{PASSWORD}@h/?k", "'' is no parameter"),
         (f"u:{PASSWORD}@h:0/k", "the port is not a number"),
         (f"u:{PASSWORD}@/k", "is empty or not a host name"),

@@ -189,7 +189,7 @@ def test_a_fault_in_the_end_of_one_is_no_fault_of_the_batch(bed: Bed, caplog: py
     hopeless.theirs.send(b"x")
     other.theirs.send(b"x")
     assert bed.turn() == ["other"]
-    assert "<reader hopeless> failed while it was closed" in caplog.text
+    assert "<reader hopeless> failed again while it was closed" in caplog.text
 
 
 def test_who_leaves_in_a_turn_is_not_served_in_it_any_more(bed: Bed) -> None:

@@ -66,9 +66,9 @@ def test_each_is_said_once_while_it_stands_there(caplog: pytest.LogCaptureFixtur
     faults = [RowFault(None, f"fault {number}") for number in range(MOST_FAULTS + 5)]
     rows.tell(faults[:1])
     rows.tell(faults[:1] * 2)
-    assert caplog.messages == ["janus_node: fault 0; it is left alone: mend or delete it in SQL"]
+    assert caplog.messages == ["janus_node: fault 0; the row is ignored: correct or delete it in SQL"]
     rows.tell(faults[1:])
     assert len(caplog.messages) == 1 + MOST_FAULTS + 1
-    assert caplog.messages[-1] == "janus_node: 4 more rows are no good"
+    assert caplog.messages[-1] == "janus_node: 4 more rows are bad"
     rows.tell(faults[:1])
     assert len(caplog.messages) == 1 + MOST_FAULTS + 2

@@ -371,7 +371,7 @@ async def test_rows_that_were_edited_by_hand_are_left_alone(db: ClusterDb, caplo
     assert await one.take(await found(one, 2), *own) == []
     told = [record.getMessage() for record in caplog.records]
     assert sorted(set(told)) == sorted(
-        f"janus_node: {fault}; it is left alone: mend or delete it in SQL"
+        f"janus_node: {fault}; the row is ignored: correct or delete it in SQL"
         for fault in (
             "2 rows have the node_id 4",
             "a row of node 3 has the epoch NULL, which is no whole number from 0 to 9007199254740990",

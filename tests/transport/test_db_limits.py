@@ -132,7 +132,9 @@ async def test_odd_ids_disable_their_rows_alone(file: Path) -> None:
         warning == "row id='': 'a': its id is '', not a whole number from 0; the row is disabled"
         for warning in warnings
     )
-    with pytest.raises(TableRefused, match="a row of 'd' has the id '-3', which is not a whole number: mend it in SQL"):
+    with pytest.raises(
+        TableRefused, match="a row of 'd' has the id '-3', which is not a whole number: correct it in SQL"
+    ):
         await table.remove("d")
 
 

@@ -43,7 +43,7 @@ async def test_a_damaged_one_is_told_and_costs_nothing_else(tmp_path: Path, capl
         store = EventStore(path, full=False)
         assert store.open().outlets == ()
         store.close()
-        assert "who lost events by the last stop is not told" in caplog.messages[-1]
+        assert "subscribers that lost events at the last stop are not told" in caplog.messages[-1]
         assert mode(file) is None
 
 

@@ -35,7 +35,7 @@ async def test_its_wal_is_told_and_bounded(
             await made.overdue(1e9, 1 << 40)  # each second: it looks how large it is
             await made.write(pages(record(position, "x" * 500_000)), (), (), 0)
         await made.overdue(1e9, 1 << 40)
-        assert caplog.messages == [f"{path}: {WORDS}1 MiB; end that"]
+        assert caplog.messages == [f"{path}: {WORDS}1 MiB; end that program"]
         with pytest.raises(StoreFailed, match=f"{WORDS}2 MiB"):
             await made.write(pages(record(position + 1)), (), (), 0)
         assert made.figures()[1] > size_of(path)

@@ -294,7 +294,7 @@ def test_a_fifo_in_use_is_named(tmp_path: Path) -> None:
 
 def test_a_file_in_its_place_is_named_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "fifo").write_text("precious")
-    with pytest.raises(ConfigError, match=r"fifo: there is something else of that name$"):
+    with pytest.raises(ConfigError, match=r"fifo: something else has that name$"):
         MiFifo(str(tmp_path / "fifo"), 0o600, "/tmp/")
     assert os.listdir(tmp_path) == ["fifo"]
 

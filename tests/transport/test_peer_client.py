@@ -244,7 +244,7 @@ async def test_tls_is_verified(tmp_path: Path, clients: Clients) -> None:
 
 async def test_what_is_no_mi_is_no_answer(clients: Clients) -> None:
     async with answering(b"hello") as (url, _closed):
-        with pytest.raises(PeerSilent, match="none of an MI"):
+        with pytest.raises(PeerSilent, match="not that of an MI"):
             await clients()(url, "x_echo", [{}], HANG_SECONDS)
 
 

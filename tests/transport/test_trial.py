@@ -148,10 +148,10 @@ def test_two_addresses_of_one_configuration(lock: Path, tmp_path: Path) -> None:
         port = sock.getsockname()[1]
         trial = Trial(lock)
         assert trio.run(attempt, trial, f"127.0.0.1:{port}") == ""
-        assert "is there twice" in trio.run(attempt, trial, f"0.0.0.0:{port}")
+        assert "is given twice" in trio.run(attempt, trial, f"0.0.0.0:{port}")
     assert [trio.run(attempt, trial, "127.0.0.1:0") for _ in range(2)] == ["", ""]
     assert trio.run(attempt, trial, f"unix:{tmp_path}/one") == ""
-    assert "is there twice" in trio.run(attempt, trial, f"{tmp_path}/one")
+    assert "is given twice" in trio.run(attempt, trial, f"{tmp_path}/one")
 
 
 def test_an_outgoing_connection_of_our_own_is_in_the_way(lock: Path) -> None:
@@ -181,7 +181,7 @@ def test_an_address_of_another_machine(lock: Path) -> None:
 def test_what_stands_in_the_file_system(lock: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for address in (f"unix:{tmp_path}/file", f"{tmp_path}/file"):
-        assert "there is something else of that name" in trio.run(attempt, Trial(lock), address)
+        assert "something else has that name" in trio.run(attempt, Trial(lock), address)
     long = f"unix:{tmp_path}/{'x' * 120}"
     assert "too long" in trio.run(attempt, Trial(lock), long)
     (tmp_path / "linked.lock").symlink_to(tmp_path / "file")

@@ -79,7 +79,7 @@ def test_a_live_socket_is_never_taken(path: Path, kind: socket.SocketKind) -> No
 
 def test_what_is_no_socket_is_never_taken(path: Path) -> None:
     path.write_text("precious")
-    assert fault(path) == f"{path}: there is something else of that name"
+    assert fault(path) == f"{path}: something else has that name"
     (path.parent / "target").write_text("precious too")
     link = path.parent / "link"
     link.symlink_to("target")
