@@ -22,6 +22,8 @@ def explain(text: str, error: MalformedMessage) -> str:
     """What ``error``, which reading ``text`` ended in, says about it."""
     if error.at is None:
         return str(error)
+    if not text.strip():
+        return "it is empty"
     at = len(text[: error.at].encode("utf-8", "replace"))
     return not_json(text.encode("utf-8", "replace"), at, str(error).partition(": line ")[0])
 

@@ -161,6 +161,29 @@ async def test_whatever_janus_says_is_an_answer_and_what_it_cannot_read_is_not_s
             assert "Janus gw1: 400 Invalid Janus command" in await opensips.until_logged("Janus gw1: ")
 
 
+WRONG = {
+    '"gw1", $avp(nothing), "answer"': "400 Invalid Janus command: janus_command cannot be read: it is empty",
+    '$avp(nothing), $var(command), "answer"': "404 Unknown Janus ID: no row of the table has janus_id ''",
+    '"gw1", $var(command), $var(command)': 'the answer is lost: the third thing is the name of an AVP, as "answer"',
+}
+
+
+async def test_what_a_script_gets_wrong_is_said(bridge: Bridge, tmp_path: Path) -> None:
+    await ready(bridge)
+    calls = [
+        f'$var(rc) = route(JANUS_SEND_REQUEST, {things}); xlog("told {number} $var(rc) $avp(janus_error)\\n");'
+        for number, things in enumerate(WRONG)
+    ]
+    info = '$var(command) = "{\\"janus\\": \\"info\\"}";'
+    call = "\tif (route(JANUS_SEND_REQUEST"
+    told = {call: f"\t{info}\n" + "\n".join(calls) + f"\n{call}"}
+    with OpenSips(tmp_path / "opensips", "sync.cfg", bridge=bridge.mi_url, replace=told) as opensips:
+        async with SipCaller(opensips.sip_port) as caller:
+            assert (await caller.request("OPTIONS", "gw1")).status == 200
+        for number, error in enumerate(WRONG.values()):
+            assert error in await opensips.until_logged(f"told {number} -1 ")
+
+
 async def test_a_command_is_built_from_hostile_text(own: Bridge, tmp_path: Path) -> None:
     await ready(own)
     text = 'Zoë\'s "room"\r\n\\ </script> \t", "secret": "x", "permanent": true, "a": "€ 😀'

@@ -51,6 +51,8 @@ async def test_an_event_of_janus_runs_the_event_route(raising: Bridge, janus: Ja
     line = await opensips.until_logged(f"handle {handle}: {{")
     words = json.loads(line[line.index("{") :])
     assert words == {"name": 'Zoë "/" \\', "wide": str(1 << 40)}
+    await say(raising, handle, {"long": "x" * 20_000})
+    await opensips.until_logged(f'handle {handle}: {{"long":"xxx')
 
 
 async def test_opensips_away_and_back(raising: Bridge, opensips: OpenSips) -> None:
