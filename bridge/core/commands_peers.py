@@ -123,7 +123,13 @@ class _PeerMethods:
             for record in records:
                 nursery.start_soon(reserve, record)
         if news:
-            self._able(cluster, link, janus_url)  # still
+            try:
+                self._able(cluster, link, janus_url)  # still
+            except LinkDown:  # their rows are this bridge's, or will be: who hands over writes his own again
+                for record in ours:
+                    if link.book.find(record.session_id) is None:
+                        cluster.sessions.save(link.gateway, record._replace(ended=True))
+                raise
         told = not all(link.book.find(record.session_id) for record in ours)
         sessions = await link.inherit(giver.node_id, ours, PATIENCE)
         alive = sum(session.live for session in sessions)

@@ -8,6 +8,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -18,7 +19,7 @@ from bridge.core.environment import LinkCluster
 from bridge.core.link import JanusLink
 from bridge.core.whereabouts import Residence, Wanted, Whereabouts
 from bridge.errors import BridgeError, PeerNotReached, PeerRefused, PeerSilent
-from bridge.protocol.cluster import ALIVE, Node, NodeState
+from bridge.protocol.cluster import ALIVE, Life, Node, NodeState
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.session import JanusSession
 
@@ -133,6 +134,8 @@ class Offers:
         except BridgeError as exc:  # it has none of them, now; or it was not reached, now
             if before is None or (_same_life(before, node) and isinstance(exc, RpcError)):
                 _take_back(link)
+                if isinstance(exc, RpcError):
+                    await self._write_again(link, sessions, node)
             else:
                 transfer.claimer = before
             raise
@@ -143,6 +146,17 @@ class Offers:
                 self._whereabouts.remember(Wanted(gateway.janus_id, session.session_id, handle_id), Residence(node))
             self._cluster.sessions.let_go(gateway, session.session_id or 0)
         link.give_up(sessions, f"handed over to node {node.node_id}", renew=not self.stopping)
+
+    async def _write_again(self, link: JanusLink, sessions: list[JanusSession], node: Node) -> None:
+        """Their rows are ours again, by its word: it may have written them before it found that it cannot claim."""
+        kept, giver = self._cluster.sessions, Life(node.node_id, node.epoch)
+        async with trio.open_nursery() as nursery:
+            for session in sessions:
+                if session.session_id is not None:
+                    home = session.home or link.gateway
+                    kept.let_go(home, session.session_id)
+                    write = partial(kept.reserve, managed=session.managed, giver=giver)
+                    nursery.start_soon(write, home, session.session_id)
 
     async def _answer(self, node: Node, params: list[object]) -> object:
         """To janus_cluster_take. An answer that was lost with its connection is asked for once more."""

@@ -85,6 +85,26 @@ async def test_peer_that_cannot_take_them_leaves_everything_where_it_is(janus: J
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_peer_that_finds_too_late_that_it_cannot_leaves_their_rows_as_well(janus: Janus) -> None:
+    """Else the table has them as a bridge's that does not know them: nobody would take them over, or they are lost."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        session_id = one.bed.registry.find("gw").book.managed.session_id
+        reserve = two.sessions.reserve
+
+        async def last(*args: Any, **kwargs: Any) -> bool:
+            written = await reserve(*args, **kwargs)
+            two.fence.move(0)
+            return written
+
+        two.sessions.reserve = last  # type: ignore[method-assign]
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+        assert two.sessions.told[-2:] == [("reserve", session_id), ("end", session_id)]
+        assert one.sessions.told[-2:] == [("let go", session_id), ("reserve", session_id)]
+        assert session_id in one.sessions.kept
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
 async def test_next_peer_takes_them_where_the_first_cannot(janus: Janus) -> None:
     async with running_site(janus.url, 3) as (one, two, three):
         handle = await one.attach(GEN)
