@@ -192,9 +192,9 @@ class JanusConnection:
         """Leave it, open, to the next process; returns why that cannot go on with it."""
         return None if self._ws is None else await self._ws.freeze()
 
-    def keepalive_sent(self, number: int) -> None:
-        """The keepalive with that number went out now."""
-        self._keepalive_at = (number, trio.current_time())
+    def keepalive_sent(self, number: int, now: float) -> None:
+        """The keepalive with that number goes out, at that time of trio's clock."""
+        self._keepalive_at = (number, now)
 
     def keepalive_answered(self, number: int) -> None:
         """Janus answered the keepalive with that number."""

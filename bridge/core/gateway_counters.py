@@ -8,7 +8,7 @@ from bisect import bisect_left
 from typing import Final
 
 from bridge.core.pending import CallerLeft
-from bridge.core.recent import Ring, quantile
+from bridge.core.recent import UNKNOWN, Ring, quantile
 from bridge.core.stats import Stats
 from bridge.errors import (
     BridgeError,
@@ -91,14 +91,19 @@ class GatewayCounters:
         self._totals["events"] += 1
 
     def sample(self, now: float) -> list[int]:
-        """Make the rates those of the time since the last call; returns the answers since then, by BUCKETS."""
+        """Make the rates those of the time since the last call; returns the answers since then, by BUCKETS, and nothing
+        where there was no command.
+        """
         before, commands_before, events_before = self._sampled
         commands, seconds = sum(self.outcomes.values()), now - before
         if seconds <= 0:
-            return [0] * len(self.buckets)
+            return []
         self.command_rate = (commands - commands_before) / seconds
         self.event_rate = (self.events - events_before) / seconds
         self._sampled = (now, commands, self.events)
+        if commands == commands_before:  # as with most, where there are many
+            self.recent.add(0.0, self.event_rate, UNKNOWN)
+            return []
         answers = [many - less for many, less in zip(self.buckets, self._sampled_buckets, strict=True)]
         self._sampled_buckets = self.buckets[:]
         self.recent.add(self.command_rate, self.event_rate, quantile(answers, 0.99))

@@ -7,7 +7,7 @@ answers queue behind events: any frame counts as life.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import trio
 
@@ -30,9 +30,9 @@ A_HAIR = 0.001  # of that, by which quotient and product may be off
 LATE = 1.0  # seconds; a beat that comes later says that this process was stopped, or its machine
 
 
-def interval(configured: float, times: Iterable[int]) -> float:
+def interval(configured: float, times: Collection[int]) -> float:
     """Seconds between keepalives: as configured, but at most a third of what Janus gives a session."""
-    return min([configured, *(seconds / 3 for seconds in times)])
+    return min(configured, min(times) / 3) if times else configured
 
 
 class Keepalive:
@@ -57,7 +57,10 @@ class Keepalive:
         self._timers = timers
         self._configured = configured
         self._silent = silent
-        self._next_keepalive = trio.current_time() + self.interval
+        self._now = trio.lowlevel.current_clock().current_time  # there are two beats an interval and gateway
+        self._interval = interval(configured, connection.times)
+        self._next_keepalive = self._now() + self._interval
+        self._next_ping = self._verdict_at = 0.0
         self._round: deque[int] = deque()  # the sessions whose keepalive of this interval is still to be sent
         self._pause = 0.0  # between two parts of a round
         self._next_part = 0.0
@@ -65,22 +68,6 @@ class Keepalive:
         self._due = 0.0
         self._awake_since = 0.0
         self._doubts = DOUBTS
-
-    @property
-    def interval(self) -> float:
-        return interval(self._configured, self._connection.times)
-
-    @property
-    def _silence(self) -> float:
-        return max(SILENCE_INTERVALS * self.interval, SHORTEST_SILENCE)
-
-    @property
-    def _verdict_at(self) -> float:
-        return max(self._connection.last_received, self._awake_since) + self._silence
-
-    @property
-    def _next_ping(self) -> float:
-        return max(self._connection.last_received, self._pinged) + PING_AFTER * self.interval
 
     def start(self) -> None:
         """Begin. Janus's ``info`` is known by now; where it came later, the rhythm would follow it at the next beat.
@@ -90,23 +77,32 @@ class Keepalive:
         managed = self._book.managed
         if managed.session_id is not None and managed.carried_by(self._connection.number):
             self._requests.keepalive(self._connection, managed.session_id)
-        self._sleep()
+        self._look()
+        self._sleep(self._now())
 
-    def _sleep(self) -> None:
-        now = trio.current_time()
-        self._next_keepalive = min(self._next_keepalive, now + self.interval)
+    def _look(self) -> None:
+        """What the rhythm is, and what follows from what came last."""
+        received = self._connection.last_received
+        self._interval = interval(self._configured, self._connection.times)
+        silence = max(SILENCE_INTERVALS * self._interval, SHORTEST_SILENCE)
+        self._verdict_at = max(received, self._awake_since) + silence
+        self._next_ping = max(received, self._pinged) + PING_AFTER * self._interval
+
+    def _sleep(self, now: float) -> None:
+        self._next_keepalive = min(self._next_keepalive, now + self._interval)
         keepalive = self._next_part if self._round else self._next_keepalive
-        due, slack = max(now, min(keepalive, self._next_ping, self._verdict_at)), SLACK * self.interval
+        due, slack = max(now, min(keepalive, self._next_ping, self._verdict_at)), SLACK * self._interval
         self._due = max(due, math.ceil(due / slack - A_HAIR) * slack)
         self._timers.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
         connection = self._connection
-        if connection.ended.is_set() or not connection.usable:
+        if not connection.usable:
             return
-        now = trio.current_time()
+        now = self._now()
         if now > self._due + LATE:
             self._awake_since = now  # the silence was ours: what Janus said is still to be read, or it was not asked
+        self._look()
         # Compared as the deadline was made: the difference may come out a hair under it, and this run for ever.
         if now >= self._verdict_at:
             if self._doubts:
@@ -117,16 +113,16 @@ class Keepalive:
             return
         self._doubts = DOUBTS
         if now >= self._next_keepalive and not self._round:
-            self._next_keepalive = self._next_part = max(self._due, now - LATE) + self.interval
+            self._next_keepalive = self._next_part = max(self._due, now - LATE) + self._interval
             self._round.extend(s.session_id for s in self._book if s.session_id and s.carried_by(connection.number))
-            self._pause = self.interval / 2 / (len(self._round) / PART + 1)
+            self._pause = self._interval / 2 / (len(self._round) / PART + 1)
             self._keep_alive(now)
         elif self._round and now >= self._next_part:
             self._keep_alive(now)
         if now >= self._next_ping:
-            self._pinged = now
+            self._pinged, self._next_ping = now, now + PING_AFTER * self._interval
             connection.ping()
-        self._sleep()
+        self._sleep(now)
 
     def _keep_alive(self, now: float) -> None:
         """The next part of the round."""

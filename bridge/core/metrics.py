@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
+from operator import add
 from typing import NamedTuple
 
 import trio
@@ -94,7 +95,7 @@ class MetricsCollector:
         for name, read in {
             "gateways": lambda: len(links),
             "gateways_draining": lambda: sum(link.book.draining for link in links),
-            "gateways_ready": lambda: sum(link.shown_state == "ready" for link in links),
+            "gateways_ready": lambda: sum(link.roster.ready for link in links),
             "sessions": lambda: sum(link.book.counts[0] for link in links),
             "handles": lambda: sum(link.book.counts[1] for link in links),
             "in_flight": lambda: sum(link.requests.in_flight for link in links),
@@ -148,7 +149,8 @@ class MetricsCollector:
         answers, commands, events = [0] * (len(BUCKETS) + 1), 0.0, 0.0
         for number, link in enumerate(self._links):
             counters = link.requests.counters
-            answers = [one + more for one, more in zip(answers, counters.sample(now), strict=True)]
+            if since := counters.sample(now):
+                answers = list(map(add, answers, since))
             commands += counters.command_rate
             events += counters.event_rate
             if number % TURN == TURN - 1:

@@ -15,19 +15,24 @@ UNKNOWN: Final = float("nan")  # in a sample without an answer to measure
 
 
 class Ring:
-    """The samples of some figures; each of ``columns`` is one figure, the oldest first."""
+    """The samples of some figures, so many in each."""
 
-    __slots__ = ("columns",)
+    __slots__ = ("_figures", "_samples")
 
     def __init__(self, figures: int) -> None:
-        self.columns: Final = tuple(array("f") for _ in range(figures))
+        self._figures = figures
+        self._samples = array("f")  # one behind the other
 
     def add(self, *values: float) -> None:
         """One sample, a value for each figure."""
-        for column, value in zip(self.columns, values, strict=True):
-            column.append(value)
-            if len(column) > SAMPLES:
-                del column[0]
+        self._samples.extend(values)
+        if len(self._samples) > SAMPLES * self._figures:
+            del self._samples[: self._figures]
+
+    @property
+    def columns(self) -> tuple[Sequence[float], ...]:
+        """Each is one figure, the oldest first."""
+        return tuple(self._samples[figure :: self._figures] for figure in range(self._figures))
 
 
 def quantile(buckets: Sequence[int], q: float) -> float:

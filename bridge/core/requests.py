@@ -219,7 +219,7 @@ class Requests:
         number, transaction = self._table.number("internal", str(session_id))
         request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": transaction}
         connection.record.target.credentials.apply(request)
-        connection.keepalive_sent(number)
+        connection.keepalive_sent(number, self._now())
         connection.send(codec.render_bytes(request))
 
     # Outcomes

@@ -12,7 +12,7 @@ _NAMES = 5  # of gateways, said by name; the rest by their number
 
 def status_of(freshness: str, links: LinkRegistry) -> str:
     """For systemd, e.g. ``table fresh, 1 of 3 gateways ready; not ready: gw2 gw3``."""
-    missing = [link.gateway.janus_id for link in links if link.shown_state != "ready"]
+    missing = [link.gateway.janus_id for link in links if not link.roster.ready]
     text = f"table {freshness}, {len(links) - len(missing)} of {len(links)} gateways ready"
     return f"{text}; not ready: {_some(missing)}" if missing else text
 

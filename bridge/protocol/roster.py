@@ -67,12 +67,20 @@ class Roster:
     @property
     def current(self) -> ConnectionRecord | None:
         """The one that is ready, or on its way to be."""
-        return next((c for c in reversed(self.connections.values()) if c.state in CURRENT), None)
+        for connection in reversed(self.connections.values()):
+            if connection.state in CURRENT:
+                return connection
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Whether commands can be sent, those for the managed session among them."""
+        return self.serving is not None and self.book.managed.session_id is not None
 
     @property
     def visible(self) -> Visible:
         """What ``janus_list`` calls the state of the gateway."""
-        if self.serving is not None and self.book.managed.session_id is not None:
+        if self.ready:
             return "ready"
         current = self.current
         waits = self.backoff.failures if current is None else current.state is State.REFUSED

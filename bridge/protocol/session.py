@@ -6,7 +6,7 @@ the connection that carries it. Authority: Janus's session lifetime, observed; c
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.protocol.gateway import Gateway
 
@@ -16,6 +16,9 @@ class SessionState(Enum):
     LIVE = "a connection of ours carries it"
     ADRIFT = "has an id, and is to be claimed: nothing carries it, or a claim is out"
     ENDED = "Janus does not know it"
+
+
+_LIVE: Final = SessionState.LIVE  # bound once: Python 3.11 looks an Enum's members up the long way
 
 
 class SessionStep(Enum):
@@ -93,7 +96,7 @@ class JanusSession:
 
     def carried_by(self, connection: int) -> bool:
         """Whether it lives on that connection, so that nothing has to be asked of Janus."""
-        return self.live and self.carrier == connection
+        return self.state is _LIVE and self.carrier == connection
 
     def step(self, step: SessionStep) -> None:
         """Follow the table. Raises ValueError for a pair that it does not have."""
@@ -104,7 +107,7 @@ class JanusSession:
 
     @property
     def live(self) -> bool:
-        return self.state is SessionState.LIVE
+        return self.state is _LIVE
 
     def __repr__(self) -> str:
         kind = "managed" if self.managed else "client"

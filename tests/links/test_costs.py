@@ -14,18 +14,17 @@ from typing import Any
 import pytest
 import trio
 
-import bridge
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.transport.http_access import Access
 from bridge.transport.http_listener import bound_address, open_listeners
 from bridge.transport.mi_http import serve_mi_http
+from tests.support.calls import Calls
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed, running
 
-PACKAGE = str(Path(bridge.__file__).parent)
 COMMANDS, EVENTS = 300, 2000
 ATTEMPTS = 10
 # Counted: 0.02 turns and 61 calls a command, 66 with those of libraries but trio; 16 and 21 an event. Turns of trio
@@ -43,29 +42,6 @@ class Turns(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         self.count += 1
-
-
-class Calls:
-    """Counts the calls of Python functions in this thread: this program's own, and with those of libraries.
-
-    ``but``: a folder whose calls do not count.
-    """
-
-    def __init__(self, but: str = "-") -> None:
-        self.own = self.all = 0
-        self._but = but
-
-    def __enter__(self) -> "Calls":
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        sys.setprofile(None)
-
-    def _note(self, frame: Any, event: str, _argument: Any) -> None:
-        if event == "call" and not frame.f_code.co_filename.startswith(self._but):
-            self.all += 1
-            self.own += frame.f_code.co_filename.startswith(PACKAGE)
 
 
 def ask_many(port: int, handle: str, count: int) -> None:
