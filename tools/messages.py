@@ -20,12 +20,13 @@ WORDS = Path(__file__).with_suffix(".toml")
 HEAD = """\
 # Messages
 
-What the log says at level warning and above, and what it means at three in the morning. "reason" is a text that fills
-such a line, or that a caller gets as `data` of an error; "…" stands for what is filled in, at the beginning of a line
-mostly the `janus_id`. Errors of single values of the configuration are left out: each says what has to stand there.
-The codes of MI errors stand in [names.md](names.md), what outages mean for callers in [faults.md](faults.md).
+For whoever is woken at three in the morning: every line that the log writes at level warning and above, what it means,
+and what to do. A "reason" fills such a line, or reaches a caller as the `data` of an error. "…" stands for a value, at
+the beginning of a line mostly the `janus_id`. Errors about a single value of the configuration are left out: each says
+what the value has to be. [names.md](names.md) has the codes of MI errors, [faults.md](faults.md) what an outage means
+for callers.
 
-The file is made from the program by `python -m tools.messages`; a test compares the two.
+`python -m tools.messages` makes this page from the program; a test compares the two.
 
 """
 SKIPPED = "…"  # what is filled in
