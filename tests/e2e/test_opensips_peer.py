@@ -160,7 +160,7 @@ async def answers(lines: Sequence[tuple[str, str]], *, keep: bool = False) -> As
         while left:
             await serve(await listener.accept())
 
-    async with trio.open_nursery() as nursery:
+    async with listener, trio.open_nursery() as nursery:
         nursery.start_soon(accept)
         yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}/mi"
         nursery.cancel_scope.cancel()
