@@ -6,6 +6,7 @@ goes no further, which is the mark that forbids a second hop; _take claims the s
 hands over; _taken says that all events of theirs that it had heard are delivered.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from bridge.core.link import JanusLink
 from bridge.core.mi import Command, MiRequest
 from bridge.core.registry import LinkRegistry
 from bridge.core.whereabouts import Wanted
-from bridge.errors import LinkDown, UnknownJanusId
+from bridge.errors import LinkDown, TakeOverPending, UnknownJanusId
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
 from bridge.protocol.cluster import Life
@@ -80,6 +81,9 @@ class _PeerMethods:
         if link is None:  # also at the end of a stop: what it had is handed over, or ends
             raise UnknownJanusId
         ids = [read_decimal(call.arguments[name], codec.INT64_MAX) for name in ("session_id", "handle_id")]
+        if link.book.find(ids[0]) is None and link.transfer.coming[ids[0] or 0]:
+            # Who offered it and waits no more would take it back, and it would be claimed here all the same.
+            raise TakeOverPending("it is about to be claimed here: nothing was sent")
         place = await self.errands.whereabouts.find_for_peer(link, Wanted(link.gateway.janus_id, *ids))
         return {"here": place.session_id is not None, "node_id": None if place.node is None else place.node.node_id}
 
@@ -102,8 +106,13 @@ class _PeerMethods:
         arguments = call.arguments
         link, giver = self.registry.find(arguments["janus_id"]), Life(arguments["node_id"], arguments["epoch"])
         records = _records(arguments["sessions"])
-        with trio.CancelScope(shield=True):  # whoever asked may wait no more: what has begun is done
-            return await self._take(link, giver, arguments["janus_url"], records)
+        ids = [record.session_id for record in records]
+        link.transfer.coming.update(ids)
+        try:
+            with trio.CancelScope(shield=True):  # whoever asked may wait no more: what has begun is done
+                return await self._take(link, giver, arguments["janus_url"], records)
+        finally:
+            link.transfer.coming -= Counter(ids)
 
     async def _take(self, link: JanusLink, giver: Life, janus_url: str, records: list[SavedSession]) -> Any:
         cluster = self.environment.cluster

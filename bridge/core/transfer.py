@@ -4,6 +4,7 @@ Owns these facts, of who gives and of who takes. Must not know how it is done: `
 takes. Authority: contract 11.5.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 class Transfer:
     """``given_to``: the bridge that has all its sessions, and gets what is new. ``claimer``: one that may be claiming
     what our connections carry, or has claimed it: until it has, the end of a connection could end what is its own.
+    ``coming``: what is about to be this bridge's, and is not in its book yet.
     """
 
     def __init__(self, timers: Timers, raise_event: Callable[[str, JsonObject], None]) -> None:
         self.given_to: Node | None = None
         self.claimer: Node | None = None
+        self.coming: Counter[int] = Counter()
         self._timers = timers
         self._raise_event = raise_event
         self.withheld: WithheldEvents | None = None  # of sessions that other bridges give

@@ -483,6 +483,29 @@ async def test_after_a_lost_question_they_are_here_as_before(janus: Janus, monke
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_what_a_peer_is_about_to_claim_is_not_taken_back(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hung for longer than its answer was waited for, and goes on with what it was asked."""
+    monkeypatch.setattr(hand_over, "AGAIN", 0.01)
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        link, reserve, go = one.bed.registry.find("gw"), two.sessions.reserve, trio.Event()
+
+        async def wait(*args: Any, **kwargs: Any) -> bool:
+            await go.wait()
+            return await reserve(*args, **kwargs)
+
+        two.sessions.reserve = wait  # type: ignore[method-assign]
+        one.site.mute.add(2)
+        assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+        one.site.mute.clear()
+        asked = len(one.site.asked)
+        await one.bed.until(lambda: len(one.site.asked) > asked + 2)  # janus_cluster_find
+        assert link.transfer.in_doubt
+        go.set()
+        await one.bed.until(lambda: link.transfer.given_to)
+        assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
 async def test_what_a_peer_may_have_claimed_is_not_claimed_back(
     janus_factory: Callable[..., Janus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
