@@ -73,6 +73,7 @@ class Offers:
                     pass
                 except (PeerNotReached, PeerSilent) as exc:
                     pulse.fault, counts = exc.data or exc.message, HUNG
+                    log.warning("node %d is offered no sessions: %s", node.node_id, pulse.fault)
                 except BridgeError:
                     pass
                 pulse.until = trio.current_time() + counts
@@ -83,8 +84,7 @@ class Offers:
         janus_id, refused = link.gateway.janus_id, set[int]()
         while node := self._next_peer(link, refused):
             refused.add(node.node_id)
-            if fault := await self._fault_of(node):
-                log.warning("%s: node %d does not take its sessions: %s", janus_id, node.node_id, fault)
+            if await self._fault_of(node):
                 continue
             try:
                 for part in _parts(of_worth(link)):

@@ -285,7 +285,7 @@ async def test_a_peer_that_hangs_gets_no_more_than_it_has(janus: Janus, monkeypa
 
 
 async def test_nobody_waits_for_a_peer_that_hangs_and_it_is_offered_nothing(
-    janus: Janus, monkeypatch: pytest.MonkeyPatch
+    janus: Janus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(offers, "PULSE", math.inf)
     async with running_site(janus.url) as (one, _two):
@@ -299,6 +299,7 @@ async def test_nobody_waits_for_a_peer_that_hangs_and_it_is_offered_nothing(
         monkeypatch.setattr(offers, "PULSE", 0.01)
         assert await one.side.drain() == {"gateways": 0, "sessions": 0, "kept": ["gw"]}
         assert {method for _, method in one.site.asked} == {ALIVE}
+        assert caplog.messages.count("node 2 is offered no sessions: node:2: no answer within 0.01 s") == 1
         assert not one.bed.registry.find("gw").transfer.in_doubt
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
