@@ -28,6 +28,7 @@ from bridge.config.kinds import SECRETS
 from bridge.config.row import Setting
 from bridge.config.settings import NAMED, SECTIONS, TABLE
 from bridge.errors import BridgeError
+from bridge.protocol.humanize import plural
 from bridge.protocol.printable import printable
 from bridge.protocol.redaction import HIDDEN, Redaction
 from bridge.transport.mi_client import MiClient
@@ -183,7 +184,7 @@ def _learn_table(config: Config, redaction: Redaction) -> str:
 
     rows = trio.run(database_of(config).rows)
     redaction.know("table", secrets_of_rows(rows))
-    return f"hidden here; the table has {len(rows)} rows"
+    return f"hidden here; the table has {plural(len(rows), 'row')}"
 
 
 def _called(client: MiClient, method: str, params: list[Any]) -> str:

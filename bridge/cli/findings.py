@@ -23,6 +23,7 @@ from bridge.config.settings import TABLE_FILE
 from bridge.daemon.database import database_of, secrets_of_rows
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
 from bridge.protocol.gateway import Gateway, TableRow, doubts, read_rows
+from bridge.protocol.humanize import plural
 from bridge.protocol.printable import printable
 from bridge.protocol.redaction import Redaction
 
@@ -96,7 +97,7 @@ async def _check(config: Config, report: Report, *, connect: bool) -> int:
         report.add("error", "table", str(exc))
         return 3
     else:
-        report.add("ok", table.name, f"version 1, {len(rows)} rows")
+        report.add("ok", table.name, f"version 1, {plural(len(rows), 'row')}")
         await _every_host(config, report)
     if config.cluster.cluster_id is not None:
         for level, text in await check_cluster.of_database(config, connect=connect):

@@ -25,6 +25,7 @@ from bridge.protocol.credentials import Credentials
 from bridge.protocol.failover import Failover
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.history import BY_CALLER, Happening, History
+from bridge.protocol.humanize import plural
 from bridge.protocol.life import Action, Effect, Target
 from bridge.protocol.log_level import NOTICE, to_python
 from bridge.protocol.roster import Roster
@@ -88,10 +89,8 @@ class JanusLink:
         self.since = environment.wall()
 
     def __repr__(self) -> str:
-        connections = ", ".join(f"{c.number} {c.state.name}" for c in self.roster.connections.values())
-        return (
-            f"<link {self.gateway.janus_id} {self.shown_state} sessions={len(self.book)} connections=[{connections}]>"
-        )
+        known = ", ".join(f"{c.number} {c.state.name}" for c in self.roster.connections.values())
+        return f"<link {self.gateway.janus_id} {self.shown_state} sessions={len(self.book)} connections=[{known}]>"
 
     # For callers
 
@@ -187,7 +186,7 @@ class JanusLink:
             self._env.stats.add("reconnects")
         self._last_ready = number
         self._trouble.over()
-        log.info("%s: ready, %d sessions", self.gateway.janus_id, len(self.book))
+        log.info("%s: ready, %s", self.gateway.janus_id, plural(len(self.book), "session"))
         self.status.connected("ready", {"sessions": len(self.book)})
         self._happened(Happening("connected"))
         self._env.ready(self.gateway)

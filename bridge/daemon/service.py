@@ -25,6 +25,7 @@ from bridge.daemon.reload import Reload
 from bridge.daemon.replacement import Replacement
 from bridge.errors import ConfigError, TableRefused, TableUnavailable, WrongTableVersion
 from bridge.protocol.gateway import TableRow
+from bridge.protocol.humanize import plural
 from bridge.protocol.redaction import Redaction
 from bridge.transport import signals, successor
 from bridge.transport.fd_store import FdStore
@@ -198,7 +199,7 @@ class Service:
 
     def _say_ready(self) -> None:
         table, links = self._parts.table, self._parts.links
-        log.info("ready: table %s, %d gateways", table.freshness, len(links))
+        log.info("ready: table %s, %s", table.freshness, plural(len(links), "gateway"))
         self._tell_status("READY=1")
 
     def _status(self) -> str:

@@ -54,7 +54,7 @@ def test_one_file_has_all_of_it_and_no_secret(folder: Path, capsys: pytest.Captu
     settings = found["configuration: what is not as by default"].splitlines()
     assert "janus.gateways.gw1.api_secret = ***" in settings
     assert f'state.dir = "{folder}/state"' in settings
-    assert found["secrets of the table"] == "hidden here; the table has 1 rows"
+    assert found["secrets of the table"] == "hidden here; the table has 1 row"
     assert "(exit code 3)" in found["janus-bridge check --connect"]  # no Janus there
     assert '"janus_id": "gw1"' in found[f"janus_list at {bridge.mi_url}"]
     assert '"janus:commands": 0' in found[f"get_statistics at {bridge.mi_url}"]

@@ -88,7 +88,7 @@ def test_root_fills_the_table_of_a_service_that_never_ran(
         assert (path.stat().st_uid, path.stat().st_gid) == (nobody.pw_uid, nobody.pw_gid)
     assert (machine / "lib/janus-bridge").stat().st_mode & 0o777 == 0o700
     assert not (machine / "home/.local").exists()
-    assert f"{table_of(machine)} janus: version 1, 1 rows" in ran("check")[1]
+    assert f"{table_of(machine)} janus: version 1, 1 row" in ran("check")[1]
     assert ran("db", "list")[2] == f"janus-bridge db: {table_of(machine)} janus is that of janus-bridge.service\n"
     assert ran("db", "list", "--json")[2] == ""
     assert os.geteuid() == 0  # as before

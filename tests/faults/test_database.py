@@ -63,7 +63,7 @@ async def test_refused(own_mariadb: MariaDb, bridge: Bridge, within: float) -> N
         bridge.stop()
         bridge.start()
         await serving(bridge)
-        assert bridge.logged("ready: table stale, 1 gateways")
+        assert bridge.logged("ready: table stale, 1 gateway")
     finally:
         own_mariadb.start()
     with in_time(within):
