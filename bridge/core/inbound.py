@@ -12,7 +12,7 @@ import trio
 
 from bridge.core.connection import JanusConnection
 from bridge.core.environment import LinkEnvironment
-from bridge.core.long_messages import check_surrogates, prepare
+from bridge.core.long_messages import prepare
 from bridge.core.pending import Asked, PendingRequest
 from bridge.core.requests import Requests
 from bridge.errors import MalformedMessage, TransactionLost
@@ -81,9 +81,7 @@ class InboundRouter:
     def text(self, connection: JanusConnection, text: str) -> None:
         """A text message arrived."""
         try:
-            message, clean = codec.read(text)
-            if not clean:
-                check_surrogates(message)
+            message = codec.read_message(text)
         except MalformedMessage as exc:
             self._unread(exc, text)
         else:
@@ -118,7 +116,7 @@ class InboundRouter:
         requests = self._requests
         pending = requests.waiting.get(transaction) if type(transaction) is str else None
         if pending is None:
-            self._unasked(name, message, shown, connection)
+            self._unasked(name, text, message, shown, connection)
             return
         if name == ACK and not pending.command.verb.ack_is_final:
             requests.acknowledge(pending)
@@ -141,12 +139,10 @@ class InboundRouter:
         if shown is not None:
             _give_transaction(message, shown)
         else:
-            shown = message
-            if self._wide_strings:
-                plugin_types.widen(message)
+            shown = message if self._wide_strings and plugin_types.widen(message) else self._exact(text, message)
         requests.settle(pending, shown, error=failed)
         if pending.asker is None:
-            self._unheard(pending, name, message, shown)
+            self._unheard(pending, name, text, message, shown)
         if failed:
             self._end_if_unknown(message, pending.session_id, connection)
         # Last of all: it may lead back to here.
@@ -165,7 +161,17 @@ class InboundRouter:
         if pending is not None:
             self._requests.fail(pending, TransactionLost(TOO_LARGE if too_large else f"Janus answer {reason}"))
 
-    def _unheard(self, pending: PendingRequest, name: str, message: JsonObject, shown: JsonObject) -> None:
+    def _exact(self, text: str, message: JsonObject) -> JsonObject:
+        """``message``, which was widened where that is wanted; made again, should it have integers beyond 64 bits."""
+        if not codec.may_be_wide(text):
+            return message
+        shown: JsonObject = codec.parse(text)
+        _give_transaction(message, shown)
+        if self._wide_strings:
+            plugin_types.widen(shown)
+        return shown
+
+    def _unheard(self, pending: PendingRequest, name: str, text: str, message: JsonObject, shown: JsonObject) -> None:
         """Nobody waits for this answer: its caller left, or it is that to a notification."""
         if pending.abandoned:
             is_event = name != ACK
@@ -174,12 +180,14 @@ class InboundRouter:
             if not is_event:
                 self._stats.add("notifications_done")
         if is_event:
-            self._event(message, shown)
+            self._event(text, message, shown)
 
-    def _unasked(self, name: str, message: JsonObject, shown: JsonObject | None, connection: JanusConnection) -> None:
+    def _unasked(
+        self, name: str, text: str, message: JsonObject, shown: JsonObject | None, connection: JanusConnection
+    ) -> None:
         asked: Asked | None = None
-        text = message.get("transaction")
-        transaction = decode(text) if type(text) is str else None
+        named = message.get("transaction")
+        transaction = decode(named) if type(named) is str else None
         if transaction is not None:
             if transaction.kind == "internal":
                 if transaction.start == self._start:
@@ -206,7 +214,7 @@ class InboundRouter:
         elif name == "hangup":
             reason = str(message.get("reason", ""))[:MAX_REASON]
             self._book.handles.hung_up(session, member_id(message.get("sender")), reason)
-        self._event(message, shown)
+        self._event(text, message, shown)
         if asked is not None and name == ERROR:
             self._end_if_unknown(message, asked.session_id, connection)
         if name == "timeout":
@@ -269,14 +277,14 @@ class InboundRouter:
         if session is not None and self._book.carriers.may_end(session, connection.number):
             self._session_over(session)
 
-    def _event(self, message: JsonObject, shown: JsonObject | None) -> None:
+    def _event(self, text: str, message: JsonObject, shown: JsonObject | None) -> None:
         self._requests.counters.event()
         if self._wanted():
             if shown is not None:
                 _give_transaction(message, shown)
                 message = shown
-            elif self._wide_strings:
-                plugin_types.widen(message)
+            elif not (self._wide_strings and plugin_types.widen(message)):
+                message = self._exact(text, message)
             self._raise_event(codec.render(message), message)
 
 

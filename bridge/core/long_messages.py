@@ -6,7 +6,6 @@ Owns that work; it runs in a thread. Must not know connections, requests or sess
 import gc
 from typing import Any
 
-from bridge.errors import MalformedMessage
 from bridge.protocol import codec, plugin_types
 from bridge.protocol.codec import JsonObject
 
@@ -16,18 +15,12 @@ def prepare(text: str, wide_strings: bool) -> tuple[Any, JsonObject | None]:
     gc.disable()  # a hundred thousand new objects, none of them garbage, would be looked through again and again
     try:
         message = codec.parse(text)
-        check_surrogates(message)
+        codec.refuse_surrogates(message)
         if not isinstance(message, dict):
             return message, None
         shown = codec.parse(text)
     finally:
         gc.enable()
-    return message, plugin_types.widen(shown) if wide_strings else shown
-
-
-def check_surrogates(message: Any) -> None:
-    r"""Raises MalformedMessage where an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
-    try:
-        codec.render(message).encode()
-    except UnicodeEncodeError:
-        raise MalformedMessage("it has a lone surrogate") from None
+    if wide_strings:
+        plugin_types.widen(shown)
+    return message, shown

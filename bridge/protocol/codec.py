@@ -73,7 +73,7 @@ def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
     if len(text) > most:
         refuse_many(text, most)
     clean, levels = True, MAX_DEPTH + 1
-    try:  # parse_plain, once more: each message of Janus passes here
+    try:
         data = text.encode()
         value = orjson.loads(data)
         shape = data.translate(_SHAPE)
@@ -87,6 +87,44 @@ def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
     if levels > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
     return value, clean
+
+
+def read_message(text: str) -> Any:
+    """As ``parse``, but for integers beyond 64 bits, which may have become reals: ``widen_inside`` says where that may
+    be, and then ``parse`` is to be asked. Each message of Janus passes here.
+    """
+    size = len(text)
+    if size > MAX_ELEMENTS:
+        refuse_many(text, MAX_ELEMENTS)
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        value = parse(text)
+        refuse_surrogates(value)
+        return value
+    # What has one bracket a level has two characters for it; what has only braces, five. To look for one is cheaper
+    # than to count them.
+    if (
+        size > 2 * MAX_DEPTH
+        and (size > 5 * MAX_DEPTH or "[" in text)
+        and text.count("{") + text.count("[") > MAX_DEPTH
+        and depth(value) > MAX_DEPTH
+    ):
+        raise MalformedMessage(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def may_be_wide(text: str) -> bool:
+    """Whether integers beyond 64 bits may be there: so many digits in a row."""
+    return text.encode().translate(_SHAPE).find(_LONG) >= 0
+
+
+def refuse_surrogates(value: Any) -> None:
+    r"""Raises MalformedMessage where an escape like \ud83d stands alone: such text cannot be sent on to anybody."""
+    try:
+        render(value).encode()
+    except UnicodeEncodeError:
+        raise MalformedMessage("it has a lone surrogate") from None
 
 
 def refuse_many(text: str | bytes, most: int) -> None:
@@ -192,10 +230,13 @@ def widen(value: Any) -> Any:
     return value
 
 
-def widen_inside(value: JsonObject | list[Any]) -> None:
+def widen_inside(value: JsonObject | list[Any]) -> bool:
     """The same for an object or an array. Every answer and event passes here: to make a copy, or a call for each value,
     would be most of the work.
+
+    Returns whether all of it was seen, and without a real. If not, ``read_message`` may have made reals of integers.
     """
+    sure = True
     todo: list[Any] = [value]  # grows while it is walked
     for container in todo:
         if type(container) is dict:
@@ -206,15 +247,24 @@ def widen_inside(value: JsonObject | list[Any]) -> None:
                 if kind is int:
                     if (item > INT32_MAX or item < INT32_MIN) and key not in OWN:
                         container[key] = str(item)
-                elif (kind is dict or kind is list) and key not in OWN:
-                    todo.append(item)
+                elif kind is dict or kind is list:
+                    if key in OWN:
+                        sure = False
+                    else:
+                        todo.append(item)
+                elif kind is float:
+                    sure = False
         else:
             for index, item in enumerate(container):
                 kind = type(item)
                 if kind is dict or kind is list:
                     todo.append(item)
-                elif kind is int and not INT32_MIN <= item <= INT32_MAX:
-                    container[index] = str(item)
+                elif kind is int:
+                    if not INT32_MIN <= item <= INT32_MAX:
+                        container[index] = str(item)
+                elif kind is float:
+                    sure = False
+    return sure
 
 
 def integer(value: Any) -> int | None:

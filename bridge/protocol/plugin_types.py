@@ -130,17 +130,16 @@ class PluginTypes:
 UNKNOWN = PluginTypes()
 
 
-def widen(message: JsonObject) -> JsonObject:
-    """``codec.widen`` for a message of Janus: what a script says stays as it is."""
+def widen(message: JsonObject) -> bool:
+    """``codec.widen_inside`` for a message of Janus: what a script says stays as it is."""
     plugindata = message.get("plugindata")
     plugin = plugindata.get("plugin") if type(plugindata) is dict else None
     if type(plugin) is str and plugin in SCRIPTS:
         message["plugindata"] = None
         codec.widen_inside(message)
         message["plugindata"] = plugindata
-    else:
-        codec.widen_inside(message)
-    return message
+        return False
+    return codec.widen_inside(message)
 
 
 def narrow(body: Any, rule: Rule) -> Any:

@@ -4,15 +4,18 @@ import json
 from typing import Any
 
 import jsonschema
+import pytest
 import trio
 
 from bridge.core.commands_janus import janus_commands
+from bridge.core.environment import LinkSettings
 from bridge.core.mi import Registry
 from bridge.core.registry import TableChanges
 from bridge.protocol.gateway import TableRow, read_rows
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.resources import schema
 from tests.support.callers import OPERATOR, ask
+from tests.support.fake_janus import open_fake_janus, reply
 from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
@@ -81,3 +84,24 @@ async def test_send_request_and_reconnect(janus: Janus) -> None:
         assert (await mi.ask("janus_send_request", "gw", {"janus": "ping", "transaction": "t"}))["transaction"] == "t"
         assert (await mi.ask("janus_send_request", "gw", {"janus": "attach", "plugin": "no"}))["janus"] == "error"
         assert await mi.ask("janus_reconnect", "gw") == "OK"
+
+
+HUGE = 10**20  # beyond 64 bits: by many parsers a real
+SAID = {"n": HUGE, "list": [-HUGE, 1.5], "headers": {"n": HUGE}, "narrow": 7}
+SHOWN = {"n": str(HUGE), "list": [str(-HUGE), 1.5], "headers": {"n": HUGE}, "narrow": 7}
+
+
+@pytest.mark.parametrize("wide_strings", [True, False])
+async def test_integers_beyond_64_bits_are_shown_digit_by_digit(wide_strings: bool) -> None:
+    bed = LinkBed(settings=LinkSettings(wide_strings=wide_strings))
+    shown = SHOWN if wide_strings else SAID
+    script = {"plugin": "janus.plugin.lua", "data": {"n": HUGE}}
+    async with open_fake_janus() as fake, running(bed, {"gw": fake.url}):
+        await bed.ready()
+        fake.script["attach"] = lambda request: [reply(request, "success", data={"id": 5}, x=SAID)]
+        answer = await bed.ask({"janus": "attach", "plugin": "p", "transaction": "mine"})
+        assert (answer["transaction"], answer["x"]) == ("mine", shown)
+        for members in ({"x": SAID}, {"plugindata": script}):
+            await fake.push({"janus": "event", "session_id": 1, **members})
+        await bed.until(lambda: len(bed.events) == 2)
+        assert [bed.events[0]["x"], bed.events[1]["plugindata"]] == [shown, script]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -176,6 +177,39 @@ def test_widen_changes_its_argument() -> None:
 )
 def test_widen_at_the_edges(value: Any, wide: Any) -> None:
     assert repr(codec.widen(value)) == repr(wide)
+
+
+# Messages of Janus
+
+
+def shown(text: str) -> Any:
+    """As ``core/inbound.py`` makes it of a message."""
+    value = codec.read_message(text)
+    if not isinstance(value, dict | list):
+        return codec.widen(codec.parse(text))
+    if codec.widen_inside(value) or not codec.may_be_wide(text):
+        return value
+    return codec.widen(codec.parse(text))
+
+
+@given(json_values.json_texts)
+@example('{"a":123456789012345678901}')
+@example('{"headers":{"a":[123456789012345678901]}}')
+@example('[[-9223372036854775809,{"b":18446744073709551616}]]')
+@example('{"a":0.12345678901234567890123}')
+@example('{"a":1e999}')
+@example('{"a":"\\ud83d"}')
+@example("[" * 101 + "]" * 101 + " " * 100)
+@example("[" * 100 + "]" * 100)
+def test_a_message_is_shown_as_what_it_means(text: str) -> None:
+    try:
+        value = codec.parse(text)
+        codec.refuse_surrogates(value)
+    except MalformedMessage as exc:
+        with pytest.raises(MalformedMessage, match=re.escape(str(exc))):
+            codec.read_message(text)
+    else:
+        assert repr(shown(text)) == repr(codec.widen(value))
 
 
 # integer
