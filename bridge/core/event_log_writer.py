@@ -82,7 +82,10 @@ class LogWriter:
 
     async def _say_last_word(self) -> None:
         """Who has not got what the disk has not taken, loses it, and is told at the next start."""
-        text = "%d event(s) are not kept, and lost to who had not got them: the disk did not take them within %g s"
+        text = (
+            "%d event(s) are not kept, and lost to subscribers that had not got them: the disk did not take them "
+            "within %g s"
+        )
         log.error(text, self.events.waiting, LAST_WRITE)
         fault = "it does not respond"
         with trio.move_on_after(LAST_WORD):
