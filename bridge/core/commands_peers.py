@@ -118,8 +118,9 @@ class _PeerMethods:
         cluster = self.environment.cluster
         if cluster is None:
             raise LinkDown("this bridge is in no cluster")
-        news = any(link.book.find(record.session_id) is None for record in records)
-        if news:
+        # Who has one of them, by an answer that was lost, cannot refuse: that would mean that it has none.
+        free = not any(link.book.find(record.session_id) for record in records)
+        if free:
             self._able(cluster, link, janus_url)
         link.transfer.withhold(giver.node_id, (record.session_id for record in records))
         ours: list[SavedSession] = []
@@ -131,13 +132,12 @@ class _PeerMethods:
         async with trio.open_nursery() as nursery:  # from now on they are this bridge's, whoever dies
             for record in records:
                 nursery.start_soon(reserve, record)
-        if news:
+        if free:
             try:
                 self._able(cluster, link, janus_url)  # still
             except LinkDown:  # their rows are this bridge's, or will be: who hands over writes his own again
                 for record in ours:
-                    if link.book.find(record.session_id) is None:
-                        cluster.sessions.save(link.gateway, record._replace(ended=True))
+                    cluster.sessions.save(link.gateway, record._replace(ended=True))
                 raise
         told = not all(link.book.find(record.session_id) for record in ours)
         sessions = await link.inherit(giver.node_id, ours, PATIENCE)

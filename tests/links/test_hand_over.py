@@ -484,6 +484,19 @@ async def test_after_a_lost_question_they_are_here_as_before(janus: Janus, monke
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_who_has_one_of_them_takes_what_is_new_as_well(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer was lost, and it cannot refuse the rest, as by now it hands over itself: two would have the first."""
+    lost_answers(monkeypatch)
+    async with running_site(janus.url) as (one, two):
+        link, handle = one.bed.registry.find("gw"), await one.attach(GEN)
+        await taken_without_a_word(one, two)
+        client = int((await one.send("create"))["data"]["id"])
+        two.side._leaving = True
+        assert await one.side._hand_over._offers.give(link)
+        assert two.bed.registry.find("gw").book.find(client) is not None
+        assert (await two.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
 async def test_what_a_peer_is_about_to_claim_is_not_taken_back(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
     """It hung for longer than its answer was waited for, and goes on with what it was asked."""
     monkeypatch.setattr(hand_over, "AGAIN", 0.01)
