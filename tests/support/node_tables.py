@@ -2,16 +2,37 @@
 
 db = await made(parse_db_url(mariadb.create_database()))
 nodes = NodeTable(db, CLUSTER, 1)
+
+A module that imports ``url_of_either`` and ``db_of_either`` has the fixtures ``url`` and ``db``, of both in turn.
 """
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
 from bridge.protocol.cluster import Node, NodeSession, NodeState
-from bridge.protocol.db_url import DbUrl
+from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
 from bridge.transport.cluster_db import ClusterDb
 from bridge.transport.cluster_tables import ClusterTables, NodeTable
 from bridge.transport.db import Database
 from tests.support.deadlines import HANG_SECONDS
 
 CLUSTER = 7
+
+
+@pytest.fixture(name="url", params=[pytest.param("mysql", marks=pytest.mark.mysql), "sqlite"])
+def url_of_either(request: pytest.FixtureRequest, tmp_path: Path) -> DbUrl:
+    if request.param == "sqlite":
+        return SqliteUrl(str(tmp_path / "cluster.db"))
+    return parse_db_url(request.getfixturevalue("mariadb").create_database())
+
+
+@pytest.fixture(name="db")
+async def db_of_either(url: DbUrl) -> AsyncIterator[ClusterDb]:
+    db = await made(url)
+    yield db
+    db.close()
 
 
 async def made(url: DbUrl) -> ClusterDb:

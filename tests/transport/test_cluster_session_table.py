@@ -1,16 +1,14 @@
 """Sessions by pages: of any number, in a real MariaDB and in SQLite. Who may write which is in test_cluster_tables."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from bridge.protocol.db_url import DbUrl, SqliteUrl, parse_db_url
 from bridge.transport import cluster_session_table
 from bridge.transport.cluster_db import ClusterDb
 from bridge.transport.cluster_session_table import SessionTable
 from bridge.transport.cluster_tables import NodeTable
-from tests.support.node_tables import CLUSTER, entered, found, made, session
+from tests.support.node_tables import CLUSTER, db_of_either, entered, found, session, url_of_either
+
+__all__ = ["db_of_either", "url_of_either"]  # fixtures by being here
 
 PAGE = 3
 
@@ -18,20 +16,6 @@ PAGE = 3
 @pytest.fixture(autouse=True)
 def page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_session_table, "PAGE", PAGE)
-
-
-@pytest.fixture(params=[pytest.param("mysql", marks=pytest.mark.mysql), "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> DbUrl:
-    if request.param == "sqlite":
-        return SqliteUrl(str(tmp_path / "cluster.db"))
-    return parse_db_url(request.getfixturevalue("mariadb").create_database())
-
-
-@pytest.fixture
-async def db(url: DbUrl) -> AsyncIterator[ClusterDb]:
-    db = await made(url)
-    yield db
-    db.close()
 
 
 async def test_a_take_over_of_many_goes_by_pages(db: ClusterDb) -> None:

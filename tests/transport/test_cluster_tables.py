@@ -1,7 +1,6 @@
 """The tables of a cluster, in a real MariaDB and in SQLite: who may change what, and who sees that he may not."""
 
 import threading
-from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,19 @@ from bridge.transport.cluster_tables import NodeTable
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.galera import Galera
 from tests.support.mariadb import MariaDb
-from tests.support.node_tables import ACTIVE, CLUSTER, entered, found, made, opened, session
+from tests.support.node_tables import (
+    ACTIVE,
+    CLUSTER,
+    db_of_either,
+    entered,
+    found,
+    made,
+    opened,
+    session,
+    url_of_either,
+)
 
-
-@pytest.fixture(params=[pytest.param("mysql", marks=pytest.mark.mysql), "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> DbUrl:
-    if request.param == "sqlite":
-        return SqliteUrl(str(tmp_path / "cluster.db"))
-    return parse_db_url(request.getfixturevalue("mariadb").create_database())
-
-
-@pytest.fixture
-async def db(url: DbUrl) -> AsyncIterator[ClusterDb]:
-    db = await made(url)
-    yield db
-    db.close()
+__all__ = ["db_of_either", "url_of_either"]  # fixtures by being here
 
 
 async def test_a_life_begins_with_an_epoch_beyond_all_others(db: ClusterDb) -> None:
