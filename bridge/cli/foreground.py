@@ -3,17 +3,16 @@
 Owns the steps around the service: its log, its signals until it has them, the program that takes its place.
 """
 
-import argparse
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import trio
 
 from bridge import logs
 from bridge.cli import check_paths
-from bridge.cli.common import load_config
 from bridge.cli.output import settle
 from bridge.config import Config, secrets_of
 from bridge.daemon import listeners
@@ -30,9 +29,8 @@ log = logging.getLogger("bridge")
 LOOK = 10.0  # seconds that a database has for a look
 
 
-def look(args: argparse.Namespace) -> int:
+def look(config: Config) -> int:
     """Returns where the bridge would start. Raises ConfigError, TableRefused."""
-    config = load_config(args)
     for fault in check_paths.refusals(config):
         raise ConfigError(fault)
     trio.run(listeners.look, config)
@@ -40,24 +38,23 @@ def look(args: argparse.Namespace) -> int:
     return 0
 
 
-def run(args: argparse.Namespace) -> int:
-    """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError for what cannot be read."""
-    config = load_config(args)
+def run(config: Config, load: Callable[[], Config]) -> int:
+    """Returns when the bridge was stopped, or cannot be started (2). ``load`` reads the configuration again."""
     for number in (signal.SIGHUP, signal.SIGUSR2):  # no reason to end, once nobody listens to them
         signal.signal(number, signal.SIG_IGN)
     let_go()
     with waiting():
-        return _run(args, config)
+        return _run(config, load)
 
 
-def _run(args: argparse.Namespace, config: Config) -> int:
+def _run(config: Config, load: Callable[[], Config]) -> int:
     redaction = Redaction()
     redaction.know("configuration", secrets_of(config))
     logs.set_up(config.log.level, config.log.format, journal=_on_journal(), hide=redaction)
     for warning in config.warnings:
         log.warning("configuration: %s", warning)
     try:
-        hands_on = trio.run(serve, config, lambda: load_config(args), redaction)
+        hands_on = trio.run(serve, config, load, redaction)
     except (ConfigError, TableRefused) as exc:  # into the log, in its format: nobody may be there to read a terminal
         log.critical("%s; the bridge does not start", exc)
         return 2

@@ -6,7 +6,7 @@ Owns these texts. What it does stands in ``foreground``.
 import argparse
 import gc
 
-from bridge.cli.common import add_config_arguments
+from bridge.cli.common import add_config_arguments, load_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns when the bridge was stopped, or cannot be started (2). Raises ConfigError, TableRefused."""
+    config = load_config(args)  # first: what is wrong with it is said at once
     gc.disable()  # what is loaded stays, and the collector would look through it again and again: a tenth of a start
     from bridge.cli import foreground
 
     gc.enable()
-    return foreground.look(args) if args.check else foreground.run(args)
+    return foreground.look(config) if args.check else foreground.run(config, lambda: load_config(args))
 
 
 SIGNALS = {
