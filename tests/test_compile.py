@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"][
     "custom"
 ]["modules"]
-ONE = "bridge/protocol/codec.py"  # which --version looks at
+ONE = "bridge/protocol/numbers.py"  # which --version looks at
 
 
 def missing() -> str:
@@ -56,7 +56,7 @@ def test_a_compiled_wheel_runs_compiled(tmp_path: Path) -> None:
     shutil.unpack_archive(tmp_path / built, tmp_path / "installed", "zip")
     libraries = list((tmp_path / "installed").rglob("*.so"))
     compiled = {file.name.partition(".")[0] for file in libraries}
-    assert compiled == {"codec", f"{build.GROUP}__mypyc"}
+    assert compiled == {"numbers", f"{build.GROUP}__mypyc"}
     places = (tempfile.gettempdir(), str(project))
     assert [file.name for file in libraries if any(place.encode() in file.read_bytes() for place in places)] == []
     said = run(tmp_path / "installed", dict(os.environ), sys.executable, "-m", "bridge", "--version")
