@@ -53,7 +53,7 @@ class Offers:
         self._peers = peers
         self._ask = ask
         self._unanswered: Counter[int] = Counter()  # of each peer
-        self._pulses: defaultdict[int, _Pulse] = defaultdict(_Pulse)
+        self._pulses: defaultdict[tuple[int, int], _Pulse] = defaultdict(_Pulse)  # of a life
 
     async def look(self, link: JanusLink) -> None:
         """Find out who would be offered it and hangs, before any caller waits for that."""
@@ -63,7 +63,7 @@ class Offers:
 
     async def _fault_of(self, node: Node) -> str:
         """Why a peer can be offered nothing now, "" where it is there. Gateways that ask at once ask once."""
-        pulse = self._pulses[node.node_id]
+        pulse = self._pulses[node.node_id, node.epoch]
         async with pulse.asking:
             if trio.current_time() >= pulse.until:
                 pulse.fault, counts = "", PULSE

@@ -302,6 +302,10 @@ async def test_nobody_waits_for_a_peer_that_hangs_and_it_is_offered_nothing(
         assert caplog.messages.count("node 2 is offered no sessions: node:2: no answer within 0.01 s") == 1
         assert not one.bed.registry.find("gw").transfer.in_doubt
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        one.site.hanging.clear()
+        node = one._node
+        monkeypatch.setattr(one, "_node", lambda node_id: node(node_id)._replace(epoch=9))  # it was started again
+        assert (await one.side.drain())["kept"] == []
 
 
 async def test_one_that_hangs_is_asked_once_for_all_gateways(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
