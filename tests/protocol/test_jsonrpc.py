@@ -82,6 +82,67 @@ def test_of_equal_members_the_first_wins_however_it_is_spelled(pairs: list[tuple
     assert request.notification == ("id" not in expected)
 
 
+INNER = [
+    "[]",
+    "{}",
+    "[1]",
+    '{"id":2}',
+    '["gw",{"id":1,"params":[2]}]',
+    '["\\u0000"]',
+    '["\\\\"]',
+    "[18446744073709551616]",
+]
+INNER += [
+    '"x"',
+    "7",
+    "[" * 99 + "]" * 99,
+    "[" * 150 + "]" * 150,
+    "[1],[2]",
+    '[1],"method":"n"',
+    "[1",
+    "1]",
+    "[1]}",
+    "{]",
+]
+HEADS = [
+    "",
+    '"id":1,',
+    '"id":"a",',
+    '"id":1,"id":2,',
+    '"ID":3,',
+    '"x":{',
+    '"params" :[3],',
+    '"id":"',
+    '"method":"\\',
+    "[",
+    "}{",
+]
+TAILS = ["}", ',"id":7}', ', "id": "b" }', ',"ID":8}', ',"params":[4]}', "} x", "}}", "", "]}"]
+
+
+@given(st.sampled_from(HEADS), st.sampled_from(INNER), st.sampled_from(TAILS), st.sampled_from(["m", "params", ""]))
+def test_what_stands_in_front_of_parameters_means_the_same_each_time(
+    head: str, inside: str, tail: str, method: str
+) -> None:
+    text = f'{{"jsonrpc":"2.0","method":"{method}",{head}"params":{inside}{tail}'
+    anew = text.replace(f'{head}"params":', f'{head}"params" :', 1)  # spelled so, it is never known
+    outcomes: list[Any] = []
+    for spelled in (anew, text, text):
+        try:
+            outcomes.append((*members(request := parse(spelled.encode())), request.clean))
+        except InvalidRequest as error:
+            outcomes.append((error.data, error.id))
+        except MalformedMessage:
+            outcomes.append(None)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_not_all_that_was_ever_said_is_known() -> None:
+    for number in range(600):
+        parse(b'{"jsonrpc":"2.0","method":"m","id":%d,"params":[]}' % number)
+    assert len(jsonrpc._known) <= 512
+
+
 @given(MEMBERS | JSON)
 def test_validation_is_that_of_the_schema(value: Any) -> None:
     try:
