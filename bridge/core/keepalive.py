@@ -25,7 +25,9 @@ PART = 100  # keepalives in one turn of the loop: some 2 ms
 # Turns of the event loop between the end of the time and the verdict: a loop that stood still for a while runs timers
 # and readers in any order, and what lies in the kernel has to be read first.
 DOUBTS = 2
-SLACK = 0.01  # of an interval: beats that are due within it come together, in one turn of the loop
+# Of an interval: what is due within it comes together, in one turn of the loop: keepalives rather early, what follows
+# from time rather late.
+EARLY, SLACK = 0.04, 0.01
 A_HAIR = 0.001  # of that, by which quotient and product may be off
 LATE = 1.0  # seconds; a beat that comes later says that this process was stopped, or its machine
 
@@ -59,7 +61,7 @@ class Keepalive:
         self._silent = silent
         self._now = trio.lowlevel.current_clock().current_time  # there are two beats an interval and gateway
         self._interval = interval(configured, connection.times)
-        self._next_keepalive = self._now() + self._interval
+        self._next_keepalive = self._from(self._now())
         self._next_ping = self._verdict_at = 0.0
         self._round: deque[int] = deque()  # the sessions whose keepalive of this interval is still to be sent
         self._pause = 0.0  # between two parts of a round
@@ -68,6 +70,11 @@ class Keepalive:
         self._due = 0.0
         self._awake_since = 0.0
         self._doubts = DOUBTS
+
+    def _from(self, last: float) -> float:
+        """When the keepalives are due after those of that time: at a time that all connections share."""
+        width = EARLY * self._interval
+        return math.floor((last + self._interval) / width + A_HAIR) * width
 
     def start(self) -> None:
         """Begin. Janus's ``info`` is known by now; where it came later, the rhythm would follow it at the next beat.
@@ -90,9 +97,10 @@ class Keepalive:
 
     def _sleep(self, now: float) -> None:
         self._next_keepalive = min(self._next_keepalive, now + self._interval)
-        keepalive = self._next_part if self._round else self._next_keepalive
-        due, slack = max(now, min(keepalive, self._next_ping, self._verdict_at)), SLACK * self._interval
-        self._due = max(due, math.ceil(due / slack - A_HAIR) * slack)
+        slack = SLACK * self._interval
+        check = min(self._next_ping, self._verdict_at)
+        check = max(check, math.ceil(check / slack - A_HAIR) * slack)
+        self._due = max(now, min(self._next_part if self._round else self._next_keepalive, check))
         self._timers.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
@@ -113,7 +121,7 @@ class Keepalive:
             return
         self._doubts = DOUBTS
         if now >= self._next_keepalive and not self._round:
-            self._next_keepalive = self._next_part = max(self._due, now - LATE) + self._interval
+            self._next_keepalive = self._from(max(self._next_keepalive, now - LATE))
             self._round.extend(s.session_id for s in self._book if s.session_id and s.carried_by(connection.number))
             self._pause = self._interval / 2 / (len(self._round) / PART + 1)
             self._keep_alive(now)

@@ -14,6 +14,7 @@ import trio
 from bridge.auto_reset_event import AutoResetEvent
 
 FEW = 64  # entries of cancelled timers that are not worth looking for
+MOST: Final = 64  # callbacks in one turn of the loop: keepalives of as many gateways are some 2 ms
 
 
 class Timer:
@@ -76,6 +77,9 @@ class Timers:
         """Run until cancelled."""
         while True:
             self._run_due()
+            if self._due:
+                await trio.lowlevel.checkpoint()
+                continue
             deadline = self.entries[0][0] if self.entries else float("inf")
             with trio.move_on_at(deadline):
                 await self._changed.wait()
@@ -87,7 +91,7 @@ class Timers:
             timer = self.waiting.pop(heapq.heappop(self.entries)[1], None)
             if timer is not None:  # else it was cancelled
                 self._due.append(timer)
-        while self._due:
+        for _ in range(min(MOST, len(self._due))):
             timer = self._due.popleft()
             if timer.timers is not None:
                 timer.timers = None

@@ -89,7 +89,7 @@ async def test_beats_of_many_connections_come_together(autojump_clock: MockClock
             await trio.sleep(60)
         times += janus.times("keepalive")[1:]
     assert len(times) >= 2 * 11
-    assert {round(time % 0.05, 3) for time in times} <= {0.0, 0.05}
+    assert {round(time % 0.2, 3) for time in times} <= {0.0, 0.2}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,8 @@ async def test_sessions_that_time_out_sooner_are_kept_alive_sooner(
         await trio.sleep(100)
     times = janus.times("keepalive")
     assert times[0] < 11
-    assert steps(times) == {10.0}
+    assert times[1] - times[0] <= 10
+    assert steps(times[1:]) == {10.0}
 
 
 async def test_janus_that_answers_is_not_pinged(autojump_clock: MockClock) -> None:
@@ -209,4 +210,4 @@ async def test_heart_stops_with_its_connection(autojump_clock: MockClock) -> Non
         janus.sockets[0].close()
         await trio.sleep(60)
         assert len(janus.sockets) == 2
-    assert steps(janus.times("keepalive")[1:]) == {5.0}
+    assert steps(janus.times("keepalive")[2:]) == {5.0}

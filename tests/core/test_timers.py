@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bridge.core.timers import FEW, Timers
+from bridge.core.timers import FEW, MOST, Timers
 
 
 class Record:
@@ -52,6 +52,18 @@ async def test_earlier_deadline_wakes_a_task_that_sleeps_for_a_later_one(
     timers.call_at(1.0, record("early"))
     await trio.sleep(2)
     assert record.rows == [(1.0, "early")]
+
+
+async def test_what_is_due_at_once_is_run_in_turns(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
+    for number in range(3 * MOST):
+        timers.call_at(1.0, record(number))
+    await trio.sleep_until(1.0)
+    found = [len(record.rows)]
+    while found[-1] < 3 * MOST:
+        await trio.lowlevel.checkpoint()
+        found.append(len(record.rows))
+    assert all(after - before <= MOST for before, after in zip([0, *found], found, strict=False))
+    assert [name for _, name in record.rows] == list(range(3 * MOST))
 
 
 async def test_same_deadline_runs_in_the_order_of_asking(
