@@ -120,7 +120,7 @@ def _tell_database(config: Config, cluster_id: int, node_id: int, epochs: Sequen
     from bridge.transport.cluster_db import ClusterDb
     from bridge.transport.cluster_tables import NodeTable
 
-    db = ClusterDb(cluster_database_of(config, PATIENCE).hosts, PATIENCE)
+    db = ClusterDb(cluster_database_of(config, PATIENCE), PATIENCE)
     nodes = NodeTable(db, cluster_id, node_id, config.janus.db_version_table)
 
     async def release() -> set[int]:

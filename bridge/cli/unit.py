@@ -89,7 +89,7 @@ def _nodes(config: Config) -> list[Node]:
     from bridge.transport.cluster_tables import NodeTable
     from bridge.transport.db import DEADLINE
 
-    database = ClusterDb(cluster_database_of(config).hosts, DEADLINE)
+    database = ClusterDb(cluster_database_of(config), DEADLINE)
     try:
         nodes = trio.run(NodeTable(database, cluster_id, node_id).nodes)
     finally:

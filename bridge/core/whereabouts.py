@@ -130,7 +130,7 @@ class Whereabouts:
         with trio.move_on_after(PATIENCE):
             await link.settled()
         if any(session.state is SessionState.ADRIFT for session in link.book.inherited):
-            raise TakeOverPending("its bridge is gone, take-over pending: nothing was sent")
+            raise TakeOverPending("its bridge is gone, and this one is claiming its sessions: nothing was sent")
 
     async def _probe(self, link: JanusLink, handle_id: int) -> JanusSession | None:
         """Ask Janus which of the sessions has it whose handles may not all be known. Raises TakeOverPending where one
@@ -218,7 +218,7 @@ def _unasked(node_id: int, why: str) -> str:
 
 
 def _pending(node_id: int) -> str:
-    return f"its bridge (node {node_id}) is silent, take-over pending: nothing was sent"
+    return f"its bridge (node {node_id}) is silent: nothing was sent"
 
 
 def _text(number: int | None) -> str:

@@ -174,7 +174,7 @@ def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> Cluster
     patience = max(PATIENCE * section.node_timeout, LEAST_PATIENCE)
 
     def opened() -> ClusterDb:
-        return ClusterDb(cluster_database_of(config, patience).hosts, patience)
+        return ClusterDb(cluster_database_of(config, patience), patience)
 
     databases = opened(), opened()  # so that a beat never waits for sessions
     nodes = NodeTable(databases[0], cluster_id, node_id, config.janus.db_version_table)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 
 from bridge.errors import TableUnavailable
-from bridge.transport.db_hosts import HostsInTurn
+from bridge.transport.db import Database
 from bridge.transport.db_visit import Ending, ended_by
 
 T = TypeVar("T")
@@ -33,19 +33,14 @@ class DatabaseLink(Protocol):
     def close(self) -> None: ...
 
 
-class LinkOpener(Protocol):
-    """A host of the database."""
-
-    def open(self, ending: Ending) -> DatabaseLink: ...
-
-
 class ClusterDb:
     """``patience``: seconds for each visit, connecting and waiting for its turn included. Errors are TableUnavailable
-    and its subclasses, with one line.
+    and its subclasses, with one line that begins with the URL (less its password).
     """
 
-    def __init__(self, hosts: HostsInTurn[LinkOpener], patience: float) -> None:
-        self._hosts = hosts
+    def __init__(self, database: Database, patience: float) -> None:
+        self._url = database.url
+        self._hosts = database.hosts
         self.patience = patience
         self._turn = trio.Lock()
         self._threads = trio.CapacityLimiter(MOST_THREADS)
@@ -55,16 +50,20 @@ class ClusterDb:
         """What ``work`` returns; outside a transaction each of its statements is one. ``again``: it may be done twice,
         so that a connection which the server had closed meanwhile is no failure.
         """
-        with trio.move_on_after(self.patience):
-            async with self._turn:
-                kept = self._link is not None
-                try:
-                    return await self._once(work)
-                except TableUnavailable:
-                    if not (again and kept):
-                        raise
-                    return await self._once(work)
-        raise TableUnavailable(f"no answer within {self.patience:g} s")
+        try:
+            with trio.fail_after(self.patience):
+                async with self._turn:
+                    kept = self._link is not None
+                    try:
+                        return await self._once(work)
+                    except TableUnavailable:
+                        if not (again and kept):
+                            raise
+                        return await self._once(work)
+        except trio.TooSlowError:
+            raise TableUnavailable(f"{self._url}: no answer within {self.patience:g} s") from None
+        except TableUnavailable as exc:
+            raise type(exc)(f"{self._url}: {exc}") from None
 
     async def _once(self, work: Callable[[DatabaseLink], T]) -> T:
         ending, link = Ending(), self._link
@@ -74,7 +73,7 @@ class ClusterDb:
             self._link = used
 
         def run() -> T:
-            used = link if link is not None else self._hosts.visit(lambda host: host.open(ending))
+            used: DatabaseLink = link if link is not None else self._hosts.visit(lambda host: host.open(ending))
             try:
                 with ended_by(ending, used.shut):
                     result = work(used)

@@ -43,7 +43,7 @@ async def made(url: DbUrl) -> ClusterDb:
 
 def opened(url: DbUrl, patience: float = HANG_SECONDS) -> ClusterDb:
     """One more connection to it."""
-    return ClusterDb(Database(url, deadline=patience).hosts, patience)
+    return ClusterDb(Database(url, deadline=patience), patience)
 
 
 async def entered(table: NodeTable, url: str = "http://127.0.0.1:1/mi") -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """A connection that is kept: what becomes of it when the server closes it, hangs, or is another one."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 
-from bridge.errors import TableUnavailable
+from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.transport.cluster_db import ClusterDb, DatabaseLink
 from bridge.transport.db import Database
@@ -67,8 +69,9 @@ async def test_a_visit_ends_in_time_and_the_next_one_is_free(url: MysqlUrl) -> N
     db = opened(url)
     first = await db.visit(connection_id)
     db.patience = 0.05
-    with in_time(HANG_SECONDS), pytest.raises(TableUnavailable, match=r"no answer within 0\.05 s"):
+    with in_time(HANG_SECONDS), pytest.raises(TableUnavailable) as caught:
         await db.visit(lambda link: link.rows("SELECT SLEEP(60)"))
+    assert str(caught.value) == f"{url}: no answer within 0.05 s"
     db.patience = HANG_SECONDS
     assert await db.visit(connection_id) != first
     db.close()
@@ -80,6 +83,16 @@ async def test_a_visit_that_is_left_gives_no_connection_back(url: MysqlUrl) -> N
     with trio.move_on_after(0.05):
         await db.visit(lambda link: link.rows("SELECT SLEEP(60)"))
     assert await db.visit(connection_id) != first
+    db.close()
+
+
+async def test_an_error_names_the_database_less_its_password(url: MysqlUrl) -> None:
+    db = opened(replace(url, user="nobody", password="guess"))
+    with pytest.raises(TableRefused) as caught:
+        await db.visit(connection_id)
+    assert str(caught.value).startswith(f"mysql://nobody:***@{url.place}/{url.database}: ")
+    assert "Access denied" in str(caught.value)
+    assert "guess" not in str(caught.value)
     db.close()
 
 
@@ -95,6 +108,6 @@ async def test_the_next_host_is_asked_when_one_is_away(url: MysqlUrl) -> None:
 
 
 async def test_a_statement_may_take_the_whole_visit_and_a_connect_its_share(url: MysqlUrl) -> None:
-    db = ClusterDb(Database(url, deadline=1.0).hosts, HANG_SECONDS)
+    db = ClusterDb(Database(url, deadline=1.0), HANG_SECONDS)
     await db.visit(lambda link: link.rows("SELECT SLEEP(1.1)"))
     db.close()

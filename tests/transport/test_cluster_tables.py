@@ -337,16 +337,17 @@ async def test_without_the_tables_it_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("refused", [False, True])
 async def test_the_word_of_db_init_is_for_tables_that_are_missing(tmp_path: Path, refused: bool) -> None:
-    db = await made(SqliteUrl(str(tmp_path / "cluster.db")))
+    url = SqliteUrl(str(tmp_path / "cluster.db"))
+    db = await made(url)
     wrong = "ALTER TABLE janus_session RENAME COLUMN managed TO other" if refused else "DROP TABLE janus_session"
     await db.visit(lambda link: link.rows(wrong))
     with pytest.raises(TableRefused) as told:
         await NodeTable(db, CLUSTER, 1).check()
     if refused:
-        assert str(told.value) == "table 'janus_session': no such column: managed"
+        assert str(told.value) == f"{url}: table 'janus_session': no such column: managed"
     else:
         hint = "(janus-bridge db init makes the tables of the cluster)"
-        assert str(told.value) == f"no such table: janus_session {hint}"
+        assert str(told.value) == f"{url}: no such table: janus_session {hint}"
     db.close()
 
 
