@@ -37,7 +37,7 @@ class Lanes:
         session_id, handle_id = queued.session_id, queued.handle_id
         if session_id is None or (handle_id is None and not queued.closes_session):
             return True
-        closing = self._closing.get(session_id)
+        closing = self._closing.get(session_id) if self._closing else None
         if closing is None:
             if not queued.closes_session:
                 return self._enter_lane(session_id, queued)
@@ -84,7 +84,7 @@ class Lanes:
             del going[handle_id]
             if not going:
                 del self._going[session_id]
-        closing = self._closing.get(session_id)
+        closing = self._closing.get(session_id) if self._closing else None
         return [] if closing is None else self._advance(session_id, closing, queued)
 
     def _next_in(self, session_id: int, handle_id: int | None, behind: _Queue) -> PendingRequest:

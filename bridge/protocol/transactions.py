@@ -44,12 +44,10 @@ class BridgeTransaction(NamedTuple):
 def encode(start: str, number: int, kind: Kind, caller: str | None) -> str:
     """The text that goes to Janus. Pure ASCII. ``start`` has no dot; ``caller`` has no lone surrogate (ValueError)."""
     if caller is None:
-        tail = ""
-    elif caller.isascii() and caller.isalnum():  # as nearly all are: nothing to be quoted
-        tail = "=" + caller
-    else:
-        tail = "=" + quote(caller, safe="")
-    return f"jb.{start}.{number}.{_LETTERS[kind]}.{tail}"
+        return f"jb.{start}.{number}.{_LETTERS[kind]}."
+    if not (caller.isascii() and caller.isalnum()):  # nearly all are: nothing to be quoted
+        caller = quote(caller, safe="")
+    return f"jb.{start}.{number}.{_LETTERS[kind]}.={caller}"
 
 
 def decode(text: str) -> BridgeTransaction | None:

@@ -27,11 +27,11 @@ from tests.support.linkbed import LinkBed, running
 
 COMMANDS, EVENTS = 300, 2000
 ATTEMPTS = 10
-# Counted: 0.02 turns and 61 calls a command, 66 with those of libraries but trio; 16 and 21 an event. Turns of trio
+# Counted: 0.01 turns and 60 calls a command, 62 with those of libraries but trio; 16 and 20 an event. Turns of trio
 # are the clock's, too: five a second, and on a machine that is busy with other things a command lasts for longer.
 TURNS_PER_COMMAND, TURNS_PER_SECOND = 0.1, 6
-CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 70, 79
-CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 19, 28
+CALLS_PER_COMMAND, ALL_CALLS_PER_COMMAND = 70, 75
+CALLS_PER_EVENT, ALL_CALLS_PER_EVENT = 19, 26
 
 
 class Turns(trio.abc.Instrument):
