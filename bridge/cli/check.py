@@ -11,8 +11,8 @@ from bridge.cli.common import add_config_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
-        "Validates configuration, table version and every row; with --connect also every Janus: that it "
-        "answers and creates sessions, and whether these can be reclaimed after a failure."
+        "Validates configuration, table version and every row. With --connect, also checks that every Janus "
+        "answers, creates sessions, and lets them be reclaimed after a failure."
     )
     parser.epilog = EPILOG
     add_config_arguments(parser)
@@ -34,6 +34,6 @@ EPILOG = """
   janus-bridge check --connect --json |
     jq -r 'select(.level == "error") | .where'
 
-Exit codes: 0 nothing found, 1 a warning or an error, 2 configuration or table cannot be used, 3 the database or every
-Janus did not answer.
+Exit codes: 0 nothing found, 1 a warning or an error, 2 configuration or table cannot be used, 3 no answer from the
+database, or from any Janus.
 """

@@ -35,18 +35,19 @@ _HEADER = ("NODE", "STATE", "BEAT", "EPOCH", "URL")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its own subcommand."""
-    parser.description = "Shows the bridges of a cluster as a running one sees them: who lives, and who is taken over."
+    parser.description = (
+        "Shows the bridges of a cluster as a running one sees them: which live, and which are taken over."
+    )
     parser.epilog = EPILOG
     add_connection_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print what janus_cluster_list answers")
+    parser.add_argument("--json", action="store_true", help="print the answer of janus_cluster_list")
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(metavar="VERB", required=False)
     verb = verbs.add_parser(
         "release",
-        help="say that this bridge's process is over, from its unit",
-        description="Says in the database that the process of this bridge is over, so that another one takes its "
-        "sessions over at once. systemd runs it when the process has ended (ExecStopPost=); while it lives, it is "
-        "refused.",
+        help="report that this bridge's process has ended; its unit runs this",
+        description="Reports that the process of this bridge has ended, so that another bridge takes its sessions "
+        "over at once. systemd runs it after the process (ExecStopPost=). While the process lives, it is refused.",
     )
     add_config_arguments(verb)
     verb.set_defaults(run=run_release)
@@ -164,5 +165,6 @@ EPILOG = """
     jq -r '.Nodes[] | select(.state != "active") | .url'
   janus-bridge mi janus_cluster_drain     its sessions go to the others
 
-Exit codes: 0 all live; 1 one does not, or this one may not claim, or an MI error; 2 usage; 3 no bridge answers.
+Exit codes: 0 all bridges live; 1 one does not, this one may not claim sessions, or an MI error; 2 usage; 3 no bridge
+answers.
 """

@@ -20,14 +20,14 @@ _PLACING_VARIABLES = ("STATE_DIRECTORY", "JANUS_BRIDGE_STATE__DIR", "JANUS_BRIDG
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """-c FILE and -o section.key=VALUE; ``load_config`` reads them."""
-    parser.add_argument("-c", "--config", metavar="FILE", help=f"the configuration (default: {DEFAULT_PATH}, if there)")
+    parser.add_argument("-c", "--config", metavar="FILE", help=f"configuration file (default: {DEFAULT_PATH}, if any)")
     parser.add_argument(
         "-o",
         "--option",
         metavar="SECTION.KEY=VALUE",
         action="append",
         default=[],
-        help="a single setting, its value as in TOML; may be repeated, and wins over file and environment",
+        help="one setting, its value as in TOML; may be repeated; overrides file and environment",
     )
 
 

@@ -38,14 +38,14 @@ class Outcome:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its verbs; ``run`` and ``act`` stand in the parsed arguments."""
-    parser.description = "Looks after OpenSIPS's `janus` table, in the database that janus_db_url names."
+    parser.description = "Manages OpenSIPS's `janus` table, in the database that janus_db_url names."
     parser.epilog = EPILOG
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _verb(
         verbs,
         "init",
         _init,
-        "create what is missing: the table, and its row in OpenSIPS's version table; with [cluster], its two tables",
+        "create what is missing: the table and its row in OpenSIPS's version table; with [cluster], its two as well",
     )
     _verb(verbs, "list", _list, "show the rows")
     for name, act, words in (("add", _add, "add a Janus server"), ("set", _set, "change the URL of a Janus server")):
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
         verb.add_argument("janus_url", metavar="URL", help="janusws://HOST[:PORT][/PATH], or januswss:// for TLS")
         verb.add_argument(
-            "--now", action="store_true", help="tell the running bridge, and wait until it is ready there"
+            "--now", action="store_true", help="tell the running bridge, and wait until the gateway is ready"
         )
     verb = _verb(verbs, "remove", _remove, "remove a Janus server")
     verb.add_argument("janus_id", metavar="ID", help="its name in scripts (janus_id)")
@@ -203,6 +203,6 @@ EPILOG = """
 
 A running bridge learns of a change by --now, `janus-bridge mi janus_reload` or SIGHUP.
 
-Exit codes: 0 done, 1 no such row, or one that is there already, 2 usage, configuration, or a database that refuses, 3 a
-database that does not answer. --now: also 1 where the gateway is not ready, 3 where no bridge runs.
+Exit codes: 0 done; 1 no such row, or it exists already; 2 usage or configuration, or the database refuses; 3 the
+database does not answer. With --now also: 1 the gateway is not ready, 3 no bridge runs.
 """

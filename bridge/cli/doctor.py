@@ -47,13 +47,15 @@ _OS_NAME = re.compile(r'^PRETTY_NAME="?([^"\n]*)', re.MULTILINE)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
-        "Gathers versions, the configuration without its secrets, what `check --connect` finds, what the "
-        "running bridge says of itself, and its last log lines into one text file, to be read and sent with a bug "
-        "report. It changes nothing; as root it sees the service's files and journal."
+        "Gathers what a bug report needs into one text file: versions, the configuration without its secrets, the "
+        "findings of `check --connect`, what the running bridge says of itself, and its last log lines. Read it "
+        "before you send it. It changes nothing. As root it sees the service's files and journal."
     )
     parser.epilog = EPILOG
     add_connection_arguments(parser)
-    parser.add_argument("--output", metavar="FILE", help="the file to make (- prints; default: one with date and time)")
+    parser.add_argument(
+        "--output", metavar="FILE", help="the file to write (-: stdout; default: a name with date and time)"
+    )
     parser.set_defaults(run=run, option=[])
 
 
@@ -204,5 +206,5 @@ EPILOG = """
   sudo janus-bridge doctor
   janus-bridge doctor --output - | less
 
-Exit codes: 0 the file is written, whatever it says; 1 it cannot be; 2 usage.
+Exit codes: 0 the file is written, whatever it says; 1 it cannot be written; 2 usage.
 """

@@ -31,18 +31,18 @@ DEFAULT_EVENTS = ("E_JANUS_EVENT", "E_JANUS_STATUS")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
-        "Subscribes to events of a bridge on this machine and prints them as they come, until Ctrl-C; "
-        "or prints those that the bridge has kept."
+        "Subscribes to the events of a bridge on this machine, and prints them as they come, until Ctrl-C. "
+        "With --from, prints those that the bridge has kept."
     )
     parser.epilog = EPILOG
     parser.add_argument("events", metavar="EVENT", nargs="*", help=f"default: {' '.join(DEFAULT_EVENTS)}")
     add_connection_arguments(parser)
     parser.add_argument(
-        "--from", dest="start", metavar="SEQ", help="print kept events from this janus_seq on (0-0: all), and end"
+        "--from", dest="start", metavar="SEQ", help="print kept events from this janus_seq on (0-0: all), then end"
     )
-    parser.add_argument("--gateway", metavar="ID", help="with --from: of this gateway alone")
+    parser.add_argument("--gateway", metavar="ID", help="with --from: only of this gateway")
     parser.add_argument("--count", type=int, metavar="N", help="end after N events")
-    parser.add_argument("--json", action="store_true", help="print each event as it came, a line each")
+    parser.add_argument("--json", action="store_true", help="print each event as it came, one line each")
     parser.set_defaults(run=run)
 
 

@@ -35,13 +35,13 @@ _MI_ADDRESS = "udp:127.0.0.1:8080"  # for a script without mi_datagram
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
-        'Prints a configuration made from the modparam("janus", ...) lines, db_default_url and the event '
-        "subscriptions of an opensips.cfg and all that it includes, names what cannot be carried over, and shows each "
-        "line of the script that changes."
+        'Reads an opensips.cfg and all that it includes. From the modparam("janus", ...) lines, db_default_url and '
+        "the event subscriptions it prints a configuration. It names what cannot be carried over, and shows each line "
+        "of the script that changes."
     )
     parser.epilog = EPILOG
     parser.add_argument(
-        "opensips_cfg", metavar="OPENSIPS_CFG", help="the file that OpenSIPS is started with; - is stdin"
+        "opensips_cfg", metavar="OPENSIPS_CFG", help="the file that OpenSIPS is started with; - reads stdin"
     )
     parser.set_defaults(run=run)
 
@@ -214,6 +214,6 @@ EPILOG = """
   m4 opensips.cfg.m4 | janus-bridge import - > janus-bridge.toml
   janus-bridge check -c janus-bridge.toml --connect
 
-Everything but settings stands in comments. The script itself is not changed. Exit codes: 0 everything found its place,
-1 something could not be carried over, 2 the file cannot be read.
+Everything but settings is in comments. The script itself is not changed. Exit codes: 0 everything was carried over, 1
+something was not, 2 the file cannot be read.
 """

@@ -24,8 +24,8 @@ _SHARED = 3  # commands that have the same option: then it is explained once
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
-        "Prints a man page as roff: janus-bridge(8), which says what `--help` says of all commands, or "
-        "janus-bridge.toml(5), which explains every setting."
+        "Prints a man page in roff: janus-bridge(8), with the help of all commands, or janus-bridge.toml(5), "
+        "with every setting."
     )
     parser.epilog = EPILOG
     parser.add_argument("page", nargs="?", choices=PAGES, default=PAGES[0], help="the page (default: janus-bridge)")
@@ -139,7 +139,7 @@ EPILOG = """
   janus-bridge man | man -l -
   janus-bridge man janus-bridge.toml | man -l -
 
-Where `man janus-bridge` finds them:
+To install them for `man janus-bridge`:
 
   cd /usr/local/share/man && mkdir -p man5 man8
   janus-bridge man > man8/janus-bridge.8

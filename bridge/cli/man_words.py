@@ -10,29 +10,29 @@ ENVIRONMENT = {
     "HOME": "where `~/.local/state/janus-bridge` is, without `STATE_DIRECTORY`",
     "MYSQL_UNIX_PORT": "the local MySQL server's socket, as for MySQL's own clients",
     "NO_COLOR": "no colours, even on a terminal",
-    "TERM": "whether `status --watch` may draw: on every terminal but a `dumb` one",
+    "TERM": "`status --watch` draws on every terminal but a `dumb` one",
     "SOURCE_DATE_EPOCH": "the date of a man page that `man` prints, for reproducible builds",
     "STATE_DIRECTORY": "from systemd: the state directory, unless `state.dir` is set",
-    "RUNTIME_DIRECTORY": "from systemd: where `janus-bridge reload` finds what became of a reload",
+    "RUNTIME_DIRECTORY": "from systemd: where `janus-bridge reload` finds the outcome of a reload",
     "MAINPID": "from systemd: the process that `janus-bridge reload` reloads",
-    "NOTIFY_SOCKET": "from systemd: where it hears that the bridge is ready, reloads and stops",
-    "WATCHDOG_USEC": "from systemd: how often it wants a sign of life",
-    "WATCHDOG_PID": "from systemd: of which process",
-    "JOURNAL_STREAM": "from systemd: that the log goes to the journal, which takes priorities and has times of its own",
+    "NOTIFY_SOCKET": "from systemd: where the bridge says that it is ready, reloads and stops",
+    "WATCHDOG_USEC": "from systemd: the period of its watchdog",
+    "WATCHDOG_PID": "from systemd: the process that the watchdog watches",
+    "JOURNAL_STREAM": "from systemd: the log goes to the journal, which takes priorities and adds its own times",
     "FDSTORE": "from systemd 254 on: how many sockets it keeps over a restart",
-    "FDSTORE_MAX": "the same from the unit, for an older systemd",
-    "LISTEN_PID": "from systemd: the process that the sockets are for which it kept",
+    "FDSTORE_MAX": "the same, from the unit, for an older systemd",
+    "LISTEN_PID": "from systemd: the process that gets the sockets which it kept",
     "LISTEN_FDS": "from systemd: how many sockets it kept",
     "LISTEN_FDNAMES": "from systemd: the names of these sockets",
-    "HANDED_ON_PID": "from a program to the one that replaces it (SIGUSR2): its process",
-    "HANDED_ON_FDS": "as above: the descriptors of the sockets that it hands on",
-    "HANDED_ON_NAMES": "as above: the names of these sockets",
+    "HANDED_ON_PID": "from a program to the one that replaces it (SIGUSR2): the process",
+    "HANDED_ON_FDS": "as above: the descriptors of the sockets",
+    "HANDED_ON_NAMES": "as above: the names of the sockets",
 }
 
 EXIT_CODES = {
     "0": "fine",
     "1": "a finding (`check`, `status`), or an MI error",
-    "2": "usage or configuration; or a table of another version than ours",
+    "2": "usage or configuration, or a table of an unknown version",
     "3": "nothing answered: no bridge, no database",
     "130": "ended by Ctrl-C",
 }
@@ -46,9 +46,9 @@ FILES = {
     "table.json": "the last good table, for a start without the database",
     "sessions.jsonl": "the sessions and handles that the next process goes on with",
     "drained.json": "the gateways that are drained",
-    "epoch": "what the next process numbers its events from",
+    "epoch": "from which the next process numbers its events",
     "events.db": "the log of events, with `[events] store`",
-    "node.json": "of a cluster: the lives that this bridge has had",
+    "node.json": "in a cluster: the epochs of this bridge",
 }
 
 DESCRIPTION = """
@@ -69,11 +69,11 @@ EXAMPLE = """
 """
 
 SETTINGS = """
-A file in TOML (https://toml.io). No line is needed: a key stands below with its default, or, where it has none, with an
-example; its words say "unset" then. `janus-bridge check` reads the file and says what is wrong with it.
+A file in TOML (https://toml.io). No line is needed. Each key is shown with its default; a key without one is shown with
+an example, and its description says "unset". `janus-bridge check` reads the file and says what is wrong with it.
 
 A key can also be given on the command line, `-o mi.token=SECRET`, or in the environment,
-`JANUS_BRIDGE_MI__TOKEN=SECRET`. The command line wins over the environment, and that over the file.
+`JANUS_BRIDGE_MI__TOKEN=SECRET`. The command line overrides the environment, and the environment overrides the file.
 
 Keys marked [reload] are applied by SIGHUP (`systemctl reload janus-bridge`). The others need a restart, and the log
 names those that were changed.

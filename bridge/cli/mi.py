@@ -49,18 +49,16 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
         "-c",
         "--config",
         metavar="FILE",
-        help="the bridge's configuration, for its address and token (default: that "
-        "of the service on this machine, where it can be read)",
+        help="configuration with the bridge's address and token (default: that of "
+        "the service on this machine, if it can be read)",
     )
     parser.add_argument(
-        "--url", help=f"http(s)://HOST:PORT/mi, udp:HOST:PORT or unix:PATH, instead (default: {DEFAULT_URL})"
+        "--url", help=f"address of the MI: http(s)://HOST:PORT/mi, udp:HOST:PORT or unix:PATH (default: {DEFAULT_URL})"
     )
+    parser.add_argument("--token", help=f"token of the MI; better in {TOKEN_VARIABLE}, which other users do not see")
+    parser.add_argument("--ca", metavar="FILE", help="PEM file with the CA to trust for https")
     parser.add_argument(
-        "--token", help=f"for an MI that wants one; better in {TOKEN_VARIABLE}, which other users do not see"
-    )
-    parser.add_argument("--ca", metavar="FILE", help="PEM file with the CA to trust, for https")
-    parser.add_argument(
-        "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help="for the answer (default: %(default)g)"
+        "--timeout", type=float, default=PATIENCE, metavar="SECONDS", help="wait for the answer (default: %(default)g)"
     )
 
 

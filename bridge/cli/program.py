@@ -26,11 +26,11 @@ SUBCOMMANDS: Final = {
     "check": Subcommand("check", "validate configuration and table, and with --connect every Janus"),
     "db": Subcommand("db", "create, show and change the table of Janus servers"),
     "import": Subcommand("import_cfg", "make a configuration from an opensips.cfg that uses the janus module"),
-    "status": Subcommand("status", "show the gateways of a running bridge, its table and its subscribers"),
+    "status": Subcommand("status", "show the gateways, the table and the subscribers of a running bridge"),
     "mi": Subcommand("mi", "call an MI method of a running bridge"),
     "events": Subcommand("events", "subscribe to a running bridge and print its events"),
-    "cluster": Subcommand("cluster", "show the bridges of the cluster that a running one belongs to"),
-    "reload": Subcommand("reload", "reload the service, from its unit"),
+    "cluster": Subcommand("cluster", "show the bridges of a cluster, as a running one sees them"),
+    "reload": Subcommand("reload", "reload the service; its unit runs this"),
     "unit": Subcommand("unit", "print the systemd unit"),
     "man": Subcommand("man", "print a man page"),
     "completion": Subcommand("completion", "print the completion for a shell"),
@@ -54,11 +54,12 @@ def parser(names: Collection[str] = SUBCOMMANDS) -> argparse.ArgumentParser:
 
 
 DESCRIPTION = """
-Keeps a managed session to every Janus WebRTC server in OpenSIPS's `janus` table, for an OpenSIPS without the janus
-module: it answers janus_send_request as an MI method, and delivers Janus's unsolicited messages as E_JANUS_EVENT.
+Connects OpenSIPS to its Janus WebRTC servers, without the janus module. Keeps a managed session to every server in
+OpenSIPS's `janus` table, answers janus_send_request as an MI method, and delivers Janus's unsolicited messages as
+E_JANUS_EVENT.
 """
 FIRST_STEPS = """
-First steps, on the machine of a Janus. Where the service does not run (a package starts it), start
+First steps, on the machine of a Janus. The Debian package starts the service. Without it, start
 `janus-bridge run` in a terminal of its own. Then
 
   janus-bridge db add --now gw1 janusws://127.0.0.1:8188/janus
@@ -68,5 +69,5 @@ First steps, on the machine of a Janus. Where the service does not run (a packag
 """
 EPILOG = f"""{FIRST_STEPS}
 Exit codes: 0 fine, 1 a finding or an MI error, 2 usage or configuration, 3 nothing answered. `janus-bridge COMMAND
---help` has the details.
+--help` explains a command.
 """

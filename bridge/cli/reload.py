@@ -22,12 +22,12 @@ _POLL_SECONDS = 0.02
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
     parser.description = (
-        "Sends SIGHUP to the service and waits for what becomes of it. systemd runs it for `systemctl "
-        "reload janus-bridge`, with the variables MAINPID and RUNTIME_DIRECTORY set."
+        "Sends SIGHUP to the service and waits for the outcome. systemd runs it for `systemctl reload "
+        "janus-bridge`, with the variables MAINPID and RUNTIME_DIRECTORY set."
     )
     parser.epilog = (
-        "Exit codes: 0 all of it was taken, 1 something was not and stays as it was, 2 not run by systemd, 3 "
-        "the service ended or did not answer."
+        "Exit codes: 0 everything was applied, 1 something was not and stays as it was, 2 not run by systemd, "
+        "3 the service ended or did not answer."
     )
     parser.set_defaults(run=run)
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="say whether it would start with this configuration, in place of the one that runs; change nothing",
+        help="only say whether the bridge would start with this configuration, in place of the one that runs",
     )
     parser.set_defaults(run=run)
 
@@ -33,15 +33,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 SIGNALS = {
-    "SIGTERM, SIGINT": "stop the bridge: commands in flight get their answer or an error. Under systemd, which keeps "
-    "the sockets for the next start, sessions live on; else where their Janus can reclaim them",
-    "SIGHUP": "reloads table, secrets, TLS files, subscribers and log level; what else was changed is named in the log "
-    "as needing a restart",
-    "SIGUSR2": "replaces the program in place by what it and its configuration are now: sessions live on, and where "
-    "the new one would not start, nothing happens",
+    "SIGTERM, SIGINT": "stop the bridge. Commands in flight get their answer or an error. When systemd restarts the "
+    "bridge, it keeps the sockets, and sessions live on. Otherwise those live on that their Janus can reclaim",
+    "SIGHUP": "reloads table, secrets, TLS files, subscribers and log level. The log names every other change as "
+    "needing a restart",
+    "SIGUSR2": "replaces the running program with the one that is installed now, which reads its configuration anew. "
+    "Sessions live on. If the new program would not start, nothing happens",
 }
 DESCRIPTION = """
-Runs the bridge in the foreground and logs to stderr. Without a configuration file every default works.
+Runs the bridge in the foreground and logs to stderr. It works without a configuration file.
 
 """
 DESCRIPTION += "\n\n".join(f"{names} {does}." for names, does in SIGNALS.items())
@@ -53,8 +53,8 @@ EPILOG = """
   JANUS_BRIDGE_JANUS__JANUS_DB_URL=mysql://opensips@db/opensips \\
     janus-bridge run
 
-Every setting is explained in janus-bridge.toml(5), which `janus-bridge man janus-bridge.toml` prints, too.
-`janus-bridge unit` prints a systemd unit.
+janus-bridge.toml(5) explains every setting; `janus-bridge man janus-bridge.toml` prints it. `janus-bridge unit` prints
+a systemd unit.
 
 Exit codes: 0 stopped, 2 the configuration, an address or the version of the table cannot be used.
 """

@@ -20,13 +20,13 @@ _SUBSCRIBERS = ("SUBSCRIBER", "EVENTS", "QUEUED", "SENT", "DROPPED")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
-    parser.description = "Shows the gateways of a running bridge, its table and its subscribers, and what is wrong."
+    parser.description = "Shows gateways, table and subscribers of a running bridge, and what is wrong with them."
     parser.epilog = EPILOG
     add_connection_arguments(parser)
     once = parser.add_mutually_exclusive_group()
-    once.add_argument("--json", action="store_true", help="print what janus_list and janus_status answer")
-    once.add_argument("--watch", action="store_true", help="show them live, with the last ten minutes, until Ctrl-C")
-    parser.add_argument("--filter", metavar="WORDS", default="", help="with --watch: gateways that have these words")
+    once.add_argument("--json", action="store_true", help="print the answers of janus_list and janus_status")
+    once.add_argument("--watch", action="store_true", help="show them live until Ctrl-C, with the last ten minutes")
+    parser.add_argument("--filter", metavar="WORDS", default="", help="with --watch: gateways with all these words")
     parser.set_defaults(run=run)
 
 
@@ -119,8 +119,8 @@ EPILOG = """
   janus-bridge status --watch
   janus-bridge status --watch --filter "backoff sip1"
 
---watch puts trouble first. Letters that are typed narrow the gateways down, by name, state, URL or error; where one to
-three are left, their last ten minutes are drawn. Where stdout is no terminal, or a dumb one, it prints a line a moment.
+--watch puts trouble first. Type to narrow the gateways down by name, state, URL or error. If one to three are left, it
+draws their last ten minutes. On a dumb terminal, or none, it prints one line for each answer.
 
 Exit codes: 0 all is well; 1 a gateway is not ready or not at its URL, the table is not fresh, a subscriber is in
 trouble, or an MI error; 2 usage; 3 no bridge answers. --watch: 0 when Ctrl-C ends it.

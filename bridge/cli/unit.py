@@ -23,7 +23,7 @@ from bridge.protocol.gateway import read_rows
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options, and its ``run`` among the defaults."""
-    parser.description = "Prints the systemd unit for this installation, or one of the snippets it needs."
+    parser.description = "Prints the systemd unit for this installation, or a snippet that goes with it."
     parser.epilog = EPILOG
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restrict-addresses",
         action="store_true",
-        help="deny the service all addresses but those that configuration and table name",
+        help="allow the service only the addresses in configuration and table",
     )
     add_config_arguments(parser)
     parser.set_defaults(run=run, file="janus-bridge.service")

@@ -36,7 +36,7 @@ class GatewaySettings:
     api_secret: Secret | None = _row(
         kinds.SECRET, "api_secret of that Janus; replaces any apisecret in a command", reloadable=True
     )
-    token: Secret | None = _row(kinds.SECRET, "a token that Janus has stored", reloadable=True)
+    token: Secret | None = _row(kinds.SECRET, "a token stored in Janus", reloadable=True)
     token_secret: Secret | None = _row(
         kinds.SECRET, "token_auth_secret of that Janus: the bridge signs tokens with it", reloadable=True
     )
@@ -85,7 +85,7 @@ class JanusSettings:
     )
     janus_cmd_polling_itv: int = _row(
         kinds.INTEGER,
-        "accepted from old configurations, no effect: answers are delivered when they arrive",
+        "accepted for old configurations, without effect: answers are delivered as they arrive",
         1000,
         "us",
         low=0,
@@ -106,7 +106,7 @@ class JanusSettings:
     )
     db_version_table: str = _row(kinds.IDENTIFIER, "OpenSIPS's db_version_table", "version", reloadable=True)
     db_poll_interval: float = _row(
-        kinds.NUMBER, "how often the table is read again without being asked; 0 is never", 0, "s", low=0, high=86_400
+        kinds.NUMBER, "how often the table is read again without a reload; 0: never", 0, "s", low=0, high=86_400
     )
     db_tls_ca: str | None = _row(
         kinds.TEXT, "PEM file with the CA of the MySQL server; makes TLS compulsory", reloadable=True
@@ -117,7 +117,7 @@ class JanusSettings:
     )
     db_server_public_key: str | None = _row(
         kinds.TEXT,
-        "PEM file with the MySQL server's RSA key: without verified TLS the password is only encrypted for this one",
+        "PEM file with the MySQL server's RSA key: without verified TLS the password is sent only encrypted for it",
         reloadable=True,
     )
     max_message_size: int = _row(
@@ -138,7 +138,7 @@ class JanusSettings:
     )
     integer_members: frozenset[str] = _row(
         kinds.NAMES,
-        "for plugins that are not known: members of a body whose wide decimal strings are integers",
+        "for unknown plugins: members of a body whose wide decimal strings become integers",
         list(INTEGER_MEMBERS),
     )
     string_ids: frozenset[str] = _row(
@@ -163,13 +163,13 @@ class MiSettings:
     )
     hold_listeners: bool = _row(
         kinds.BOOLEAN,
-        "callers wait over a restart instead of being refused: listeners go on, for a bridge that knows of it",
+        "keep the MI's sockets open over a restart: callers wait there instead of being refused",
         False,
     )
     max_body: int = _row(kinds.INTEGER, "the longest HTTP request", 1 << 20, "bytes", low=1024, high=1 << 30)
     pending_bytes: int = _row(
         kinds.INTEGER,
-        "what all requests may hold that are being read, executed or answered; one client may have half of it",
+        "what all requests together may hold while they are read, executed and answered; one client, half of it",
         64 << 20,
         "bytes",
         low=1 << 20,
@@ -178,12 +178,12 @@ class MiSettings:
     allow: tuple[Network, ...] = _row(kinds.NETWORKS, "networks whose HTTP clients are answered", _LOOPBACK)
     token: Secret | None = _row(
         kinds.TOKEN,
-        "HTTP clients have to show it: Authorization: Bearer TOKEN; a browser, as the password (GET only)",
+        "HTTP clients must send it: Authorization: Bearer TOKEN; a browser, as the password (GET only)",
         reloadable=True,
     )
     roles: tuple[RoleGrant, ...] = _row(
         kinds.GRANTS,
-        "who may do less than everything, or do it without the token: read-only, commands or everything",
+        "who else may use the MI, by token, user or group, and for what: read-only, commands or everything",
         [],
         reloadable=True,
     )
@@ -241,7 +241,7 @@ class EventsSettings:
     )
     pending_bytes: int = _row(
         kinds.INTEGER,
-        "what all queues of events may hold together; configured subscribers share one half, those of MI the other",
+        "what all queues of events together may hold; configured subscribers share one half, those of MI the other",
         256 << 20,
         "bytes",
         low=1 << 20,
@@ -254,17 +254,17 @@ class EventsSettings:
     )
     numbered: bool = _row(
         kinds.BOOLEAN,
-        "udp:, unix:, tcp: and rabbitmq: sockets get janus_seq as well, which mi: sockets get in any case",
+        "give janus_seq to udp:, unix:, tcp: and rabbitmq: sockets, too; mi: sockets always get it",
         False,
     )
     store: bool = _row(
         kinds.BOOLEAN,
-        "keep every event on disk; configured sockets that confirm go on where they were after any restart",
+        "keep every event on disk; configured subscribers that confirm go on where they were after any restart",
         False,
     )
     store_sync: str = _row(
         kinds.CHOICE,
-        "what survives: the death of the bridge, or a power failure, too; then events are sent once they are on disk",
+        "what kept events survive: the death of the bridge (normal), or also a power failure (full: sent once on disk)",
         "normal",
         choices=("normal", "full"),
     )
@@ -273,7 +273,7 @@ class EventsSettings:
         kinds.INTEGER, "how large the log may become; the oldest go first", 1 << 30, "bytes", low=1 << 20, high=1 << 42
     )
     store_delay: float = _row(
-        kinds.NUMBER, "how long an event may wait for others to be written with", 5, "ms", low=0, high=1000
+        kinds.NUMBER, "how long an event may wait to be written together with others", 5, "ms", low=0, high=1000
     )
     tls_domains: Mapping[str, TlsDomainSettings] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -309,24 +309,24 @@ class ClusterSettings:
     """``[cluster]``: a site of bridges, in the words of OpenSIPS's clusterer; unset, this bridge is alone."""
 
     cluster_id: int | None = _row(
-        kinds.INTEGER, "which cluster of bridges this one belongs to; unset, none", low=1, high=2**31 - 1
+        kinds.INTEGER, "the cluster that this bridge belongs to; unset, none", low=1, high=2**31 - 1
     )
     my_node_id: int | None = _row(
-        kinds.INTEGER, "its number there, which no other bridge of the cluster has", low=1, high=MOST_NODES - 1
+        kinds.INTEGER, "its number in the cluster; no two bridges have the same", low=1, high=MOST_NODES - 1
     )
     my_node_url: HttpAddress | None = _row(
-        kinds.MI_URL, "its MI as the other bridges reach it; beyond loopback with https and a token"
+        kinds.MI_URL, "URL of its MI as the other bridges reach it; beyond loopback it needs https and a token"
     )
     ping_interval: float = _row(
         kinds.NUMBER,
-        "how often it says in the database that it lives, and looks at the others",
+        "how often it writes its beat to the database, and reads those of the others",
         1,
         "s",
         low=0.1,
         high=60,
     )
     node_timeout: float = _row(
-        kinds.NUMBER, "a bridge that was silent for as long is taken over by another one", 10, "s", low=1, high=600
+        kinds.NUMBER, "a bridge that is silent for this long is taken over by another one", 10, "s", low=1, high=600
     )
     db_url: DbUrl | None = _row(
         kinds.DB_URL, "the database with the tables janus_node and janus_session; unset, janus_db_url"
@@ -336,15 +336,15 @@ class ClusterSettings:
     )
     db_outage: str = _row(
         kinds.CHOICE,
-        "without the database and the other bridges: go on with open connections, or hold commands",
+        "if neither the database nor the other bridges answer: serve on open connections, or stop and hold commands",
         "serve",
         choices=("serve", "stop"),
     )
     token: Secret | None = _row(
-        kinds.TOKEN, "what this bridge shows to the MI of the others; unset, its own [mi] token", reloadable=True
+        kinds.TOKEN, "token for the MI of the other bridges; unset, its own [mi] token", reloadable=True
     )
     tls_ca: str | None = _row(
-        kinds.TEXT, "PEM file with the CA to trust for the MI of the others instead of the system's"
+        kinds.TEXT, "PEM file with the CA to trust for the MI of the other bridges instead of the system's"
     )
 
 
