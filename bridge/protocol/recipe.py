@@ -5,7 +5,7 @@ Authority: OpenSIPS mi/mi.c (get_cmd_recipe) and mi/item.c (get_mi_*_param), as 
 """
 
 import math
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from bridge.protocol.jsonrpc import INVALID_PARAMS, RpcError
 
@@ -17,23 +17,28 @@ from bridge.protocol.jsonrpc import INVALID_PARAMS, RpcError
 ParameterType: TypeAlias = Literal["string", "int", "array", "json", "any"]
 
 
-class Parameter(NamedTuple):
-    """One name of a recipe."""
-
-    name: str
-    kind: ParameterType = "string"
-
-
-Recipe: TypeAlias = tuple[Parameter, ...]
-
 # What a kind takes as it is: nearly all values that there are.
 _AS_IS: Final[dict[ParameterType, tuple[type, ...]]] = {
     "string": (str,),
     "int": (),
     "array": (),
-    "json": (str, dict),
-    "any": (str, dict),
+    "json": (dict, str),
+    "any": (dict, str),
 }
+
+
+class Parameter:
+    """One name of a recipe. ``as_is``: the types of values that need no coercion."""
+
+    __slots__ = ("as_is", "kind", "name")
+
+    def __init__(self, name: str, kind: ParameterType = "string") -> None:
+        self.name = name
+        self.kind = kind
+        self.as_is = _AS_IS[kind]
+
+
+Recipe: TypeAlias = tuple[Parameter, ...]
 
 
 def invalid_params(data: str) -> RpcError:
@@ -62,14 +67,17 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
         raise invalid_params("Too few or too many parameters")
     arguments: dict[str, Any] = {}
     if isinstance(params, dict):
-        for name, kind in fitting:
+        for parameter in fitting:
+            name = parameter.name
             if name not in params:
                 raise invalid_params("Named parameters do not match")
-            arguments[name] = _coerce(name, kind, params[name])
+            value = params[name]
+            arguments[name] = value if type(value) in parameter.as_is else _coerce(name, parameter.kind, value)
     elif params is not None:
-        for at, (name, kind) in enumerate(fitting):
+        for at, parameter in enumerate(fitting):
             value = params[at]
-            arguments[name] = value if type(value) in _AS_IS[kind] else _coerce(name, kind, value)
+            as_it_is = type(value) in parameter.as_is
+            arguments[parameter.name] = value if as_it_is else _coerce(parameter.name, parameter.kind, value)
     return arguments
 
 

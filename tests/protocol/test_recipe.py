@@ -105,4 +105,4 @@ def test_binding_ends_in_a_recipe_or_in_an_rpc_error(params: Any) -> None:
         arguments = bind(recipes, params)
     except RpcError:
         return
-    assert list(arguments) in [[name for name, _ in recipe] for recipe in recipes]
+    assert list(arguments) in [[parameter.name for parameter in recipe] for recipe in recipes]
