@@ -110,7 +110,7 @@ class _JanusMethods:
             command = read_command(value, self.types_of(janus_id), link.book.plugin_of, clean=call.clean)
             if self.errands is not None and self.errands.take(call, link, command, value, timeout):
                 return call.leave
-            if call.notification:
+            if call.envelope.notification:
                 link.post(command, timeout, call)
                 return None
             return link.request(command, timeout, call).abandon

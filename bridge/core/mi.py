@@ -18,7 +18,7 @@ from bridge.errors import BridgeError, LinkDown, MalformedMessage, OverBudget, T
 from bridge.protocol import jsonrpc
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import Caller, Role
-from bridge.protocol.jsonrpc import Abandon, InvalidRequest, RpcError, RpcRequest, TakeAnswer
+from bridge.protocol.jsonrpc import Abandon, Envelope, InvalidRequest, RpcError, TakeAnswer
 from bridge.protocol.recipe import Recipe, bind
 from bridge.protocol.redaction import unchanged
 
@@ -36,29 +36,38 @@ class MiRequest(Holding):
     nothing in it has to be looked for that Janus could not read (``codec.read``).
     """
 
-    __slots__ = ("_answer", "_id", "_registry", "arguments", "caller", "clean", "leave", "method", "notification")
+    __slots__ = ("_answer", "_registry", "arguments", "caller", "clean", "envelope", "leave")
 
     def __init__(
-        self, registry: "Registry", request: RpcRequest, caller: Caller, budget: Budget, answer: TakeAnswer
+        self,
+        registry: "Registry",
+        envelope: Envelope,
+        clean: bool,
+        caller: Caller,
+        budget: Budget,
+        answer: TakeAnswer,
     ) -> None:
         self.budget = budget
         self.owner = caller.name
         self.size = 0
         self._registry = registry
-        self._id = request.id
         self._answer: TakeAnswer | None = answer  # None: it was given, or whoever asked has gone
         self.leave: Abandon | None = None  # ends what it waits for
-        self.clean = request.clean
-        self.method = request.method
-        self.notification = request.notification
+        self.clean = clean
+        self.envelope = envelope
         self.caller = caller
         self.arguments: dict[str, Any] = {}
+
+    @property
+    def notification(self) -> bool:
+        return self.envelope.notification
 
     def succeed(self, result: Any) -> None:
         """It has a result. Raises TypeError, and has none, where that is no JSON."""
         answer = self._answer
         if answer is not None:
-            data = None if self.notification else jsonrpc.render_result(result, self._id)
+            envelope = self.envelope
+            data = None if envelope.notification else jsonrpc.render_result(result, envelope)
             self._answer = self.leave = None
             self.release()
             _give(answer, data, self.caller)
@@ -73,13 +82,13 @@ class MiRequest(Holding):
         registry.stats.add("mi_errors")
         words = f"{error.code} {error.message}: {error.data or 'no details'}"
         if refused:
-            registry.refused(self.caller.name, f"method {self.method[:MAX_NAME]!r}: {words}")
+            registry.refused(self.caller.name, f"method {self.envelope.method[:MAX_NAME]!r}: {words}")
         elif self.notification:
-            log.warning("%s, sent as a notification: %s", self.method, words)
+            log.warning("%s, sent as a notification: %s", self.envelope.method, words)
         if error.data is not None:
             error.data = registry.hide(error.data)
         self.release()
-        _give(answer, None if self.notification else jsonrpc.render_error(error, self._id), self.caller)
+        _give(answer, None if self.notification else jsonrpc.render_error(error, self.envelope.id), self.caller)
 
     def abandon(self) -> None:
         """Whoever asked has gone."""
@@ -199,7 +208,7 @@ class Registry:
         """Execute one request (jsonrpc.Dispatch). Raises MalformedMessage for bytes that are no JSON, nothing else."""
         self.stats.counts["mi_requests"] += 1
         try:
-            rpc = jsonrpc.parse(body)
+            envelope, params, clean = jsonrpc.parse(body)
         except InvalidRequest as invalid:
             self._not_understood(caller, invalid)
             _give(answer, jsonrpc.render_error(invalid, invalid.id), caller)
@@ -207,13 +216,13 @@ class Registry:
         except MalformedMessage as malformed:
             self._not_understood(caller, malformed)
             raise
-        request = MiRequest(self, rpc, caller, self._pending, answer)
+        request = MiRequest(self, envelope, clean, caller, self._pending, answer)
         refused = True
         try:
-            command = self._by_name.get(rpc.method) or self.find(rpc.method)
+            command = self._by_name.get(envelope.method) or self.find(envelope.method)
             if caller.role < command.role:
                 require(caller, command.role, command.name)
-            request.arguments = bind(command.recipes, rpc.params)
+            request.arguments = bind(command.recipes, params)
             size = len(body) + OVERHEAD
             if not request.resize(size):
                 raise OverBudget(f"[mi] pending_bytes allows {caller.name} no {size} bytes more now")
@@ -233,7 +242,7 @@ class Registry:
         except BridgeError as error:
             request.fail(error, refused=refused)
         except Exception:
-            log.exception("MI method %s failed", rpc.method)
+            log.exception("MI method %s failed", envelope.method)
             request.fail(_fault_of_ours(), refused=refused)
         return None
 
@@ -259,7 +268,7 @@ class Registry:
             except BridgeError as error:
                 request.fail(error)
             except Exception:
-                log.exception("MI method %s failed", request.method)
+                log.exception("MI method %s failed", request.envelope.method)
                 request.fail(_fault_of_ours())
 
 

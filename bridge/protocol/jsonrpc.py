@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 in OpenSIPS's dialect: bytes -> Request, result or error -> bytes.
+"""JSON-RPC 2.0 in OpenSIPS's dialect: bytes -> call, result or error -> bytes.
 
 Owns the envelope and its error codes. Must not know which methods exist, or how bytes travel.
 Authority: OpenSIPS mi/item.c, mi/mi.c and its cJSON as observed on 3.2 .. 4.1; JSON-RPC 2.0 where OpenSIPS is silent.
@@ -35,6 +35,7 @@ Dispatch: TypeAlias = Callable[[bytes, Caller, TakeAnswer], Abandon | None]
 # Told of each request that no method sees: who asked, and why not.
 Refused: TypeAlias = Callable[[str, str], None]
 Id: TypeAlias = str | int | None
+Parameters: TypeAlias = list[Any] | dict[str, Any] | None  # None where there are none: absent, ``[]`` or ``{}``
 
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
@@ -73,27 +74,24 @@ class InvalidRequest(RpcError):
         self.id = id
 
 
-class RpcRequest:
-    """One call. ``params`` is None where there are none: absent, ``[]`` or ``{}``.
-
-    ``id`` is None for a notification, and for a call whose id is null: that one is answered. ``clean`` as
-    ``codec.read`` means it.
+class Envelope:
+    """What there is of a call beside its parameters. ``id`` is None for a notification, and for a call whose id is
+    null: that one is answered. Calls that are alike have one in common.
     """
 
-    __slots__ = ("clean", "id", "method", "notification", "params")
+    __slots__ = ("end", "id", "method", "notification")
 
-    def __init__(
-        self, method: str, params: list[Any] | dict[str, Any] | None, id: Id, notification: bool, clean: bool
-    ) -> None:
+    def __init__(self, method: str, id: Id, notification: bool) -> None:
         self.method = method
-        self.params = params
         self.id = id
         self.notification = notification
-        self.clean = clean
+        self.end: bytes = b',"id":%b}' % codec.render_bytes(id)  # of its answer
 
 
-def parse(body: bytes) -> RpcRequest:
-    """The request in ``body``. Raises MalformedMessage (no JSON) or InvalidRequest (no request)."""
+def parse(body: bytes) -> tuple[Envelope, Parameters, bool]:
+    """The request in ``body``: its envelope, its parameters, and whether these are clean, as ``codec.read`` means it.
+    Raises MalformedMessage (no JSON) or InvalidRequest (no request).
+    """
     if len(body) > codec.REQUEST_ELEMENTS:
         codec.refuse_many(body, codec.REQUEST_ELEMENTS)
     head, mark, rest = body.partition(_PARAMS)
@@ -110,30 +108,30 @@ def parse(body: bytes) -> RpcRequest:
                 return _parse_whole(body)
             if levels < codec.MAX_DEPTH and (type(params) is list or type(params) is dict):
                 clean = codec.BACKSLASH not in rest or rest.find(b"\\u") < 0
-                return RpcRequest(known.method, params or None, known.id, known.notification, clean)
+                return known, params or None, clean
     return _parse_whole(body)
 
 
-def _learn(head: bytes) -> RpcRequest:
-    """The request that begins so and has no parameters, nor anything behind them; _NO_REQUEST where there is none, or
-    one that wants a closer look.
+def _learn(head: bytes) -> Envelope:
+    """The envelope that begins so and has nothing behind its parameters; _UNKNOWN where there is none, or one that
+    wants a closer look.
     """
     if len(head) > _LONGEST_HEAD:
-        return _NO_REQUEST
-    request = _NO_REQUEST
+        return _UNKNOWN
+    envelope = _UNKNOWN
     try:
-        read = _parse_whole(b"%b%b[]}" % (head, _PARAMS))
-        if read.params is None and read.clean:
-            request = read
+        read, params, clean = _parse_whole(b"%b%b[]}" % (head, _PARAMS))
+        if params is None and clean:
+            envelope = read
     except (MalformedMessage, InvalidRequest):
         pass
     if len(_known) >= _HEADS:
         _known.clear()
-    _known[head] = request
-    return request
+    _known[head] = envelope
+    return envelope
 
 
-def _parse_whole(body: bytes) -> RpcRequest:
+def _parse_whole(body: bytes) -> tuple[Envelope, Parameters, bool]:
     try:
         members, levels = codec.parse_plain(body)
     except ValueError:
@@ -163,7 +161,7 @@ def _parse_whole(body: bytes) -> RpcRequest:
     params = members.get("params", _ABSENT)
     if not isinstance(params, (list, dict)):
         raise InvalidRequest("member 'params' is neither an array nor an object", id)
-    return RpcRequest(method, params or None, id, notification, plain and levels <= codec.MAX_DEPTH)
+    return Envelope(method, id, notification), params or None, plain and levels <= codec.MAX_DEPTH
 
 
 def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: Id) -> bytes:
@@ -173,9 +171,9 @@ def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: I
     return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (render(id), render(method), members)
 
 
-def render_result(result: Any, id: Id) -> bytes:
+def render_result(result: Any, envelope: Envelope) -> bytes:
     """The answer to a call. ``result`` is any JSON value; TypeError if it is not."""
-    return codec.render_bytes({"jsonrpc": "2.0", "result": result, "id": id})
+    return b'{"jsonrpc":"2.0","result":%b%b' % (codec.render_bytes(result), envelope.end)
 
 
 def render_error(error: BridgeError, id: Id) -> bytes:
@@ -217,8 +215,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
-_NO_REQUEST: Final = RpcRequest("", None, None, True, False)
-_known: Final[dict[bytes, RpcRequest]] = {}  # by what stands in front of their parameters
+_UNKNOWN: Final = Envelope("", None, True)
+_known: Final[dict[bytes, Envelope]] = {}  # by what stands in front of their parameters
 _decode = json.JSONDecoder(object_pairs_hook=_object).raw_decode
 _ABSENT: Final[list[Any]] = []
 

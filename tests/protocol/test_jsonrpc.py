@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import pytest
@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from bridge.errors import MalformedMessage, UnknownJanusId
 from bridge.protocol import jsonrpc
 from bridge.protocol.jsonrpc import (
+    Envelope,
     InvalidRequest,
     RpcError,
-    RpcRequest,
-    parse,
     render_error,
     render_request,
     render_result,
@@ -35,6 +34,25 @@ MEMBERS = st.fixed_dictionaries(
         "other": JSON,
     },
 )
+
+
+class Request(NamedTuple):
+    """What was parsed, by names."""
+
+    method: str
+    params: Any
+    id: str | int | None
+    notification: bool
+    clean: bool
+
+
+def parse(body: bytes) -> Request:
+    envelope, params, clean = jsonrpc.parse(body)
+    return Request(envelope.method, params, envelope.id, envelope.notification, clean)
+
+
+def envelope(id: str | int | None) -> Envelope:
+    return Envelope("m", id, False)
 
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
@@ -153,7 +171,7 @@ def test_validation_is_that_of_the_schema(value: Any) -> None:
     assert accepted == jsonschema.Draft202012Validator(schema("mi-request")).is_valid(value)
 
 
-def members(request: RpcRequest) -> tuple[Any, ...]:
+def members(request: Request) -> tuple[Any, ...]:
     return request.method, request.params, request.id, request.notification
 
 
@@ -168,7 +186,7 @@ def test_a_rendered_request_is_parsed_back(method: str, params: Any, id: str | i
 
 @given(JSON, TEXT | st.integers() | st.none())
 def test_a_rendered_result_is_json_in_utf8(value: Any, id: str | int | None) -> None:
-    answer = json.loads(render_result(value, id).decode("utf-8"))
+    answer = json.loads(render_result(value, envelope(id)).decode("utf-8"))
     assert answer == {"jsonrpc": "2.0", "result": value, "id": id}
     assert list(answer) == ["jsonrpc", "result", "id"]
 
@@ -195,7 +213,7 @@ def test_a_rendered_error_has_data_only_with_a_reason() -> None:
 def test_ids_beyond_the_common(text: bytes, id: str | int) -> None:
     request = parse(b'{"jsonrpc":"2.0","method":"m","id":%b}' % text)
     assert request.id == id
-    assert json.loads(render_result(1, request.id))["id"] == id
+    assert json.loads(render_result(1, envelope(request.id)))["id"] == id
 
 
 @pytest.mark.parametrize("text", [b"NaN", b"Infinity", b"1e400", b"false"])
