@@ -99,8 +99,8 @@ def parse(body: bytes) -> tuple[Envelope, Parameters, bool]:
         # Callers say the same in front of their parameters, call by call. What was read with an empty array there
         # means the same with any array or object that is JSON by itself.
         known = _known.get(head)
-        if known is None:
-            known = _learn(head)
+        if known is None or known is _MET:
+            known = _learn(head, known)
         if known.method and not (known.notification and rest.find(b'"id"') >= 0):  # which may be behind them
             try:
                 params, levels = codec.parse_plain(rest[:-1])
@@ -112,11 +112,16 @@ def parse(body: bytes) -> tuple[Envelope, Parameters, bool]:
     return _parse_whole(body)
 
 
-def _learn(head: bytes) -> Envelope:
+def _learn(head: bytes, known: Envelope | None) -> Envelope:
     """The envelope that begins so and has nothing behind its parameters; _UNKNOWN where there is none, or one that
-    wants a closer look.
+    wants a closer look. It is read when it comes again: who numbers his calls begins none of them like another.
     """
     if len(head) > _LONGEST_HEAD:
+        return _UNKNOWN
+    if known is None:
+        if len(_known) >= _HEADS:
+            _known.clear()
+        _known[head] = _MET
         return _UNKNOWN
     envelope = _UNKNOWN
     try:
@@ -125,8 +130,6 @@ def _learn(head: bytes) -> Envelope:
             envelope = read
     except (MalformedMessage, InvalidRequest):
         pass
-    if len(_known) >= _HEADS:
-        _known.clear()
     _known[head] = envelope
     return envelope
 
@@ -216,6 +219,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _UNKNOWN: Final = Envelope("", None, True)
+_MET: Final = Envelope("", None, True)  # once
 _known: Final[dict[bytes, Envelope]] = {}  # by what stands in front of their parameters
 _decode = json.JSONDecoder(object_pairs_hook=_object).raw_decode
 _ABSENT: Final[list[Any]] = []

@@ -145,20 +145,30 @@ def test_what_stands_in_front_of_parameters_means_the_same_each_time(
     text = f'{{"jsonrpc":"2.0","method":"{method}",{head}"params":{inside}{tail}'
     anew = text.replace(f'{head}"params":', f'{head}"params" :', 1)  # spelled so, it is never known
     outcomes: list[Any] = []
-    for spelled in (anew, text, text):
+    for spelled in (anew, text, text, text):  # met, read, known
         try:
             outcomes.append((*members(request := parse(spelled.encode())), request.clean))
         except InvalidRequest as error:
             outcomes.append((error.data, error.id))
         except MalformedMessage:
             outcomes.append(None)
-    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes == outcomes[:1] * 4
 
 
 def test_not_all_that_was_ever_said_is_known() -> None:
     for number in range(600):
-        parse(b'{"jsonrpc":"2.0","method":"m","id":%d,"params":[]}' % number)
+        for _ in range(2):
+            parse(b'{"jsonrpc":"2.0","method":"m","id":%d,"params":[]}' % number)
     assert len(jsonrpc._known) <= 512
+
+
+def test_who_numbers_calls_has_none_read_twice() -> None:
+    for number in range(3):
+        head = b'{"jsonrpc":"2.0","method":"numbered","id":%d,' % number
+        parse(head + b'"params":[]}')
+        assert jsonrpc._known[head] is jsonrpc._MET
+    parse(head + b'"params":[]}')
+    assert jsonrpc._known[head].method == "numbered"
 
 
 @given(MEMBERS | JSON)
