@@ -89,10 +89,10 @@ async def test_killed(
     await normal(bridge)
     handle = await attach(bridge)
     await bridge.send("gw1", message(handle, {"do": "tick", "ms": 5, "k": 16, "n": 4000, "size": SIZE}))
-    bridge.process.signal(signal.SIGSTOP)
+    bridge.process.freeze()
     while systemd.unread < BACKLOG:  # noqa: ASYNC110 - the kernel tells nobody
         await trio.sleep(0.01)
-    bridge.process.signal(signal.SIGCONT)
+    bridge.process.thaw()
     while systemd.unread > BACKLOG // 2:
         await trio.lowlevel.checkpoint()
     bridge.kill()

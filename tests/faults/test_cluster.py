@@ -1,6 +1,5 @@
 """Bridges of a cluster die, hang, are stopped and restarted, beside real Janus servers and a real MariaDB."""
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -106,9 +105,9 @@ async def test_paused(
         async with AdminClient.open(reclaiming) as admin:
             sessions = set(await admin.list_sessions())
             await written(first, mariadb)
-            first.process.signal(signal.SIGSTOP)
+            first.process.freeze()
             await caught_up(second, handle, within)
-            first.process.signal(signal.SIGCONT)
+            first.process.thaw()
             another = await attach(first)
             assert await lives(first, another)
             assert await lives(second, handle)
@@ -130,11 +129,11 @@ async def test_paused_with_a_command_in_its_hands(
             attached = await answered(first, {"janus": "attach", "plugin": "janus.plugin.fake"})
             handle, owned = attached["data"]["id"], fake.received[-1]
             await written(first, mariadb)
-            first.process.signal(signal.SIGSTOP)
+            first.process.freeze()
             nursery.start_soon(_ask_in_vain, first, handle)
             await listener.until(lambda: listener.told("taken_over"))
             seen = len(fake.received)
-            first.process.signal(signal.SIGCONT)
+            first.process.thaw()
             await ready(first)
             assert [message for message in fake.received[seen:] if _of_the_same(message, owned)] == []
         nursery.cancel_scope.cancel()

@@ -72,10 +72,10 @@ async def test_bridge_stopped(bridge_factory: BridgeFactory, janus: Janus, event
         nursery.start_soon(ask)
         await in_flight(bridge, 1)
         await bridge.send("gw1", message(handle, {"n": 1}))  # behind it: Janus has it
-        bridge.process.signal(signal.SIGSTOP)
+        bridge.process.freeze()
         await client.message(session, other, {"do": "release"})
         await trio.sleep(2.5)  # the fault itself
-        bridge.process.signal(signal.SIGCONT)
+        bridge.process.thaw()
         await normal(bridge, within)
     assert [answer["janus"] for answer in answers] == ["event"]
     assert await statistic(bridge, "reconnects") == 0
@@ -130,7 +130,7 @@ async def test_stopped_while_callers_come(bridge_factory: BridgeFactory, tmp_pat
         kept = [connected(ask) for _ in range(3)]
         for caller in kept:
             assert b"200 OK" in caller.recv(65_536)
-        bridge.process.signal(signal.SIGSTOP)
+        bridge.process.freeze()
         whole = [connected(ask, *[ask] * (number % 2)) for number in range(10)]
         half, silent = [connected(ask[:-5]) for _ in range(3)], [connected() for _ in range(3)]
         late, never = connected(), connected(ask[:-5])
@@ -139,7 +139,7 @@ async def test_stopped_while_callers_come(bridge_factory: BridgeFactory, tmp_pat
         over_unix.bind("")
         over_unix.sendto(mi_client.request("version"), f"{tmp_path}/mi.sock")
         bridge.process.signal(signal.SIGTERM)
-        bridge.process.signal(signal.SIGCONT)
+        bridge.process.thaw()
         await until_logged(bridge, "SIGTERM: stopping")
         for caller in half:
             caller.sendall(ask[-5:])

@@ -13,6 +13,7 @@ import pytest
 from bridge import __version__
 from tests.support.image import HARDENING, NEEDS_IMAGE, ImageContainer, podman
 from tests.support.janus import GEN, Janus
+from tests.support.process import freeze
 
 pytestmark = NEEDS_IMAGE
 
@@ -87,7 +88,7 @@ def test_health(gateway: ImageContainer) -> None:
     """Well is who answers."""
     assert podman("healthcheck", "run", gateway.name).returncode == 0
     pid = int(gateway.inspect("{{.State.Pid}}"))
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         assert podman("healthcheck", "run", gateway.name).returncode == 1
     finally:

@@ -5,7 +5,6 @@ undisturbed one is answered. Events of a series come in order, once, and what is
 befalls whom (``cluster_steps``). Authority: contract 11, 5.5, 7.2.
 """
 
-import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
@@ -125,7 +124,7 @@ class ClusterRun:
         """Have it run, whatever befell it."""
         bridge = self.bridge(number)
         if bridge.process.exit_code is None:
-            bridge.process.signal(signal.SIGCONT)
+            bridge.process.thaw()
         else:
             await trio.to_thread.run_sync(bridge.start)
             if not self.quorum:

@@ -4,7 +4,6 @@ Owns what each thing means for what may be expected meanwhile; at least one brid
 """
 
 import random
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
@@ -98,10 +97,10 @@ async def _freeze(run: ClusterRun, at: int, detail: random.Random) -> None:
     if await _spare(run, at) and await run.written(at):
         run.calm = run.lossless = False
         run.up.discard(at)
-        run.bridge(at).process.signal(signal.SIGSTOP)
+        run.bridge(at).process.freeze()
         if detail.random() < 0.5:
             await trio.sleep(detail.uniform(0, 1))
-            run.bridge(at).process.signal(signal.SIGCONT)
+            run.bridge(at).process.thaw()
             run.up.add(at)
 
 

@@ -5,11 +5,29 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _STARTER = ThreadPoolExecutor(1, "starter")
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP, and wait until it has happened: of several threads some work on for a moment, on a busy machine for long
+    enough to answer what comes after the signal.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    while any(_state(task) not in "TZX" for task in Path(f"/proc/{pid}/task").iterdir()):
+        time.sleep(0.001)
+
+
+def _state(task: Path) -> str:
+    """Of a thread: its letter in proc_pid_stat(5); one that has ended: X."""
+    try:
+        return (task / "stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 class ChildProcess:
@@ -73,9 +91,17 @@ class ChildProcess:
         if self.exit_code is None:
             os.kill(self.pid, number)
 
+    def freeze(self) -> None:
+        """SIGSTOP: connects still succeed, nothing answers. From the return on."""
+        if self.exit_code is None:
+            freeze(self.pid)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
     def stop(self, seconds: float) -> int:
         """SIGTERM (to a frozen one too), SIGKILL after so many seconds; its exit code."""
-        self.signal(signal.SIGCONT)
+        self.thaw()
         self.signal(signal.SIGTERM)
         try:
             return self._process.wait(seconds)
@@ -120,11 +146,11 @@ class ServerProcess:
             self._process.kill()
 
     def freeze(self) -> None:
-        """SIGSTOP: connects still succeed, nothing answers."""
-        self._started().signal(signal.SIGSTOP)
+        """As ``ChildProcess.freeze``."""
+        self._started().freeze()
 
     def thaw(self) -> None:
-        self._started().signal(signal.SIGCONT)
+        self._started().thaw()
 
     def close(self) -> None:
         """End it and remove its folder: the end of this object."""
