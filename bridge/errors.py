@@ -78,10 +78,16 @@ class Draining(LinkDown):
 
 
 class TakeOverPending(LinkDown):
-    """What a command names may live at a bridge of the cluster that is silent."""
+    """What a command names may live at a bridge of the cluster that is silent. ``why`` may quote what another bridge
+    said of it; that nothing was sent is said once, at the end.
+    """
 
     code = 503
     message = "Janus take-over pending"
+    _nothing_sent = ": nothing was sent"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why.replace(self._nothing_sent, "") + self._nothing_sent)
 
 
 class PeerNotReached(LinkDown):

@@ -71,15 +71,17 @@ class PeerWords:
             told = answer["node_id"], answer["cluster_id"]
             word = Word[str(answer["word"]).upper()]
         except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
-            if trouble.due(str(exc)):
+            known = isinstance(exc, PeerRefused | RpcError)
+            why = str(exc).removeprefix(f"{node.url}: ") if known else "its answer is not that of a bridge"
+            if trouble.due(why):
                 log.error(
                     "node %d at %s does not answer as a peer: %s; it can neither vouch for this bridge nor be taken "
                     "over: check its [cluster] my_node_url, and [cluster] token here beside [mi] token there",
-                    *(node.node_id, node.url, exc),
+                    *(node.node_id, node.url, why),
                 )
             return Word.UNSURE, ""
         except (PeerNotReached, PeerSilent) as exc:
-            return None, str(exc)
+            return None, str(exc).removeprefix(f"{node.url}: ")
         if told != (node.node_id, self._cluster):  # a URL that was copied, or moved on: nobody is reached there
             if trouble.due(str(told)):
                 text = (

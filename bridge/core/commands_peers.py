@@ -83,7 +83,7 @@ class _PeerMethods:
         ids = [read_decimal(call.arguments[name], codec.INT64_MAX) for name in ("session_id", "handle_id")]
         if link.book.find(ids[0]) is None and link.transfer.coming[ids[0] or 0]:
             # Who offered it and waits no more would take it back, and it would be claimed here all the same.
-            raise TakeOverPending("it is about to be claimed here: nothing was sent")
+            raise TakeOverPending("it is about to be claimed here")
         place = await self.errands.whereabouts.find_for_peer(link, Wanted(link.gateway.janus_id, *ids))
         return {"here": place.session_id is not None, "node_id": None if place.node is None else place.node.node_id}
 

@@ -203,7 +203,7 @@ class Errands:
                 raise
             errand.misdirected += 1
             if errand.misdirected > DETOURS:
-                raise TakeOverPending("it is on its way from one bridge to another: nothing was sent") from None
+                raise TakeOverPending("it is on its way from one bridge to another") from None
             self.whereabouts.forget(errand.wanted)
             if errand.link.transfer.given_to == node:
                 errand.link.transfer.given_to = None
@@ -211,7 +211,7 @@ class Errands:
         except PeerSilent as exc:
             if errand.rest <= 0:
                 raise TransactionTimeout("no answer") from None
-            raise PeerSilent(f"node {node.node_id} has this session, and did not answer: {exc.data}") from None
+            raise PeerSilent(f"node {node.node_id} has this session, and may have executed it: {exc.data}") from None
         except LinkDown as exc:
             words = f"node {node.node_id} has this session, and cannot be reached: {exc.data}; nothing was sent"
             raise type(exc)(words) from None

@@ -35,7 +35,7 @@ class Residence(NamedTuple):
 
 
 NOWHERE = Residence(None)
-_UNREAD = "the cluster's database cannot be read, and a bridge that it alone knows may have this: nothing was sent"
+_UNREAD = "the cluster's database cannot be read, and a bridge that it alone knows may have this"
 
 
 class Wanted(NamedTuple):
@@ -130,7 +130,7 @@ class Whereabouts:
         with trio.move_on_after(PATIENCE):
             await link.settled()
         if any(session.state is SessionState.ADRIFT for session in link.book.inherited):
-            raise TakeOverPending("its bridge is gone, and this one is claiming its sessions: nothing was sent")
+            raise TakeOverPending("its bridge is gone, and this one is claiming its sessions")
 
     async def _probe(self, link: JanusLink, handle_id: int) -> JanusSession | None:
         """Ask Janus which of the sessions has it whose handles may not all be known. Raises TakeOverPending where one
@@ -146,7 +146,7 @@ class Whereabouts:
             if found:
                 return found[0]
         if unasked:
-            raise TakeOverPending("Janus does not say whether a session here has it: nothing was sent")
+            raise TakeOverPending("Janus does not say whether a session here has it")
         return None
 
     async def _find_there(self, wanted: Wanted, nodes: list[Node]) -> Residence:
@@ -214,11 +214,11 @@ def _put(memory: OrderedDict[tuple[str, int | None], T], key: tuple[str, int | N
 
 
 def _unasked(node_id: int, why: str) -> str:
-    return f"node {node_id} cannot be asked ({why}): nothing was sent"
+    return f"node {node_id} cannot be asked ({why})"
 
 
 def _pending(node_id: int) -> str:
-    return f"its bridge (node {node_id}) is silent: nothing was sent"
+    return f"its bridge (node {node_id}) is silent"
 
 
 def _text(number: int | None) -> str:

@@ -44,12 +44,16 @@ def test_each_is_tried_when_it_has_had_time_to_open_its_doors_and_then_now_and_t
     ("answer", "word", "said"),
     [
         (
-            PeerRefused("its answer is 401 Unauthorized"),
+            PeerRefused("http://2/mi: its answer is 401 Unauthorized"),
             Word.UNSURE,
-            "node 2 at http://2/mi does not answer as a peer: ",
+            "node 2 at http://2/mi does not answer as a peer: its answer is 401 Unauthorized; ",
         ),
         (RpcError(-32601, "Method not found", None), Word.UNSURE, "node 2 at http://2/mi does not answer as a peer: "),
-        ({"words": []}, Word.UNSURE, "node 2 at http://2/mi does not answer as a peer: "),
+        (
+            {"words": []},
+            Word.UNSURE,
+            "node 2 at http://2/mi does not answer as a peer: its answer is not that of a bridge; ",
+        ),
         (
             {"word": "alive", "node_id": 1, "cluster_id": 7},
             None,
@@ -65,7 +69,7 @@ def test_each_is_tried_when_it_has_had_time_to_open_its_doors_and_then_now_and_t
             Word.ALIVE,
             "node 2 has a [cluster] node_timeout of 5.0 s, this one of 10.0 s: ",
         ),
-        (PeerNotReached("refused"), None, "node 2 is alive, but does not answer at http://2/mi: refused; "),
+        (PeerNotReached("http://2/mi: refused"), None, "node 2 is alive, but does not answer at http://2/mi: refused; "),
     ],
 )
 async def test_what_is_wrong_is_said_once_for_each_and_when_it_is_over(

@@ -170,7 +170,7 @@ async def test_outcomes_of_a_hop_are_honest(janus: Janus) -> None:
         assert lost.value.code == 503
         one.site.dead.clear()
         one.site.mute.add(1)
-        with pytest.raises(RpcError, match="node 1 has this session, and did not answer") as lost:
+        with pytest.raises(RpcError, match="node 1 has this session, and may have executed it") as lost:
             await two.send("message", handle_id=handle, body={})
         assert lost.value.code == 502
 
@@ -280,11 +280,10 @@ async def test_who_is_just_taking_over_does_not_say_that_nobody_has_it(janus: Ja
         one.site.dead.add(1)
         del one.site.bridges[1]  # for the third one, it is taken already
         two.silent = lambda: [two._node(1)]  # type: ignore[method-assign]
-        with pytest.raises(
-            RpcError, match=r"node 2 cannot be asked \(its bridge \(node 1\) is silent: nothing was sent\)"
-        ) as caught:
+        with pytest.raises(RpcError) as caught:
             await three.send("message", handle_id=handle, body={})
         assert caught.value.code == 503
+        assert caught.value.data == "node 2 cannot be asked (its bridge (node 1) is silent): nothing was sent"
 
 
 async def test_handle_of_another_bridge_beside_the_session_of_this_one(janus: Janus) -> None:
