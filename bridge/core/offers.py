@@ -5,6 +5,7 @@ connections stay open. Must not know what a hand-over does before and after (``h
 """
 
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ log = logging.getLogger("bridge.cluster")
 PATIENCE = 8.0  # seconds for a peer to claim
 PULSE = 3.0  # seconds for a peer to say that it is there, and for which that counts
 HUNG = 10.0  # seconds for which it counts that a peer said nothing
-QUICK = 1.0  # seconds for a peer to say what it has, and between two questions
+QUICK = 1.0  # seconds for a peer to say what it has; or, while commands wait for it, that it is there
+WATCH = 0.25  # seconds between two of these questions
 MOST_SESSIONS = 1000  # in one request
 MOST_HANDLES = 5000  # whose plugins are told; others are found when they are named
 
@@ -38,8 +40,16 @@ class _Pulse:
     """What a peer said last, when it was asked whether it is there: "" or why it has no answer."""
 
     asking: trio.Lock = field(default_factory=trio.Lock)
-    until: float = 0.0  # that counts
+    said_at: float = -math.inf
     fault: str = ""
+
+    def said(self, fault: str) -> None:
+        """Just now."""
+        self.fault, self.said_at = fault, trio.current_time()
+
+    def counts(self, fresh: float) -> bool:
+        """Still; ``fresh``: the seconds for which it counts that it is there."""
+        return trio.current_time() - self.said_at < (HUNG if self.fault else fresh)
 
 
 class Offers:
@@ -58,25 +68,27 @@ class Offers:
     async def look(self, link: JanusLink) -> None:
         """Find out who would be offered it and hangs, before any caller waits for that."""
         hung = set[int]()
-        while (node := self._next_peer(link, hung)) and await self._fault_of(node):
+        while (node := self._next_peer(link, hung)) and await self._fault_of(node, PULSE, PULSE):
             hung.add(node.node_id)
 
-    async def _fault_of(self, node: Node) -> str:
-        """Why a peer can be offered nothing now, "" where it is there. Gateways that ask at once ask once."""
+    async def _fault_of(self, node: Node, patience: float, fresh: float) -> str:
+        """Why a peer can be offered nothing now, "" where it is there, as it has said ``fresh`` seconds ago at most.
+        Gateways that ask at once ask once.
+        """
         pulse = self._pulses[node.node_id, node.epoch]
         async with pulse.asking:
-            if trio.current_time() >= pulse.until:
-                pulse.fault, counts = "", PULSE
+            if not pulse.counts(fresh):
+                fault = ""
                 try:
-                    await self._ask(node.url, ALIVE, [node.node_id, node.epoch, node.node_id], PULSE)
+                    await self._ask(node.url, ALIVE, [node.node_id, node.epoch, node.node_id], patience)
                 except PeerRefused:  # it says so again when it is offered something
                     pass
                 except (PeerNotReached, PeerSilent) as exc:
-                    pulse.fault, counts = exc.data or exc.message, HUNG
-                    log.warning("node %d is offered no sessions: %s", node.node_id, pulse.fault)
+                    fault = exc.data or exc.message
+                    log.warning("node %d is offered no sessions: %s", node.node_id, fault)
                 except BridgeError:
                     pass
-                pulse.until = trio.current_time() + counts
+                pulse.said(fault)
             return pulse.fault
 
     async def give(self, link: JanusLink) -> Node | None:
@@ -84,7 +96,7 @@ class Offers:
         janus_id, refused = link.gateway.janus_id, set[int]()
         while node := self._next_peer(link, refused):
             refused.add(node.node_id)
-            if await self._fault_of(node):
+            if await self._fault_of(node, PULSE, PULSE):
                 continue
             try:
                 for part in _parts(of_worth(link)):
@@ -159,22 +171,44 @@ class Offers:
                     nursery.start_soon(write, home, session.session_id)
 
     async def _answer(self, node: Node, params: list[object]) -> object:
-        """To janus_cluster_take. An answer that was lost with its connection is asked for once more."""
-        until = trio.current_time() + PATIENCE
+        """To janus_cluster_take. Commands wait for it: one that hangs meanwhile has no more time."""
+        answer: object = None
+        fault: BridgeError | None = PeerSilent("it hangs")  # unless it answers before the watch is over
         self._unanswered[node.node_id] += 1
         try:
-            try:
-                return await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
-            except PeerSilent as exc:
-                left = until - trio.current_time()
-                if left <= 0:  # it has had its time, and hangs
-                    raise
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, node, nursery.cancel_scope)
                 try:
-                    return await self._ask(node.url, "janus_cluster_take", params, left)
-                except PeerNotReached:
-                    raise exc from None
+                    answer, fault = await self._asked(node, params), None
+                except BridgeError as exc:
+                    fault = exc
+                nursery.cancel_scope.cancel()
         finally:
             self._unanswered[node.node_id] -= 1
+        if fault is not None:
+            raise fault
+        return answer
+
+    async def _asked(self, node: Node, params: list[object]) -> object:
+        """An answer that was lost with its connection is asked for once more."""
+        until = trio.current_time() + PATIENCE
+        try:
+            return await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
+        except PeerSilent as exc:
+            left = until - trio.current_time()
+            if left <= 0:  # it has had its time, and hangs
+                raise
+            try:
+                return await self._ask(node.url, "janus_cluster_take", params, left)
+            except PeerNotReached:
+                raise exc from None
+
+    async def _watch(self, node: Node, waiting: trio.CancelScope) -> None:
+        """Whoever waits for it waits no more once it does not say that it is there."""
+        while True:
+            if await self._fault_of(node, QUICK, WATCH):
+                waiting.cancel()
+            await trio.sleep(WATCH)
 
     async def has_them(self, link: JanusLink) -> bool:
         """Whether the peer whose answer was lost says now that it has them. Where it has not, or lives no more, they
@@ -191,6 +225,7 @@ class Offers:
             answer = await self._ask(node.url, "janus_cluster_find", params, QUICK)
         except BridgeError:
             return False
+        self._pulses[node.node_id, node.epoch].said("")
         if isinstance(answer, dict) and answer.get("here") is True:
             return True
         _take_back(link)

@@ -69,7 +69,11 @@ def test_each_is_tried_when_it_has_had_time_to_open_its_doors_and_then_now_and_t
             Word.ALIVE,
             "node 2 has a [cluster] node_timeout of 5.0 s, this one of 10.0 s: ",
         ),
-        (PeerNotReached("http://2/mi: refused"), None, "node 2 is alive, but does not answer at http://2/mi: refused; "),
+        (
+            PeerNotReached("http://2/mi: refused"),
+            None,
+            "node 2 is alive, but does not answer at http://2/mi: refused; ",
+        ),
     ],
 )
 async def test_what_is_wrong_is_said_once_for_each_and_when_it_is_over(

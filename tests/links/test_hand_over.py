@@ -308,6 +308,39 @@ async def test_nobody_waits_for_a_peer_that_hangs_and_it_is_offered_nothing(
         assert (await one.side.drain())["kept"] == []
 
 
+async def test_commands_wait_no_longer_for_one_that_begins_to_hang_while_it_claims(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing any more, not even that it is there: who has the sessions is found out while commands go on."""
+    monkeypatch.setattr(offers, "PATIENCE", math.inf)
+    monkeypatch.setattr(offers, "QUICK", 0.02)
+    monkeypatch.setattr(offers, "WATCH", 0.01)
+    monkeypatch.setattr(hand_over, "AGAIN", 0.02)
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        call, taken = two.call, trio.Event()
+
+        async def hang(method: str, *params: Any, mute: bool = False) -> Any:
+            if method != "janus_cluster_take" or taken.is_set():
+                return await call(method, *params, mute=mute)
+            one.site.hanging.add(2)
+            await call(method, *params)  # what has begun is done
+            taken.set()
+            await trio.sleep_forever()
+
+        two.call = hang  # type: ignore[method-assign]
+        assert (await one.side.drain())["kept"] == ["gw"]
+        link = one.bed.registry.find("gw")
+        assert link.transfer.in_doubt
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        await taken.wait()
+        one.site.hanging.clear()
+        await one.bed.until(lambda: link.transfer.given_to)
+        assert int(handle) in two.bed.registry.find("gw").book.inherited[0].handles
+        assert "session_lost" not in one.bed.names() + two.bed.names()
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+
+
 async def test_one_that_hangs_is_asked_once_for_all_gateways(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers, "PULSE", 0.01)
     async with running_site(janus.url, 3, *(f"gw{n}" for n in range(4))) as (one, _two, _three):
