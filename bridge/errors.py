@@ -73,7 +73,6 @@ class LinkDown(BridgeError):
 
 
 class Draining(LinkDown):
-    code = 503
     message = "Janus draining"
 
 
@@ -82,7 +81,6 @@ class TakeOverPending(LinkDown):
     said of it; that nothing was sent is said once, at the end.
     """
 
-    code = 503
     message = "Janus take-over pending"
     _nothing_sent = ": nothing was sent"
 

@@ -107,7 +107,7 @@ def _errors() -> list[Sequence[str]]:
 
 
 def _answers(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, errors.BridgeError) and "code" in vars(kind)
+    return isinstance(kind, type) and issubclass(kind, errors.BridgeError) and "message" in vars(kind)
 
 
 def _raised(tree: ast.AST) -> Iterator[tuple[int, str]]:

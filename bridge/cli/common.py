@@ -6,7 +6,6 @@ those that place the table.
 
 import argparse
 import os
-from collections.abc import Mapping
 
 from bridge.cli import service
 from bridge.cli.service import InstalledService
@@ -36,22 +35,20 @@ def load_config(args: argparse.Namespace) -> Config:
     return load(args.config, args.option)
 
 
-def chosen_config(
-    args: argparse.Namespace, environ: Mapping[str, str] = os.environ
-) -> tuple[Config, InstalledService | None]:
+def chosen_config(args: argparse.Namespace) -> tuple[Config, InstalledService | None]:
     """The configuration to act on, and the service if it is the service's: the one that is named, or that of the
     service on this machine, or else one's own, as ``run`` reads it. Raises ConfigError; also where the service and the
     user have a table each, and nothing says which is meant.
     """
     placed = any(option.partition("=")[0].strip() in _PLACING for option in args.option)
-    if placed or any(environ.get(name) for name in _PLACING_VARIABLES):
-        return load(args.config, args.option, environ), None
+    if placed or any(os.environ.get(name) for name in _PLACING_VARIABLES):
+        return load(args.config, args.option), None
     found = service.find()
     if found is None or (args.config is not None and not _same_file(args.config, found.config or DEFAULT_PATH)):
-        return load(args.config, args.option, environ), None
+        return load(args.config, args.option), None
     theirs = found.load(*args.option)
     if args.config is None:
-        mine = load(None, args.option, environ)
+        mine = load(None, args.option)
         if mine.janus.janus_db_url != theirs.janus.janus_db_url and _is_there(mine):
             both = theirs.uses_default_table and mine.uses_default_table
             ways = [f"-o state.dir={each.state.dir}" for each in (theirs, mine)]

@@ -118,8 +118,8 @@ def delivery_by(
     announce: Callable[[ReplySocket, Gap], Iterable[Event]],
     stats: Stats,
     limits: QueueLimits,
-    pool: Pool | None = None,
-    encoding: Encoding | None = None,
+    pool: Pool,
+    encoding: Encoding,
 ) -> Delivery:
     """The delivery that goes with a sender, of the parameters that both kinds have."""
     if isinstance(sender, Publisher):

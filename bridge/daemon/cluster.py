@@ -42,9 +42,8 @@ from bridge.transport.tls import client_context
 
 log = logging.getLogger("bridge.cluster")
 
-PATIENCE = (
-    0.15  # of node_timeout, for a visit to the database: a round of two is less than half of what a beat is worth
-)
+# Of node_timeout, for a visit to the database: a round of two is less than half of what a beat is worth.
+PATIENCE = 0.15
 LEAST_PATIENCE = 0.3  # seconds
 HAND_OVER = 10.0  # seconds at a stop; the unit gives the whole of it TimeoutStopSec=
 LEAVE = 2.0  # seconds for the database to hear that this bridge is over

@@ -94,9 +94,8 @@ class Event:
     seq: str | None = None
     members: codec.JsonObject | None = None
     _encoded: dict[Encoding, bytes] = field(default_factory=dict)
-    _streamed: tuple[bool, bytes] | None = (
-        None  # params as streams have them, numbered or not: the same for each method
-    )
+    # params as streams have them, numbered or not: the same for each method
+    _streamed: tuple[bool, bytes] | None = None
     _url: str | None = None
 
     @property

@@ -113,7 +113,7 @@ def _bound(family: socket.AddressFamily, sockaddr: Sockaddr) -> socket.socket:
     return sock
 
 
-def found_listeners(fds: Iterable[int], tls: ssl.SSLContext | None = None) -> list[Listener]:
+def found_listeners(fds: Iterable[int], tls: ssl.SSLContext | None) -> list[Listener]:
     """The listeners among sockets of another process, which are taken over."""
     found = []
     for fd in fds:

@@ -102,10 +102,10 @@ def bound_there(wanted: Endpoint, proc: Path = PROC) -> list[Bound]:
     return [one for one in found if one.served] or found
 
 
-def named_so(path: str, proc: Path = PROC) -> set[str]:
+def named_so(path: str) -> set[str]:
     """``socket:[INODE]`` of the unix sockets that were bound to a path."""
     try:
-        lines = (proc / "self/net/unix").read_bytes().splitlines()[1:]
+        lines = (PROC / "self/net/unix").read_bytes().splitlines()[1:]
     except OSError:
         return set()
     fields = [line.split(maxsplit=7) for line in lines]
@@ -117,7 +117,7 @@ def with_socket(sockets: set[str], proc: Path = PROC) -> list[Holder]:
     return list(_holders(lambda fd: _link(fd) in sockets, proc)) if sockets else []
 
 
-def with_file(path: str | Path, proc: Path = PROC) -> list[Holder]:
+def with_file(path: str | Path) -> list[Holder]:
     """The same of the file of that name."""
     try:
         wanted = os.lstat(path)
@@ -130,13 +130,13 @@ def with_file(path: str | Path, proc: Path = PROC) -> list[Holder]:
         except OSError:
             return False
 
-    return list(_holders(has, proc))
+    return list(_holders(has, PROC))
 
 
-def links_of(process: Holder, proc: Path = PROC) -> set[str]:
+def links_of(process: Holder) -> set[str]:
     """What all its descriptors are."""
     try:
-        return {_link(fd) for fd in (proc / str(process.number) / "fd").iterdir()}
+        return {_link(fd) for fd in (PROC / str(process.number) / "fd").iterdir()}
     except OSError:
         return set()
 

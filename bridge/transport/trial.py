@@ -14,7 +14,6 @@ from pathlib import Path
 
 from bridge.errors import ConfigError
 from bridge.transport.port_holder import (
-    PROC,
     WAY_OUT,
     Endpoint,
     bound_there,
@@ -30,11 +29,10 @@ from bridge.transport.unix_path import fifo_is_live, lock_of, path_fault, socket
 class Trial:
     """One of all addresses of a configuration: two of them must not be in each other's way either."""
 
-    def __init__(self, state_lock: Path, proc: Path = PROC) -> None:
+    def __init__(self, state_lock: Path) -> None:
         """``state_lock`` is the lock of the state directory (transport/state_dir.py), which need not be there."""
-        self._proc = proc
-        self._own = set(with_file(state_lock, proc))
-        self._sockets = set[str]().union(*(links_of(process, proc) for process in self._own))
+        self._own = set(with_file(state_lock))
+        self._sockets = set[str]().union(*(links_of(process) for process in self._own))
         self._ports: list[Endpoint] = []
         self._paths: set[str] = set()
 
@@ -49,13 +47,13 @@ class Trial:
         except OSError as exc:
             if exc.errno != errno.EADDRINUSE:
                 raise
-            found = bound_there(wanted, self._proc)
+            found = bound_there(wanted)
             own = [one for one in found if one.served and one.link in self._sockets]
             others = [one for one in found if one not in own]
             if own and wanted.host.version == 4:  # what is IPv6 and stands beside ours leaves IPv4 to others
                 others = [one for one in others if one.place.host.version == 4]
             if others or not own:
-                raise OSError(errno.EBUSY, in_use(wanted, {one.link for one in others}, self._proc)) from None
+                raise OSError(errno.EBUSY, in_use(wanted, {one.link for one in others})) from None
 
     def name(self, path: str, *, fifo: bool) -> None:
         """Raises ConfigError, without the key: a socket, or a FIFO, cannot be made there."""
@@ -94,13 +92,13 @@ class Trial:
                 read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
                 number = errno.EROFS if read_only else errno.EACCES
                 raise OSError(number, os.strerror(number)) from None
-        for process in with_file(lock, self._proc):
+        for process in with_file(lock):
             if process not in self._own:
                 raise ConfigError(f"{lock}: {process} holds it; {WAY_OUT}")
 
     def _is_dead(self, path: str, *, fifo: bool) -> bool:
         """False: the bridge that runs now serves it. Raises ConfigError where another process does."""
-        who = set(with_file(path, self._proc) if fifo else with_socket(named_so(path, self._proc), self._proc))
+        who = set(with_file(path) if fifo else with_socket(named_so(path)))
         if who & self._own:
             return False
         # Whoever has a FIFO open may read it. Some cannot be seen: another user's, one that has not got it open yet; a

@@ -44,7 +44,7 @@ _NO_SUBSCRIBER: Final = joined(
 )
 
 
-async def gateway_table(gateways: Sequence[GatewaySnapshot], now: float, chosen: Sequence[str] = ()) -> Html:
+async def gateway_table(gateways: Sequence[GatewaySnapshot], now: float, chosen: Sequence[str]) -> Html:
     """All gateways. ``now`` in unix seconds; ``chosen``: those whose plots are shown."""
     if not gateways:
         return element("p", _NO_GATEWAY, class_="empty")
