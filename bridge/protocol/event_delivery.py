@@ -66,13 +66,13 @@ class Sender(Protocol):
     """Contact with one reply socket, used by one task. Opens nothing before it is asked to send."""
 
     def try_send(self, parcel: Parcel) -> bool:
-        """Deliver if that is possible without waiting; False if not. Raises Refused."""
+        """Deliver if that is possible without waiting; False if not. Raises EventRefused."""
 
     async def send(self, parcel: Parcel, patience: float) -> None:
         """One attempt: open what is not open, wait for writability, await an answer where there is one.
 
-        Takes ``patience`` seconds, or as long as the transport's own limits allow. Raises NotSent or Refused. May be
-        cancelled at any checkpoint, and has none once the parcel is delivered.
+        Takes ``patience`` seconds, or as long as the transport's own limits allow. Raises NotSent or EventRefused. May
+        be cancelled at any checkpoint, and has none once the parcel is delivered.
         """
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 Owns these three lists. The table that joins them is in ``decisions.py``; ``python -m tools.life`` draws it for
 docs/architecture.md. Must not know how anything is done.
 
-What the gateway is to the outside is no state of its own: it follows from the set of its connections (``Failover``).
+What the gateway is to the outside is no state of its own: it follows from the set of its connections (``Roster``).
 """
 
 from enum import Enum
