@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridge.config import ClusterSettings, Config, MiSettings
+from bridge.config import Config, MiSettings
 from bridge.daemon.listeners import server_context
 from bridge.errors import ConfigError, ConnectFailed
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
@@ -20,36 +20,29 @@ from bridge.transport.unix_path import gid_of
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
 
-_PROTECTED_FIFOS = Path(
-    "/proc/sys/fs/protected_fifos"
-)  # proc(5): 1 is about folders that all may write, 2 the group, too
+# proc(5): 1 is about folders that all may write, 2 the group, too.
+_PROTECTED_FIFOS = Path("/proc/sys/fs/protected_fifos")
 
 
 def faults(config: Config) -> Iterator[str]:
     """One line each: section, key, and what is wrong there."""
     yield from _certificate(config.mi)
-    yield from _peers_ca(config.cluster)
+    yield from _client_files("cluster", config.cluster.tls_ca)
     for key, path in [*_paths(config.mi), *_reply_dir(config.mi)]:
         if os.path.dirname(path) != _OF_THE_UNIT:
             yield from _folder(key, path)
     yield from _roles(config.mi)
     yield from _group(config.mi)
-    for janus_id, gateway in config.janus.gateways.items():
-        try:
-            client_context(gateway.tls_ca, gateway.tls_cert, gateway.tls_key)
-        except ConnectFailed as exc:
-            yield f"[janus.gateways.{janus_id}] {exc.reason}"
+    for name, gateway in config.janus.gateways.items():
+        yield from _client_files(f"janus.gateways.{name}", gateway.tls_ca, gateway.tls_cert, gateway.tls_key)
     for name, domain in config.events.tls_domains.items():
-        try:
-            client_context(domain.tls_ca, domain.tls_cert, domain.tls_key)
-        except ConnectFailed as exc:
-            yield f"[events.tls_domains.{name}] {exc.reason}"
+        yield from _client_files(f"events.tls_domains.{name}", domain.tls_ca, domain.tls_cert, domain.tls_key)
 
 
 def refusals(config: Config) -> Iterator[str]:
     """Those for which ``run`` does not start, here and now; of addresses, daemon/listeners.py knows."""
     yield from _certificate(config.mi)
-    yield from _peers_ca(config.cluster)
+    yield from _client_files("cluster", config.cluster.tls_ca)
     yield from _roles(config.mi)
     paths = _paths(config.mi)
     if paths:
@@ -86,11 +79,11 @@ def _certificate(mi: MiSettings) -> Iterator[str]:
         yield str(exc)
 
 
-def _peers_ca(cluster: ClusterSettings) -> Iterator[str]:
+def _client_files(section: str, ca: str | None, cert: str | None = None, key: str | None = None) -> Iterator[str]:
     try:
-        client_context(cluster.tls_ca, None, None)
+        client_context(ca, cert, key)
     except ConnectFailed as exc:
-        yield f"[cluster] {exc.reason}"
+        yield f"[{section}] {exc.reason}"
 
 
 def _paths(mi: MiSettings) -> list[tuple[str, str]]:

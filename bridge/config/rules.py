@@ -6,23 +6,41 @@ Owns them, and the words for breaking one. Must not know where values come from.
 import dataclasses
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import TypeAlias
 
 from bridge.config.kinds import LISTENERS, is_loopback
-from bridge.config.settings import ClusterSettings, Config, MiSettings, default_table
+from bridge.config.settings import ClusterSettings, Config, EventsSettings, MiSettings, default_table
 from bridge.protocol.amqp_target import PIKA_NEEDED
 from bridge.protocol.db_url import SqliteUrl
 from bridge.protocol.plugin_types import INTEGER_MEMBERS
 
+Conflict: TypeAlias = tuple[tuple[str, ...], str]
 
-def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+
+def conflicts(config: Config) -> Iterator[Conflict]:
     """Each broken rule: the path of a setting that was given and takes part in it, and what is wrong."""
-    janus, mi = config.janus, config.mi
+    janus = config.janus
     if janus.reconnect_min > janus.reconnect_max:
         yield ("janus", "reconnect_min"), f"must not be above reconnect_max ({janus.reconnect_max:g} s)"
-    if janus.db_tls_key is not None and janus.db_tls_cert is None:
-        yield ("janus", "db_tls_key"), "needs db_tls_cert to be set, too"
-    if mi.http_tls_key is not None and mi.http_tls_cert is None:
-        yield ("mi", "http_tls_key"), "needs http_tls_cert to be set, too"
+    yield from _lonely_key(("janus",), janus.db_tls_key, janus.db_tls_cert, "db_")
+    yield from _of_mi(config.mi)
+    yield from _of_events(config.events)
+    for name, gateway in janus.gateways.items():
+        path = ("janus", "gateways", name)
+        yield from _lonely_key(path, gateway.tls_key, gateway.tls_cert)
+        if gateway.token is not None and gateway.token_secret is not None:
+            yield (*path, "token_secret"), "cannot be set beside token: a token is either stored or signed"
+    if config.cluster.cluster_id is not None:
+        yield from _of_cluster(config, config.cluster)
+
+
+def _lonely_key(path: tuple[str, ...], key: str | None, cert: str | None, prefix: str = "") -> Iterator[Conflict]:
+    if key is not None and cert is None:
+        yield (*path, f"{prefix}tls_key"), f"needs {prefix}tls_cert to be set, too"
+
+
+def _of_mi(mi: MiSettings) -> Iterator[Conflict]:
+    yield from _lonely_key(("mi",), mi.http_tls_key, mi.http_tls_cert, "http_")
     named = [("[mi] token", mi.token), *((f"role {grant.role}", grant.token) for grant in mi.roles)]
     tokens = [(name, token) for name, token in named if token is not None]
     if not tokens:
@@ -33,42 +51,34 @@ def conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         twin = next((other for other, same in tokens[:number] if same == token), None)
         if twin is not None:
             yield ("mi", "roles"), f"{twin} and {name} have the same token: give each its own"
-    filters = {(one.event, one.socket): one.filter for one in config.events.subscribers}
-    for one in config.events.subscribers:
+
+
+def _of_events(events: EventsSettings) -> Iterator[Conflict]:
+    subscribers = ("events", "subscribers")
+    filters = {(one.event, one.socket): one.filter for one in events.subscribers}
+    for one in events.subscribers:
         if filters[one.event, one.socket] != one.filter:
-            yield ("events", "subscribers"), f"{one.socket} is given twice for {one.event}: put both filters into one"
+            yield subscribers, f"{one.socket} is given twice for {one.event}: put both filters into one"
             break
-    for name, domain in config.events.tls_domains.items():
-        if domain.tls_key is not None and domain.tls_cert is None:
-            yield ("events", "tls_domains", name, "tls_key"), "needs tls_cert to be set, too"
-    targets = [one.socket.target for one in config.events.subscribers if one.socket.target is not None]
+    for name, domain in events.tls_domains.items():
+        yield from _lonely_key(("events", "tls_domains", name), domain.tls_key, domain.tls_cert)
+    targets = [one.socket.target for one in events.subscribers if one.socket.target is not None]
     for target in targets:
-        if target.tls_domain and target.tls_domain not in config.events.tls_domains:
-            yield ("events", "subscribers"), f"there is no section [events.tls_domains.{target.tls_domain}]"
+        if target.tls_domain and target.tls_domain not in events.tls_domains:
+            yield subscribers, f"there is no section [events.tls_domains.{target.tls_domain}]"
             break
     if targets and find_spec("pika") is None:
-        yield ("events", "subscribers"), PIKA_NEEDED
-    for name, gateway in janus.gateways.items():
-        path = ("janus", "gateways", name)
-        if gateway.tls_key is not None and gateway.tls_cert is None:
-            yield (*path, "tls_key"), "needs tls_cert to be set, too"
-        if gateway.token is not None and gateway.token_secret is not None:
-            yield (*path, "token_secret"), "cannot be set beside token: a token is either stored or signed"
-    if config.cluster.cluster_id is not None:
-        yield from _of_cluster(config, config.cluster)
+        yield subscribers, PIKA_NEEDED
 
 
-def _of_cluster(config: Config, cluster: ClusterSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+def _of_cluster(config: Config, cluster: ClusterSettings) -> Iterator[Conflict]:
     node_id, url = ("cluster", "cluster_id"), ("cluster", "my_node_url")
     if cluster.my_node_id is None or cluster.my_node_url is None:
         yield node_id, "needs my_node_id and my_node_url to be set, too"
         return
     if cluster.node_timeout < 4 * cluster.ping_interval:
-        timeout = (
-            "cluster",
-            "node_timeout" if cluster.node_timeout != ClusterSettings().node_timeout else "ping_interval",
-        )
-        yield timeout, "node_timeout must be at least four times ping_interval: a beat may come late"
+        given = "node_timeout" if cluster.node_timeout != ClusterSettings().node_timeout else "ping_interval"
+        yield ("cluster", given), "node_timeout must be at least four times ping_interval: a beat may come late"
     database = cluster.db_url or config.janus.janus_db_url
     if database == default_table(config.state.dir):
         yield node_id, "needs janus_db_url, or db_url here: the default table is this bridge's alone"
