@@ -16,7 +16,7 @@ from bridge.config import shapes
 from bridge.protocol.amqp_target import GUEST
 from bridge.protocol.caller import ROLES as _ROLES
 from bridge.protocol.caller import Role
-from bridge.protocol.db_url import parse_db_url
+from bridge.protocol.db_url import SQL_IDENTIFIER, parse_db_url
 from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.host_port import Network, read_host, read_host_port
 from bridge.protocol.mi_address import UdpAddress, parse_datagram_address, parse_http_address
@@ -99,6 +99,11 @@ def _matching(pattern: str, words: str) -> Callable[[str], str]:
         return value
 
     return read
+
+
+def _pattern(pattern: str, words: str) -> ValueKind:
+    """Text that matches as a whole."""
+    return ValueKind(words, "string", _matching(pattern, words), bare=True, schema=shapes.matching(pattern))
 
 
 def _each(read: Callable[[str], Any]) -> Callable[[Sequence[str]], tuple[Any, ...]]:
@@ -203,12 +208,6 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-_IDENTIFIER_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
-_IDENTIFIER = "an SQL identifier in quotes (letters, digits and _, at most 64)"
-_PATH_WORD_PATTERN = r"[A-Za-z0-9_]+"
-_PATH_WORD = "letters, digits and _ in quotes"
-_ORIGIN_PATTERN = r"[!-~]+( [!-~]+)*"
-_ORIGIN = "printable ASCII in quotes, without blanks at its ends"
 _SERVER_NAME = "a host name or an IP address in quotes"
 _MODE_PATTERN = r"0?[0-7]{3}"
 _MODE = 'octal permissions in quotes like "0660"'
@@ -225,25 +224,11 @@ TOKEN = ValueKind(
     bare=True,
 )
 CHOICE = ValueKind("text in quotes", "string", str, bare=True)
-IDENTIFIER = ValueKind(
-    _IDENTIFIER,
-    "string",
-    _matching(_IDENTIFIER_PATTERN, _IDENTIFIER),
-    bare=True,
-    schema=shapes.matching(_IDENTIFIER_PATTERN),
-)
-PATH_WORD = ValueKind(
-    _PATH_WORD,
-    "string",
-    _matching(_PATH_WORD_PATTERN, _PATH_WORD),
-    bare=True,
-    schema=shapes.matching(_PATH_WORD_PATTERN),
-)
+IDENTIFIER = _pattern(SQL_IDENTIFIER, "an SQL identifier in quotes (letters, digits and _, at most 64)")
+PATH_WORD = _pattern(r"[A-Za-z0-9_]+", "letters, digits and _ in quotes")
 DB_URL = ValueKind("text in quotes", "string", parse_db_url, bare=True)
 MI_URL = ValueKind('text in quotes like "https://sip1.example.org:8889/mi"', "string", parse_http_address, bare=True)
-ORIGIN = ValueKind(
-    _ORIGIN, "string", _matching(_ORIGIN_PATTERN, _ORIGIN), bare=True, schema=shapes.matching(_ORIGIN_PATTERN)
-)
+ORIGIN = _pattern(r"[!-~]+( [!-~]+)*", "printable ASCII in quotes, without blanks at its ends")
 SERVER_NAME = ValueKind(_SERVER_NAME, "string", _server_name, bare=True)
 HEADERS = ValueKind(
     'a table like {Authorization = "Basic ...", Cookie = "..."}', "object", _headers, schema=shapes.TEXTS_BY_NAME

@@ -18,6 +18,7 @@ from bridge.config import kinds
 from bridge.config.kinds import RoleGrant, Secret, Subscriber
 from bridge.config.row import Setting
 from bridge.config.row import row as _row
+from bridge.protocol.caller import ROLES
 from bridge.protocol.cluster import MOST_NODES
 from bridge.protocol.db_url import DbUrl, SqliteUrl
 from bridge.protocol.host_port import Network
@@ -194,7 +195,7 @@ class MiSettings:
         kinds.CHOICE,
         "what senders to UDP sockets may do",
         "everything",
-        choices=("read-only", "commands", "everything"),
+        choices=tuple(ROLES),
         reloadable=True,
     )
     unix_mode: int = _row(kinds.MODE, "permissions of unix sockets", "0660")
@@ -205,7 +206,7 @@ class MiSettings:
         kinds.CHOICE,
         "what writers to the FIFO may do",
         "everything",
-        choices=("read-only", "commands", "everything"),
+        choices=tuple(ROLES),
         reloadable=True,
     )
     fifo_reply_dir: str = _row(kinds.ABSOLUTE, "folder of the clients' reply FIFOs", "/tmp/")

@@ -19,6 +19,9 @@ from bridge.protocol.host_port import bracketed
 from bridge.protocol.numbers import read_port
 from bridge.protocol.redaction import HIDDEN
 
+# A plain SQL identifier: a table's name stands in statements, and may also come from a configuration.
+SQL_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_+.-]*)://(.*)", re.DOTALL)
 _MYSQL = re.compile(
     r"(?:(?P<user>[^:@/\[]*)(?::(?P<password>[^@]*))?@)?"

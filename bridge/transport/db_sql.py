@@ -12,13 +12,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from bridge import resources
 from bridge.errors import TableRefused, WrongTableVersion
+from bridge.protocol.db_url import SQL_IDENTIFIER
 from bridge.protocol.gateway import MAX_JANUS_ID, MAX_JANUS_URL, TableRow
 from bridge.protocol.printable import printable
 from bridge.transport.db_visit import MOST_ROWS, Ending
 
 TABLE_VERSION = 1
 _ID_DIGITS = 20  # of the greatest 64-bit number
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 # Runs one statement with values for its "?"s and gives the rows. Raises TableUnavailable and its subclasses.
 Execute: TypeAlias = Callable[..., list[tuple[Any, ...]]]
@@ -52,7 +52,7 @@ class VersionedTable:
 
     def __init__(self, word: str, table: str, version_table: str) -> None:
         for name in (table, version_table):
-            if not IDENTIFIER.fullmatch(name):
+            if not re.fullmatch(SQL_IDENTIFIER, name):
                 raise ValueError(f"{name!r} is not an SQL identifier (letters, digits and _, at most 64)")
         self._word = word
         self.name = table
