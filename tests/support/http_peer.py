@@ -182,6 +182,12 @@ class Served:
         """A new connection."""
         return self.keep(await trio.open_tcp_stream(self.host, self.port))
 
+    def connect_and_send(self, data: bytes) -> Client:
+        """A new connection with bytes that are there before the server has its turn: no limit of its comes first."""
+        sock = socket.create_connection((self.host, self.port))
+        sock.sendall(data)
+        return self.keep(trio.SocketStream(trio.socket.from_stdlib_socket(sock)))
+
     async def until(self, connections: int) -> None:
         """Wait until the server has no more connections than that."""
         with trio.fail_after(SECONDS):

@@ -169,8 +169,11 @@ class RabbitMq(ServerProcess):
             return found
 
     def alarm(self, *, on: bool) -> None:
-        """Short of memory, by its own view: it blocks who publishes. Or well again."""
-        self._call("vm_memory_monitor set_vm_memory_high_watermark", f"[{0.0001 if on else 0.8}]")
+        """Short of memory, by its own view: it blocks who publishes. Or well again. All connections know it then: who
+        tells them takes one alarm after the other, and answers behind this one.
+        """
+        watermark = f"[{0.0001 if on else 0.8}]"
+        self._call("vm_memory_monitor set_vm_memory_high_watermark", watermark, behind="rabbit_alarm:get_alarms()")
 
     def close_connections(self) -> None:
         """As an operator does: each is told why."""
@@ -189,9 +192,9 @@ class RabbitMq(ServerProcess):
         """Delete one, with its queues; whoever is connected to it is told."""
         self._call("rabbit_vhost delete", f'[<<"{name}">>, <<"{_ADMIN}">>]')
 
-    def _call(self, function: str, arguments: str) -> None:
+    def _call(self, function: str, arguments: str, behind: str = "ok") -> None:
         module, name = function.split()
-        expression = f"ok = apply({module}, {name}, {arguments}).\n"
+        expression = f"ok = apply({module}, {name}, {arguments}), {behind}, ok.\n"
         command = ["erl_call", "-n", "rabbit@localhost", "-c", self._cookie, "-e"]
         done = subprocess.run(
             command, input=expression, capture_output=True, text=True, check=False, env=self._environ()

@@ -17,7 +17,7 @@ from bridge.transport.janus_socket import JanusSocket
 from bridge.transport.janus_stream import JanusStream
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.batches import running_batch
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 
 URL = JanusUrl.parse("ws://janus.example:1234/janus?key=1")
 
@@ -141,6 +141,6 @@ async def settled() -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with in_time(5):
+    with trio.fail_after(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - nobody is told
             await trio.sleep(0.001)

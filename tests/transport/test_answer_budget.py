@@ -9,6 +9,7 @@ import trio
 
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import TakeAnswer
+from bridge.transport import mi_datagram, mi_fifo
 from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import open_unix, serve_mi_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
@@ -28,8 +29,9 @@ def large(_body: bytes, _caller: object, answer: TakeAnswer) -> None:
 
 
 async def test_an_answer_that_a_fifo_does_not_take_is_counted(
-    nursery: trio.Nursery, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    nursery: trio.Nursery, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mi_fifo, "_WRITE_SECONDS", HANG_SECONDS)
     budget = Budget(2**20)  # of which one client may have 393,216 with what is large
     fifo = MiFifo(str(tmp_path / "fifo"), 0o622, str(tmp_path))
     await nursery.start(serve_mi_fifo, fifo, Reception(large, pending=budget))
@@ -51,7 +53,10 @@ async def test_an_answer_that_a_fifo_does_not_take_is_counted(
     os.close(readers.pop())
 
 
-async def test_an_answer_that_a_datagram_client_does_not_take_is_counted(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_an_answer_that_a_datagram_client_does_not_take_is_counted(
+    nursery: trio.Nursery, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mi_datagram, "_OFFER_AGAIN", (0.001,) * 1_000_000)
     budget = Budget(2**20)
     path = str(tmp_path / "mi")
 
@@ -67,4 +72,13 @@ async def test_an_answer_that_a_datagram_client_does_not_take_is_counted(nursery
             while not budget.used:  # noqa: ASYNC110
                 await trio.sleep(0.001)
         assert budget.used % 50_000 == 0
-        await until(budget, 0)  # each is given up after half a second
+    await until(budget, 0)  # it has left
+    monkeypatch.setattr(mi_datagram, "_OFFER_AGAIN", (0.001,))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "deaf too"))
+        for _ in range(40):
+            await trio.to_thread.run_sync(deaf.sendto, b"{}", path)
+        with trio.fail_after(HANG_SECONDS):
+            while "its queue is full" not in caplog.text:  # noqa: ASYNC110
+                await trio.sleep(0.001)
+        await until(budget, 0)  # each is given up

@@ -117,6 +117,7 @@ getaddrinfo = sockets.getaddrinfo
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
     names = Names()
     monkeypatch.setattr(sockets, "getaddrinfo", names.getaddrinfo)
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", HANG_SECONDS)
     yield names
     names.release.set()
 
@@ -158,7 +159,7 @@ async def test_a_look_up_counts_until_its_thread_ends(names: Names, monkeypatch:
     for socket in HANGING[: event_address.CALLER_SHARE]:
         await refused(where, socket, "hostile", "not found within")
     await refused(where, HANGING[-1], "hostile", "looked up already")
-    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", HANG_SECONDS)
     names.release.set()
     with trio.fail_after(HANG_SECONDS):
         for _ in itertools.count():
@@ -176,7 +177,7 @@ async def test_many_callers_together_have_an_end_too(names: Names, monkeypatch: 
     for number, socket in enumerate(HANGING[:64]):
         await refused(where, socket, f"caller {number // 4}", "not found within")
     await refused(where, HANGING[-1], "one more", "64 names of callers are being looked up already")
-    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", HANG_SECONDS)
     with trio.fail_after(HANG_SECONDS):
         await where.resolve(LOCAL)
 
@@ -189,7 +190,7 @@ async def test_subscribed_names_that_hang_do_not_keep_each_other_or_configured_o
     for socket in HANGING:
         with pytest.raises(NotSent, match="not found within"):
             await where.resolve(socket)
-    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", 10)
+    monkeypatch.setattr(event_address, "LOOKUP_TIMEOUT", HANG_SECONDS)
     with trio.fail_after(HANG_SECONDS):
         await where.resolve(LOCAL)
         await where.resolve(ReplySocket.parse("tcp:localhost:5001"))

@@ -17,7 +17,7 @@ from bridge.protocol.event_payload import E_JANUS_EVENT, Encoding, Event, janus_
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.transport.event_address import Addresses
 from bridge.transport.event_datagram import UdpSender, UnixSender
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 
 CONFIGURED = Addresses([], lambda socket: True)
 ADDRESSES = Addresses([ipaddress.ip_network("127.0.0.0/8")], lambda socket: False)
@@ -169,8 +169,8 @@ async def test_unix_learns_at_once_that_a_full_listener_is_gone(path: Path, nurs
     sender = UnixSender(ReplySocket("unix", path=str(path)), CONFIGURED)
     await fill(sender)
     nursery.start_soon(leave)
-    with in_time(5), pytest.raises(NotSent, match="Connection refused"):
-        await sender.send(raw(b"late"), 10)
+    with pytest.raises(NotSent, match="Connection refused"):
+        await sender.send(raw(b"late"), HANG_SECONDS)
 
 
 async def test_a_closed_sender_leaves_no_descriptor_open(path: Path, listener: sockets.socket) -> None:

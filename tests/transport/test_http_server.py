@@ -46,8 +46,8 @@ async def test_a_thousand_idle_clients_beside_a_working_one(nursery: trio.Nurser
 
 async def test_slowloris_beside_a_working_one(nursery: trio.Nursery) -> None:
     served = await serve(nursery, limits=HttpLimits(head=0.5))
-    worker = await served.connect()
-    await working(worker)
+    worker = served.connect_and_send(post(b"first"))
+    assert (await worker.answer()).body == b"<first>"
     slow = [await served.connect() for _ in range(50)]
 
     async def drip(client: Client) -> None:
@@ -101,11 +101,7 @@ async def test_a_burst_of_callers_pushes_none_of_its_own_out(nursery: trio.Nurse
     idle = [await served.connect() for _ in range(8)]
     for client in idle:
         await client.ask(post(b"1"))
-    callers = []
-    for number in range(8):  # all of them before the server has its turn
-        sock = socket.create_connection((served.host, served.port))
-        sock.sendall(post(b"%d" % number))
-        callers.append(served.keep(trio.SocketStream(trio.socket.from_stdlib_socket(sock))))
+    callers = [served.connect_and_send(post(b"%d" % number)) for number in range(8)]
     assert [(await client.answer()).body for client in callers] == [b"<%d>" % number for number in range(8)]
 
 

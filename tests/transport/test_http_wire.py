@@ -1,7 +1,5 @@
 """Connections over real sockets: keep-alive, pipelining, chunks, Expect, HTTP/1.0, limits, leaving, closing, faults."""
 
-import socket
-
 import pytest
 import trio
 import trio.testing
@@ -10,7 +8,6 @@ from bridge.protocol.caller import Caller
 from bridge.protocol.jsonrpc import Abandon, TakeAnswer
 from bridge.transport.http_ends import HttpLimits
 from bridge.transport.http_messages import Reply
-from tests.support.deadlines import in_time
 from tests.support.http_peer import SECONDS, Slow, echo, post, serve, split_answers
 
 CLOSE = "Connection: close"
@@ -77,12 +74,7 @@ async def test_who_pipelines_takes_turns_with_others(nursery: trio.Nursery) -> N
     served = await serve(nursery, dispatch)
     for _ in range(10):  # which of them is read first is trio's choice
         asked.clear()
-        clients = []
-        for burst in (post(b"many") * 100, post(b"one")):  # both are there before the server looks
-            sock = socket.create_connection((served.host, served.port))
-            sock.sendall(burst)
-            clients.append(served.keep(trio.SocketStream(trio.socket.from_stdlib_socket(sock))))
-        many, one = clients
+        many, one = (served.connect_and_send(burst) for burst in (post(b"many") * 100, post(b"one")))
         assert (await one.answer()).body == b"one"
         for _ in range(100):
             await many.answer()
@@ -176,7 +168,7 @@ async def test_dripping_does_not_prolong_it(nursery: trio.Nursery) -> None:
             await client.send(b"X: y\r\n")
             await trio.sleep(0.02)
 
-    with in_time(5), pytest.raises(trio.BrokenResourceError):
+    with trio.fail_after(SECONDS), pytest.raises(trio.BrokenResourceError):
         await drip()
 
 
@@ -189,8 +181,7 @@ async def test_an_idle_connection_is_closed(nursery: trio.Nursery) -> None:
 async def test_waiting_for_an_answer_has_no_limit_here(nursery: trio.Nursery) -> None:
     slow = Slow()
     limits = HttpLimits(head=0.4, body=0.1, idle=0.1, write=0.1, linger=0.1)
-    client = await (await serve(nursery, slow.dispatch, limits=limits)).connect()
-    await client.send(post(b"1"))
+    client = (await serve(nursery, slow.dispatch, limits=limits)).connect_and_send(post(b"1"))
     with trio.move_on_after(0.8) as patience:  # longer than any of them
         await slow.until(lambda: bool(slow.left))
     assert patience.cancelled_caught

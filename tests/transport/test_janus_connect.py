@@ -11,7 +11,7 @@ from bridge.transport.janus_socket import JanusSocket
 from bridge.transport.janus_stream import JanusStream
 from bridge.transport.websocket_options import WebSocketOptions
 from tests.support.batches import running_batch
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import Greeting, open_fake_janus
 from tests.support.ws_pair import URL, Record, Server
 
@@ -56,7 +56,7 @@ async def test_a_peer_that_does_not_take_leave_is_left_in_time(nursery: trio.Nur
     nursery.start_soon(trio.serve_listeners, deaf, [listener])
     url = JanusUrl.parse(f"janusws://127.0.0.1:{listener.socket.getsockname()[1]}")
     async with running_batch() as batch:
-        with in_time(5):
+        with trio.fail_after(HANG_SECONDS):
             options = WebSocketOptions(close_timeout=0.05)
             reason = await open_and_run(url, options, Record(), lambda websocket: websocket.close(), batch)
             await left.wait()

@@ -5,6 +5,7 @@ import trio
 
 from bridge.transport.janus_socket import JanusSocket
 from bridge.transport.janus_ws import BATCH, MAX_UNSENT_PONGS
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.frames import PING, TEXT, frame
 from tests.support.ws_pair import opened, settled, until
 
@@ -43,7 +44,8 @@ async def test_close_is_polite_and_ends_writing(kind: str) -> None:
 
 async def test_stalled_write_is_reported_once_and_nothing_is_written_behind_it() -> None:
     """The socket takes what its buffers hold; what comes is still read."""
-    async with opened("sockets", send_timeout=0.1) as (websocket, server, record, ends):
+    options = {"send_timeout": 0.1, "close_timeout": HANG_SECONDS}
+    async with opened("sockets", **options) as (websocket, server, record, ends), trio.open_nursery() as nursery:
         websocket.send_text(b"x" * 3_000_000)
         await until(lambda: record.stalls)
         for _ in range(10):
@@ -53,15 +55,20 @@ async def test_stalled_write_is_reported_once_and_nothing_is_written_behind_it()
         await until(lambda: record.texts)
         websocket.close()
         received = bytearray()
-        with trio.move_on_after(0.3):
+
+        async def receive() -> None:
             while True:
-                received += await server.stream.receive_some()
+                received.extend(await server.stream.receive_some())
+
+        nursery.start_soon(receive)
+        await settled()
         assert record.texts == ["still read"]
         assert record.stalls == 1
         assert ends == []
         # One frame that never ends: a masked "x" is one of four bytes, so nothing else can stand behind it.
         mask = received[10:14]
         assert {byte ^ mask[n % 4] for n, byte in enumerate(received[14:])} == {ord("x")}
+        nursery.cancel_scope.cancel()
 
 
 async def test_peer_that_does_not_read_gets_pongs_only_up_to_a_limit() -> None:

@@ -234,7 +234,10 @@ async def test_a_connected_unix_client_is_answered(listen: Start, tmp_path: Path
         assert await connected.recv(65536) == HELP
 
 
-async def test_answers_to_a_full_queue_are_offered_again(listen: Start) -> None:
+async def test_answers_to_a_full_queue_are_offered_again(listen: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sum(mi_datagram._OFFER_AGAIN) > 0.5
+    monkeypatch.setattr(mi_datagram, "_OFFER_AGAIN", (0.002,) * 100_000)
+
     def dispatch(body: bytes, _caller: object, answer: TakeAnswer) -> None:
         answer(body)
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from bridge.transport.outbox import Outbox
-from tests.support.deadlines import HANG_SECONDS, in_time
+from tests.support.deadlines import HANG_SECONDS
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_each_portion_has_its_time(pair: tuple[socket.socket, socket.socke
             await trio.lowlevel.checkpoint()
             drained(theirs)
             outbox.flush()
-        with in_time(5):
+        with trio.fail_after(HANG_SECONDS):
             while not in_the_end:
                 await trio.lowlevel.checkpoint()
         assert in_the_end == [True]

@@ -12,7 +12,7 @@ from bridge.transport.http_access import Access
 from bridge.transport.http_messages import Reply
 from bridge.transport.pages import pages
 from tests.support.browser import PHONE, PROGRAM, Screen, Tab, browser, open_tab
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.http_peer import serve
 from tests.support.snapshots import figures, gateway, subscriber
 
@@ -178,7 +178,7 @@ async def test_nothing_moves_under_a_selection(tab: Tab, site: Site) -> None:
     site.show()
     asked = site.asked
     await tab.evaluate(NOW)
-    with in_time(5):
+    with trio.fail_after(HANG_SECONDS):
         while site.asked == asked:  # noqa: ASYNC110 - the page tells nobody
             await trio.sleep(0.005)
     with trio.move_on_after(0.3):

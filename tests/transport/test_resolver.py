@@ -37,7 +37,7 @@ class Names:
         self.running += 1
         try:
             if host in self.hanging:
-                self.release.wait(20)
+                self.release.wait(HANG_SECONDS)
             if host in self.errors:
                 raise self.errors[host]
             return self.answer

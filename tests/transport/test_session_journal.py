@@ -13,7 +13,7 @@ from bridge.protocol.gateway import Gateway
 from bridge.protocol.known_sessions import REMEMBERED
 from bridge.protocol.session import SavedSession
 from bridge.transport import session_journal
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.journals import GATEWAY, OTHER, client_session, count, loaded, managed, rows, write
 
 
@@ -109,6 +109,8 @@ def test_a_line_with_a_damaged_handle_is_skipped(path: Path, handle: object) -> 
 
 def test_news_of_many_handles_are_one_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a session waits for none of them."""
+    assert session_journal.HANDLES_WAIT <= 0.1
+    monkeypatch.setattr(session_journal, "HANDLES_WAIT", HANG_SECONDS)
     journal = loaded(path)
     writes: list[int] = []
     monkeypatch.setattr(session_journal, "_append", lambda _path, data: writes.append(data.count(b"\n")))
@@ -121,7 +123,7 @@ def test_news_of_many_handles_are_one_write(path: Path, monkeypatch: pytest.Monk
                 await trio.testing.wait_all_tasks_blocked()
             assert writes == []
             journal.save(GATEWAY, managed(2))
-            with in_time(2):
+            with trio.fail_after(HANG_SECONDS / 2):
                 while not writes:  # noqa: ASYNC110 - a thread
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
@@ -190,7 +192,7 @@ async def test_changes_are_written_while_it_runs(path: Path, nursery: trio.Nurse
     nursery.start_soon(journal.run)
     for n in range(1, 4):
         journal.save(GATEWAY, client_session(n))
-        with in_time(5):
+        with trio.fail_after(HANG_SECONDS):
             while count(path) < n:  # noqa: ASYNC110 - a file has no event
                 await trio.sleep(0.001)
     assert [row["session_id"] for row in rows(path)] == [1, 2, 3]

@@ -19,7 +19,7 @@ import trio
 
 from bridge.protocol.session import SavedSession
 from bridge.transport import session_journal
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.journals import GATEWAY, client_session, count, loaded, managed, rows, write
 
 ROOT = Path(__file__).parents[2]
@@ -215,7 +215,7 @@ def hanging_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
 
     def hang(path: Path, data: bytes) -> None:
         if next(appends) == 1:
-            release.wait(20)
+            release.wait(HANG_SECONDS)
         append(path, data)
 
     monkeypatch.setattr(session_journal, "_append", hang)
@@ -228,7 +228,7 @@ async def test_disk_that_hangs_stops_nobody(
 ) -> None:
     monkeypatch.setattr(session_journal, "LAST_WRITE", 0.05)
     journal = loaded(path)
-    with in_time(5):
+    with trio.fail_after(HANG_SECONDS / 2):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(journal.run)
             journal.save(GATEWAY, managed(1))
@@ -262,8 +262,12 @@ async def test_what_waits_behind_a_hanging_disk_is_bounded(
     assert len(saved) == 1001
 
 
-async def test_last_write_waits_for_the_one_before(path: Path, hanging_disk: Callable[[], None]) -> None:
+async def test_last_write_waits_for_the_one_before(
+    path: Path, hanging_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else what it had in its hands would be lost with the process."""
+    assert session_journal.LAST_WRITE == 2
+    monkeypatch.setattr(session_journal, "LAST_WRITE", HANG_SECONDS)
     journal = loaded(path)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(journal.run)

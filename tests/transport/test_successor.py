@@ -3,12 +3,13 @@
 import sys
 
 import pytest
+import trio
 
 from bridge.errors import ConfigError
 from bridge.transport import successor
 from bridge.transport.signals import waiting
 from bridge.transport.successor import become, command, fault
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 
 pytestmark = pytest.mark.program
 
@@ -43,5 +44,5 @@ def test_a_program_that_is_gone_after_all_is_one_line() -> None:
 async def test_what_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signals of an end wait in it, as in this process."""
     monkeypatch.setattr(successor, "LOOK", 0.02)
-    with waiting(), in_time(4):
-        assert await fault(shell("exec sleep 10")) == "--check does not end"
+    with waiting(), trio.fail_after(HANG_SECONDS):
+        assert await fault(shell("exec sleep 1000")) == "--check does not end"
