@@ -29,7 +29,6 @@ class Cluster:
         self._clock = clock
         self._looking, self._looked_at = trio.Lock(), 0.0  # when the last look that was asked for began
         self._seen = False  # it saw the table
-        self._reconciled: int | None = None  # the epoch in which we and the table were of one mind of our sessions
         self._away_since: float | None = None  # since when the rounds do without the table
         self._begun = trio.Event()
         self._news: list[NodeSession] = []  # of earlier lives, to be adopted
@@ -73,7 +72,9 @@ class Cluster:
         for node in self.life.words.due(self.living(), self._clock()):
             nursery.start_soon(self.life.words.check, node)
         epoch = self.life.membership.epoch
-        if epoch not in (None, self._reconciled) and self.life.trouble is None:  # once a life
+        if (
+            epoch not in (None, self.life.reconciled) and self.life.trouble is None
+        ):  # once a life, and once its row was gone
             await self.reconcile()
         news, self._news = self._news, []
         if news and self.life.links is not None:
@@ -86,7 +87,7 @@ class Cluster:
             self._news += await self.life.sessions.unknown()
         except TableUnavailable:
             return False
-        self._reconciled = epoch
+        self.life.reconciled = epoch
         return True
 
     def _lose(self, sessions: list[NodeSession]) -> None:

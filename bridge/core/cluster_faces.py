@@ -114,6 +114,10 @@ class NodeStore(Protocol):
         """Make ours one more; False where it is otherwise."""
         ...
 
+    async def enter_again(self, url: str, epoch: int, beat: int, state: NodeState) -> bool:
+        """As ``beat``, of a life whose row is gone; False where there is one."""
+        ...
+
     async def take(self, node: Node, epoch: int, beat: int) -> list[NodeSession] | None:
         """Take over another one, by our epoch and beat, which is one more then; None where it is otherwise. A page of
         its sessions: ``rest`` has more.

@@ -15,8 +15,8 @@ from bridge.core.cluster_words import PeerWords
 from bridge.core.fence import Fence
 from bridge.core.stats import Stats
 from bridge.errors import AnotherNode, TableRefused, TableUnavailable
-from bridge.protocol.cluster import Node, NodeState, Word, epoch_of
-from bridge.protocol.membership import Membership, Start
+from bridge.protocol.cluster import Node, NodeState, Start, Word, epoch_of
+from bridge.protocol.membership import Membership
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")
@@ -64,7 +64,9 @@ class NodeLife:
         self._stats = stats
         self._clock = clock
         self._ended = False
+        self.reconciled: int | None = None  # the epoch in which we and the table were of one mind of our sessions
         self._database, self._doubt, self._twin = Throttle(), Throttle(), Throttle()
+        self._deleted = Throttle(60.0, repeat=True)
 
     @property
     def trouble(self) -> str | None:
@@ -185,15 +187,28 @@ class NodeLife:
                         membership.counted(sent_at)
                         self.counted(sent_at)
                         return True
-                    rows = await self._table.nodes()
+                    row = next((one for one in await self._table.nodes() if one.node_id == self.settings.node_id), None)
+                    if row is None and self.fence.valid():  # so nobody has taken us over
+                        if await self._table.enter_again(self.settings.url, epoch, membership.beat, self.state):
+                            self._entered_again(sent_at)
+                            return True
+                        continue
                 except TableUnavailable as exc:
                     membership.unknown()
                     self._no_beat(exc)
                     return False
-            if membership.refused(next((row for row in rows if row.node_id == self.settings.node_id), None)):
+            if membership.refused(row):
                 self._give_up("its row in the cluster's database says so")
                 return False
         return False
+
+    def _entered_again(self, sent_at: float) -> None:
+        self.membership.counted(sent_at)
+        self.counted(sent_at)
+        self.reconciled = None
+        if self._deleted.due("", sent_at):
+            text = "somebody deleted the row of this bridge, node %d, in the cluster's database: it is entered again"
+            log.error(text, self.settings.node_id)
 
     def counted(self, sent_at: float) -> None:
         """What was sent then keeps us alive."""

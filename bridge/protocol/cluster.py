@@ -29,6 +29,14 @@ class NodeState(IntEnum):
     TAKEN = 3  # a peer has its sessions
 
 
+class Start(Enum):
+    """What becomes of a node that wants to begin a life."""
+
+    ENTER = "nobody lives under this node_id"
+    WAIT = "somebody may"
+    TWIN = "somebody does"
+
+
 class Word(Enum):
     """What a peer says when it is asked whether a life goes on."""
 

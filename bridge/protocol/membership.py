@@ -16,23 +16,14 @@ before. Whoever takes over may die as well: so what a dead one wrote last is loo
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from enum import Enum
 
-from bridge.protocol.cluster import Node, NodeState, Word
+from bridge.protocol.cluster import Node, NodeState, Start, Word
 from bridge.protocol.watched_node import NEVER, WatchedNode
 
 VALID = 0.8  # of node_timeout
 LATE = 2.5  # ping_intervals without a beat, from which on a peer is called silent
 ASKING = 0.05  # of node_timeout, for the answer of a peer
 LEAST_ASKING = 0.2  # seconds
-
-
-class Start(Enum):
-    """What becomes of a node that wants to begin a life."""
-
-    ENTER = "nobody lives under this node_id"
-    WAIT = "somebody may"
-    TWIN = "somebody does"
 
 
 class Membership:
@@ -146,6 +137,11 @@ class Membership:
             else:
                 peer = self.peers[node.node_id] = before.get(node.node_id) or WatchedNode(node, now, now)
                 peer.seen(node, asked_at, now, most)
+        for node_id, peer in before.items():  # one that lives enters a row again that somebody deleted
+            if node_id not in self.peers and peer.node.running and peer.seen_at > NEVER:
+                peer.seen(peer.node, asked_at, now, most)
+                if peer.still < LATE * self._ping_interval:
+                    self.peers[node_id] = peer
         told, self._released = self._released, {}
         for node_id, epoch in told.items():
             if node_id in self.peers and self.peers[node_id].node.epoch <= epoch:

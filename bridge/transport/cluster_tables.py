@@ -89,18 +89,15 @@ class NodeTable:
 
         def work(link: DatabaseLink) -> int | None:
             link.begin()
-            beat, active = 1 if seen is None else seen.beat + 1, int(NodeState.ACTIVE)
+            beat = 1 if seen is None else seen.beat + 1
             if epoch < self._next_epoch(link):
                 link.undo()
                 return None
             if seen is None:
-                link.change(
-                    "INSERT INTO janus_node (cluster_id, node_id, url, state, epoch, beat) VALUES (?, ?, ?, ?, ?, ?)",
-                    *(self._cluster, self.node_id, url, active, epoch, beat),
-                )
+                self._insert(link, url, NodeState.ACTIVE, epoch, beat)
             elif not link.change(
                 f"UPDATE janus_node SET url = ?, state = ?, epoch = ?, beat = ? {_AS_SEEN}",
-                *(url, active, epoch, beat, self._cluster, *_as_seen(seen)),
+                *(url, int(NodeState.ACTIVE), epoch, beat, self._cluster, *_as_seen(seen)),
             ):
                 link.undo()
                 return None
@@ -120,6 +117,20 @@ class NodeTable:
             return link.change(sql, beat + 1, int(state), self._cluster, self.node_id, epoch, beat) == 1
 
         return await self._db.visit(work)
+
+    async def enter_again(self, url: str, epoch: int, beat: int, state: NodeState) -> bool:
+        """Put our row back as our next beat would leave it. False: there is one, or the epoch is another one's."""
+        try:
+            await self._db.visit(lambda link: self._insert(link, url, state, epoch, beat + 1))
+        except Duplicate:
+            return False
+        return True
+
+    def _insert(self, link: DatabaseLink, url: str, state: NodeState, epoch: int, beat: int) -> None:
+        link.change(
+            "INSERT INTO janus_node (cluster_id, node_id, url, state, epoch, beat) VALUES (?, ?, ?, ?, ?, ?)",
+            *(self._cluster, self.node_id, url, int(state), epoch, beat),
+        )
 
     async def take(self, node: Node, epoch: int, beat: int) -> list[NodeSession] | None:
         """Take over ``node`` as it was read, and a page of its sessions, of which ``rest`` has more; ``epoch`` and

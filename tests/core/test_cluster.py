@@ -638,6 +638,45 @@ async def test_who_was_forgotten_with_its_row_inherits_nothing(site: MemorySite,
     assert first.life.inherited_at_start
 
 
+async def test_a_row_that_was_deleted_is_back_and_the_life_goes_on(
+    site: MemorySite, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site.running(1, 2) as (one, two):
+        site.sessions[SESSION] = 1
+        one.sessions.know([SESSION])
+        for again in range(3):
+            epoch = site.table.pop(1).epoch
+            await until(lambda: 1 in site.table)
+            assert site.table[1].epoch == epoch
+            assert one.fence.valid()
+            one.table.unsure = ("enter_again",) if again else ()  # it is there, and no answer comes
+            await trio.sleep(3 * PING)
+            assert [node.node_id for node in two.cluster.living()] == [1]
+        assert not one.links.given_up + one.links.lost
+        assert not two.links.adopted
+        assert site.sessions == {SESSION: 1}
+        assert caplog.text.count("somebody deleted the row of this bridge, node 1") == 1
+
+
+async def test_a_row_that_was_deleted_brings_back_nothing_that_a_peer_has(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """It was said to be over, while it ran, and taken over; or its beats had stopped for too long."""
+    async with site.running(1, 2) as (one, _two):
+        kept = SESSION._replace(session_id=43)
+        one.sessions.know([SESSION, kept])
+        site.sessions |= {SESSION: 2, kept: 1}
+        del site.table[1]
+        await until(lambda: one.links.lost)
+        assert one.links.lost == [SESSION]
+        assert not one.links.given_up
+        one.table.away, one.mi = True, False
+        await until(lambda: not one.fence.valid())
+        del site.table[1]
+        one.table.away = False
+        await until(lambda: one.links.given_up)
+
+
 async def test_without_the_database_the_last_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:
     async with site.running(1, 2) as (one, _two):
         one.kill()

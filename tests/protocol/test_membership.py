@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.protocol.cluster import Node, NodeState, Word
-from bridge.protocol.membership import Membership, Start
+from bridge.protocol.cluster import Node, NodeState, Start, Word
+from bridge.protocol.membership import Membership
 from bridge.protocol.watched_node import NEVER
 from tests.support.examples import examples
 
@@ -72,6 +72,17 @@ def test_a_beat_that_is_refused_ends_this_life(row: Node | None, unsure: bool) -
         me.unknown()
     assert me.refused(row)
     assert (me.epoch, me.valid_until, me.open_until) == (None, NEVER, NEVER)
+
+
+def test_a_row_that_is_gone_is_that_of_a_bridge_for_as_long_as_it_may_put_it_back() -> None:
+    me = member()
+    now = watch(me, 1.0, node(2), node(3, state=TAKEN))
+    me.read([], now + 1.0, now + 1.0)
+    assert [one.node_id for one in me.living()] == [2]
+    assert [one.node_id for one in me.electors()] == [2]
+    me.read([node(2, beat=2)], now + 2.0, now + 2.0)
+    watch(me, 4.0, start=now + 3.0)
+    assert me.rows() == []
 
 
 def test_the_word_of_all_peers_is_as_good_as_a_beat() -> None:

@@ -70,6 +70,14 @@ class MemoryNodes:
         self._done("beat")
         return counts
 
+    async def enter_again(self, url: str, epoch: int, beat: int, state: NodeState) -> bool:
+        await self._reach()
+        if self._me in self._site.table:
+            return False
+        self._site.table[self._me] = Node(self._me, url, epoch, beat + 1, state)
+        self._done("enter_again")
+        return True
+
     async def take(self, node: Node, epoch: int, beat: int) -> list[NodeSession] | None:
         await self._reach()
         table, mine = self._site.table, self._site.table[self._me]

@@ -62,6 +62,19 @@ async def test_a_beat_is_of_one_life_and_of_one_process(db: ClusterDb) -> None:
     assert await found(table, 1) == (1, "http://127.0.0.1:1/mi", epoch, beat + 2, NodeState.DRAINING)
 
 
+async def test_a_row_that_is_gone_is_put_back_where_there_is_none(db: ClusterDb) -> None:
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    (epoch, beat), second = await entered(one), await entered(two)
+    node = await found(one, 1)
+    assert not await one.enter_again(node.url, epoch, beat, ACTIVE)
+    await db.visit(lambda link: link.change("DELETE FROM janus_node WHERE node_id = 1"))
+    assert await two.take(node, *second) is None
+    assert not await one.enter_again(node.url, second[0], beat, ACTIVE)
+    assert await one.enter_again(node.url, epoch, beat, NodeState.DRAINING)
+    assert await found(two, 1) == node._replace(beat=beat + 1, state=NodeState.DRAINING)
+    assert await one.beat(epoch, beat + 1, ACTIVE)
+
+
 async def test_who_takes_over_has_all_sessions_and_nobody_else(db: ClusterDb) -> None:
     one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
     first, (epoch, beat) = await entered(one), await entered(two)
