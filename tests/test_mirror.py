@@ -67,6 +67,7 @@ ELSEWHERE = {
     "protocol/roster": "protocol/test_failover",
     "transport/amqp_thread": "transport/test_event_rabbitmq",
     "transport/db": "transport/test_db_sqlite",
+    "transport/db_access": "transport/test_db_mysql",
     "transport/db_mysql_guard": "transport/test_db_mysql_auth",
     "transport/db_mysql_link": "transport/test_db_mysql",
     "transport/db_sql": "transport/test_db_sqlite",

@@ -11,6 +11,7 @@ from bridge.config import Config, JanusSettings
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
 from bridge.transport.db import DEADLINE, Database, JanusTable
+from bridge.transport.db_access import MysqlAccess
 from bridge.transport.tls import Tls
 
 _SECRET = re.compile(r"[@?#]")
@@ -19,34 +20,23 @@ _SECRET = re.compile(r"[@?#]")
 def database_of(config: Config) -> JanusTable:
     """The table that the configuration names."""
     janus = config.janus
-    return JanusTable(
-        janus.janus_db_url,
-        janus.janus_db_table,
-        janus.db_version_table,
-        password_file=_path(janus.janus_db_password_file),
-        tls=_tls(janus),
-        public_key_file=_path(janus.db_server_public_key),
-    )
+    access = _access(janus, janus.janus_db_password_file)
+    return JanusTable(janus.janus_db_url, janus.janus_db_table, janus.db_version_table, access=access)
 
 
 def cluster_database_of(config: Config, deadline: float = DEADLINE) -> Database:
     """The one with the tables of the cluster."""
     janus, cluster = config.janus, config.cluster
-    password_file = janus.janus_db_password_file if cluster.db_url is None else cluster.db_password_file
-    return Database(
-        cluster.db_url or janus.janus_db_url,
-        password_file=_path(password_file),
-        tls=_tls(janus),
-        public_key_file=_path(janus.db_server_public_key),
-        deadline=deadline,
-        password_setting="janus_db_password_file" if cluster.db_url is None else "[cluster] db_password_file",
-    )
+    if cluster.db_url is None:
+        return Database(janus.janus_db_url, _access(janus, janus.janus_db_password_file), deadline=deadline)
+    access = _access(janus, cluster.db_password_file)._replace(password_setting="[cluster] db_password_file")
+    return Database(cluster.db_url, access, deadline=deadline)
 
 
-def _tls(janus: JanusSettings) -> Tls | None:
-    if janus.db_tls_ca or janus.db_tls_cert or janus.db_tls_key:
-        return Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
-    return None
+def _access(janus: JanusSettings, password_file: str | None) -> MysqlAccess:
+    """Keys and certificates are the same for both databases."""
+    tls = Tls(_path(janus.db_tls_ca), _path(janus.db_tls_cert), _path(janus.db_tls_key))
+    return MysqlAccess(_path(password_file), tls, _path(janus.db_server_public_key))
 
 
 def secrets_of_rows(rows: Iterable[TableRow]) -> Iterator[str]:

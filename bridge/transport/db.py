@@ -8,7 +8,6 @@ Engines are in db_mysql and db_sqlite, statements in db_sql. Must not know what 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -16,11 +15,11 @@ import trio
 from bridge.errors import TableUnavailable
 from bridge.protocol.db_url import DbUrl, MysqlUrl
 from bridge.protocol.gateway import TableRow
+from bridge.transport.db_access import MysqlAccess
 from bridge.transport.db_hosts import HostsInTurn
 from bridge.transport.db_sql import Engine, Execute, Mode, Statements
 from bridge.transport.db_sqlite import SqliteEngine
 from bridge.transport.db_visit import Ending
-from bridge.transport.tls import Tls
 
 if TYPE_CHECKING:
     from bridge.transport.db_mysql import MysqlEngine
@@ -29,6 +28,7 @@ T = TypeVar("T")
 
 DEADLINE = 10.0  # seconds for one visit, connecting and waiting for its turn included
 MOST_THREADS = 4  # one, and three that hang
+NOTHING = MysqlAccess()
 
 
 def script_of(what: str, url: DbUrl) -> str:
@@ -36,14 +36,7 @@ def script_of(what: str, url: DbUrl) -> str:
     return f"{what}-create.{'mysql' if isinstance(url, MysqlUrl) else 'sqlite'}.sql"
 
 
-def hosts_of(
-    url: DbUrl,
-    patience: float,
-    password_file: Path | None = None,
-    tls: Tls | None = None,
-    public_key_file: Path | None = None,
-    password_setting: str = "janus_db_password_file",
-) -> "HostsInTurn[MysqlEngine | SqliteEngine]":
+def hosts_of(url: DbUrl, patience: float, access: MysqlAccess) -> "HostsInTurn[MysqlEngine | SqliteEngine]":
     """The engines of a URL, one a host. ``patience``: seconds to wait for each single answer."""
 
     def engine(one: DbUrl) -> "MysqlEngine | SqliteEngine":
@@ -51,7 +44,7 @@ def hosts_of(
             return SqliteEngine(one, patience)
         from bridge.transport.db_mysql import MysqlEngine  # its driver is a seventh of a start, which SQLite needs not
 
-        return MysqlEngine(one, patience, password_file, tls, public_key_file, password_setting)
+        return MysqlEngine(one, patience, access)
 
     return HostsInTurn([(one.place, engine(one)) for one in url.each])
 
@@ -61,25 +54,14 @@ class Database:
     line that begins with the URL (less its password).
     """
 
-    def __init__(
-        self,
-        url: DbUrl,
-        *,
-        password_file: Path | None = None,
-        tls: Tls | None = None,
-        public_key_file: Path | None = None,
-        deadline: float = DEADLINE,
-        password_setting: str = "janus_db_password_file",
-    ) -> None:
-        """``password_file``, ``tls`` and ``public_key_file`` (the server's) are of MySQL only and read at every visit;
-        the file's password replaces the URL's, and errors call it by ``password_setting``. ``deadline`` in seconds.
-        """
+    def __init__(self, url: DbUrl, access: MysqlAccess = NOTHING, *, deadline: float = DEADLINE) -> None:
+        """``access`` is of MySQL only, and its files are read at every visit. ``deadline`` in seconds."""
         self.url = url
         self._deadline = deadline
         # Half of the deadline for each single answer: a visit given up soon gives its thread back too. And less where
         # another host is to have its turn.
         patience = deadline / (1 + len(url.each))
-        self.hosts = hosts_of(url, patience, password_file, tls, public_key_file, password_setting)
+        self.hosts = hosts_of(url, patience, access)
         self._turn = trio.Lock()
         self.threads = trio.CapacityLimiter(MOST_THREADS)
 
@@ -117,15 +99,11 @@ class JanusTable:
         table: str = "janus",
         version_table: str = "version",
         *,
-        password_file: Path | None = None,
-        tls: Tls | None = None,
-        public_key_file: Path | None = None,
+        access: MysqlAccess = NOTHING,
         deadline: float = DEADLINE,
     ) -> None:
         """The rest as of Database. Raises ValueError for a table name that is no SQL identifier."""
-        self._database = Database(
-            url, password_file=password_file, tls=tls, public_key_file=public_key_file, deadline=deadline
-        )
+        self._database = Database(url, access, deadline=deadline)
         self._statements = Statements(table, version_table)
         self.threads = self._database.threads
         self.name = f"{url} {table}"

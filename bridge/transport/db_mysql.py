@@ -21,12 +21,13 @@ from bridge.errors import ConnectFailed, TableRefused, TableUnavailable
 from bridge.files import read_file
 from bridge.protocol.db_url import MysqlUrl
 from bridge.protocol.redaction import Redaction
+from bridge.transport.db_access import MysqlAccess
 from bridge.transport.db_hosts import NotServing
 from bridge.transport.db_mysql_guard import GuardedConnection, Trust
 from bridge.transport.db_mysql_link import Dial, MysqlLink, translated_errors
 from bridge.transport.db_sql import Execute, Mode
 from bridge.transport.db_visit import Ending, ended_by
-from bridge.transport.tls import Tls, client_context
+from bridge.transport.tls import client_context
 
 # Where libmysqlclient, and so OpenSIPS, looks for the local server: Debian's place, Red Hat's. Not /tmp/mysql.sock:
 # there any user of the machine can listen.
@@ -42,24 +43,11 @@ _PUBLIC_KEY_FILE_MAX = 65_536
 class MysqlEngine:
     """Connects anew for every session: the files with password, key and certificates are read each time."""
 
-    def __init__(
-        self,
-        url: MysqlUrl,
-        patience: float,
-        password_file: Path | None = None,
-        tls: Tls | None = None,
-        public_key_file: Path | None = None,
-        password_setting: str = "janus_db_password_file",
-    ) -> None:
-        """``patience``: seconds to wait for each single answer of the server; errors call ``password_file`` by
-        ``password_setting``.
-        """
+    def __init__(self, url: MysqlUrl, patience: float, access: MysqlAccess) -> None:
+        """``patience``: seconds to wait for each single answer of the server."""
         self._url = url
         self._patience = patience
-        self._password_file = password_file
-        self._password_setting = password_setting
-        self._public_key_file = public_key_file
-        self._tls = tls if tls is not None and any(tls) else None
+        self._access = access
         self._redaction = Redaction()
 
     @contextmanager
@@ -129,35 +117,36 @@ class MysqlEngine:
         return link
 
     def _password(self) -> str:
-        if self._password_file is None:
+        file, setting = self._access.password_file, self._access.password_setting
+        if file is None:
             return self._url.password
         try:
-            return read_file(self._password_file, _PASSWORD_FILE_MAX).decode().rstrip("\r\n")
+            return read_file(file, _PASSWORD_FILE_MAX).decode().rstrip("\r\n")
         except OSError as exc:
-            raise TableRefused(
-                f"the password in {self._password_setting} {self._password_file}: {exc.strerror}"
-            ) from None
+            raise TableRefused(f"the password in {setting} {file}: {exc.strerror}") from None
         except UnicodeDecodeError:
-            raise TableRefused(f"the password in {self._password_setting} {self._password_file}: not UTF-8") from None
+            raise TableRefused(f"the password in {setting} {file}: not UTF-8") from None
 
     def _server_public_key(self) -> bytes | None:
-        if self._public_key_file is None:
+        file = self._access.public_key_file
+        if file is None:
             return None
         try:
-            pem = read_file(self._public_key_file, _PUBLIC_KEY_FILE_MAX)
+            pem = read_file(file, _PUBLIC_KEY_FILE_MAX)
             if isinstance(serialization.load_pem_public_key(pem), rsa.RSAPublicKey):
                 return pem
         except OSError as exc:
-            raise TableRefused(f"db_server_public_key {self._public_key_file}: {exc.strerror}") from None
+            raise TableRefused(f"db_server_public_key {file}: {exc.strerror}") from None
         except (ValueError, UnsupportedAlgorithm):
             pass
-        raise TableRefused(f"db_server_public_key {self._public_key_file}: not an RSA public key in PEM form")
+        raise TableRefused(f"db_server_public_key {file}: not an RSA public key in PEM form")
 
     def _tls_context(self) -> ssl.SSLContext | None:
-        if self._tls is None:
+        tls = self._access.tls
+        if not any(tls):
             return None
         try:
-            return client_context(*(None if file is None else str(file) for file in self._tls))
+            return client_context(*(None if file is None else str(file) for file in tls))
         except ConnectFailed as exc:
             raise TableRefused(f"db_{exc}") from None
 

@@ -13,6 +13,7 @@ from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.protocol.gateway import TableRow
 from bridge.transport import db_mysql
 from bridge.transport.db import JanusTable
+from bridge.transport.db_access import MysqlAccess
 from bridge.transport.tls import Tls
 from tests.support.certs import Certificates
 from tests.support.deadlines import HANG_SECONDS, in_time
@@ -137,7 +138,7 @@ async def test_the_password_of_a_file_counts_and_is_read_each_time(
     url: MysqlUrl, mariadb: MariaDb, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
-    table = JanusTable(replace(url, password="wrong"), password_file=file)
+    table = JanusTable(replace(url, password="wrong"), access=MysqlAccess(password_file=file))
     error = await error_of(table)
     assert str(error).endswith(f"janus_db_password_file {file}: No such file or directory")
     file.write_text(url.password + "\n")
@@ -240,22 +241,22 @@ async def test_tls_is_verified_when_asked_for(
     mariadb.create_user(url.user, url.password, database=url.database, require="SSL")
     tls = Tls(ca=certificates.ca)
     place = replace(url, host="", port=None, unix_socket=str(mariadb.socket)) if unix else url
-    assert await JanusTable(place, tls=tls).rows() == []
+    assert await JanusTable(place, access=MysqlAccess(tls=tls)).rows() == []
 
 
 async def test_a_client_certificate(url: MysqlUrl, mariadb: MariaDb, certificates: Certificates) -> None:
     mariadb.create_user(url.user, url.password, database=url.database, require="X509")
     own = Tls(certificates.ca, certificates.client_cert, certificates.client_key)
-    assert await JanusTable(url, tls=own).rows() == []
-    assert "Access denied" in str(await error_of(JanusTable(url, tls=Tls(certificates.ca))))
+    assert await JanusTable(url, access=MysqlAccess(tls=own)).rows() == []
+    assert "Access denied" in str(await error_of(JanusTable(url, access=MysqlAccess(tls=Tls(certificates.ca)))))
 
 
 async def test_tls_that_cannot_be_had_is_an_error(url: MysqlUrl, certificates: Certificates, tmp_path: Path) -> None:
-    error = await error_of(JanusTable(url, tls=Tls(ca=certificates.stranger_ca)))
+    error = await error_of(JanusTable(url, access=MysqlAccess(tls=Tls(ca=certificates.stranger_ca))))
     assert "certificate verify failed" in str(error)
-    error = await error_of(JanusTable(url, tls=Tls(ca=tmp_path / "none.pem")))
+    error = await error_of(JanusTable(url, access=MysqlAccess(tls=Tls(ca=tmp_path / "none.pem"))))
     assert str(error) == f"{url}: db_tls_ca {tmp_path}/none.pem: No such file or directory"
-    error = await error_of(JanusTable(url, tls=Tls(certificates.ca, certificates.client_key)))
+    error = await error_of(JanusTable(url, access=MysqlAccess(tls=Tls(certificates.ca, certificates.client_key))))
     assert str(error).startswith(f"{url}: db_tls_cert {certificates.client_key}, tls_key ")
 
 
@@ -264,7 +265,7 @@ async def test_no_tls_where_it_is_asked_for_is_an_error(certificates: Certificat
     with MariaDb() as plain:
         url = parse_db_url(plain.create_database())
         assert await JanusTable(url).create()
-        error = await error_of(JanusTable(url, tls=Tls(ca=certificates.ca)))
+        error = await error_of(JanusTable(url, access=MysqlAccess(tls=Tls(ca=certificates.ca))))
     assert isinstance(error, TableRefused)
     assert "SSL is required" in str(error)
 

@@ -15,6 +15,7 @@ from nacl import bindings
 from bridge.errors import TableRefused, TableUnavailable
 from bridge.protocol.db_url import MysqlUrl, parse_db_url
 from bridge.transport.db import JanusTable
+from bridge.transport.db_access import MysqlAccess
 from bridge.transport.tls import Tls
 from tests.support.certs import Certificates
 from tests.support.mariadb import MariaDb
@@ -47,11 +48,11 @@ def server_context(certificates: Certificates) -> ssl.SSLContext:
 
 
 async def refusal_of(
-    server: ScriptedServer, place: Place, folder: Path, key: Path | None = None, tls: Tls | None = None
+    server: ScriptedServer, place: Place, folder: Path, key: Path | None = None, ca: Path | None = None
 ) -> TableUnavailable:
     async with place_of(server, place, folder) as url:
         with pytest.raises(TableUnavailable) as caught:
-            await JanusTable(url, public_key_file=key, tls=tls).rows()
+            await JanusTable(url, access=MysqlAccess(public_key_file=key, tls=Tls(ca))).rows()
     assert "\n" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
     return caught.value
@@ -180,7 +181,7 @@ async def test_the_fast_path_of_mysql_8(tmp_path: Path) -> None:
 async def test_over_verified_tls_it_is_given(tmp_path: Path, certificates: Certificates) -> None:
     for step in (switch("mysql_clear_password", b""), switch("dialog", b"\x05Password: "), switch("sha256_password")):
         server = ScriptedServer("mysql_native_password", [step, THE_END], server_context(certificates))
-        refusal = await refusal_of(server, "tcp", tmp_path, tls=Tls(certificates.ca))
+        refusal = await refusal_of(server, "tcp", tmp_path, ca=certificates.ca)
         assert "Unknown database 'd'" in str(refusal)
         assert server.heard[-1] == PASSWORD.encode() + b"\0"
 
@@ -189,7 +190,7 @@ async def test_a_server_without_tls_hears_nothing_where_tls_is_wanted(
     tmp_path: Path, certificates: Certificates
 ) -> None:
     server = ScriptedServer("mysql_native_password", [switch("mysql_clear_password", b"")])
-    refusal = await refusal_of(server, "tcp", tmp_path, tls=Tls(certificates.ca))
+    refusal = await refusal_of(server, "tcp", tmp_path, ca=certificates.ca)
     assert "SSL is required" in str(refusal)
     assert server.heard == []
 
