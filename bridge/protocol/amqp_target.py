@@ -11,10 +11,11 @@ As in OpenSIPS the password takes no part in whether two sockets are the same.
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from bridge.protocol.host_port import read_host
 from bridge.protocol.numbers import read_port
+from bridge.protocol.percent import decoded
 from bridge.protocol.redaction import HIDDEN
 
 FORM: Final = "[USER[:PASSWORD]@]HOST[:PORT]/[PARAMS?]KEY"
@@ -23,7 +24,6 @@ PIKA_NEEDED: Final = "rabbitmq: needs pika, which is not installed: pip install 
 PORT, TLS_PORT = 5672, 5671
 GUEST: Final = "guest"  # user and password where none is given
 _LONGEST = 255  # bytes of a name in AMQP 0-9-1
-_ESCAPES = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:/]*)(?::\d*)?(?:/.*)?", re.DOTALL)
 _SAFE = "!$&'()*+,=~.-_"  # in any part
 
@@ -125,15 +125,7 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def _name(part: str, text: str, *, printable: bool = True) -> str:
-    raw = text.encode("utf-8", "surrogatepass")
-    if _ESCAPES.search(raw):
-        raise ValueError(f"{part} has a % that begins no escape: it is written %25")
-    try:
-        name = unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError:
-        raise ValueError(f"{part} is no UTF-8 text") from None
-    if (printable and not name.isprintable()) or "\0" in name:
-        raise ValueError(f"{part} is unprintable")
+    name = decoded(part, text, printable=printable)
     if len(name.encode()) > _LONGEST:
         raise ValueError(f"{part} is longer than the {_LONGEST} bytes of a name in AMQP")
     return name

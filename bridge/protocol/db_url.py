@@ -13,10 +13,10 @@ Authority: OpenSIPS db/db_id.c (each part percent-decoded; a password may hold `
 import re
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
-from urllib.parse import unquote_to_bytes
 
 from bridge.protocol.host_port import bracketed
 from bridge.protocol.numbers import read_port
+from bridge.protocol.percent import decoded
 from bridge.protocol.redaction import HIDDEN
 
 # A plain SQL identifier: a table's name stands in statements, and may also come from a configuration.
@@ -30,7 +30,6 @@ _MYSQL = re.compile(
     re.DOTALL,
 )
 _PLACE = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[]*)(?::(?P<port>.*))?", re.DOTALL)
-_ESCAPES = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _HOSTS_MAX = 16
 _SOCKET_MAX = 107  # bytes; sun_path holds 108 with the NUL that ends it
@@ -135,10 +134,10 @@ def _mysql(rest: str) -> MysqlUrl:
     if socket is not None:
         if match["user"] is None:
             raise ValueError("unix(/path) needs user@ before it")
-        socket = _decode("the socket's path", socket)
+        socket = decoded("the socket's path", socket)
         if not socket.startswith("/") or len(socket.encode()) > _SOCKET_MAX:
             raise ValueError(f"the socket's path is not absolute or longer than {_SOCKET_MAX} bytes")
-    database = _decode("the database's name", match["database"])
+    database = decoded("the database's name", match["database"])
     if not database:
         raise ValueError("lacks the name of the database behind the last '/'")
     (host, port), *others = _hosts(match["hosts"] or "")
@@ -146,8 +145,8 @@ def _mysql(rest: str) -> MysqlUrl:
         host=host,
         port=port,
         database=database,
-        user=_decode("the user's name", match["user"] or ""),
-        password=_decode("the password", match["password"] or "", printable=False),
+        user=decoded("the user's name", match["user"] or ""),
+        password=decoded("the password", match["password"] or "", printable=False),
         unix_socket=socket,
         others=tuple(others),
     )
@@ -172,11 +171,11 @@ def _place(text: str) -> tuple[str, int | None]:
 
 def _host(text: str) -> str:
     if text.startswith("["):
-        host = _decode("the host", text[1:-1])
+        host = decoded("the host", text[1:-1])
         if not re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?", host):
             raise ValueError("the host in brackets is not an IPv6 address")
         return host
-    host = _decode("the host", text)
+    host = decoded("the host", text)
     labels = host.removesuffix(".").split(".")
     if host and not (_HOST.fullmatch(host) and all(1 <= len(label) <= 63 for label in labels)):
         raise ValueError("the host is not a valid host name")
@@ -191,16 +190,3 @@ def _port(text: str | None) -> int | None:
     if port is None:
         raise ValueError("the port is not a number from 1 to 65535 (or the '@' behind the password is missing)")
     return port
-
-
-def _decode(part: str, text: str, *, printable: bool = True) -> str:
-    raw = text.encode()
-    if _ESCAPES.search(raw):
-        raise ValueError(f"{part} has a '%' without two hexadecimal digits behind it (a '%' itself is %25)")
-    try:
-        decoded = unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError:
-        raise ValueError(f"{part} is not UTF-8 once decoded") from None
-    if "\0" in decoded or (printable and not decoded.isprintable()):
-        raise ValueError(f"{part} has a control character")
-    return decoded

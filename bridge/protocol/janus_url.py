@@ -7,10 +7,10 @@ RFC 7617 (user and password).
 import base64
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes
 
 from bridge.protocol.host_port import bracketed, read_host
 from bridge.protocol.numbers import read_port
+from bridge.protocol.percent import decoded_bytes
 from bridge.protocol.redaction import HIDDEN
 
 SCHEMES = {"janusws": False, "januswss": True, "ws": False, "wss": True}  # scheme -> TLS
@@ -36,7 +36,6 @@ _SHOWABLE = re.compile(
     re.DOTALL,
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
-_ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 # Janus drops a request head of 4 KiB without a word (libwebsockets); leave room for the other headers.
 _MAX_TARGET = 2048
@@ -143,9 +142,7 @@ def secrets(text: str) -> list[str]:
 def _basic(user: str | None) -> str | None:
     if not user:
         return None
-    if _ESCAPES.search(user):
-        raise ValueError("user:password@ has a '%' without two hexadecimal digits behind it (a '%' itself is %25)")
-    name, _, password = (unquote_to_bytes(part) for part in user.partition(":"))
+    name, _, password = (decoded_bytes("user:password@", part) for part in user.partition(":"))
     if b":" in name:
         raise ValueError("user:password@ has a ':' in its user, which HTTP Basic cannot carry")
     if _CONTROLS.search(name + password):
