@@ -66,9 +66,18 @@ def parse(text: str, most: int = MAX_ELEMENTS) -> Any:
     return read(text, most)[0]
 
 
+def parse_object(text: str, most: int = MAX_ELEMENTS) -> JsonObject:
+    """The same of an object; an empty one for any other text."""
+    try:
+        value = parse(text, most)
+    except MalformedMessage:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def read(text: str, most: int = MAX_ELEMENTS) -> tuple[Any, bool]:
-    """The same, and whether it is clean: its text shows that there is nothing that Janus could not read. No string has
-    a NUL or a lone surrogate, no integer is beyond 64 bits.
+    """As ``parse``, and whether it is clean: its text shows that there is nothing that Janus could not read. No string
+    has a NUL or a lone surrogate, no integer is beyond 64 bits.
     """
     if len(text) > most:
         refuse_many(text, most)

@@ -10,7 +10,6 @@ names one: a hangup names none, and is wanted with any. Status events have a gat
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from bridge.errors import MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.event_payload import E_JANUS_EVENT
 
@@ -50,18 +49,10 @@ class EventFilter(NamedTuple):
             return False
         if name != E_JANUS_EVENT or not (self.kinds or self.plugins):
             return True
-        message = _message(body) if members is None else members
+        message = codec.parse_object(body) if members is None else members
         kind = message.get("janus")
         if self.kinds and not (isinstance(kind, str) and kind in self.kinds):
             return False
         data = message.get("plugindata")
         plugin = data.get("plugin") if isinstance(data, dict) else None
         return not self.plugins or plugin is None or (isinstance(plugin, str) and plugin in self.plugins)
-
-
-def _message(body: str) -> codec.JsonObject:
-    try:
-        message = codec.parse(body)
-    except MalformedMessage:
-        return {}
-    return message if isinstance(message, dict) else {}

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
-from bridge.errors import MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.framing import DATAGRAM_CEILING
 from bridge.protocol.reply_socket import KINDS, ReplySocket
 
 E_JANUS_EVENT = "E_JANUS_EVENT"
@@ -21,7 +21,7 @@ BODY = "janus_body"
 
 Params: TypeAlias = Sequence[tuple[str, str | int]]
 
-MAX_DATAGRAM = 65457  # bytes; what OpenSIPS's documentation allows an event, and the buffer of its mi_datagram
+MAX_DATAGRAM = DATAGRAM_CEILING  # bytes; what OpenSIPS's documentation allows an event, too
 MAX_MEMBER = 1024  # bytes; a longer member of a body is left out where the body is shortened
 # Bytes of a shortened body that fit whatever they are made of: three encodings make at most four bytes of one.
 _SAFE_BODY = 12 * 1024
@@ -153,7 +153,9 @@ def _encode(event: Event, encoding: Encoding) -> bytes:
         if not isinstance(body, str):
             raise TooLarge(f"{event.name} has {len(payload)} bytes, more than the {MAX_DATAGRAM} of a datagram")
     size = len(body.encode("utf-8", "replace"))
-    scalars = _scalars(_object_of(body) if event.members is None else event.members)
+    # Of what MI raised nothing is known; nor is it looked at where it has more than a request may.
+    members = codec.parse_object(body, codec.REQUEST_ELEMENTS) if event.members is None else event.members
+    scalars = _scalars(members)
     for budget in (MAX_DATAGRAM, _SAFE_BODY):
         short = _shortened(scalars, size, budget)
         payload = _envelope(event, encoding, [(name, short if name == BODY else value) for name, value in event.params])
@@ -204,15 +206,6 @@ def _tail(params: Params) -> bytes:
 
 def _object(params: Params) -> str:
     return "{" + ",".join([f"{_render(name)}:{_render(value)}" for name, value in params]) + "}"
-
-
-def _object_of(body: str) -> codec.JsonObject:
-    """What a body that MI raised is the text of; nothing, if that is no JSON object or has more than a request may."""
-    try:
-        value = codec.parse(body, codec.REQUEST_ELEMENTS)
-    except MalformedMessage:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _scalars(members: codec.JsonObject) -> list[str]:

@@ -109,6 +109,11 @@ class JanusSession:
     def live(self) -> bool:
         return self.state is _LIVE
 
+    @property
+    def known_handles(self) -> tuple[tuple[int, str | None], ...]:
+        """Those whose plugin is known, as they are saved."""
+        return tuple((handle, plugin) for handle, plugin in self.handles.items() if plugin is not None)
+
     def __repr__(self) -> str:
         kind = "managed" if self.managed else "client"
         return f"<{kind} session {shorten(self.session_id)} {self.state.name} handles={len(self.handles)}>"

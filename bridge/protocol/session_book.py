@@ -103,8 +103,7 @@ class SessionBook(KnownSessions):
             if home is not None:
                 self._save(home, record._replace(ended=True))
             session.home = gateway
-            known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
-            record = record._replace(handles=known)
+            record = record._replace(handles=session.known_handles)
         self._save(gateway, record)
 
     def stays(self, session: JanusSession, number: int) -> None:
@@ -164,8 +163,9 @@ class SessionBook(KnownSessions):
         for session in self:
             if session.offered and session.session_id is not None:
                 session.offered = False
-                known = tuple((handle, plugin) for handle, plugin in session.handles.items() if plugin is not None)
-                record = SavedSession(session.session_id, session.managed, handles=known, socket=session.socket)
+                record = SavedSession(
+                    session.session_id, session.managed, handles=session.known_handles, socket=session.socket
+                )
                 self._save(session.home or self._gateway, record)
 
     def forget(self, sessions: Iterable[JanusSession]) -> None:
