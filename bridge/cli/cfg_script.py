@@ -5,8 +5,9 @@ Owns the advice. Must not know settings.
 
 from collections.abc import Iterator
 
+from bridge.protocol.event_payload import E_JANUS_EVENT as EVENT
 from bridge.protocol.janus_route import converted
-from bridge.protocol.opensips_cfg import EVENT, FunctionCall, JanusUse
+from bridge.protocol.opensips_cfg import FunctionCall, JanusUse
 
 _INDENT = "    "
 

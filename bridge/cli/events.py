@@ -18,6 +18,7 @@ from bridge.cli.output import complain, put
 from bridge.cli.text import DIM, colour
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol import codec
+from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.printable import printable
 from bridge.transport.mi_client import MiClient, NothingAnswered
@@ -25,7 +26,7 @@ from bridge.transport.mi_client import MiClient, NothingAnswered
 EXPIRE = 30  # seconds
 PAGE = 200  # kept events that are asked for at a time
 RENEWAL = 10.0  # seconds: a bridge that was restarted knows of no subscription from before
-DEFAULT_EVENTS = ("E_JANUS_EVENT", "E_JANUS_STATUS")
+DEFAULT_EVENTS = (E_JANUS_EVENT, E_JANUS_STATUS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

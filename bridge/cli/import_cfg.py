@@ -17,7 +17,8 @@ from bridge.cli.cfg_script import script_lines
 from bridge.cli.output import complain, put
 from bridge.config import SETTINGS, load
 from bridge.errors import ConfigError
-from bridge.protocol.opensips_cfg import EVENT, JanusUse, ModuleParameter, read
+from bridge.protocol.event_payload import E_JANUS_EVENT as EVENT
+from bridge.protocol.opensips_cfg import JanusUse, ModuleParameter, read
 from bridge.protocol.printable import printable
 from bridge.protocol.reply_socket import ReplySocket
 

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bridge.protocol.event_payload import E_JANUS_EVENT as EVENT
 from bridge.protocol.opensips_lex import Place, Script, Token, tokens
 from bridge.protocol.opensips_signs import placeholder, sign
 
 FUNCTIONS = ("janus_send_request", "janus_send_requeest")  # the second is how the manual spells its heading
-EVENT = "E_JANUS_EVENT"
 GLOBALS = ("db_default_url", "db_version_table")
 _MODULES = ("janus", "mi_datagram", "event_stream")  # whose parameters are of use
 

@@ -46,7 +46,7 @@ KINDS: Final[Mapping[str, SocketKind]] = {
 _FORMS = [f"{name}:{kind.form}" for name, kind in KINDS.items()]
 FORMS: Final = f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}"
 _MAX_PATH = 107  # bytes; sun_path holds 108 with the NUL that ends it
-_MAX_METHOD = 64  # bytes; OpenSIPS's MAX_EVENT_NAME, which a method stands in for
+MAX_EVENT_NAME = 64  # bytes, as in OpenSIPS; a method stands in for the name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ class ReplySocket:
             return cls(name, host, port, target=target)
         if kind.form == _STREAM:
             rest, _, method = rest.partition("/")
-            if not method.isprintable() or len(method.encode()) > _MAX_METHOD:
-                raise ValueError(f"the method is unprintable or longer than {_MAX_METHOD} bytes")
+            if not method.isprintable() or len(method.encode()) > MAX_EVENT_NAME:
+                raise ValueError(f"the method is unprintable or longer than {MAX_EVENT_NAME} bytes")
         if ":" in rest.rpartition(":")[0] and not kind.ipv6:
             raise ValueError("an IPv6 host works with mi:udp: and rabbitmq: only, as in OpenSIPS")
         host, port = read_host_port(rest)  # OpenSIPS lets a port beyond 65535 wrap around: never what is meant

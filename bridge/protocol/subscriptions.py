@@ -14,12 +14,11 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from bridge.protocol.event_filter import EventFilter
-from bridge.protocol.reply_socket import ReplySocket
+from bridge.protocol.reply_socket import MAX_EVENT_NAME, ReplySocket
 
 Filters: TypeAlias = Mapping[tuple[str, ReplySocket], EventFilter]
 
 DEFAULT_EXPIRE = 3600  # seconds
-MAX_EVENT_NAME = 64  # bytes; OpenSIPS's MAX_EVENT_NAME
 MAX_SUBSCRIPTIONS = 256  # by MI; each may hold a queue
 
 
