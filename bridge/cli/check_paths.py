@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.config import Config, MiSettings
+from bridge.daemon.database import require_room
 from bridge.daemon.listeners import server_context
 from bridge.errors import ConfigError, ConnectFailed
 from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
@@ -42,15 +43,18 @@ def faults(config: Config) -> Iterator[str]:
 def refusals(config: Config) -> Iterator[str]:
     """Those for which ``run`` does not start, here and now; of addresses, daemon/listeners.py knows."""
     yield from _certificate(config.mi)
-    yield from _client_files("cluster", config.cluster.tls_ca)
+    if config.cluster.cluster_id is not None:
+        yield from _client_files("cluster", config.cluster.tls_ca)
     yield from _roles(config.mi)
     paths = _paths(config.mi)
     if paths:
         yield from _group(config.mi)
     for key, path in paths:
         yield from _folder(key, path)
+    state = StateDir(config.state.dir)
     try:
-        StateDir(config.state.dir).look()
+        state.look()
+        require_room(config, state)
     except ConfigError as exc:
         yield str(exc)
 

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bridge.config import Config, JanusSettings
+from bridge.config.settings import TABLE_FILE
 from bridge.protocol.gateway import TableRow
 from bridge.protocol.janus_url import secrets as url_secrets
 from bridge.transport.db import DEADLINE, Database, JanusTable
 from bridge.transport.db_access import MysqlAccess
+from bridge.transport.state_dir import StateDir
 from bridge.transport.tls import Tls
 
+_NEW_TABLE = 64 << 10  # bytes, with its journal
 _SECRET = re.compile(r"[@?#]")
 
 
@@ -31,6 +34,12 @@ def cluster_database_of(config: Config, deadline: float = DEADLINE) -> Database:
         return Database(janus.janus_db_url, _access(janus, janus.janus_db_password_file), deadline=deadline)
     access = _access(janus, cluster.db_password_file)._replace(password_setting="[cluster] db_password_file")
     return Database(cluster.db_url, access, deadline=deadline)
+
+
+def require_room(config: Config, state: StateDir) -> None:
+    """For the default table, where it is still to be made. Raises ConfigError: the disk is full."""
+    if config.uses_default_table and not (config.state.dir / TABLE_FILE).exists():
+        state.require_room(_NEW_TABLE)
 
 
 def _access(janus: JanusSettings, password_file: str | None) -> MysqlAccess:

@@ -15,7 +15,7 @@ import trio
 
 from bridge.config import Config
 from bridge.core.supervise import supervise
-from bridge.daemon.database import database_of, secrets_of_rows
+from bridge.daemon.database import database_of, require_room, secrets_of_rows
 from bridge.daemon.events import EPOCH_FILE
 from bridge.daemon.held_doors import HeldDoors
 from bridge.daemon.listeners import Listeners
@@ -51,6 +51,7 @@ async def serve(config: Config, load: Callable[[], Config], redaction: Redaction
     state = StateDir(config.state.dir)
     state.take()
     try:
+        require_room(config, state)
         return await Service(config, load, redaction or Redaction()).run()
     finally:
         state.release()

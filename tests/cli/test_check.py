@@ -85,8 +85,15 @@ def test_a_ca_of_the_other_bridges_that_is_not_there(
     assert code == 1
     [fault] = [text for level, _, text in rows if level == "error"]
     assert fault == f"[cluster] tls_ca {tmp_path}/no.pem: No such file or directory"
-    assert main(["run", "--check", "-o", f"state.dir={tmp_path}/s", "-o", f"cluster.tls_ca={tmp_path}/no.pem"]) == 2
-    assert "[cluster] tls_ca" in capsys.readouterr().err
+    options = ["-o", f"state.dir={tmp_path}/s", "-o", f"cluster.tls_ca={tmp_path}/no.pem"]
+    assert main(["run", "--check", *options]) == 0  # nobody reads it without a cluster
+    for one in ("cluster_id=1", "my_node_id=1", 'my_node_url="http://127.0.0.1:1/mi"'):
+        options += ["-o", f"cluster.{one}"]
+    options += ["-o", f"janus.janus_db_url={sqlite_table(tmp_path / 't.db', {})}", "-o", "mi.http=[]"]
+    capsys.readouterr()
+    for words in (["run", "--check"], ["run"]):
+        assert main([*words, *options]) == 2
+        assert f"[cluster] tls_ca {tmp_path}/no.pem: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_password_file_of_the_cluster_is_called_so(check: Check, tmp_path: Path) -> None:

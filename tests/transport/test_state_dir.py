@@ -1,7 +1,12 @@
 """The state directory: whose it is, and what is said where it cannot be had."""
 
 import os
+import pwd
+import resource
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,21 +51,140 @@ def test_what_is_wrong_is_said_as_of_any_setting(tmp_path: Path, name: str, reas
     assert fault(tmp_path / name) == f"[state] dir {tmp_path / name}: {reason}"
 
 
-@pytest.mark.parametrize("below", ["", "var/state"])
-@pytest.mark.parametrize("mode", [0o555, 0o600])
-def test_a_look_tells_where_it_may_not_write(below: str, mode: int) -> None:
-    """As an unprivileged user, who may read and search it, or not even search; nothing is made."""
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where an unprivileged user may get to; the test is one, where it can be. As it was, afterwards."""
     uid = os.geteuid()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / below
-        os.chmod(folder, mode)
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
         try:
             if uid == 0:
                 os.seteuid(65534)
-            with pytest.raises(ConfigError, match=rf"^\[state\] dir {path}: Permission denied$"):
-                StateDir(path).look()
+            yield Path(name)
         finally:
             os.seteuid(uid)
-            os.chmod(folder, 0o755)
-        StateDir(path).look()
-        assert os.listdir(folder) == []
+            for path, _, _ in os.walk(name):
+                os.chmod(path, 0o755)
+
+
+def both_say(path: Path) -> str | None:
+    """What a look and a start say, without the key and the path; None: nothing."""
+    said: list[str | None] = []
+    for step in (StateDir(path).look, StateDir(path).take):
+        try:
+            step()
+        except ConfigError as exc:
+            said.append(str(exc).removeprefix(f"[state] dir {path}: "))
+        else:
+            said.append(None)
+    assert said[0] == said[1]
+    return said[0]
+
+
+needs_two_users = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another user's")
+
+
+@needs_two_users
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o700])
+def test_another_users_is_said_to_be_his(folder: Path, mode: int) -> None:
+    os.seteuid(0)
+    os.chmod(folder, mode)
+    os.seteuid(65534)
+    nobody = pwd.getpwuid(65534).pw_name
+    assert both_say(folder) == f"{folder} belongs to root, and this process runs as {nobody}"
+
+
+@needs_two_users
+def test_another_users_lock_or_folder_above_is_said_to_be_his(folder: Path) -> None:
+    nobody = pwd.getpwuid(65534).pw_name
+    assert both_say(folder / "var" / "state") == f"{folder} belongs to root, and this process runs as {nobody}"
+    os.seteuid(0)
+    (folder / "own").mkdir()
+    (folder / "own" / "lock").touch(0o600)
+    os.chown(folder / "own", 65534, -1)
+    os.seteuid(65534)
+    lock = folder / "own" / "lock"
+    assert both_say(folder / "own") == f"{lock} belongs to root, and this process runs as {nobody}"
+
+
+def test_a_mode_that_a_start_sets_is_no_fault(folder: Path) -> None:
+    mine = folder if os.geteuid() != 65534 else _given_to_nobody(folder)
+    (mine / "state").mkdir(0o000)
+    assert both_say(mine / "state") is None
+    (mine / "closed").mkdir(0o500)
+    assert both_say(mine / "closed" / "state") == "Permission denied"
+    assert os.listdir(mine / "closed") == []
+
+
+def test_what_is_no_folder_is_said_alike(folder: Path) -> None:
+    mine = folder if os.geteuid() != 65534 else _given_to_nobody(folder)
+    (mine / "file").touch()
+    (mine / "dangling").symlink_to(mine / "none")
+    (mine / "loop").symlink_to(mine / "loop")
+    (mine / "taken" / "lock").mkdir(parents=True)
+    for name in ("file", "file/below", "dangling", "loop"):
+        assert both_say(mine / name) == "Not a directory"
+    assert both_say(mine / "taken") == "Is a directory"
+    assert both_say(mine / ("x" * 300)) == "File name too long"
+
+
+def _given_to_nobody(folder: Path) -> Path:
+    """A folder of the user's that the test is."""
+    os.seteuid(0)
+    (folder / "mine").mkdir()
+    os.chown(folder / "mine", 65534, -1)
+    os.seteuid(65534)
+    return folder / "mine"
+
+
+def test_a_limit_that_leaves_no_room_is_told(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.require_room(64 << 10)
+    assert os.listdir(tmp_path) == []
+    StateDir(tmp_path / "none").require_room(1)  # what else is wrong with it, ``take`` says
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ConfigError, match=r"File too large$"):
+            state.require_room(64 << 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+ON_ODD_DISKS = """
+import subprocess, sys
+from pathlib import Path
+from bridge.errors import ConfigError
+from bridge.transport.state_dir import StateDir
+
+def mount(*words):
+    if subprocess.run(["mount", *words], capture_output=True).returncode:
+        sys.exit(77)
+
+def said(step, *args):
+    try:
+        step(*args)
+    except ConfigError as exc:
+        print(exc)
+
+folder = Path(sys.argv[1])
+mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", folder)
+said(StateDir(folder).require_room, 128 << 10)
+mount("-o", "remount,ro", folder)
+for path in (folder, folder / "below"):
+    said(StateDir(path).look)
+    said(StateDir(path).take)
+"""
+
+
+@pytest.mark.program
+def test_a_full_disk_and_a_read_only_one_are_told_alike(tmp_path: Path) -> None:
+    words = ["unshare", "-rm", sys.executable, "-c", ON_ODD_DISKS, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no file system can be mounted here")
+    full, *read_only = done.stdout.splitlines()
+    assert full == f"[state] dir {tmp_path}: No space left on device", done.stderr
+    assert len(read_only) == 4
+    for line, path in zip(read_only, [tmp_path, tmp_path, tmp_path / "below", tmp_path / "below"], strict=True):
+        assert line.startswith(f"[state] dir {path}: {tmp_path} is read-only for this process; ")
