@@ -11,7 +11,7 @@ from bridge.core.mi import Command, MiRequest
 from bridge.protocol.caller import Role
 from bridge.protocol.cluster import ALIVE, RELEASED, Word
 from bridge.protocol.jsonrpc import RpcError
-from bridge.protocol.recipe import Parameter
+from bridge.protocol.recipe import PeerParameter
 from bridge.protocol.snapshot import ClusterSnapshot
 
 
@@ -51,7 +51,10 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
     def alive(call: MiRequest) -> Any:
         cluster = ours()
         word = Word.UNSURE
-        if call.arguments["asked"] == cluster.node_id:  # else by a URL that was copied: no word of ours is wanted
+        if call.arguments["asked"] in (
+            None,
+            cluster.node_id,
+        ):  # else by a URL that was copied: no word of ours is wanted
             word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
         whose = {"node_id": cluster.node_id, "cluster_id": cluster.cluster_id, "node_timeout": cluster.node_timeout}
         return {"word": word.name.lower(), **whose}
@@ -95,7 +98,7 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
         Command(
             ALIVE,
             "janus_cluster:alive",
-            ((Parameter("node_id", "int"), Parameter("epoch", "int"), Parameter("asked", "int")),),
+            ((PeerParameter("node_id", "int"), PeerParameter("epoch", "int"), PeerParameter("asked", "int", None)),),
             alive,
             "Between bridges: whether the life of a node goes on. Who says so of another one does not take it over for "
             "node_timeout. Parameters: node_id; epoch; asked: the node whose MI this should be.",
@@ -105,7 +108,7 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
         Command(
             RELEASED,
             "janus_cluster:released",
-            ((Parameter("node_id", "int"), Parameter("epoch", "int")),),
+            ((PeerParameter("node_id", "int"), PeerParameter("epoch", "int")),),
             released,
             "From `janus-bridge cluster release`: the process of a node's life is over, and whoever hears it takes its "
             "sessions over at once. Parameters: node_id; epoch.",

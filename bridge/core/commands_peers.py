@@ -4,6 +4,9 @@ Owns their parameters and results. They are not for operators; whoever calls the
 contract 11. janus_cluster_find says whether this bridge has a session or handle; _send executes a command here, and
 goes no further, which is the mark that forbids a second hop; _take claims the sessions of a gateway that its bridge
 hands over; _taken says that all events of theirs that it had heard are delivered.
+
+Bridges of different releases understand each other: a parameter is only ever added, as the last one and with a default,
+as is a member of a result; what cannot be said so is a new method.
 """
 
 from collections import Counter
@@ -29,7 +32,7 @@ from bridge.protocol.command import read_command
 from bridge.protocol.janus import member_id
 from bridge.protocol.numbers import read_decimal
 from bridge.protocol.plugin_types import PluginTypes
-from bridge.protocol.recipe import Parameter, bad_type
+from bridge.protocol.recipe import PeerParameter, Recipe, bad_type
 from bridge.protocol.session import SavedSession, SessionState
 
 PATIENCE = 5.0  # seconds for the claims of a hand-over
@@ -46,22 +49,33 @@ def peer_commands(
     hands its own sessions over.
     """
     methods = _PeerMethods(registry, environment, errands, types_of, leaving)
-    janus_id = Parameter("janus_id", "string")
-    node = Parameter("node_id", "int")
+    janus_id = PeerParameter("janus_id")
+    node = PeerParameter("node_id", "int")
 
-    def command(name: str, recipe: tuple[Parameter, ...], handler: Callable[[MiRequest], Any], words: str) -> Command:
+    def command(name: str, recipe: Recipe, handler: Callable[[MiRequest], Any], words: str) -> Command:
         text = f"For the other bridges of the cluster: {words}"
         return Command(
             f"janus_cluster_{name}", f"janus_cluster:{name}", (recipe,), handler, text, "janus", Role.EVERYTHING
         )
 
-    ids = (Parameter("session_id", "string"), Parameter("handle_id", "string"))
-    order = (Parameter("number", "string"), Parameter("after", "string"), Parameter("notification", "int"))
-    sent = (Parameter("janus_command", "json"), Parameter("timeout", "int"), *order)
-    given = (node, Parameter("epoch", "int"), janus_id, Parameter("janus_url", "string"), Parameter("sessions", "any"))
+    ids = (PeerParameter("session_id", default=""), PeerParameter("handle_id", default=""))
+    order = (PeerParameter("number", default=""), PeerParameter("after", default=""))
+    sent = (PeerParameter("janus_command", "json"), PeerParameter("timeout", "int"), *order)
+    given = (
+        node,
+        PeerParameter("epoch", "int"),
+        janus_id,
+        PeerParameter("janus_url"),
+        PeerParameter("sessions", "any"),
+    )
     return (
         command("find", (janus_id, *ids), methods.find, "whether this one has a session or handle."),
-        command("send", (janus_id, *sent), methods.send, "executes a command here, and nowhere else."),
+        command(
+            "send",
+            (janus_id, *sent, PeerParameter("notification", "int", 0)),
+            methods.send,
+            "executes a command here, and nowhere else.",
+        ),
         command("take", given, methods.take, "claims the sessions that one of them hands over."),
         command("taken", (node, janus_id), methods.taken, "raises the events of these sessions from now on."),
     )
@@ -174,7 +188,7 @@ def _records(value: Any) -> list[SavedSession]:
 
 
 def _record(row: JsonObject) -> SavedSession:
-    handles = [(int(handle), plugin) for handle, plugin in row["handles"].items()]
+    handles = [(int(handle), plugin) for handle, plugin in row.get("handles", {}).items()]
     session_id = member_id(int(row["session_id"]))
     if session_id is None or not all(isinstance(plugin, str | None) for _, plugin in handles):
         raise ValueError

@@ -38,6 +38,21 @@ class Parameter:
         self.as_is = _AS_IS[kind]
 
 
+REQUIRED: Final = object()
+
+
+class PeerParameter(Parameter):
+    """Of a method that bridges call at each other, whatever their releases: a caller may say more than its recipe has,
+    by a place behind its last or by another name, and need not say what has a ``default``.
+    """
+
+    __slots__ = ("default",)
+
+    def __init__(self, name: str, kind: ParameterType = "string", default: Any = REQUIRED) -> None:
+        super().__init__(name, kind)
+        self.default = default
+
+
 Recipe: TypeAlias = tuple[Parameter, ...]
 
 
@@ -64,13 +79,13 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
                 return _bind_one_of(recipes, params)
             fitting = recipe
     if fitting is None:
-        raise invalid_params("Too few or too many parameters")
+        return _bind_of_peer(recipes[0], params, "Too few or too many parameters")
     arguments: dict[str, Any] = {}
     if isinstance(params, dict):
         for parameter in fitting:
             name = parameter.name
             if name not in params:
-                raise invalid_params("Named parameters do not match")
+                return _bind_of_peer(fitting, params, "Named parameters do not match")
             value = params[name]
             arguments[name] = value if type(value) in parameter.as_is else _coerce(name, parameter.kind, value)
     elif params is not None:
@@ -89,6 +104,25 @@ def _bind_one_of(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any]
         if len(recipe) == len(params) and all(parameter.name in params for parameter in recipe):
             return bind((recipe,), params)
     raise invalid_params("Named parameters do not match")
+
+
+def _bind_of_peer(recipe: Recipe, params: list[Any] | dict[str, Any] | None, refusal: str) -> dict[str, Any]:
+    """As far as the recipe is one of PeerParameters."""
+    if not recipe:
+        raise invalid_params(refusal)
+    named = params if isinstance(params, dict) else dict(zip([one.name for one in recipe], params or [], strict=False))
+    arguments: dict[str, Any] = {}
+    for parameter in recipe:
+        if not isinstance(parameter, PeerParameter):
+            raise invalid_params(refusal)
+        name = parameter.name
+        if name in named:
+            arguments[name] = _coerce(name, parameter.kind, named[name])
+        elif parameter.default is REQUIRED:
+            raise invalid_params(f"{refusal}: '{name}' is missing")
+        else:
+            arguments[name] = parameter.default
+    return arguments
 
 
 def _coerce(name: str, kind: ParameterType, value: Any) -> Any:

@@ -341,6 +341,27 @@ async def test_commands_wait_no_longer_for_one_that_begins_to_hang_while_it_clai
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_bridges_of_later_and_earlier_releases_hand_over_to_this_one(janus: Janus) -> None:
+    """Which say more, of the whole and of each session, and which say less."""
+    async with running_site(janus.url) as (one, two):
+        ask = two.call
+
+        async def later(method: str, *params: Any, mute: bool = False) -> Any:
+            if method == "janus_cluster_take":
+                *first, rows = params
+                return await ask(method, *first, [{**row, "later": 1} for row in rows], {"later": 1})
+            return await ask(method, *params, *([] if method == ALIVE else ["later"]), mute=mute)
+
+        two.call = later  # type: ignore[method-assign]
+        handle = await one.attach(GEN)
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
+        assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        session_id = str(two.bed.registry.find("gw").book.inherited[0].session_id)
+        assert (await ask("janus_cluster_find", "gw", session_id))["here"]
+        command = {"janus": "message", "handle_id": handle, "body": {}}
+        assert (await ask("janus_cluster_send", "gw", command, int(HANG_SECONDS * 1000)))["janus"] == "success"
+
+
 async def test_one_that_hangs_is_asked_once_for_all_gateways(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers, "PULSE", 0.01)
     async with running_site(janus.url, 3, *(f"gw{n}" for n in range(4))) as (one, _two, _three):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.protocol.jsonrpc import RpcError
-from bridge.protocol.recipe import Parameter, ParameterType, Recipe, bind
+from bridge.protocol.recipe import Parameter, ParameterType, PeerParameter, Recipe, bind
 
 EVENT, SOCKET, EXPIRE = Parameter("event"), Parameter("socket"), Parameter("expire", "int")
 SUBSCRIBE: tuple[Recipe, ...] = ((EVENT, SOCKET), (EVENT, SOCKET, EXPIRE))
@@ -43,6 +43,36 @@ def test_recipes_of_equal_length_are_told_apart_by_names_alone() -> None:
     by_id, by_pid = (Parameter("id", "int"),), (Parameter("pid", "int"),)
     assert bind((by_id, by_pid), {"pid": 7}) == {"pid": 7}
     assert fault((by_id, by_pid), [7]) == "Ambiguous call, use named parameters instead"
+
+
+PEERS: tuple[Recipe, ...] = ((PeerParameter("epoch", "int"), PeerParameter("asked", "int", 0)),)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        [5, 7],
+        [5, "7", {"more": 1}],
+        {"asked": 7, "epoch": 5},
+        {"asked": 7, "epoch": "5", "more": [1]},
+    ],
+)
+def test_between_bridges_what_a_later_release_adds_is_ignored(params: list[Any] | dict[str, Any]) -> None:
+    assert bind(PEERS, params) == {"epoch": 5, "asked": 7}
+
+
+@pytest.mark.parametrize("params", [[5], {"epoch": 5}, {"epoch": 5, "more": 1}])
+def test_between_bridges_what_an_earlier_release_does_not_say_has_its_default(
+    params: list[Any] | dict[str, Any],
+) -> None:
+    assert bind(PEERS, params) == {"epoch": 5, "asked": 0}
+
+
+def test_between_bridges_the_rest_is_as_strict_as_ever() -> None:
+    assert fault(PEERS, None) == "Too few or too many parameters: 'epoch' is missing"
+    assert fault(PEERS, {"asked": 1, "more": 1}) == "Named parameters do not match: 'epoch' is missing"
+    assert fault(PEERS, ["x", 1, 2]) == "Bad type for parameter 'epoch'"
+    assert fault(((EVENT,),), ["E", "more"]) == "Too few or too many parameters"
 
 
 @pytest.mark.parametrize(
