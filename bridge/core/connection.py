@@ -122,7 +122,7 @@ class JanusConnection:
         self._owner = owner
         self._fence = fence
         self._ws: WebSocket | None = None
-        self._keepalive_at: tuple[int, float] = (0, 0.0)
+        self._keepalive, self._keepalive_at = "", 0.0  # the last that went out: its transaction, and when
 
     async def run(self, connect: Connect) -> str:
         """Open and run to its end; returns why it ended. Raises ConnectFailed where it could not be opened."""
@@ -192,15 +192,17 @@ class JanusConnection:
         """Leave it, open, to the next process; returns why that cannot go on with it."""
         return None if self._ws is None else await self._ws.freeze()
 
-    def keepalive_sent(self, number: int, now: float) -> None:
-        """The keepalive with that number goes out, at that time of trio's clock."""
-        self._keepalive_at = (number, now)
+    def keepalive_sent(self, transaction: str, now: float) -> None:
+        """A keepalive goes out, at that time of trio's clock."""
+        self._keepalive, self._keepalive_at = transaction, now
 
-    def keepalive_answered(self, number: int) -> None:
-        """Janus answered the keepalive with that number."""
+    def keepalive_answered(self, transaction: object) -> bool:
+        """Janus acknowledged this: whether it is the last keepalive that went out."""
+        if transaction != self._keepalive:
+            return False
         self.record.served = True
-        if number == self._keepalive_at[0]:
-            self.rtt = trio.current_time() - self._keepalive_at[1]
+        self.rtt = trio.current_time() - self._keepalive_at
+        return True
 
     @property
     def usable(self) -> bool:

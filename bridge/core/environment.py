@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from bridge.auto_reset_event import AutoResetEvent
 from bridge.core.cluster_faces import ClusterSessions
 from bridge.core.connection import Connect
 from bridge.core.fence import Fence
@@ -48,7 +49,8 @@ class LinkEnvironment:
 
     ``raise_event(gateway, body, members)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event
     Interface; ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session
-    for the next bridge process; ``sockets(gateway)`` are the numbers of those that the last one left open and that go
+    for the next bridge process; ``news`` is set where a gateway's state may look different from outside;
+    ``sockets(gateway)`` are the numbers of those that the last one left open and that go
     on, the oldest first; ``ready(gateway)`` is told when all else that it left of its sessions is settled.
     """
 
@@ -66,6 +68,7 @@ class LinkEnvironment:
     ready: Callable[[Gateway], None] = lambda gateway: None
     hide: Callable[[str], str] = unchanged  # a text of Janus or of the network, without secrets
     settings: LinkSettings = field(default_factory=LinkSettings)
+    news: AutoResetEvent = field(default_factory=AutoResetEvent)
     parsing: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))  # of long messages
     managed_ids: ManagedIds = field(default_factory=ManagedIds)  # of all gateways: see KnownSessions
     cluster: LinkCluster | None = None  # None: this bridge is alone

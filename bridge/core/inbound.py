@@ -185,13 +185,15 @@ class InboundRouter:
     def _unasked(
         self, name: str, text: str, message: JsonObject, shown: JsonObject | None, connection: JanusConnection
     ) -> None:
-        asked: Asked | None = None
         named = message.get("transaction")
+        if name == ACK and connection.keepalive_answered(named):
+            return  # as nearly always on an idle gateway
+        asked: Asked | None = None
         transaction = decode(named) if type(named) is str else None
         if transaction is not None:
             if transaction.kind == "internal":
                 if transaction.start == self._start:
-                    self._keepalive_answered(transaction.caller, message, transaction.number, connection)
+                    self._keepalive_answered(transaction.caller, message, connection)
                 return
             if name != ACK:
                 # After its caller's time: it still says what became of sessions and handles. Once: a Janus that sends
@@ -234,9 +236,7 @@ class InboundRouter:
         if isinstance(incoming, Failure) and incoming.code == SESSION_NOT_FOUND:
             self._gone(session_id, connection)
 
-    def _keepalive_answered(
-        self, session: str | None, message: JsonObject, number: int, connection: JanusConnection
-    ) -> None:
+    def _keepalive_answered(self, session: str | None, message: JsonObject, connection: JanusConnection) -> None:
         """A keepalive is in no table: its transaction says all. Other late answers to the bridge itself say nothing."""
         session_id = read_decimal(session or "", INT64_MAX)
         if session_id is None:
@@ -247,7 +247,7 @@ class InboundRouter:
         elif isinstance(incoming, Failure):
             self._trouble(f"Janus refused a keepalive: {incoming.code} {incoming.reason}")
         elif isinstance(incoming, Ack):
-            connection.keepalive_answered(number)
+            connection.record.served = True
 
     def _note(self, asked: Asked, message: JsonObject, connection: JanusConnection) -> None:
         """What the answer to a command says about sessions and handles."""

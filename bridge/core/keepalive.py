@@ -60,9 +60,8 @@ class Keepalive:
         self._configured = configured
         self._silent = silent
         self._now = trio.lowlevel.current_clock().current_time  # there are two beats an interval and gateway
-        self._interval = interval(configured, connection.times)
+        self._follow(connection.times)
         self._next_keepalive = self._from(self._now())
-        self._next_ping = self._verdict_at = 0.0
         self._round: deque[int] = deque()  # the sessions whose keepalive of this interval is still to be sent
         self._pause = 0.0  # between two parts of a round
         self._next_part = 0.0
@@ -76,6 +75,13 @@ class Keepalive:
         width = EARLY * self._interval
         return math.floor((last + self._interval) / width + A_HAIR) * width
 
+    def _follow(self, times: Collection[int]) -> None:
+        """The rhythm is what these ask for."""
+        self._times = times
+        self._interval = interval(self._configured, times)
+        self._silence = max(SILENCE_INTERVALS * self._interval, SHORTEST_SILENCE)
+        self._patience = PING_AFTER * self._interval
+
     def start(self) -> None:
         """Begin. Janus's ``info`` is known by now; where it came later, the rhythm would follow it at the next beat.
 
@@ -84,23 +90,16 @@ class Keepalive:
         managed = self._book.managed
         if managed.session_id is not None and managed.carried_by(self._connection.number):
             self._requests.keepalive(self._connection, managed.session_id)
-        self._look()
-        self._sleep(self._now())
+        self._sleep(self._now(), self._connection.last_received)
 
-    def _look(self) -> None:
-        """What the rhythm is, and what follows from what came last."""
-        received = self._connection.last_received
-        self._interval = interval(self._configured, self._connection.times)
-        silence = max(SILENCE_INTERVALS * self._interval, SHORTEST_SILENCE)
-        self._verdict_at = max(received, self._awake_since) + silence
-        self._next_ping = max(received, self._pinged) + PING_AFTER * self._interval
-
-    def _sleep(self, now: float) -> None:
-        self._next_keepalive = min(self._next_keepalive, now + self._interval)
-        slack = SLACK * self._interval
-        check = min(self._next_ping, self._verdict_at)
-        check = max(check, math.ceil(check / slack - A_HAIR) * slack)
-        self._due = max(now, min(self._next_part if self._round else self._next_keepalive, check))
+    def _sleep(self, now: float, received: float) -> None:
+        """Until something is due, if nothing comes after what was ``received`` last."""
+        due = self._next_part if self._round else self._next_keepalive
+        check = min(max(received, self._pinged) + self._patience, max(received, self._awake_since) + self._silence)
+        if check < due:
+            slack = SLACK * self._interval
+            due = min(due, max(check, math.ceil(check / slack - A_HAIR) * slack))
+        self._due = max(now, due)
         self._timers.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
@@ -110,9 +109,12 @@ class Keepalive:
         now = self._now()
         if now > self._due + LATE:
             self._awake_since = now  # the silence was ours: what Janus said is still to be read, or it was not asked
-        self._look()
+        if connection.times is not self._times:
+            self._follow(connection.times)
+            self._next_keepalive = min(self._next_keepalive, now + self._interval)
+        received = connection.last_received
         # Compared as the deadline was made: the difference may come out a hair under it, and this run for ever.
-        if now >= self._verdict_at:
+        if now >= max(received, self._awake_since) + self._silence:
             if self._doubts:
                 self._doubts -= 1
                 self._timers.call_at(now, self._beat)
@@ -120,17 +122,18 @@ class Keepalive:
                 self._silent(connection)
             return
         self._doubts = DOUBTS
-        if now >= self._next_keepalive and not self._round:
+        if self._round:
+            if now >= self._next_part:
+                self._keep_alive(now)
+        elif now >= self._next_keepalive:
             self._next_keepalive = self._from(max(self._next_keepalive, now - LATE))
             self._round.extend(s.session_id for s in self._book if s.session_id and s.carried_by(connection.number))
             self._pause = self._interval / 2 / (len(self._round) / PART + 1)
             self._keep_alive(now)
-        elif self._round and now >= self._next_part:
-            self._keep_alive(now)
-        if now >= self._next_ping:
-            self._pinged, self._next_ping = now, now + PING_AFTER * self._interval
+        if now >= max(received, self._pinged) + self._patience:
+            self._pinged = now
             connection.ping()
-        self._sleep(now)
+        self._sleep(now, received)
 
     def _keep_alive(self, now: float) -> None:
         """The next part of the round."""

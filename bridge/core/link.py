@@ -156,6 +156,7 @@ class JanusLink:
         shown = self.shown_state
         if shown != self._shown:
             self._shown, self.since = shown, self._env.wall()
+            self._env.news.set()
         self.changes.set()
 
     def tell(self, action: Action) -> None:

@@ -85,6 +85,7 @@ class Performer:
             for number in numbers:
                 self.requests.suspend(number, self._roster.down_because)
             self.connections.clear()
+            self._audience.changed()
 
     def perform(self, actions: list[Action]) -> None:
         """Do what was decided, in order; what follows from an action comes after it."""

@@ -62,6 +62,7 @@ class LinkRegistry:
         self._links: dict[str, JanusLink] = {}
         self._scopes: dict[JanusLink, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
+        self.news = environment.news  # set where what ``daemon/news.py`` says of the gateways may be different
         self.stopping = False
         self._ends = False
 
@@ -138,6 +139,7 @@ class LinkRegistry:
         link = JanusLink(gateway, self._env, self._credentials_of(gateway.janus_id), self._saved_of(gateway))
         link.book.draining = gateway.janus_id in self._draining
         self._links[gateway.janus_id] = link
+        self.news.set()
         scope = self._scopes[link] = trio.CancelScope()
         assert self._nursery is not None, "run() hosts the links"
         self._nursery.start_soon(self._host, link, scope)
@@ -158,6 +160,7 @@ class LinkRegistry:
         _warn_of_handles(janus_id, self._links[janus_id].book, str(error))
         gc.unfreeze()  # so that what is left of the link can be collected
         link = self._links.pop(janus_id)
+        self.news.set()
         self._nursery.start_soon(self._end, link, partial(link.stop, error, destroy=True))
 
     def left_behind(self, gateway: Gateway, saved: Iterable[SavedSession]) -> None:

@@ -216,10 +216,10 @@ class Requests:
         """Keep a session alive. Its transaction names the session, so that nothing has to be remembered. Behind a
         closed fence it is left out.
         """
-        number, transaction = self._table.number("internal", str(session_id))
+        transaction = self._table.name("internal", str(session_id))
         request: JsonObject = {"janus": "keepalive", "session_id": session_id, "transaction": transaction}
         connection.record.target.credentials.apply(request)
-        connection.keepalive_sent(number, self._now())
+        connection.keepalive_sent(transaction, self._now())
         connection.send(codec.render_bytes(request))
 
     # Outcomes

@@ -92,11 +92,13 @@ class Table:
                 self.error = self._hide(str(exc))
                 if self.freshness == "fresh":
                     self.freshness = "stale"
+                    self._registry.news.set()
                 raise
             self._trouble.over()
             if self.error is not None and self.freshness != "none":
                 log.info("the janus table can be read again")
             self.freshness, self.read_at, self.error, self._answered = "fresh", self._wall(), None, True
+            self._registry.news.set()
             gateways, faults = await self._gateways(rows)
             difference = await self._registry.reconcile_in_turns(gateways)
             if difference.added or difference.changed or difference.removed:

@@ -36,7 +36,7 @@ from bridge.transport.systemd import Notifier
 
 log = logging.getLogger("bridge")
 
-STATUS_EVERY = 0.5  # seconds between two looks at what systemd was told
+STATUS_AFTER = 0.5  # seconds from news to what systemd is told: a start has thousands of them
 REUNION = 1.0  # seconds for the gateways of the last process to be ready again, before callers are let in
 DRAIN = 2.0  # seconds for commands in flight, and again for queued events
 
@@ -213,7 +213,8 @@ class Service:
     async def _keep_status(self) -> None:
         """What systemd shows is true within a second, whoever read the table and whichever gateway was lost."""
         while True:
-            await trio.sleep(STATUS_EVERY)
+            await self._parts.links.news.wait()
+            await trio.sleep(STATUS_AFTER)
             if self._status() != self._told:
                 self._tell_status()
 

@@ -89,7 +89,7 @@ class TransactionTable(Generic[W]):
         self.waiting[text] = waiting
         return text
 
-    def number(self, kind: Kind, caller: str | None) -> tuple[int, str]:
-        """A new transaction that nobody waits for: its number and its text on the wire."""
+    def name(self, kind: Kind, caller: str | None) -> str:
+        """A new transaction that nobody waits for: its text on the wire."""
         self._next += 1
-        return self._next, encode(self._start, self._next, kind, caller)
+        return encode(self._start, self._next, kind, caller)

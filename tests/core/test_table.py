@@ -125,8 +125,11 @@ async def test_later_failure_changes_nothing(error: TableUnavailable, autojump_c
         await table.first(database.saved)
         one = await bed.ready("one")
         database.answer = error
+        await bed.registry.news.wait()
         with pytest.raises(TableUnavailable) as caught:
             await table.reload()
+        with trio.fail_after(1):
+            await bed.registry.news.wait()  # systemd is told
         assert caught.value.code == 500
         assert (table.error, table.freshness) == (str(error), "stale")
         assert bed.registry.find("one") is one

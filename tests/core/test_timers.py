@@ -85,6 +85,17 @@ async def test_same_deadline_runs_in_the_order_of_asking(
     assert [name for _, name in record.rows] == list(range(10))
 
 
+async def test_those_of_one_deadline_share_a_place(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
+    """Thousands of gateways beat at a few times."""
+    for name in range(10):
+        timers.call_at(1.0 + name % 2, record(name))
+    assert list(timers.waiting) == [1.0, 2.0]
+    assert len(timers) == 10
+    await trio.sleep(3)
+    assert [name for _, name in record.rows] == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    assert (len(timers), timers.waiting) == (0, {})
+
+
 async def test_deadline_in_the_past_runs_at_once(autojump_clock: MockClock, timers: Timers, record: Record) -> None:
     await trio.sleep(10)
     timers.call_at(1.0, record("past"))

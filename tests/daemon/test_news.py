@@ -1,9 +1,11 @@
 """The words of a reload and of systemd's STATUS=."""
 
 import pytest
+import trio
 
 from bridge.core.registry import TableChanges
 from bridge.daemon.news import news_of, status_of
+from tests.support.janus import Janus
 from tests.support.linkbed import LinkBed, running
 
 NOTHING = TableChanges()
@@ -18,6 +20,25 @@ async def test_the_status_names_the_gateways_that_are_not_ready_and_stays_short(
         bed.reconcile({f"gw{number}": "janusws://127.0.0.1:1" for number in range(1, 10)})
         expected = "table stale, 0 of 9 gateways ready; not ready: gw1 gw2 gw3 gw4 gw5 and 4 more"
         assert status_of("stale", bed.registry) == expected
+
+
+async def test_whatever_changes_the_status_is_news(janus: Janus) -> None:
+    bed = LinkBed()
+    told = [""]
+
+    async def listen() -> None:
+        while True:
+            await bed.registry.news.wait()
+            told.append(status_of("fresh", bed.registry))
+
+    async with running(bed, {"gw1": janus.url}), trio.open_nursery() as nursery:
+        nursery.start_soon(listen)
+        await bed.until(lambda: told[-1] == "table fresh, 1 of 1 gateways ready")
+        bed.reconcile({"gw1": janus.url, "gw2": "http://no.janus"})
+        await bed.until(lambda: told[-1] == "table fresh, 1 of 2 gateways ready; not ready: gw2")
+        bed.reconcile({"gw2": "http://no.janus"})
+        await bed.until(lambda: told[-1] == "table fresh, 0 of 1 gateways ready; not ready: gw2")
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

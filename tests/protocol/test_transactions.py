@@ -82,8 +82,8 @@ def test_table_has_each_until_it_is_taken_out(requests: list[tuple[Kind, str]], 
 def test_transaction_that_nobody_waits_for_has_a_number_of_its_own() -> None:
     table: TransactionTable[object] = TransactionTable("start")
     waiting = table.open(object(), "message", "c")
-    number, text = table.number("internal", "4711")
-    assert decode(text) == ("start", number, "internal", "4711")
+    text = table.name("internal", "4711")
+    assert decode(text) == ("start", 2, "internal", "4711")
     assert text != waiting
     assert text not in table.waiting
 

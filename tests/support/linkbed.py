@@ -172,11 +172,12 @@ class LinkBed:
             for pending in reversed(list(link.requests.of_callers)):
                 if pending.deadline > soon:
                     pending.expire()
-        for deadline, number in sorted(self.timers.entries, key=lambda entry: entry[1], reverse=True):
-            timer = self.timers.waiting.get(number)
-            if timer is not None and deadline > soon:
+        for deadline, together in sorted(self.timers.waiting.items(), reverse=True):
+            for timer in reversed(together if deadline > soon else ()):
+                callback = timer.callback
                 timer.cancel()
-                timer.callback()
+                if callback is not None:
+                    callback()
 
     async def ask(
         self, command: Mapping[str, Any], timeout: float = HANG_SECONDS, janus_id: str = "gw"
