@@ -15,6 +15,7 @@ from typing import TextIO, TypeAlias
 
 from bridge.log_stream import LogStream
 from bridge.protocol import log_level
+from bridge.protocol.humanize import plural
 from bridge.protocol.printable import printable
 from bridge.protocol.redaction import unchanged
 
@@ -229,7 +230,7 @@ def _lost(lines: int) -> logging.LogRecord:
         logging.WARNING,
         __file__,
         0,
-        "%d lines are missing here: this log was not read fast enough, or could not be written",
-        (lines,),
+        "missing here: %s; this log was not read fast enough, or could not be written",
+        (plural(lines, "line"),),
         None,
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What Janus says by itself, in a program: a UDP socket that hears E_JANUS_EVENT and E_JANUS_STATUS.
+"""Prints what Janus says by itself: it receives E_JANUS_EVENT and E_JANUS_STATUS on a UDP socket.
 
 The bridge sends what OpenSIPS's event_datagram would send, so this program works with either. In the bridge's
 configuration:
@@ -11,8 +11,8 @@ configuration:
     ]
 
 or, for an hour, by MI: janus-bridge mi event_subscribe E_JANUS_EVENT udp:127.0.0.1:8890
-UDP on one machine loses nothing that is read in time, and without a word what overflows the receiver's buffer.
-Where every event counts, subscribe a tcp: socket, which the bridge fills only as fast as it is read.
+On one machine UDP delivers whatever is read in time. What does not fit into the receiver's buffer is lost, and nobody
+is told. Where every event counts, subscribe a tcp: socket: the bridge fills it only as fast as it is read.
 
     python3 event_consumer.py [PORT]
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What Janus says, into a database, each event once: billing and audit, behind a RabbitMQ.
+"""Writes what Janus says from a RabbitMQ into a database, each event once: for billing and audit.
 
 The bridge keeps every event on disk until a queue of the broker has it. In its configuration:
 
@@ -10,12 +10,12 @@ The bridge keeps every event on disk until a queue of the broker has it. In its 
       {event = "E_JANUS_STATUS", socket = "rabbitmq:bridge:secret@mq.example.org/exchange=janus?events"},
     ]
 
-The bridge declares nothing; this program declares the exchange, a quorum queue, which survives the loss of a node, and
-what binds them. Until that is there, events wait in the log of the bridge.
+The bridge declares nothing. This program declares the exchange, a quorum queue (which survives the loss of a node) and
+their binding. Until then events wait in the log of the bridge.
 
-An event may come twice, and then has the same message_id, JANUS_ID/EPOCH-N: that is the key of its row. A message is
-acknowledged once its row is on the disk; whatever ends before that, it comes again. Numbers of one EPOCH that are
-missing between two rows of a gateway are told by an E_JANUS_STATUS events_lost.
+An event that comes twice has the same message_id, JANUS_ID/EPOCH-N, which is the key of its row. A message is
+acknowledged once its row is on the disk; if this program, the broker or the machine dies before that, it comes again.
+If numbers of one EPOCH are missing between two rows of a gateway, an E_JANUS_STATUS events_lost reports it.
 
     apt install python3-pika
     python3 rabbitmq_consumer.py 'amqp://consumer:secret@mq.example.org' events.db

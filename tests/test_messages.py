@@ -1,6 +1,8 @@
 """docs/messages.md against the program: each text says what to do now, and no row outlives its text."""
 
 import ast
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,8 @@ def test_every_log_call_is_seen() -> None:
         ('def refusal():\n    """Not this text."""\n    return "the peer said no"', [("reason", "the peer said no")]),
         ('DROP_REASONS: D = {"full": "its queue was full"}', [("reason", "its queue was full")]),
         ('raise ConnectFailed(f"{a}: {b}")', []),
+        ('log.warning("%s: %s lost", a, plural(n, "line"))', [("warning", "…: … lines lost")]),
+        ("raise ConnectFailed(f\"after {plural(n, 'try')}\")", [("reason", "after … trys")]),
     ],
 )  # fmt: skip
 def test_what_is_read_of_the_program(code: str, texts: list[tuple[str, str]]) -> None:
@@ -66,3 +70,42 @@ def test_whoever_speaks_is_still_called_so() -> None:
         for name in (getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None))
     }
     assert names >= messages.SPEAKERS | messages.MAKERS
+
+
+COUNTED = "command|connection|event|gateway|handle|line|row|session|socket|time"
+
+
+def _hand_made(tree: ast.AST) -> list[str]:
+    """Texts that count something in the plural, whatever its number. A limit, in capitals or private, is never 1."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += re.findall(rf"%d (?:\w+ )?(?:{COUNTED})s\b.*", node.value)
+        elif isinstance(node, ast.JoinedStr):
+            for value, text in itertools.pairwise(node.values):
+                counts = isinstance(value, ast.FormattedValue) and not LIMIT.search(ast.unparse(value.value))
+                if counts and re.match(rf" (?:\w+ )?(?:{COUNTED})s\b(?!=)", str(getattr(text, "value", ""))):
+                    found.append(ast.unparse(node))
+    return found
+
+
+LIMIT = re.compile(r"[A-Z]{3}|\b_?most\b|limit")
+
+
+def test_nothing_is_counted_in_the_plural_by_hand() -> None:
+    """``plural`` says "1 handle", not "1 handles"."""
+    found = {file.name: texts for file, tree in program() if (texts := _hand_made(tree))}
+    assert found == {  # always several, or the number before is the one that counts
+        "cluster_rows.py": ["f'{times} rows have the node_id {_shown(node_id)}'"],
+        "evi.py": ["f'{len(self._deliveries)} sockets are served, some of which have ended their subscriptions'"],
+        "news.py": ["f'table {freshness}, {len(links) - len(missing)} of {len(links)} gateways ready'"],
+        "watch_screen.py": ["f'{count(ready)} of {count(len(gateways))} gateways ready'"],
+    }, "bridge.protocol.humanize.plural"
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [('log.info("%d lines", n)', 1), ('f"{len(a)} more rows are bad"', 1), ('f"at most {MOST_ROWS} rows"', 0)],
+)
+def test_what_is_counted_by_hand_is_found(code: str, number: int) -> None:
+    assert len(_hand_made(ast.parse(code))) == number

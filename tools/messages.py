@@ -131,9 +131,10 @@ def texts(tree: ast.AST) -> Iterator[tuple[str, str]]:
         name = ast.unparse(node.func)
         if name.startswith("log.") and (level := _level(name, node)):
             words = _assigned(node.args[level == "log"], tree)
-            yield from ((level, _filled(text)) for text in _strings(words))
+            yield from ((level, _filled(text, node.args[1 + (level == "log") :])) for text in _strings(words))
         elif name == "logging.LogRecord":
-            yield from (("warning", text) for text in _told(node.args[4:5]))
+            values = node.args[5].elts if isinstance(node.args[5], ast.Tuple) else []
+            yield from (("warning", _filled(text, values)) for text in _strings(node.args[4]))
         elif name.rpartition(".")[2] in SPEAKERS:
             yield from (("reason", text) for text in _told(node.args))
 
@@ -171,8 +172,16 @@ def _told(nodes: Iterable[ast.AST]) -> Iterator[str]:
                 yield text.strip(" ;:")
 
 
-def _filled(text: str) -> str:
-    return re.sub(r"%[-+.,0-9]*[a-z]", SKIPPED, text)
+def _filled(text: str, values: Iterable[ast.expr] = ()) -> str:
+    rest = iter(values)
+    return re.sub(r"%[-+.,0-9]*[a-z]", lambda _: _shown(next(rest, None)), text)
+
+
+def _shown(value: ast.expr | None) -> str:
+    """In place of a value: of what is counted the name is known."""
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "plural":
+        return f"{SKIPPED} {ast.literal_eval(value.args[1])}s"
+    return SKIPPED
 
 
 def _strings(node: ast.AST) -> Iterator[str]:
@@ -180,7 +189,8 @@ def _strings(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.JoinedStr):
-        yield "".join(str(part.value) if isinstance(part, ast.Constant) else SKIPPED for part in node.values)
+        parts = (part.value if isinstance(part, ast.FormattedValue) else part for part in node.values)
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else _shown(part) for part in parts)
     else:
         for below in ast.iter_child_nodes(node):
             yield from _strings(below)

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as exc:
         raise OutputLost(f"{path}: {exc.strerror}; --output FILE names another one") from None
     put(str(path))
-    complain("known secrets are not in it; read it once before you send it: addresses and names of your site are")
+    complain("it has no known secret, but addresses and names of your site: read it before you send it")
     return 0
 
 

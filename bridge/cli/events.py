@@ -19,6 +19,7 @@ from bridge.cli.text import DIM, colour
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol import codec
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
+from bridge.protocol.humanize import plural
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.printable import printable
 from bridge.transport.mi_client import MiClient, NothingAnswered
@@ -94,7 +95,7 @@ def _replay(client: MiClient, names: Sequence[str], args: argparse.Namespace) ->
     if not printed:
         complain("no such event is kept; `janus-bridge mi event_store_list` shows what is")
     if lost:
-        complain(f"{lost} events are missing: they were cut off, or never kept")
+        complain(f"missing: {plural(lost, 'event')}, cut off or never kept")
     return 0
 
 

@@ -14,6 +14,7 @@ from bridge.core.link import JanusLink
 from bridge.core.registry import LinkRegistry
 from bridge.protocol.cluster import NodeSession
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import JanusSession, SavedSession
 
 log = logging.getLogger("bridge.cluster")
@@ -51,8 +52,8 @@ class AdoptingLinks:
     ) -> None:
         link = self._registry.get(gateway.janus_id)
         if link is None or link.gateway.janus_url != gateway.janus_url or link.gateway.fault is not None:
-            text = "%s: node %d had %d sessions at %s, which no row here leads to; nobody claims them"
-            log.warning(text, gateway.janus_id, node_id, len(records), gateway.told_url)
+            text = "%s: node %d had %s at %s, which no row here leads to: nothing is claimed there"
+            log.warning(text, gateway.janus_id, node_id, plural(len(records), "session"), gateway.told_url)
             self._registry.left_behind(gateway, records)
             return
         alive = sum(session.live for session in await link.inherit(node_id, records, PATIENCE))

@@ -19,6 +19,7 @@ from bridge.core.fence import Fence
 from bridge.errors import TableUnavailable
 from bridge.protocol.cluster import OWN, Life, NodeSession, Right
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import SavedSession
 from bridge.throttle import Throttle
 
@@ -145,7 +146,8 @@ class SessionKeeper:
     def _lose(self, others: Iterable[NodeSession]) -> None:
         lost = [one for one in others if self._sessions.pop(_key(one), None) is not None]
         if lost:
-            log.error("%d sessions are another node's, as the cluster's database says: given up", len(lost))
+            text = "gave up %s: in the cluster's database another node has what this one had"
+            log.error(text, plural(len(lost), "session"))
             self.lost(lost)
 
     async def _write(self) -> bool:

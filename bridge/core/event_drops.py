@@ -9,6 +9,7 @@ from collections import Counter
 
 from bridge.core.stats import Stats
 from bridge.protocol.event_delivery import DROP_REASONS
+from bridge.protocol.humanize import plural
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.evi")
@@ -59,4 +60,5 @@ class Drops:
 
     def _write(self, reason: str, dropped: int) -> None:
         if dropped:
-            log.warning("%s: %d event(s) dropped (%s): %s", self._subscriber, dropped, reason, DROP_REASONS[reason])
+            text = "%s: %s dropped (%s): %s"
+            log.warning(text, self._subscriber, plural(dropped, "event"), reason, DROP_REASONS[reason])

@@ -32,6 +32,7 @@ from bridge.protocol.event_record import (
     StoreFailed,
     row_of,
 )
+from bridge.protocol.humanize import plural
 
 log = logging.getLogger("bridge.evi")
 
@@ -164,7 +165,7 @@ class EventLog:
         for name in set(self._known).difference(names):
             owed = self.end - self._known[name].position
             if owed:
-                log.warning("%s is no longer subscribed: %d undelivered event(s) are dropped", name, owed)
+                log.warning("%s is no longer subscribed: dropped %s", name, plural(owed, "undelivered event"))
             self.forget(name)
 
     def moved(self) -> None:

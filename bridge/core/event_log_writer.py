@@ -11,6 +11,7 @@ import trio
 
 from bridge.core.event_log import BATCH, EventLog
 from bridge.protocol.event_record import Store, StoreAnew, StoreFailed
+from bridge.protocol.humanize import plural
 from bridge.protocol.snapshot import StoreSnapshot
 from bridge.throttle import Throttle
 
@@ -82,11 +83,8 @@ class LogWriter:
 
     async def _say_last_word(self) -> None:
         """Who has not got what the disk has not taken, loses it, and is told at the next start."""
-        text = (
-            "%d event(s) are not kept, and lost to subscribers that had not got them: the disk did not take them "
-            "within %g s"
-        )
-        log.error(text, self.events.waiting, LAST_WRITE)
+        text = "%s not kept, and lost to subscribers that had not got them: the disk did not take them within %g s"
+        log.error(text, plural(self.events.waiting, "event"), LAST_WRITE)
         fault = "it does not respond"
         with trio.move_on_after(LAST_WORD):
             try:

@@ -22,6 +22,7 @@ from bridge.core.link import JanusLink
 from bridge.core.offers import Offers, of_worth
 from bridge.core.registry import LinkRegistry
 from bridge.errors import BridgeError
+from bridge.protocol.humanize import plural
 
 log = logging.getLogger("bridge.cluster")
 
@@ -82,8 +83,8 @@ class HandOver:
                     if of_worth(link):
                         nursery.start_soon(self._in_turn, link, outcome)
         outcome.kept = sorted(link.gateway.janus_id for link in self._registry if of_worth(link))
-        text = "%d gateways with %d sessions are handed over; %d are kept"
-        log.info(text, outcome.gateways, outcome.sessions, len(outcome.kept))
+        moved = plural(outcome.gateways, "gateway"), plural(outcome.sessions, "session")
+        log.info("handed over %s with %s, kept %d", *moved, len(outcome.kept))
         if outcome.kept:
             names, more = ", ".join(outcome.kept[:MOST_NAMES]), len(outcome.kept) - MOST_NAMES
             names += f" and {more} more" if more > 0 else ""

@@ -26,6 +26,7 @@ from bridge.core.stats import Stats
 from bridge.core.table import Table
 from bridge.protocol.budget import Budget
 from bridge.protocol.history import Happening
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import JanusSession, shorten
 from bridge.protocol.snapshot import (
     BUCKETS,
@@ -139,10 +140,10 @@ class MetricsCollector:
             if budget.refused > self._told[name]:
                 more, self._told[name] = budget.refused - self._told[name], budget.refused
                 log.warning(
-                    "[%s] pending_bytes: no room %d times; %d bytes are held",
+                    "[%s] pending_bytes: no room %s; held: %s",
                     name,
-                    more,
-                    budget.used,
+                    plural(more, "time"),
+                    plural(budget.used, "byte"),
                 )
         before, drops_before = self._sampled
         self._sampled = (now, self._stats.counts["event_drops"])

@@ -19,6 +19,7 @@ from bridge.core.supervise import supervise
 from bridge.errors import BridgeError, LinkDown, UnknownJanusId
 from bridge.protocol.credentials import Credentials
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import JanusSession, SavedSession
 
 log = logging.getLogger("bridge.link")
@@ -233,10 +234,10 @@ def _warn_of_handles(janus_id: str, sessions: Iterable[JanusSession], why: str) 
     plugins = Counter(plugin or "unknown" for session in sessions for plugin in session.handles.values())
     if plugins:
         log.warning(
-            "%s: its row is gone (%s); %d handles in %d sessions end with it: %s",
+            "%s: its row is gone (%s), and with it %s in %s: %s",
             janus_id,
             why,
-            plugins.total(),
-            len(sessions),
+            plural(plugins.total(), "handle"),
+            plural(len(sessions), "session"),
             ", ".join(f"{number} {plugin}" for plugin, number in plugins.most_common(MOST_PLUGINS)),
         )

@@ -118,7 +118,7 @@ class Requests:
         if not self._connections:
             raise LinkDown(self._roster.down_because)
         if len(self.of_callers) >= self._max_in_flight:
-            raise TooManyInFlight(f"{len(self.of_callers)} commands are in flight, as many as max_in_flight allows")
+            raise TooManyInFlight(f"as many commands are in flight as max_in_flight allows: {self._max_in_flight}")
         if pending.kind not in ("message", "other"):
             self._book.check(pending.command)
         try:

@@ -13,6 +13,7 @@ from bridge.core.environment import LinkEnvironment
 from bridge.protocol import codec
 from bridge.protocol.event_payload import status_fits
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import JanusSession, shorten
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ class StatusEvents:
     def session_lost(self, session: JanusSession, reason: str) -> None:
         """A session and its handles are gone: one event, or several where the handles are many."""
         log.warning(
-            "%s: %s session %s is lost with %d handles: %s",
+            "%s: %s session %s is lost with %s: %s",
             self.gateway.janus_id,
             "managed" if session.managed else "client",
             shorten(session.session_id),
-            len(session.handles),
+            plural(len(session.handles), "handle"),
             reason,
         )
         rows = [{"handle_id": handle_id, "plugin": plugin} for handle_id, plugin in session.handles.items()]
@@ -97,7 +98,7 @@ class StatusEvents:
 
     def taken_over(self, node: int, sessions: int, reason: str) -> None:
         """What lived here at that bridge of the cluster lives at another one: ``sessions`` of its sessions."""
-        log.warning("%s: %d sessions of node %d are taken over: %s", self.gateway.janus_id, sessions, node, reason)
+        log.warning("%s: took over %s of node %d: %s", self.gateway.janus_id, plural(sessions, "session"), node, reason)
         self._env.raise_status(self.gateway, "taken_over", reason, codec.render({"node": node, "sessions": sessions}))
 
     def gap(self, seconds: float) -> None:

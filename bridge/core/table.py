@@ -14,6 +14,7 @@ from bridge.core.registry import TURN, LinkRegistry, TableChanges
 from bridge.errors import TableUnavailable, WrongTableVersion
 from bridge.protocol.backoff import Backoff
 from bridge.protocol.gateway import Gateway, Rows, TableRow
+from bridge.protocol.humanize import plural
 from bridge.protocol.redaction import unchanged
 from bridge.throttle import Throttle
 
@@ -81,7 +82,9 @@ class Table:
             self.freshness = "stale"
             gateways, _ = await self._gateways(rows)
             await self._registry.reconcile_in_turns(gateways)
-            log.error("%s; using the last good table meanwhile, %d gateways; retrying", exc, len(self._registry))
+            log.error(
+                "%s; using the last good table meanwhile, %s; retrying", exc, plural(len(self._registry), "gateway")
+            )
 
     async def reload(self) -> tuple[TableChanges, list[str]]:
         """Read the table and act on the difference; also a line for each bad row. Raises TableUnavailable."""
@@ -124,8 +127,8 @@ class Table:
             log.warning("janus table: %s", warning)
         if len(news) > MOST_WARNINGS:
             log.warning(
-                "janus table: %d more rows are bad or hidden; `janus-bridge check` names them",
-                len(news) - MOST_WARNINGS,
+                "janus table: %s bad or hidden; `janus-bridge check` names all",
+                plural(len(news) - MOST_WARNINGS, "more row"),
             )
         self._warned = set(warnings)
         return read.gateways, read.warnings

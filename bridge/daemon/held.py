@@ -14,6 +14,7 @@ import trio
 
 from bridge.errors import ConnectFailed
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import SavedSession
 from bridge.transport.fd_store import FdStore, KeptSocket, base_of
 from bridge.transport.janus_connect import KeepSocket
@@ -98,7 +99,7 @@ class HeldSockets:
         self._await(self._awaited - bases)
         unread = sum(map(self._store.end, bases))
         if unread:
-            log.warning("%s: %d bytes that Janus sent meanwhile were not read", gateway.janus_id, unread)
+            log.warning("%s: Janus sent %s meanwhile, which nobody read", gateway.janus_id, plural(unread, "byte"))
             self._raise_status(gateway, "events_lost", "restart", '{"lost":null}')
 
     async def settled(self) -> None:

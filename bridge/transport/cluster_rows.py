@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from bridge.protocol.cluster import Node, NodeSession, NodeState
 from bridge.protocol.event_record import LARGEST
+from bridge.protocol.humanize import plural
 from bridge.transport.db_sql import as_text
 
 log = logging.getLogger("bridge.cluster")
@@ -105,7 +106,7 @@ class FaultyRows:
         for text in news[:MOST_FAULTS]:
             log.error("%s: %s; the row is ignored: correct or delete it in SQL", self._table, text)
         if len(news) > MOST_FAULTS:
-            log.error("%s: %d more rows are bad", self._table, len(news) - MOST_FAULTS)
+            log.error("%s: %s bad", self._table, plural(len(news) - MOST_FAULTS, "more row"))
         self._said = frozenset(texts)
 
 

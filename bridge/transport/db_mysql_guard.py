@@ -15,6 +15,7 @@ import pymysql
 from pymysql._auth import SCRAMBLE_LENGTH, scramble_caching_sha2, sha2_rsa_encrypt
 from pymysql.constants import CR
 
+from bridge.protocol.humanize import plural
 from bridge.transport.db_visit import MOST_BYTES, MOST_ROWS, too_much
 
 _MOST_READS = 2 * (MOST_ROWS + 1000)  # a packet is two reads, and a row a packet; some are not rows
@@ -127,7 +128,7 @@ class _Sha2:
                 + connection.trust.ways
             )
         if len(connection.salt) != SCRAMBLE_LENGTH:
-            self._refuse(f"the server's challenge has {len(connection.salt)} bytes, not {SCRAMBLE_LENGTH}")
+            self._refuse(f"the server's challenge has {plural(len(connection.salt), 'byte')}, not {SCRAMBLE_LENGTH}")
         if not connection.password or key is None:
             connection.write_packet(b"")
             return

@@ -21,6 +21,7 @@ from contextlib import suppress
 from itertools import chain, repeat
 from typing import NamedTuple
 
+from bridge.protocol.humanize import plural
 from bridge.protocol.numbers import read_decimal
 from bridge.throttle import Throttle
 from bridge.transport.systemd import Notifier
@@ -185,15 +186,12 @@ class FdStore:
         """
         number = len(self._stored)
         if number > self._most:
-            return f"{number} sockets are to be handed on, and the names of {self._most} fit into its environment"
+            return f"of {plural(number, 'socket')} to be handed on, the names of {self._most} fit into its environment"
         _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         needed = len(os.listdir("/proc/self/fd")) + number + _SPARE
         if 0 <= limit < needed:  # negative: there is none
-            return (
-                f"{number} sockets are to be handed on, and that takes {needed} descriptors; raise their hard limit of "
-                f"{limit}"
-            )
+            return f"to hand on {plural(number, 'socket')} takes {needed} descriptors; raise the hard limit of {limit}"
         return None
 
     def hand_on(self) -> dict[str, str]:
@@ -218,11 +216,11 @@ class FdStore:
             self._warned.over()
         elif self._warned.due(str(room)):
             log.warning(
-                "systemd keeps %d of %d sockets over a restart of the bridge; calls on the others end with it where "
+                "systemd keeps %d of %s over a restart of the bridge; calls on the others end with it where "
                 "Janus does not reclaim; print the unit anew (janus-bridge unit), or raise FileDescriptorStoreMax= and "
                 "FDSTORE_MAX= in it (%d is the most)",
                 room,
-                number,
+                plural(number, "socket"),
                 self._most,
             )
 
@@ -296,5 +294,5 @@ def _inherited(pid: str, fds: Iterable[int], names: str) -> Iterator[HeldSocket]
             os.close(fd)  # whoever it is for has it
             strange += 1
     if strange:
-        text = "%d sockets are for process %s, which is not this one: the unit has to start janus-bridge itself (exec)"
-        log.warning(text, strange, pid)
+        text = "systemd kept %s for process %s, which is not this one: the unit has to start janus-bridge itself (exec)"
+        log.warning(text, plural(strange, "socket"), pid)

@@ -15,6 +15,7 @@ import trio
 
 from bridge.protocol.budget import Budget, Holding
 from bridge.protocol.caller import client_of
+from bridge.protocol.humanize import plural
 from bridge.throttle import Throttle
 from bridge.transport.batch import READABLE, Batch
 from bridge.transport.http_accepter import Accepter
@@ -231,4 +232,4 @@ class HttpServer:
 
     def _note_shortage(self, what: str) -> None:
         if self._shortage.due("no room"):  # once a patrol: it may last
-            log.warning("HTTP: no room for more than %d connections: %s", len(self._connections), what)
+            log.warning("HTTP: no room for more than %s: %s", plural(len(self._connections), "connection"), what)

@@ -15,6 +15,7 @@ import trio
 from bridge.errors import ConfigError, MalformedMessage
 from bridge.protocol.budget import Holding
 from bridge.protocol.framing import reply_name_fault, split_fifo
+from bridge.protocol.humanize import plural
 from bridge.protocol.jsonrpc import render_error
 from bridge.transport.mi_ask import Reception, ask
 from bridge.transport.unix_path import OwnedPath, make_fifo
@@ -144,7 +145,7 @@ async def _by_reply(chunk: bytes, reception: Reception) -> dict[str, list[bytes]
             await trio.lowlevel.checkpoint()
     if garbage:
         # Not what they are: it may be the rest of a command, with its secrets.
-        reception.refused(_KIND, f"{sum(map(len, garbage))} bytes do not begin with :REPLYNAME:")
+        reception.refused(_KIND, f"{plural(sum(map(len, garbage)), 'byte')} without :REPLYNAME: in front")
     return clients
 
 

@@ -25,6 +25,7 @@ import trio
 from bridge.auto_reset_event import AutoResetEvent
 from bridge.files import read_file
 from bridge.protocol.gateway import Gateway
+from bridge.protocol.humanize import plural
 from bridge.protocol.janus import member_id
 from bridge.protocol.known_sessions import REMEMBERED
 from bridge.protocol.session import SavedSession
@@ -104,7 +105,7 @@ class SessionJournal:
             lines = []
         damaged = sum(not self._read(line) for line in lines)
         if damaged:
-            log.warning("%s: skipped %d damaged lines", self._path, damaged)
+            log.warning("%s: skipped %s", self._path, plural(damaged, "damaged line"))
         self._write_safely(self._all(), rewrite=True)
 
     def forget(self) -> None:

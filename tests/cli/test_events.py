@@ -102,7 +102,7 @@ def test_what_is_kept_is_printed_in_pages(
     rows = [json.loads(line)["params"] for line in out.splitlines()]
     assert len(rows) == printed
     assert rows[-1] == {"janus_id": "gw2", "janus_seq": rows[-1]["janus_seq"]}
-    assert f"{2 if gateway else 4} events are missing" in err
+    assert f"missing: {2 if gateway else 4} events, cut off or never kept" in err
 
 
 def test_nothing_that_is_kept_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from bridge.protocol.event_delivery import DROP_REASONS
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
     """Reason and number of each line."""
-    found = [re.fullmatch(r"udp:h:1: (\d+) event\(s\) dropped \((\w+)\): .+", line) for line in caplog.messages]
+    found = [re.fullmatch(r"udp:h:1: (\d+) events? dropped \((\w+)\): .+", line) for line in caplog.messages]
     return [(match[2], int(match[1])) for match in found if match]
 
 

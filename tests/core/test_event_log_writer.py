@@ -74,7 +74,7 @@ async def test_what_the_disk_does_not_take_at_a_stop_is_counted_and_told_by_the_
         begun = trio.current_time()
     assert trio.current_time() - begun == pytest.approx(LAST_WRITE)
     assert life.evi.figures()[0].drops == {"stopped": 3}
-    text = "3 event(s) are not kept, and lost to subscribers that had not got them: the disk did not take them within"
+    text = "3 events not kept, and lost to subscribers that had not got them: the disk did not take them within"
     assert f"{text} {LAST_WRITE:g} s" in caplog.messages
     store.held = None
     async with living(life_of(store)) as life:

@@ -70,7 +70,7 @@ async def test_a_budget_that_had_no_room_is_logged_once_a_look(caplog: pytest.Lo
             assert not Holding(collector.budget, "a").resize(2**20)
         await collector.metrics._sample(0.0, 0.0)
         await collector.metrics._sample(1.0, 0.0)
-    assert caplog.messages[-1:] == ["[mi] pending_bytes: no room 3 times; 1000 bytes are held"]
+    assert caplog.messages[-1:] == ["[mi] pending_bytes: no room 3 times; held: 1,000 bytes"]
     assert sum("no room" in message for message in caplog.messages) == 1
 
 

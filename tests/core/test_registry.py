@@ -52,7 +52,7 @@ async def test_a_row_that_goes_before_the_sessions_of_the_last_process_are_claim
     async with running(bed, {"gw": url}):
         assert bed.registry.find("gw").book.counts == (2, 2)  # they are shown before Janus has said a word
         bed.reconcile({})
-    assert "gw: its row is gone (removed); 2 handles in 1 sessions end with it: 2 janus.plugin.sip" in caplog.messages
+    assert "gw: its row is gone (removed), and with it 2 handles in 1 session: 2 janus.plugin.sip" in caplog.messages
 
 
 async def test_draining_outlives_a_change_of_the_row(caplog: pytest.LogCaptureFixture) -> None:

@@ -243,7 +243,7 @@ async def test_many_bad_rows_are_few_lines(autojump_clock: MockClock, caplog: py
     lines = [record.getMessage() for record in caplog.records if record.name == "bridge.db"]
     assert len(faults) == 30
     assert len(lines) == 21
-    assert lines[-1].endswith("10 more rows are bad or hidden; `janus-bridge check` names them")
+    assert lines[-1].endswith("10 more rows bad or hidden; `janus-bridge check` names all")
     assert all("gw" in line and len(line) < 200 for line in lines[:20])
 
 

@@ -164,7 +164,7 @@ async def test_whatever_janus_says_is_an_answer_and_what_it_cannot_read_is_not_s
 WRONG = {
     '"gw1", $avp(nothing), "answer"': "400 Invalid Janus command: janus_command cannot be read: it is empty",
     '$avp(nothing), $var(command), "answer"': "404 Unknown Janus ID: no row of the table has janus_id ''",
-    '"gw1", $var(command), $var(command)': 'the answer is lost: the third thing is the name of an AVP, as "answer"',
+    '"gw1", $var(command), $var(command)': 'the answer is lost: argument 3 is to be the name of an AVP, as "answer"',
 }
 
 

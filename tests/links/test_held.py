@@ -122,8 +122,7 @@ async def test_without_a_row_nothing_is_held(
             assert (janus_id, what, reason) == ("moved", "session_lost", "the row points to another Janus")
             assert [handle["handle_id"] for handle in detail["handles"]] == [moved]
             assert (
-                "gone: its row is gone (removed); 1 handles in 1 sessions end with it: 1 janus.plugin.gen"
-                in caplog.text
+                "gone: its row is gone (removed), and with it 1 handle in 1 session: 1 janus.plugin.gen" in caplog.text
             )
             assert gone != moved
             assert all(

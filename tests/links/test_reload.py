@@ -105,7 +105,7 @@ async def test_a_removed_row_with_living_handles_is_a_warning(janus: Janus, capl
         await bed.attach()
         bed.reconcile({})
     warnings = [record.getMessage() for record in caplog.records if "its row is gone" in record.getMessage()]
-    text = "gw: its row is gone (removed); 3 handles in 1 sessions end with it: 2 {}, 1 janus.plugin.videoroom"
+    text = "gw: its row is gone (removed), and with it 3 handles in 1 session: 2 {}, 1 janus.plugin.videoroom"
     assert warnings == [text.format(GEN)]
 
 

@@ -69,6 +69,6 @@ def test_each_is_said_once_while_it_stands_there(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["janus_node: fault 0; the row is ignored: correct or delete it in SQL"]
     rows.tell(faults[1:])
     assert len(caplog.messages) == 1 + MOST_FAULTS + 1
-    assert caplog.messages[-1] == "janus_node: 4 more rows are bad"
+    assert caplog.messages[-1] == "janus_node: 4 more rows bad"
     rows.tell(faults[:1])
     assert len(caplog.messages) == 1 + MOST_FAULTS + 2

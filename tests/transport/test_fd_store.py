@@ -112,7 +112,7 @@ def test_what_is_for_another_process_is_not_found_nor_kept_open(
     ours, theirs = pair(pairs)
     assert found(monkeypatch, f"{BASE}.1", ours, pid=1).held == []
     assert caplog.messages == [
-        "1 sockets are for process 1, which is not this one: the unit has to start janus-bridge itself (exec)"
+        "systemd kept 1 socket for process 1, which is not this one: the unit has to start janus-bridge itself (exec)"
     ]
     ours.close()
     assert theirs.recv(1) == b""
@@ -264,7 +264,7 @@ def test_a_process_that_cannot_hand_all_on_says_so(monkeypatch: pytest.MonkeyPat
     store = FdStore(Notifier({}), {})
     for _ in range(6000):
         store.keep(BASE, 0)
-    assert store.fault() == "6000 sockets are to be handed on, and the names of 5242 fit into its environment"
+    assert store.fault() == "of 6,000 sockets to be handed on, the names of 5242 fit into its environment"
     for number in range(1, 2001):
         store.drop(f"{BASE}.{number}")
     monkeypatch.setattr(resource, "setrlimit", lambda what, limits: None)
@@ -272,7 +272,7 @@ def test_a_process_that_cannot_hand_all_on_says_so(monkeypatch: pytest.MonkeyPat
     fault = store.fault()
     assert fault is not None
     # Whatever else this process of the tests has open counts, too.
-    words = r"4000 sockets are to be handed on, and that takes 4\d{3} descriptors; raise their hard limit of 4030"
+    words = r"to hand on 4,000 sockets takes 4\d{3} descriptors; raise the hard limit of 4030"
     assert re.fullmatch(words, fault)
 
 
@@ -332,4 +332,4 @@ def test_a_unit_without_a_store_is_told_and_no_systemd_is_not(
     assert caplog.messages == []
     FdStore(notifier, {}).expect(1)
     [line] = caplog.messages
-    assert line.startswith("systemd keeps 0 of 1 sockets")
+    assert line.startswith("systemd keeps 0 of 1 socket over")

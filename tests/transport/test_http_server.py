@@ -154,7 +154,7 @@ async def test_accept_survives_a_shortage_of_descriptors(
         stream = trio.SocketStream(late)
         await working(Client(stream))
     [record] = caplog.records
-    assert record.getMessage() == "HTTP: no room for more than 1 connections: Too many open files"
+    assert record.getMessage() == "HTTP: no room for more than 1 connection: Too many open files"
     assert record.levelno == logging.WARNING
     assert record.exc_info is None
 

@@ -142,7 +142,7 @@ async def test_a_long_answer_reaches_a_reader_that_takes_its_time(listen: Start)
 async def test_what_is_no_request_is_refused_and_not_repeated(listen: Start) -> None:
     client = await listen(core_registry().dispatch)
     assert await client.ask(b"which\n:reply:" + call("help") + b" garbage") == HELP
-    assert client.refused == ["fifo: 12 bytes do not begin with :REPLYNAME:"]
+    assert client.refused == ["fifo: 12 bytes without :REPLYNAME: in front"]
 
 
 @pytest.mark.parametrize("name", ["../escape", "a.b", "a/b", "x" * 120])

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from bridge.protocol.humanize import plural
 from bridge.protocol.session import SavedSession
 from bridge.transport import session_journal
 from tests.support.deadlines import HANG_SECONDS
@@ -55,7 +56,7 @@ def test_damaged_line_is_skipped_and_counted(path: Path, line: str, caplog: pyte
     path.write_text(path.read_text() + line + "\n" + line)
     assert loaded(path).saved(GATEWAY) == (managed(1),)
     damaged = 1 if line == "" else 2
-    assert [record.getMessage() for record in caplog.records] == [f"{path}: skipped {damaged} damaged lines"]
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: skipped {plural(damaged, 'damaged line')}"]
 
 
 def test_line_that_a_kill_cut_harms_no_other(path: Path) -> None:
