@@ -346,8 +346,9 @@ async def test_the_other_opensips_knows_which_call_is_which_handle(tmp_path: Pat
         made.append(OpenSips(tmp_path / f"opensips-{own}", "videoroom.cfg", replace=told))
     with made[0] as first, made[1] as second:
         assert await first.mi("clusterer_shtag_set_active", ["vip/1"]) == "OK"
-        while (await second.mi("clusterer_list"))["Clusters"][0]["Nodes"][0]["link_state"] != "Up":  # noqa: ASYNC110
-            await trio.sleep(0.02)
+        for node in (first, second):  # each takes the other for up on its own
+            while (await node.mi("clusterer_list"))["Clusters"][0]["Nodes"][0]["link_state"] != "Up":  # noqa: ASYNC110
+                await trio.sleep(0.02)
         await first.mi("cache_store", ["local", "call 5363881119604597", "a84b4c76e66710"])
         while "value" not in (found := await second.mi("cache_fetch", ["local", "call 5363881119604597"])):  # noqa: ASYNC110
             await trio.sleep(0.02)
