@@ -76,6 +76,7 @@ class EventLog:
         self._hurried = False  # the writer knows of what waits
         self.doubtful = False  # the disk could not be read: a write shows whether that is damaged
         self.trouble: str | None = None
+        self._raised: dict[tuple[str, int], float] = {}  # the next event of an outlet at a place, on the loop's clock
 
     def append(self, name: str, params: Params, origin: str | None, n: int) -> None:
         """Keep an event, the ``n``-th of its gateway; never waits."""
@@ -188,9 +189,17 @@ class EventLog:
         return [cursor for cursor in self.outlets.values() if cursor.position < cut]
 
     def oldest(self) -> float:
-        """Seconds since the oldest event was raised that an outlet is at."""
-        raised = [at for cursor in self.outlets.values() if (at := cursor.oldest_at) is not None]
-        return max(0.0, self._clock() - min(raised)) if raised else 0.0
+        """Seconds since the oldest event was raised that an outlet is at. While it is at the same one, no step of the
+        clock changes that.
+        """
+        now, wall, before = trio.current_time(), self._clock(), self._raised
+        self._raised = {
+            (cursor.name, cursor.position): now - max(0.0, wall - at)
+            for cursor in self.outlets.values()
+            if (at := cursor.oldest_at) is not None
+        }
+        self._raised.update((key, at) for key, at in before.items() if key in self._raised)
+        return now - min(self._raised.values(), default=now)
 
     # For the writer
 

@@ -38,6 +38,7 @@ from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.node_file import NodeFile
 from bridge.transport.peer_client import PeerClient
 from bridge.transport.session_journal import SessionJournal
+from bridge.transport.steady_clock import boottime
 from bridge.transport.tls import client_context
 
 log = logging.getLogger("bridge.cluster")
@@ -47,11 +48,6 @@ PATIENCE = 0.15
 LEAST_PATIENCE = 0.3  # seconds
 HAND_OVER = 10.0  # seconds at a stop; the unit gives the whole of it TimeoutStopSec=
 LEAVE = 2.0  # seconds for the database to hear that this bridge is over
-
-
-def boottime() -> float:
-    """CLOCK_BOOTTIME in seconds: it goes on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

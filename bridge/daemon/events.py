@@ -26,6 +26,7 @@ from bridge.transport.event_rabbitmq import fault_of_system
 from bridge.transport.event_senders import open_sender
 from bridge.transport.event_store import EventStore
 from bridge.transport.event_unix import UnixPaths
+from bridge.transport.steady_clock import SteadyClock
 from bridge.transport.tls import client_context
 
 log = logging.getLogger("bridge.evi")
@@ -41,11 +42,13 @@ class EventParts:
         self._config = config
         self._redaction = redaction
         events = config.events
-        self.log_writer, epoch = _events_log(config, stats, newest)
+        clock = SteadyClock()
+        self.log_writer, epoch = _events_log(config, stats, newest, clock)
         self.evi = evi = EventInterface(
             self._open_sender,
             stats,
             QueueLimits(events.queue_events, events.queue_bytes, events.max_age),
+            clock,
             pending_bytes=events.pending_bytes,
             epoch=epoch,
             numbered=events.numbered,
@@ -94,13 +97,13 @@ class EventParts:
         return client_context(files.tls_ca, files.tls_cert, files.tls_key), files.tls_server_name or host
 
 
-def _events_log(config: Config, stats: Stats, newest: int) -> tuple[LogWriter | None, int]:
+def _events_log(config: Config, stats: Stats, newest: int, clock: SteadyClock) -> tuple[LogWriter | None, int]:
     """The log of events, where there is one, and the epoch of this life."""
     events, epoch_file, node_id = config.events, config.state.dir / EPOCH_FILE, config.cluster.my_node_id
     if not events.store:
         return None, take_epoch(epoch_file, newest=newest, node_id=node_id)
     full = events.store_sync == "full"
-    store = EventStore(config.state.dir / "events.db", full=full, most_wal=events.store_bytes)
+    store = EventStore(config.state.dir / "events.db", full=full, clock=clock, most_wal=events.store_bytes)
     try:
         contents = store.open()
     except StoreFailed as exc:

@@ -11,6 +11,7 @@ the view ``janus_event``, a row an event.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from math import isfinite, nan
 from typing import Final
 
 from bridge.protocol import codec
@@ -41,19 +42,19 @@ AT_ONCE: Final = 192  # pages
 _COLUMNS: Final = "first, CAST(events AS BLOB)"
 
 
-def insert(connection: sqlite3.Connection, pages: Sequence[LogPage]) -> None:
-    """Keep these, AT_ONCE in a statement. Raises sqlite3.Error."""
+def insert(connection: sqlite3.Connection, pages: Sequence[LogPage], at: float) -> None:
+    """Keep these, AT_ONCE in a statement; ``at`` is the log's own time. Raises sqlite3.Error."""
     for start in range(0, len(pages), AT_ONCE):
         some = pages[start : start + AT_ONCE]
         connection.execute(
-            _INSERT + ", ".join([_ROW] * len(some)), [value for page in some for value in _columns(page)]
+            _INSERT + ", ".join([_ROW] * len(some)), [value for page in some for value in _columns(page, at)]
         )
 
 
-def _columns(page: LogPage) -> tuple[int, int, float, bytes, bytes]:
+def _columns(page: LogPage, at: float) -> tuple[int, int, float, bytes, bytes]:
     firsts = {(row[2], row[3]): row[4] for row in reversed(page.rows) if row[2] is not None}
     numbers = codec.render_bytes([(*gateway, n) for gateway, n in firsts.items()], "replace")
-    return page.last, page.first, page.rows[-1][0], codec.render_bytes(page.rows, "replace"), numbers
+    return page.last, page.first, at, codec.render_bytes(page.rows, "replace"), numbers
 
 
 def delete(connection: sqlite3.Connection, cut: int) -> None:
@@ -67,6 +68,24 @@ def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
     first = connection.execute("SELECT first FROM janus_page ORDER BY last LIMIT 1").fetchone()
     (last,) = connection.execute("SELECT ifnull(max(last), 0) FROM janus_page").fetchone()
     return (first[0] if first else 0), last
+
+
+def ahead(connection: sqlite3.Connection, now: float) -> float:
+    """How far the log's own time is before ``now``, the clock's. It goes on from the newest page by the time since its
+    last event was raised, and never back: where a clock was wrong for a while, no page is older or younger for that.
+    Raises sqlite3.Error.
+    """
+    row = connection.execute(f"SELECT at, {_COLUMNS} FROM janus_page ORDER BY last DESC LIMIT 1").fetchone()
+    if row is None:
+        return 0.0
+    at, first, events = row
+    try:
+        found = float(at) + max(0.0, now - float(_page(first, events).rows[-1][0])) - now
+    except (TypeError, ValueError, IndexError):
+        found = nan
+    if not isfinite(found):
+        raise sqlite3.DatabaseError(f"the page of event {first} is damaged")
+    return found
 
 
 def newest_epoch(connection: sqlite3.Connection) -> int:

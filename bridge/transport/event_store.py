@@ -31,6 +31,7 @@ from bridge.throttle import Throttle
 from bridge.transport import event_file, event_left, event_pages
 from bridge.transport.event_file import BUSY, Unusable
 from bridge.transport.event_rows import SubscriberRows, read_all
+from bridge.transport.steady_clock import SteadyClock
 
 log = logging.getLogger("bridge.evi")
 
@@ -41,14 +42,17 @@ LONG_WAL = 64 << 20  # bytes: longer than it ever gets while nobody keeps an old
 
 
 class EventStore:
-    """``open`` first. ``path`` is the database; ``most_wal``: bytes that its WAL may take."""
+    """``open`` first. ``path`` is the database; ``clock`` gives unix seconds, without steps; ``most_wal``: bytes that
+    its WAL may take.
+    """
 
     def __init__(
-        self, path: Path, *, full: bool, clock: Callable[[], float] = time.time, most_wal: int = 1 << 30
+        self, path: Path, *, full: bool, clock: Callable[[], float] | None = None, most_wal: int = 1 << 30
     ) -> None:
         self._path = path
         self._full = full
-        self._clock = clock
+        self._clock = clock or SteadyClock()
+        self._ahead = 0.0  # of the clock: the log's own time
         self._most_wal = max(most_wal, LONG_WAL)
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -161,7 +165,7 @@ class EventStore:
         if self._wal > LONG_WAL:
             self._shorten_wal(writer)
         if pages and not (outlets or gone or cut or len(pages) > event_pages.AT_ONCE):
-            event_pages.insert(writer, pages)  # a transaction of its own
+            event_pages.insert(writer, pages, self._now())  # a transaction of its own
         else:
             self._transact_all(writer, pages, outlets, gone, cut)
         if pages:
@@ -180,7 +184,7 @@ class EventStore:
     ) -> None:
         writer.execute("BEGIN IMMEDIATE")
         try:
-            event_pages.insert(writer, pages)
+            event_pages.insert(writer, pages, self._now())
             for state in outlets:
                 self._keep(writer, state)
             self._rows.delete(writer, gone)
@@ -200,6 +204,9 @@ class EventStore:
         except (ValueError, TypeError, OverflowError) as exc:
             if self._lines.due(f"{state.name}: {exc}", time.monotonic()):
                 log.error("%s: the place of the subscriber %r cannot be kept: %s", self._path, state.name, exc)
+
+    def _now(self) -> float:
+        return self._clock() + self._ahead
 
     def _weigh(self, connection: sqlite3.Connection) -> None:
         pages, free, size = (
@@ -227,7 +234,7 @@ class EventStore:
 
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
         self._weigh(connection)
-        cut = event_pages.older_than(connection, self._clock() - age)
+        cut = event_pages.older_than(connection, self._now() - age)
         if cut:
             return cut, "store_age"
         if self._bytes <= size or not self._last:  # subscribers' rows may take all of it
@@ -244,6 +251,7 @@ class EventStore:
         self._rows.rolled_back()
         self._first, self._last = event_pages.bounds(writer)
         self._weigh(writer)
+        self._ahead = event_pages.ahead(writer, self._clock())
         epoch = event_pages.newest_epoch(writer)
         for state in event_left.left(self._path):
             self._keep(writer, state)

@@ -8,10 +8,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bridge.core.event_log import LogLimits
+from bridge.core.event_drops import Drops
+from bridge.core.event_log import EventLog, LogLimits
 from bridge.core.event_log_writer import HANGS, StoreLimits
+from bridge.core.stats import Stats
 from bridge.protocol.event_filter import EventFilter
-from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
+from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS, janus_event
 from bridge.protocol.event_record import StoreAnew, StoreContents, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.event_logs import Life, MemoryStore, living, opened
@@ -267,6 +269,25 @@ async def test_a_filter_of_what_comes_from_the_log(nursery: trio.Nursery, autoju
         await life.settled()
     assert told(life, MI) == [("7-1.lost", "store_bytes", 1)]
     assert life.sender(MI).bodies() == [3, 5]
+
+
+async def test_the_oldest_is_as_old_as_it_is_whatever_the_clock_does(autojump_clock: MockClock) -> None:
+    wall = 1_800_000_000.0
+    store, limits = MemoryStore(), LogLimits()
+    log = EventLog(store, StoreContents(), Stats(), 7, limits, lambda: wall)
+    cursor = log.outlet("a", Drops("a", Stats()))
+    cursor.wants = lambda record: True
+    assert log.oldest() == 0.0
+    for n in (1, 2):
+        log.append(E_JANUS_EVENT, janus_event("g1", URL, "{}"), "g1", n)
+    assert await cursor.fill()
+    wall += 5.0
+    assert log.oldest() == 5.0
+    for step in (365 * 86_400.0, -2 * 365 * 86_400.0):
+        wall += step
+        await trio.sleep(60.0)
+        assert log.oldest() % 60.0 == 5.0
+    assert log.oldest() == 125.0
 
 
 async def test_removed_it_gets_what_is_not_on_the_disk_yet(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -35,8 +35,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "events.db"
 
 
-def store(path: Path, *, full: bool = False, now: float = 0.0) -> EventStore:
-    return EventStore(path, full=full, clock=lambda: now)
+def store(path: Path, *, full: bool = False, clock: Callable[[], float] = float) -> EventStore:
+    return EventStore(path, full=full, clock=clock)
 
 
 def content(path: Path) -> bytes:
@@ -89,9 +89,13 @@ async def test_what_was_written_is_there_again(path: Path, full: bool) -> None:
 
 
 async def test_cut_by_age_and_by_bytes(path: Path) -> None:
-    made = store(path, now=100.0)
+    now = 0.0
+    made = store(path, clock=lambda: now)
     made.open()
-    await write(made, *(record(n, at=float(n)) for n in range(1, 61)), most=3)
+    for n in range(1, 61, 3):
+        now = n + 2.0
+        await write(made, *(record(n + i) for i in range(3)))
+    now = 100.0
     assert await made.overdue(60.0, 1 << 40) == (39, "store_age")  # the end of a page
     await write(made, cut=39)
     assert await made.overdue(60.0, 1 << 40) is None
@@ -107,6 +111,53 @@ async def test_cut_by_age_and_by_bytes(path: Path) -> None:
     await write(made, cut=1990)
     assert made._bytes < size / 5
     made.close()
+
+
+async def test_a_clock_that_is_wrong_for_a_while_cuts_nothing_and_keeps_nothing(path: Path) -> None:
+    """Events have the wall clock's time, which a start goes by alone: by the last one, and never back."""
+    age, year, now = 86_400.0, 365 * 86_400.0, 1_800_000_000.0
+    at = 0
+
+    async def live(*raised: float) -> tuple[int, str] | None:
+        """A life with an event at each of these times, as the wall clock has them."""
+        nonlocal at
+        made = store(path, clock=lambda: now)
+        made.open()
+        for wall in raised:
+            at += 1
+            await write(made, record(at, at=wall))
+        overdue = await made.overdue(age, 1 << 40)
+        made.close()
+        return overdue
+
+    assert await live(now, now + year, now) is None  # ahead by a year, and back
+    now += 60.0
+    assert await live(now - year, now + year) is None  # behind, then ahead to the end
+    now += 60.0
+    assert await live(now) is None
+    now += age - 150.0  # the bridge was away
+    assert await live(now) is None
+    now += age
+    made = store(path, clock=lambda: now)
+    made.open()
+    assert await made.overdue(age - 1.0, 1 << 40) == (at, "store_age")
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["at = 9e999", "at = 'x'", "events = '[]'", "events = replace(events, '0.0', '\"x\"')"]
+)
+async def test_a_newest_page_without_a_time_is_damage(
+    path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = store(path)
+    made.open()
+    await write(made, record(1, at=0.0))
+    made.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE janus_page SET {damage}")
+    assert contents(path) == StoreContents()
+    assert ASIDE in caplog.text
 
 
 async def test_a_gateway_s_events_from_a_number_on(path: Path) -> None:
