@@ -135,8 +135,9 @@ async def test_a_gateway_whose_tls_file_was_changed_is_connected_anew(
         assert "leaving the connection" not in bridge.log  # the same file as before
         ca.write_bytes(certificates.stranger_ca.read_bytes())
         await site.reload("TLS: the certificate is not accepted")
+        before = len(bridge.log)
         ca.unlink()
-        await site.reload(f"tls_ca {ca}: No such file or directory")
+        await site.reload(f"tls_ca {ca}: No such file or directory", before)
         ca.write_bytes(certificates.ca.read_bytes())
         await site.reload("reload: done")
         await ready(bridge)

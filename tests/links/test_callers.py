@@ -10,12 +10,13 @@ from bridge.core.pending import AwaitedAnswer
 from bridge.errors import BridgeError, LinkDown
 from bridge.protocol.command import read_command
 from tests.links.test_outcomes import message
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.janus import Janus
 from tests.support.linkbed import LATER, LinkBed, running
 
 
-async def leave(bed: LinkBed, command: dict[str, Any], timeout: float = 5.0) -> None:
+async def leave(bed: LinkBed, command: dict[str, Any], timeout: float = HANG_SECONDS) -> None:
     """Ask, and leave when the command is on its way."""
     link = bed.registry.find("gw")
     before = link.requests.in_flight
@@ -57,8 +58,9 @@ async def test_lane_of_a_caller_who_left_is_free_at_its_time_limit() -> None:
     async with open_fake_janus() as fake, running(LinkBed(), {"gw": fake.url}) as bed:
         await bed.ready()
         fake.script["message"] = lambda request: SILENCE if request["body"] == "first" else fake.answer(request)
-        await leave(bed, message(7, "first"), 0.2)
-        answer = await bed.ask(message(7, "second"), 2)
+        await leave(bed, message(7, "first"), LATER)
+        bed.time_out()
+        answer = await bed.ask(message(7, "second"))
         assert answer["plugindata"]["data"]["echo"] == "second"
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +20,18 @@ from tests.support.janus import GEN, Janus
 from tests.support.linkbed import LinkBed
 
 EVENTS = 200
+
+
+@pytest.fixture(autouse=True)
+def time_to_be_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no fault of a peer's or of Janus's."""
+    for module, name in (
+        (hand_over, "DRAIN"),
+        (hand_over, "DELIVERED"),
+        (hand_over, "TOLD"),
+        (withheld_events, "LONGEST"),
+    ):
+        monkeypatch.setattr(module, name, HANG_SECONDS)
 
 
 def numbers(bed: LinkBed) -> list[int]:
@@ -205,15 +217,15 @@ async def test_subscriber_who_takes_nothing_delays_no_other_gateway(
 
 def hangs(bridge: Bridge, hung: Callable[[str], bool]) -> list[str]:
     """Let it not answer for these gateways; those that it was asked to take and hangs at."""
-    call, asked = bridge.call, list[str]()
+    asked = list[str]()
 
-    async def hang(method: str, *params: Any, mute: bool = False) -> Any:
-        if method == "janus_cluster_take" and hung(params[2]):
-            asked.append(params[2])
-            await trio.sleep_forever()
-        return await call(method, *params, mute=mute)
+    def hangs(method: str, params: Sequence[Any]) -> bool:
+        if method != "janus_cluster_take" or not hung(params[2]):
+            return False
+        asked.append(params[2])
+        return True
 
-    bridge.call = hang  # type: ignore[method-assign]
+    bridge.hangs = hangs
     return asked
 
 
@@ -274,12 +286,19 @@ async def test_a_peer_that_hangs_ends_no_hand_over(janus: Janus, monkeypatch: py
 async def test_a_peer_that_hangs_gets_no_more_than_it_has(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hand_over, "AT_ONCE", 1)
     async with running_site(janus.url, 3, *(f"gw{n}" for n in range(4))) as (one, two, _three):
-        asked = hangs(two, lambda _: True)
+        unanswered, owed = one.side._hand_over._offers._unanswered, list[int]()
+
+        def owes(_: str) -> bool:
+            owed.append(unanswered[2] - unanswered[3])
+            return True
+
+        asked = hangs(two, owes)
         links = list(one.bed.registry)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.side.drain)
             await one.bed.until(lambda: len([one for one in links if one.transfer.given_to]) + len(asked) == 5)
-            assert 1 <= len(asked) <= 2  # the second, if the other one took longer than a turn
+            assert owed[0] == 1
+            assert max(owed) <= 1  # it is asked once more if the other one takes longer than a turn, for each that does
             nursery.cancel_scope.cancel()
         assert {link.transfer.given_to.node_id for link in links if link.transfer.given_to} == {3}
 
@@ -583,6 +602,7 @@ async def test_what_a_peer_may_have_claimed_is_not_claimed_back(
 ) -> None:
     """Neither by a new connection, nor by the next process."""
     lost_answers(monkeypatch)
+    monkeypatch.setattr(withheld_events, "LONGEST", 0.01)
     janus = janus_factory(reclaim_session_timeout=20)
     async with running_site(janus.url) as (one, two):
         handle = await one.attach(GEN)

@@ -12,10 +12,10 @@ from bridge.core.environment import LinkSettings
 from bridge.core.link import JanusLink
 from bridge.errors import LinkDown, TransactionLost
 from bridge.protocol.credentials import Credentials
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import SILENCE, Greeting, error, open_fake_janus
-from tests.support.janus import Janus
-from tests.support.janus_client import AdminClient
+from tests.support.janus import GEN, Janus
+from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.linkbed import LinkBed, running
 from tests.support.phases import Phase, phase
 from tests.support.relay import open_relay
@@ -31,7 +31,7 @@ def managed(link: JanusLink) -> int:
 
 
 async def until_no_session(admin: AdminClient) -> None:
-    with in_time(5):
+    with trio.fail_after(HANG_SECONDS):
         while await admin.list_sessions():  # noqa: ASYNC110 - Janus tells nobody
             await trio.sleep(0.01)
 
@@ -60,21 +60,30 @@ async def test_other_name_of_the_same_janus_keeps_every_session(janus: Janus) ->
 async def test_another_janus_gets_new_sessions_and_the_old_one_is_cleared(janus_factory: Factory) -> None:
     """The old one reclaims: what were not destroyed there would live on."""
     old, new = janus_factory(reclaim_session_timeout=60), janus_factory()
-    async with running(LinkBed(), {"gw": old.url}) as bed, AdminClient.open(old) as admin:
+    async with (
+        running(LinkBed(), {"gw": old.url}) as bed,
+        AdminClient.open(old) as admin,
+        JanusClient.open(old) as outsider,
+    ):
         link = await bed.ready()
         session, handle = managed(link), await bed.attach()
+        outside = await outsider.create()
+        release = outside, await outsider.attach(outside, GEN), {"do": "release"}
         client_session = int((await bed.ask({"janus": "create"}))["data"]["id"])
         in_flight: list[Any] = []
 
         async def ask() -> None:
-            in_flight.append(await bed.message(handle, {"do": "late", "ms": 300}))
+            in_flight.append(await bed.message(handle, {"do": "hold"}))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
             await bed.until(lambda: link.requests.in_flight == 1)
             bed.reconcile({"gw": new.url})
+            await bed.until(lambda: link.reconnects == 1)
+            while not (await outsider.message(*release))["plugindata"]["data"]["released"]:
+                pass  # Janus has not come to it yet
         assert in_flight[0]["janus"] == "event"  # only then were its sessions destroyed
-        await bed.until(lambda: link.reconnects == 1)
+        await outsider.destroy(outside)
         assert managed(link) != session
         lost = [detail for _, name, _, detail in bed.statuses if name == "session_lost"]
         assert {int(detail["session"]): detail["managed"] for detail in lost} == {session: True, client_session: False}
@@ -201,7 +210,7 @@ async def test_event_of_an_acknowledged_command_arrives_on_the_new_connection(
         answers: list[Any] = []
 
         async def ask() -> None:
-            answers.append(await bed.message(handle, {"do": "late", "ms": 500}))
+            answers.append(await bed.message(handle, {"do": "hold"}))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
@@ -209,10 +218,14 @@ async def test_event_of_an_acknowledged_command_arrives_on_the_new_connection(
             link.reconnect()
             await old.ended.wait()
             assert answers == []
+            await bed.message(handle, {"do": "release"})
         assert answers[0]["janus"] == "event"
 
 
-async def test_nothing_is_lost_of_what_janus_had_queued_for_the_old_connection(janus: Janus) -> None:
+async def test_nothing_is_lost_of_what_janus_had_queued_for_the_old_connection(
+    janus: Janus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(join, "RETIRE", HANG_SECONDS)  # it is a lot for a busy machine
     async with open_relay(janus.port) as relay, running(LinkBed(), {"gw": relay.url}) as bed:
         link = await bed.ready()
         handle = await bed.attach()
@@ -242,7 +255,7 @@ async def test_session_that_is_made_while_the_others_move_is_claimed_too() -> No
         client_session = next(session for session in link.book if not session.managed)
         await fake.wait_until(lambda: any(r.get("session_id") == client_session.session_id for r in fake.received))
         await bed.until(lambda: phase(link) is Phase.READY)
-        with in_time(5):
+        with trio.fail_after(HANG_SECONDS):
             await old.closed.wait()
         assert client_session.live
         assert {r["session_id"] for r in fake.received if r["janus"] == "claim"} >= {client_session.session_id}

@@ -123,8 +123,11 @@ async def test_answer_after_the_time_limit_becomes_an_event(janus: Janus) -> Non
     async with running(LinkBed(), {"gw": janus.url}) as bed:
         await bed.ready()
         handle = await bed.attach()
-        late = message(handle, {"do": "late", "ms": 150}, transaction="call 7")
+        late = message(handle, {"do": "hold"}, transaction="call 7")
         assert isinstance(await bed.ask_in_vain(late), TransactionTimeout)
+        await bed.until(lambda: not bed.registry.find("gw").requests.in_flight)
+        while not bed.events:
+            await bed.message(handle, {"do": "release"})
         await bed.until(lambda: bed.events)
         assert bed.events[0]["transaction"] == "call 7"
         assert bed.events[0]["janus"] == "event"
@@ -155,7 +158,7 @@ async def test_event_that_is_faster_than_its_ack_is_the_answer() -> None:
         await bed.ready()
         fake.script["message"] = event_before_ack
         for _ in range(2):  # the late ack does not let anybody else's turn go
-            assert (await bed.ask(message(7, {}), 2))["janus"] == "event"
+            assert (await bed.ask(message(7, {})))["janus"] == "event"
         assert bed.events == []
 
 

@@ -10,10 +10,10 @@ import trio.testing
 
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, InvalidCommand, LinkDown, TransactionLost, UnknownJanusId
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import SILENCE, open_fake_janus
 from tests.support.janus import GEN, Janus
-from tests.support.janus_client import AdminClient
+from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.linkbed import LinkBed, running
 from tests.support.relay import open_relay
 
@@ -27,7 +27,7 @@ async def in_flight(bed: LinkBed, janus_id: str, command: dict[str, Any], n: int
 
     async def ask() -> None:
         try:
-            outcomes.append(await bed.ask(command, 10, janus_id))
+            outcomes.append(await bed.ask(command, HANG_SECONDS, janus_id))
         except BridgeError as error:
             outcomes.append(error)
 
@@ -45,7 +45,14 @@ async def test_only_the_difference_counts(janus_factory: Factory) -> None:
     server = janus_factory()
     bed = LinkBed()
     rows = {name: server.url for name in ("stays", "changes", "goes")}
-    async with running(bed, rows), open_relay(server.port) as relay, AdminClient.open(server) as admin:
+    async with (
+        running(bed, rows),
+        open_relay(server.port) as relay,
+        AdminClient.open(server) as admin,
+        JanusClient.open(server) as outsider,
+    ):
+        outside = await outsider.create()
+        release = outside, await outsider.attach(outside, GEN), {"do": "release"}
         handles = {}
         for name in rows:
             await bed.ready(name)
@@ -54,8 +61,7 @@ async def test_only_the_difference_counts(janus_factory: Factory) -> None:
         stays = bed.registry.find("stays")
         session, connects = stays.book.managed.session_id, len(bed.connects)
         commands = {
-            name: {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 400}}
-            for name, handle in handles.items()
+            name: {"janus": "message", "handle_id": handle, "body": {"do": "hold"}} for name, handle in handles.items()
         }
         async with (
             in_flight(bed, "stays", commands["stays"]) as kept,
@@ -63,6 +69,9 @@ async def test_only_the_difference_counts(janus_factory: Factory) -> None:
             in_flight(bed, "goes", commands["goes"]) as removed,
         ):
             difference = bed.reconcile({"new": server.url, "stays": server.url, "changes": relay.url})
+            while not (kept and moved):
+                await outsider.message(*release)
+        await outsider.destroy(outside)
         assert (difference.added, difference.changed) == (["new"], ["changes"])
         assert (difference.removed, difference.unchanged) == (["goes"], ["stays"])
         assert kept[0]["janus"] == moved[0]["janus"] == "event"
@@ -75,7 +84,7 @@ async def test_only_the_difference_counts(janus_factory: Factory) -> None:
         assert len(bed.connects) == connects + 2
         # Only the removed row's session is gone.
         expected = {link.book.managed.session_id for link in bed.registry}
-        with in_time(5):
+        with trio.fail_after(HANG_SECONDS):
             while set(await admin.list_sessions()) != expected:  # noqa: ASYNC110 - Janus tells nobody
                 await trio.sleep(0.01)
         assert expected == {link.book.managed.session_id for link in bed.registry} - {None}
@@ -89,7 +98,7 @@ async def test_removed_row_ends_all_of_its_sessions_where_janus_would_keep_them(
         assert len(await admin.list_sessions()) == 2
         bed.reconcile({})
         await bed.until(lambda: all(record.ended for record in bed.saved["gw", server.url].values()))
-        with in_time(5):
+        with trio.fail_after(HANG_SECONDS):
             while await admin.list_sessions():  # noqa: ASYNC110 - Janus tells nobody
                 await trio.sleep(0.01)
         assert bed.names() == ["connected", "disconnected"]

@@ -1,18 +1,20 @@
 """The next bridge process finds what the last one left: managed and client sessions, alive and ended (2, 5.3)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from bridge.core import registry
 from bridge.core.environment import LinkSettings
 from bridge.errors import BridgeError, LinkDown, TransactionLost
-from tests.support.deadlines import in_time
+from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.fake_janus import SILENCE, error, open_fake_janus
-from tests.support.janus import Janus
-from tests.support.janus_client import AdminClient
+from tests.support.janus import GEN, Janus
+from tests.support.janus_client import AdminClient, JanusClient
 from tests.support.linkbed import LinkBed, running
 from tests.support.phases import Phase, phase
 from tests.support.ports import free_port
@@ -103,8 +105,10 @@ async def test_stop_before_janus_said_whether_it_reclaims_leaves_what_the_last_p
 async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them(
     janus: Janus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "DRAIN", 0.5)
-    async with open_fake_janus() as fake:
+    monkeypatch.setattr(registry, "DRAIN", 1.0)
+    async with open_fake_janus() as fake, JanusClient.open(janus) as outsider:
+        outside = await outsider.create()
+        release = outside, await outsider.attach(outside, GEN), {"do": "release"}
         bed = LinkBed()
         async with running(bed, {"gw": janus.url, "fake": fake.url}):
             await bed.ready()
@@ -115,20 +119,23 @@ async def test_stop_lets_commands_be_answered_and_then_tells_what_became_of_them
 
             async def ask(name: str, janus_id: str, command: dict[str, Any]) -> None:
                 try:
-                    outcomes[name] = await bed.ask(command, 10, janus_id)
+                    outcomes[name] = await bed.ask(command, HANG_SECONDS, janus_id)
                 except BridgeError as error:
                     outcomes[name] = error
 
             async with trio.open_nursery() as nursery:
-                late = {"janus": "message", "handle_id": handle, "body": {"do": "late", "ms": 200}}
+                late = {"janus": "message", "handle_id": handle, "body": {"do": "hold"}}
                 mute = {"janus": "message", "handle_id": 7, "body": {}}
                 nursery.start_soon(ask, "answered", "gw", late)
+                await bed.echo(handle)  # is sent once the other was acknowledged
                 nursery.start_soon(ask, "sent", "fake", mute)
                 await fake.wait_request("message")
                 nursery.start_soon(ask, "queued", "fake", mute)
                 await bed.until(lambda: sum(link.requests.in_flight for link in bed.registry) == 3)
-                with in_time(5):
-                    await bed.registry.stop(hand_over=False)
+                nursery.start_soon(partial(bed.registry.stop, hand_over=False))
+                await trio.testing.wait_all_tasks_blocked()
+                assert "answered" not in outcomes
+                await outsider.message(*release)
             assert outcomes["answered"]["janus"] == "event"
             assert isinstance(outcomes["sent"], TransactionLost)
             assert isinstance(outcomes["queued"], LinkDown)

@@ -124,10 +124,10 @@ async def test_reconnect_by_choice_keeps_handles_and_answers(janus: Janus) -> No
             answers.append(await bed.ask({"janus": "message", "handle_id": handle, "body": body}))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, {"do": "late", "ms": 50})
+            nursery.start_soon(ask, {"do": "hold"})
             await bed.until(lambda: link.requests.in_flight == 1)
             link.reconnect()
-            nursery.start_soon(ask, {"n": 1})
+            nursery.start_soon(ask, {"do": "release"})
         assert {answer["janus"] for answer in answers} == {"event", "success"}
         await bed.until(lambda: link.reconnects == 1)
         await bed.echo(handle, 3)
@@ -213,12 +213,15 @@ async def test_late_answer_of_the_last_process_still_has_its_callers_transaction
     async with running(first, {"gw": server.url}):
         await first.ready()
         handle = await first.attach()
-        message = {"janus": "message", "handle_id": handle, "transaction": "call 7", "body": {"do": "late", "ms": 700}}
-        with trio.move_on_after(0.2):
-            await first.ask(message)
+        message = {"janus": "message", "handle_id": handle, "transaction": "call 7", "body": {"do": "hold"}}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first.ask, message)
+            await first.echo(handle)  # is sent once the other was acknowledged
+            nursery.cancel_scope.cancel()
     second = LinkBed(start="two", saved=first.saved)
     async with running(second, {"gw": server.url}):
         await second.ready()
+        await second.message(handle, {"do": "release"})
         await second.until(lambda: second.events)
         assert second.events[0]["transaction"] == "call 7"
 

@@ -364,13 +364,16 @@ async def test_what_comes_while_a_stop_waits_for_commands_in_flight_is_refused(j
 
         async def ask() -> None:
             with pytest.raises(RpcError, match="no event came"):
-                await one.send("message", handle_id=handle, body={"do": "mute"}, timeout=200)
+                await one.send("message", handle_id=handle, body={"do": "mute"})
 
         nursery.start_soon(ask)
         with trio.fail_after(HANG_SECONDS):
             while not requests.in_flight:  # noqa: ASYNC110 - it has no event
                 await trio.sleep(0.002)
+        await echo(one, handle)  # is sent once the other was acknowledged
         nursery.start_soon(partial(one.bed.registry.stop, hand_over=True))
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(RpcError, match="the bridge is stopping"):
             await echo(one, handle)
+        for pending in list(requests.of_callers):
+            pending.expire()

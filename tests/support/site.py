@@ -28,9 +28,9 @@ class Site:
         self.file.write_text("".join(f"{key} = {toml(value)}\n" for key, value in self.options.items()))
         self.file.chmod(0o600)
 
-    async def reload(self, until: str) -> None:
-        """SIGHUP, and wait for this in the log's new part."""
-        before = len(self.bridge.log)
+    async def reload(self, until: str, before: int | None = None) -> None:
+        """SIGHUP, and wait for this in the log's new part, or behind ``before``: what does not wait for the signal."""
+        before = len(self.bridge.log) if before is None else before
         self.bridge.reload()
         with trio.fail_after(SECONDS):
             while True:
