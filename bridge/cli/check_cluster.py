@@ -27,7 +27,8 @@ from bridge.transport.db_sql import Execute, as_text
 from bridge.transport.peer_client import PeerClient
 from bridge.transport.tls import client_context
 
-Finding: TypeAlias = tuple[Literal["ok", "warning", "error"], str]
+Level: TypeAlias = Literal["ok", "warning", "error"]
+Finding: TypeAlias = tuple[Level, str]
 
 BEYOND_SUSPECT = 1.7  # seconds
 TO_CLAIM = 5.0  # seconds

@@ -18,7 +18,7 @@ from typing import Any
 from bridge.cli.common import add_config_arguments, load_config
 from bridge.cli.mi import add_connection_arguments, connect, explained
 from bridge.cli.output import put
-from bridge.cli.text import GREEN, RED, YELLOW, colour, table
+from bridge.cli.text import GREEN, RED, YELLOW, colour, coloured_table
 from bridge.config import Config
 from bridge.errors import BridgeError
 from bridge.protocol.cluster import RELEASED, Node, NodeState
@@ -77,7 +77,7 @@ def _release(config: Config, cluster_id: int, node_id: int) -> list[str]:
     from bridge.transport.node_file import NodeFile  # no unit without a cluster has to load it
     from bridge.transport.state_dir import StateDir
 
-    known = NodeFile(config.state.dir / "node.json", cluster_id, node_id)
+    known = NodeFile(config.state.dir, cluster_id, node_id)
     known.load()
     if not known.epochs:
         return []
@@ -134,10 +134,8 @@ def _tell_database(config: Config, cluster_id: int, node_id: int, epochs: Sequen
 
 
 def _print(answer: dict[str, Any]) -> None:
-    header, *lines = table(_HEADER, [_row(node, answer["node_id"]) for node in answer["Nodes"]])
-    put(header)
-    for node, line in zip(answer["Nodes"], lines, strict=True):
-        put(colour(line, _COLOURS.get(node["state"], RED)))
+    colours = [_COLOURS.get(node["state"], RED) for node in answer["Nodes"]]
+    put(*coloured_table(_HEADER, [_row(node, answer["node_id"]) for node in answer["Nodes"]], colours))
     if answer["trouble"] is not None:
         put(colour(printable(f"no beat in the database: {answer['trouble']}"), RED))
     if answer["valid_ms"] <= 0:

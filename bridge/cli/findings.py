@@ -14,9 +14,10 @@ from pathlib import Path
 import trio
 
 from bridge.cli import check_cluster, check_paths
+from bridge.cli.check_cluster import Level
 from bridge.cli.common import chosen_config
 from bridge.cli.output import put, waiting
-from bridge.cli.probe import JanusProbe, Level
+from bridge.cli.probe import JanusProbe
 from bridge.cli.text import GREEN, RED, YELLOW, colour
 from bridge.config import Config, secrets_of
 from bridge.config.settings import TABLE_FILE

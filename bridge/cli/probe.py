@@ -6,12 +6,12 @@ reclaim_session_timeout.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import trio
 
 from bridge.auto_reset_event import AutoResetEvent
-from bridge.cli.check_cluster import of_gateway
+from bridge.cli.check_cluster import Finding, of_gateway
 from bridge.config import Config
 from bridge.core.connection import WebSocket
 from bridge.daemon.gateways import Gateways
@@ -20,8 +20,6 @@ from bridge.protocol import codec
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.gateway import Gateway
 from bridge.transport.batch import Batch
-
-Level: TypeAlias = Literal["ok", "warning", "error"]
 
 # What the bridge asks of a session, and what it means where a server speaks the Janus API without it.
 NEEDED = {
@@ -45,9 +43,9 @@ class JanusProbe:
         self._news = AutoResetEvent()
         self._end: str | None = None
 
-    async def findings(self) -> list[tuple[Level, str]]:
+    async def findings(self) -> list[Finding]:
         """What there is to say. Ends by itself, whatever Janus does."""
-        found: list[tuple[Level, str]] = []
+        found: list[Finding] = []
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._batch.run)
@@ -67,13 +65,13 @@ class JanusProbe:
             self._end = await self._gateways.connect(self._gateway, self, self._opened, 0)
         except ConnectFailed as exc:
             self._end = exc.reason
-        self._wake()
+        self._news.set()
 
     def _opened(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._wake()
+        self._news.set()
 
-    async def _converse(self) -> AsyncIterator[tuple[Level, str]]:
+    async def _converse(self) -> AsyncIterator[Finding]:
         while self._websocket is None:
             await self._something()
         info = await self._ask({"janus": "info"})
@@ -121,9 +119,6 @@ class JanusProbe:
             raise ConnectFailed(self._end)
         await self._news.wait()
 
-    def _wake(self) -> None:
-        self._news.set()
-
     async def on_long_text(self, text: str) -> None:
         self.on_text(text)
 
@@ -134,7 +129,7 @@ class JanusProbe:
             return
         if isinstance(message, dict) and message.get("transaction") == "check":
             self._answers.append(message)
-            self._wake()
+            self._news.set()
 
     def on_frames(self) -> None: ...
 
@@ -145,7 +140,7 @@ class JanusProbe:
     def on_out_of_step(self, reason: str) -> None: ...
 
 
-def judge(info: JsonObject, ping_interval: float) -> Iterator[tuple[Level, str]]:
+def judge(info: JsonObject, ping_interval: float) -> Iterator[Finding]:
     """What a Janus's ``server_info`` means for the bridge; ``ping_interval`` in seconds, as configured."""
     version: Any = info.get("version_string", "?")
     timeout, reclaim = info.get("session-timeout"), info.get("reclaim-session-timeout")

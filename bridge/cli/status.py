@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.cli.mi import add_connection_arguments, connect, explained
 from bridge.cli.output import put
-from bridge.cli.text import GREEN, RED, YELLOW, colour, table
+from bridge.cli.text import GREEN, RED, YELLOW, colour, coloured_table
 from bridge.errors import ConfigError
 from bridge.protocol.printable import printable
 
@@ -60,10 +60,8 @@ def _print(gateways: list[dict[str, Any]]) -> None:
     if not gateways:
         put("no gateways: the janus table is empty (janus-bridge db add ID URL, then janus-bridge mi janus_reload)")
         return
-    header, *lines = table(_HEADER, [_row(gateway) for gateway in gateways])
-    put(header)
-    for gateway, line in zip(gateways, lines, strict=True):
-        put(colour(line, _COLOURS.get(gateway["state"], RED)))
+    colours = [_COLOURS.get(gateway["state"], RED) for gateway in gateways]
+    put(*coloured_table(_HEADER, [_row(gateway) for gateway in gateways], colours))
     for gateway in gateways:
         serving = gateway.get("serving_url")
         if serving is not None:
@@ -86,10 +84,7 @@ def _print_subscribers(subscribers: list[dict[str, Any]]) -> None:
         (one["subscriber"], " ".join(one["events"]) or "-", str(one["queued"]), str(one["sent"]), str(one["dropped"]))
         for one in subscribers
     ]
-    header, *lines = table(_SUBSCRIBERS, rows)
-    put(header)
-    for one, line in zip(subscribers, lines, strict=True):
-        put(colour(line, RED if one["trouble"] else GREEN))
+    put(*coloured_table(_SUBSCRIBERS, rows, [RED if one["trouble"] else GREEN for one in subscribers]))
     for one in subscribers:
         if one["trouble"]:
             put(printable(f"{one['subscriber']}: {one['trouble']}"))

@@ -5,7 +5,7 @@ Owns how it looks. Must not know what it says. Colours only where stdout is a te
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bridge.protocol.printable import printable
 
@@ -24,3 +24,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     cells = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def coloured_table(header: Sequence[str], rows: Sequence[Sequence[str]], codes: Iterable[str]) -> list[str]:
+    """The same, each row in its colour."""
+    first, *lines = table(header, rows)
+    return [first, *map(colour, lines, codes)]

@@ -173,7 +173,7 @@ def cluster_of(config: Config, stats: Stats, journal: SessionJournal) -> Cluster
 
     databases = opened(), opened()  # so that a beat never waits for sessions
     nodes = NodeTable(databases[0], cluster_id, node_id, config.janus.db_version_table)
-    memory = NodeFile(config.state.dir / "node.json", cluster_id, node_id)
+    memory = NodeFile(config.state.dir, cluster_id, node_id)
     memory.load()
     try:
         tls = client_context(section.tls_ca, None, None)

@@ -23,8 +23,8 @@ _FILE_MAX = 4 << 20  # bytes; a hundred nodes have 30 KB
 class NodeFile:
     """A NodeMemory of one node of one cluster: of another one's, nothing counts."""
 
-    def __init__(self, path: Path, cluster_id: int, node_id: int) -> None:
-        self._path = path
+    def __init__(self, state_dir: Path, cluster_id: int, node_id: int) -> None:
+        self._path = state_dir / "node.json"
         self._whose = [cluster_id, node_id]
         self.epochs: Sequence[int] = ()
         self.nodes: Sequence[Node] | None = None
