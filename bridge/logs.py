@@ -113,16 +113,18 @@ def _cut(value: object, hide: Hide) -> object:
     return f"{hide(str(value[: 2 * MAX_ARGUMENT]))[:MAX_ARGUMENT]}... ({len(value)} characters)"
 
 
-class TextFormatter(logging.Formatter):
-    """``Nov 22 13:18:39 [PID] ERROR:bridge.link: text``, as OpenSIPS writes it; on a journal without what that knows
-    by itself. A traceback, which only a fault of this program has, follows in lines of its own.
-    """
-
+class _BridgeFormatter(logging.Formatter):
     def __init__(self, *, journal: bool, hide: Hide = unchanged) -> None:
-        """``hide`` takes secrets out of what is said, tracebacks too."""
+        """``journal``: it is read by systemd's; ``hide`` takes secrets out of what is said, tracebacks too."""
         super().__init__()
         self._journal = journal
         self._hide = hide
+
+
+class TextFormatter(_BridgeFormatter):
+    """``Nov 22 13:18:39 [PID] ERROR:bridge.link: text``, as OpenSIPS writes it; on a journal without what that knows
+    by itself. A traceback, which only a fault of this program has, follows in lines of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         lines = [f"{record.levelname}:{record.name}: {one_line(self._hide(record.getMessage()))}"]
@@ -134,14 +136,8 @@ class TextFormatter(logging.Formatter):
         return "\n".join(lines)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_BridgeFormatter):
     """One JSON object a line: time (unix seconds), level, logger, message, and exception where there is one."""
-
-    def __init__(self, *, journal: bool, hide: Hide = unchanged) -> None:
-        """As of TextFormatter."""
-        super().__init__()
-        self._journal = journal
-        self._hide = hide
 
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, object] = {

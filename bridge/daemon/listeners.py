@@ -16,7 +16,7 @@ from bridge.config import Config, MiSettings
 from bridge.daemon.doors import DOORS, Door, Hall, kinds_of_senders
 from bridge.daemon.held_doors import HeldDoors
 from bridge.errors import ConfigError
-from bridge.files import read_file, require_file
+from bridge.files import read_file
 from bridge.protocol.budget import Budget
 from bridge.protocol.jsonrpc import Dispatch, Refused
 from bridge.transport.batch import Batch
@@ -25,7 +25,7 @@ from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_http import Page
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.state_dir import StateDir
-from bridge.transport.tls import PEM_MAX, pem_text
+from bridge.transport.tls import PEM_MAX, load_chain, pem_text
 from bridge.transport.trial import Trial
 
 log = logging.getLogger("bridge.mi")
@@ -177,10 +177,7 @@ def server_context(mi: MiSettings) -> ssl.SSLContext | None:
 def _load_certificate(context: ssl.SSLContext, mi: MiSettings) -> None:
     assert mi.http_tls_cert is not None
     try:
-        for file in filter(None, (mi.http_tls_cert, mi.http_tls_key)):
-            require_file(file, PEM_MAX)
-        # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
-        context.load_cert_chain(mi.http_tls_cert, mi.http_tls_key, password=_no_password)
+        load_chain(context, mi.http_tls_cert, mi.http_tls_key)
     except OSError as exc:
         key = "" if mi.http_tls_key is None else f", http_tls_key {mi.http_tls_key}"
         raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}{key}: {pem_text(exc)}") from None
@@ -195,10 +192,6 @@ def _digest(mi: MiSettings) -> bytes:
     except OSError as exc:
         raise ConfigError(f"[mi] http_tls_cert {mi.http_tls_cert}: {exc.strerror}") from None
     return found.digest()
-
-
-def _no_password() -> str:
-    raise OSError("the key is encrypted, and there is no way to give its password")
 
 
 @contextmanager

@@ -47,13 +47,18 @@ def client_context(ca: str | None, certificate: str | None, key: str | None) -> 
         raise ConnectFailed(f"tls_ca {ca}: {pem_text(exc)}") from None
     if certificate is not None:
         try:
-            for file in filter(None, (certificate, key)):
-                require_file(file, PEM_MAX)
-            # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
-            context.load_cert_chain(certificate, key, password=_no_password)
+            load_chain(context, certificate, key)
         except OSError as exc:
             raise ConnectFailed(f"tls_cert {certificate}, tls_key {key or certificate}: {pem_text(exc)}") from None
     return context
+
+
+def load_chain(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    """Show this certificate; ``key``: where it does not hold its own. Raises OSError, for ``pem_text``."""
+    for file in filter(None, (certificate, key)):
+        require_file(file, PEM_MAX)
+    # An encrypted key would make OpenSSL ask on the terminal; refuse it instead.
+    context.load_cert_chain(certificate, key, password=_no_password)
 
 
 def _verifying(ca: str | None) -> ssl.SSLContext:
