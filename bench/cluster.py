@@ -22,8 +22,9 @@ from bridge.protocol.jsonrpc import RpcError
 from bridge.transport.peer_client import PeerClient
 from tests.support.bridge import Bridge
 from tests.support.bridge_cluster import REPEATABLE, BusyCaller, ClusterBed, Listener, answered, release, says
+from tests.support.bridge_cluster import attach as new_handle
 from tests.support.deadlines import HANG_SECONDS
-from tests.support.janus import GEN, Janus, JanusOptions
+from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import MariaDb
 from tests.support.receivers import udp_receiver
 from tests.support.tables import mariadb_table
@@ -62,7 +63,7 @@ async def _death(bed: ClusterBed, number: int, released: bool) -> list[float]:
     """One of the two dies, by turns, and comes back."""
     victim, heir = bed.bridges if number % 2 == 0 else reversed(bed.bridges)
     names = _names(GATEWAYS)
-    handles = {name: await _handle(victim, name) for name in names}
+    handles = {name: await new_handle(victim, name) for name in names}
     for name in names:
         await answered(heir, {"janus": "info"}, name)
     took: list[float] = []
@@ -103,7 +104,7 @@ async def _to_and_fro(bed: ClusterBed, listener: Listener) -> dict[str, float]:
     giver, taker = bed.bridges
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.run)
-        asked, ticking = await _handle(giver, JANUS_ID), await _handle(giver, JANUS_ID)
+        asked, ticking = await new_handle(giver, JANUS_ID), await new_handle(giver, JANUS_ID)
         await answered(taker, {"janus": "info"}, JANUS_ID)
         await answered(giver, says(ticking, **EVENTS), JANUS_ID)
         for _ in range(HAND_OVERS):
@@ -187,10 +188,6 @@ async def _answers(ask: PeerClient, bridge: Bridge, handle: str, janus_id: str) 
             raise
         return False
     return True
-
-
-async def _handle(bridge: Bridge, janus_id: str) -> str:
-    return str((await answered(bridge, {"janus": "attach", "plugin": GEN}, janus_id))["data"]["id"])
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from bridge.cli import service
 from bridge.transport.batch import Batch
 from tests.support.certs import Certificates, issue
 from tests.support.examples import FEW, QUICK
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.galera import LIBRARY, Galera
 from tests.support.janus import Janus, JanusOptions
 from tests.support.mariadb import MariaDb
@@ -119,14 +120,8 @@ PROGRAMS = (
     "tests/support/test_janus.py",
 )
 LONGEST = "tests/model/"  # first, so that no process of a run has one of them before it when the others have ended
-STARTING = (
-    *NEEDS,
-    "opensips",
-    "systemd",
-    "package",
-    "image",
-    "release",
-)  # whoever has one of these marks may start programs
+# Whoever has one of these marks may start programs.
+STARTING = (*NEEDS, "opensips", "systemd", "package", "image", "release")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -166,6 +161,13 @@ def programs_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
     if not any(request.node.get_closest_marker(mark) for mark in STARTING):
         monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
+    """What hears a service, and keeps its sockets."""
+    with FakeSystemd(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture(scope="session")

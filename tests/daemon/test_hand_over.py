@@ -1,7 +1,6 @@
 """What goes on beside a hand-over: a read of the table that ends while the sockets are left to the next process."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ from bridge.transport.systemd import Notifier
 from tests.support.fake_systemd import FakeSystemd
 
 URL = "ws://127.0.0.1:9/"
-
-
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    with FakeSystemd(tmp_path) as fake:
-        yield fake
 
 
 def parts_of(folder: Path, store: FdStore | None = None) -> Parts:

@@ -26,12 +26,6 @@ SECONDS = HANG_SECONDS
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    with FakeSystemd(tmp_path) as fake:
-        yield fake
-
-
-@pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
 

@@ -5,7 +5,6 @@ import resource
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ from tests.support.receivers import Receiver
 SIZE = 300  # bytes of an event, and some more around it
 READ = 65_536  # bytes: what the bridge may have taken and not handed on when it is killed
 BACKLOG = 2 * READ
-
-
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    with FakeSystemd(tmp_path) as fake:
-        yield fake
 
 
 async def lives(bridge: Bridge, handle: str, janus_id: str = "gw1") -> bool:

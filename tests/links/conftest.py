@@ -1,7 +1,6 @@
 """What outlives a process, for links that begin where another process ended."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,12 +8,6 @@ from bridge.transport.fd_store import FdStore
 from bridge.transport.systemd import Notifier
 from tests.support.fake_systemd import FakeSystemd
 from tests.support.linkbed import LinkBed
-
-
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    with FakeSystemd(tmp_path) as fake:
-        yield fake
 
 
 @pytest.fixture

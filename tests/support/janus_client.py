@@ -206,10 +206,6 @@ class AdminClient(_Socket):
         sessions: list[int] = (await self.request({"janus": "list_sessions"}))["sessions"]
         return sessions
 
-    async def list_handles(self, session: int) -> list[int]:
-        handles: list[int] = (await self.request({"janus": "list_handles", "session_id": session}))["handles"]
-        return handles
-
     async def destroy_session(self, session: int) -> None:
         await self.request({"janus": "destroy_session", "session_id": session})
 

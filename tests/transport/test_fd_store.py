@@ -31,12 +31,6 @@ def pair(pairs: ExitStack) -> tuple[socket.socket, socket.socket]:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    with FakeSystemd(tmp_path) as fake:
-        yield fake
-
-
-@pytest.fixture
 def notifier(systemd: FakeSystemd) -> Iterator[Notifier]:
     made = Notifier(systemd.environ)
     yield made
