@@ -4,10 +4,13 @@ Owns the look at them for ``check`` and ``run --check``: ``run`` meets each only
 nothing.
 """
 
+import dataclasses
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bridge.config import Config, MiSettings
 from bridge.daemon.database import require_room
@@ -20,6 +23,9 @@ from bridge.transport.tls import client_context
 from bridge.transport.unix_path import gid_of
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
+
+_NAMES_FILE = re.compile("(_ca|_cert|_key|_file)$")
+_CREDENTIALS = "/run/credentials/"  # systemd's, for the unit alone
 
 # proc(5): 1 is about folders that all may write, 2 the group, too.
 _PROTECTED_FIFOS = Path("/proc/sys/fs/protected_fifos")
@@ -57,6 +63,20 @@ def refusals(config: Config) -> Iterator[str]:
         require_room(config, state)
     except ConfigError as exc:
         yield str(exc)
+
+
+def files(config: Config) -> Iterator[tuple[str, str]]:
+    """Those that the service reads: what to call each, and its path."""
+    if config.source is not None:
+        yield "the configuration", str(config.source)
+    named: dict[str, Any] = {name: getattr(config, name) for name in ("janus", "mi", "cluster")}
+    named |= {f"janus.gateways.{name}": gateway for name, gateway in config.janus.gateways.items()}
+    named |= {f"events.tls_domains.{name}": domain for name, domain in config.events.tls_domains.items()}
+    for section, settings in named.items():
+        for key in (field.name for field in dataclasses.fields(settings) if _NAMES_FILE.search(field.name)):
+            path = getattr(settings, key)
+            if path and not path.startswith(_CREDENTIALS):
+                yield f"[{section}] {key} {path}", path
 
 
 def doubts(mi: MiSettings) -> Iterator[str]:

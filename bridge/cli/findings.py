@@ -8,6 +8,7 @@ the database or every Janus did not answer.
 import argparse
 import dataclasses
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def _run(args: argparse.Namespace, report: "Report") -> int:
     report.add("ok", source, "is valid" if config.source is not None else "defaults and options are valid")
     for fault in check_paths.faults(config):
         report.add("error", source, fault)
+    if found is not None and os.geteuid() == 0:
+        for name, path in check_paths.files(config):
+            if os.path.exists(path) and not found.may_read(path):
+                report.add("error", source, f"{name}: {found.user}, the user of the service, may not read it")
     for doubt in check_paths.doubts(config.mi):
         report.add("warning", source, doubt)
     code: int = trio.run(partial(_check, config, report, connect=args.connect))

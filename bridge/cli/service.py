@@ -7,12 +7,13 @@ Authority: systemctl(1) show, systemd.exec(5), proc(5).
 """
 
 import argparse
+import grp
 import os
 import pwd
 import shlex
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +27,20 @@ STATE_BASE = Path("/var/lib")  # of StateDirectory=
 UNIT_FOLDERS = tuple(Path(base, "systemd/system") for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
 _PROC = Path("/proc")
 _PATIENCE = 5.0  # seconds for systemctl
+_PROPERTIES = ("MainPID", "User", "Group", "SupplementaryGroups", "StateDirectory", "ExecStart", "Environment")
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledService:
-    """``config``: the file that its command line names; ``options``: its -o; ``user``: whom its files belong to."""
+    """``config``: the file that its command line names; ``options``: its -o; ``user``: whom its files belong to;
+    ``groups``: of its unit.
+    """
 
     config: str | None
     options: tuple[str, ...]
     environ: Mapping[str, str]
     user: str
+    groups: tuple[str, ...] = ()
 
     def load(self, *more: str) -> Config:
         """Its settings, with further options laid over them. Raises ConfigError."""
@@ -48,6 +53,16 @@ class InstalledService:
                 f"{state_dir} is for {self.user} and root alone: run this as root (sudo), or name a table of your own "
                 "with -o state.dir=FOLDER"
             )
+
+    def may_read(self, path: str) -> bool:
+        """Whether its process may. For root, who may read everything; of a user that there is not yet nobody knows."""
+        try:
+            user = pwd.getpwnam(self.user)
+            gids = [grp.getgrnam(name).gr_gid for name in self.groups]
+        except KeyError:
+            return True
+        with _acting_as(user.pw_uid, [*gids, *os.getgrouplist(user.pw_name, user.pw_gid)]):
+            return os.access(path, os.R_OK, effective_ids=True)
 
     def prepare(self, state_dir: Path) -> None:
         """Make its state directory, as systemd does at its first start. For root. Raises ConfigError."""
@@ -83,7 +98,8 @@ def find() -> InstalledService | None:
         environ.setdefault("STATE_DIRECTORY", str(STATE_BASE / folder))
     given = _arguments(words)
     user = shown.get("User") or ("janus-bridge" if first is None else _user_of(_PROC / "1"))
-    return InstalledService(given.config, tuple(given.option), environ, user)
+    groups = f"{shown.get('Group', '')} {shown.get('SupplementaryGroups', '')}".split()
+    return InstalledService(given.config, tuple(given.option), environ, user, tuple(groups))
 
 
 @contextmanager
@@ -97,9 +113,20 @@ def as_owner(config: Config) -> Iterator[None]:
         yield
         return
     uid, gid = owner
-    groups, group, mask = os.getgroups(), os.getegid(), os.umask(0o077)
-    os.setgroups([gid])
-    os.setegid(gid)
+    mask = os.umask(0o077)
+    try:
+        with _acting_as(uid, [gid]):
+            yield
+    finally:
+        os.umask(mask)
+
+
+@contextmanager
+def _acting_as(uid: int, gids: Collection[int]) -> Iterator[None]:
+    """For root: that user, and these groups, the first of them its own."""
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([*gids])
+    os.setegid(next(iter(gids)))
     os.seteuid(uid)
     try:
         yield
@@ -107,7 +134,6 @@ def as_owner(config: Config) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(group)
         os.setgroups(groups)
-        os.umask(mask)
 
 
 def _owner(path: str) -> tuple[int, int] | None:
@@ -128,7 +154,7 @@ def _owner(path: str) -> tuple[int, int] | None:
 def _show() -> dict[str, str]:
     """What systemd says of the unit; nothing where it does not run, or cannot be asked."""
     command = ["systemctl", "show", "--no-pager", UNIT]
-    command += [f"--property={name}" for name in ("MainPID", "User", "StateDirectory", "ExecStart", "Environment")]
+    command += [f"--property={name}" for name in _PROPERTIES]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):

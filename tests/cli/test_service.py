@@ -145,6 +145,34 @@ def test_a_user_is_told_whose_the_table_is(
     assert f"{machine}/lib/janus-bridge is for nobody and root alone: run this as root (sudo)" in error
 
 
+@as_root
+def test_root_is_told_what_the_service_may_not_read(machine: Path, install: Install, ran: Callable[..., Ran]) -> None:
+    made = issue(machine)
+    config = machine / "janus-bridge.toml"
+    config.write_text(f'[mi]\nhttp_tls_cert = "{made.cert}"\nhttp_tls_key = "{made.key}"\n')
+    made.cert.chmod(0o644)
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    whose = "nobody, the user of the service, may not read it"
+    for owner, mode, group, told in (
+        ("root", 0o600, "", True),
+        ("root", 0o640, "", True),
+        ("root", 0o640, "root", False),
+        ("nobody", 0o600, "", False),
+    ):
+        install(MainPID="0", User="nobody", Group=group, ExecStart="{ path=/x ; argv[]=/x run ; }")
+        for path in (config, made.key):
+            os.chown(path, pwd.getpwnam(owner).pw_uid, 0)
+            path.chmod(mode)
+        code, out, _ = ran("check")
+        lines = [line for line in out.splitlines() if whose in line]
+        assert [line.split(": ", 1)[1] for line in lines] == told * [
+            f"the configuration: {whose}",
+            f"[mi] http_tls_key {made.key}: {whose}",
+        ]
+        assert code == 1 or not told
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+
+
 @pytest.mark.parametrize("words", [["db", "add", "gw2", "janusws://h"], ["db", "list"], ["check"]])
 def test_between_two_tables_nothing_is_guessed(
     words: list[str], machine: Path, install: Install, ran: Callable[..., Ran]
