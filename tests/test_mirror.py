@@ -71,7 +71,6 @@ ELSEWHERE = {
     "transport/db_mysql_guard": "transport/test_db_mysql_auth",
     "transport/db_mysql_link": "transport/test_db_mysql",
     "transport/db_sql": "transport/test_db_sqlite",
-    "transport/event_file": "transport/test_event_store",
     "transport/db_visit": "transport/test_db_limits",
     "transport/http_head": "transport/test_http_parser",
     "transport/http_messages": "transport/test_http_parser",

@@ -18,6 +18,7 @@ from bridge.protocol.event_payload import BODY, E_JANUS_EVENT, Params, janus_eve
 from bridge.protocol.numbers import read_decimal
 
 LARGEST = 2**53 - 1  # of an epoch or a number: what every reader of JSON holds exactly
+MOST_EVENTS: Final = 1 << 52  # that a log ever counts: a larger position is damage
 PAGE: Final = 256  # events of a page, at most
 PAGE_BYTES: Final = 1 << 20  # from which on a page is full
 OVERHEAD: Final = 512  # bytes that an event takes in memory beside its body

@@ -4,12 +4,16 @@ Owns ``events.db`` as a file, and its version. Must not know what is in its rows
 sqlite.org/wal.html, pragma.html#synchronous.
 """
 
+import errno
 import logging
 import os
+import re
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Final
 
+from bridge.files import require_file
 from bridge.transport import event_pages, event_rows
 from bridge.transport.event_rows import APPLICATION, VERSION
 
@@ -17,6 +21,7 @@ log = logging.getLogger("bridge.evi")
 
 BUSY: Final = 5  # seconds to wait for another program's write
 SCHEMA: Final = event_rows.SCHEMA + event_pages.SCHEMA
+_PARTS: Final = frozenset(re.findall(r"CREATE (\w+) (\w+)", SCHEMA))  # kinds and names
 
 
 class Unusable(Exception):
@@ -25,6 +30,7 @@ class Unusable(Exception):
 
 def open_own(path: Path, *, full: bool) -> sqlite3.Connection:
     """A log of this version, made if there is none. Raises Unusable, sqlite3.Error, OSError."""
+    _require_file(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
     connection = _connect(path)
     try:
@@ -36,6 +42,11 @@ def open_own(path: Path, *, full: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def is_damage(exc: sqlite3.DatabaseError) -> bool:
+    """Whether the file is at fault, and not the disk below it or who else uses it: something in it is missing, too."""
+    return not isinstance(exc, sqlite3.OperationalError) or str(exc).startswith("no such ")
 
 
 def open_another(path: Path, *, full: bool) -> sqlite3.Connection:
@@ -70,11 +81,25 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _require_ours(connection: sqlite3.Connection) -> None:
     """Nothing is written before that. Raises Unusable; nothing, for a new file."""
-    (version,), (application,), (tables,) = (
-        connection.execute(sql).fetchone()
-        for sql in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
+    (version,), (application,) = (
+        connection.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")
     )
-    if (tables or version) and application != APPLICATION:
+    found = {(kind.upper(), name) for kind, name in connection.execute("SELECT type, name FROM sqlite_master")}
+    if not (found or version):
+        return
+    if application != APPLICATION:
         raise Unusable("it is another program's")
-    if (tables or version) and version != VERSION:
+    if version != VERSION:
         raise Unusable(f"it has version {version}, and this program {VERSION}")
+    for kind, name in sorted(_PARTS - found):
+        raise Unusable(f"it has no {kind.lower()} {name}")
+
+
+def _require_file(path: Path) -> None:
+    """SQLite says of anything else that the disk has an error. Raises OSError."""
+    try:
+        if os.path.islink(path):
+            raise OSError(errno.ELOOP, "a symbolic link, not a file")
+        require_file(path, sys.maxsize)
+    except FileNotFoundError:
+        pass

@@ -30,14 +30,20 @@ def left(database: Path) -> list[OutletState]:
         return [read_subscriber(row) for row in json.loads(read_file(path, _FILE_MAX))]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as exc:
-        log.warning("%s cannot be read: %s; subscribers that lost events at the last stop are not told", path, exc)
-        return []
+    except OSError as exc:
+        fault = exc.strerror or str(exc)
+    except (ValueError, TypeError, RecursionError):
+        fault = "it is damaged"
+    log.warning("%s cannot be read: %s; subscribers that lost events at the last stop are not told", path, fault)
+    return []
 
 
 def forget(database: Path) -> None:
-    """It is kept. Raises OSError."""
-    _path(database).unlink(missing_ok=True)
+    """It is kept."""
+    try:
+        _path(database).unlink(missing_ok=True)
+    except OSError as exc:
+        log.warning("%s cannot be removed: %s; remove it", exc.filename, exc.strerror)
 
 
 def _path(database: Path) -> Path:

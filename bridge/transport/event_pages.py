@@ -15,7 +15,7 @@ from math import isfinite, nan
 from typing import Final
 
 from bridge.protocol import codec
-from bridge.protocol.event_record import PAGE, PAGE_BYTES, EventRecord, GatewayEvents, LogPage
+from bridge.protocol.event_record import MOST_EVENTS, PAGE, PAGE_BYTES, EventRecord, GatewayEvents, LogPage
 
 SCHEMA: Final = """
 CREATE TABLE janus_page (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at REAL NOT NULL, events TEXT NOT NULL,
@@ -64,10 +64,15 @@ def delete(connection: sqlite3.Connection, cut: int) -> None:
 
 
 def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The positions of the first and the last event; 0, 0 where there is none. Raises sqlite3.Error."""
+    """The positions of the first and the last event; 0, 0 where there is none. Raises sqlite3.Error, also for what is
+    none.
+    """
     first = connection.execute("SELECT first FROM janus_page ORDER BY last LIMIT 1").fetchone()
     (last,) = connection.execute("SELECT ifnull(max(last), 0) FROM janus_page").fetchone()
-    return (first[0] if first else 0), last
+    begin = first[0] if first else 0
+    if not isinstance(begin, int) or not 0 <= begin <= last <= MOST_EVENTS:
+        raise sqlite3.DatabaseError("the position of a page is damaged")
+    return begin, last
 
 
 def ahead(connection: sqlite3.Connection, now: float) -> float:

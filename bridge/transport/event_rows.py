@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from bridge.protocol.event_filter import EventFilter
-from bridge.protocol.event_record import Loss, NamedSubscription, OutletState, Wish
+from bridge.protocol.event_record import LARGEST, MOST_EVENTS, Loss, NamedSubscription, OutletState, Wish
 
 VERSION: Final = 3
 APPLICATION: Final = 0x4A616E75  # "Janu": what application_id says of a file of ours
@@ -53,7 +53,7 @@ class SubscriberRows:
 
 
 def read_all(connection: sqlite3.Connection) -> list[OutletState]:
-    """Raises sqlite3.Error; ValueError, TypeError for what nobody wrote like that."""
+    """Raises sqlite3.Error; ValueError for what nobody wrote like that."""
     columns = "name, seq, lost, until, subscription, wanted"
     rows = connection.execute(f"SELECT {columns} FROM janus_subscriber JOIN janus_subscription USING (name)")
     return [read_subscriber(row) for row in rows]
@@ -65,24 +65,41 @@ def subscriber_row(state: OutletState) -> Sequence[Any]:
 
 
 def read_subscriber(row: Sequence[Any]) -> OutletState:
-    """Raises ValueError, TypeError for what nobody wrote like that."""
-    name, position, losses, until, subscription, wanted = row
-    found = tuple(
-        Loss(str(janus_id), str(url), str(reason), int(lost), last, int(before))
-        for janus_id, url, reason, lost, last, before in json.loads(losses)
+    """Raises ValueError for what nobody wrote like that."""
+    try:
+        return _outlet(*row)
+    except (TypeError, AttributeError, RecursionError) as exc:
+        raise ValueError(str(exc)) from None
+
+
+def _outlet(name: str, seq: int, lost: str, until: int | None, subscription: str | None, wanted: str) -> OutletState:
+    losses = tuple(
+        Loss(str(janus_id), str(url), str(reason), _number(number), last, _number(before))
+        for janus_id, url, reason, number, last, before in json.loads(lost)
     )
     named = None
     if subscription is not None:
         socket, wishes = json.loads(subscription)
-        named = NamedSubscription(str(socket), tuple(Wish(str(event), int(end), lists) for event, end, lists in wishes))
+        named = NamedSubscription(
+            str(socket), tuple(Wish(str(event), _number(end), to and dict(to)) for event, end, to in wishes)
+        )
     names = tuple(
         (
-            int(upto),
+            _number(upto),
             {event: None if lists is None else EventFilter.read(dict(lists)) for event, lists in dict(one).items()},
         )
         for upto, one in json.loads(wanted)
     )
-    return OutletState(name, position, found, named, until, names)
+    if not isinstance(name, str):
+        raise ValueError("a subscriber without a name")
+    end = None if until is None else _number(until, MOST_EVENTS)
+    return OutletState(name, _number(seq, MOST_EVENTS), losses, named, end, names)
+
+
+def _number(value: Any, most: int = LARGEST) -> int:
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError("not a number of events")
+    return value
 
 
 def _place(state: OutletState) -> tuple[str, int, str, int | None]:

@@ -29,7 +29,7 @@ from bridge.protocol.event_record import (
 )
 from bridge.throttle import Throttle
 from bridge.transport import event_file, event_left, event_pages
-from bridge.transport.event_file import BUSY, Unusable
+from bridge.transport.event_file import BUSY, Unusable, is_damage
 from bridge.transport.event_rows import SubscriberRows, read_all
 from bridge.transport.steady_clock import SteadyClock
 
@@ -69,14 +69,14 @@ class EventStore:
                 return self._open()
             except Unusable as exc:
                 self._set_aside(str(exc))
-            except sqlite3.OperationalError:
-                raise
             except sqlite3.DatabaseError as exc:
+                if not is_damage(exc):
+                    raise
                 self._set_aside(str(exc))
             return self._open()
         except (sqlite3.Error, OSError, Unusable) as exc:
             self.close()
-            raise StoreFailed(f"{self._path}: {_words(exc)}") from None
+            raise StoreFailed(self._words(exc)) from None
 
     async def write(
         self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
@@ -142,20 +142,20 @@ class EventStore:
         except StoreFailed:
             raise
         except sqlite3.DatabaseError as exc:
-            if limiter is self._reading and not isinstance(exc, sqlite3.OperationalError):
+            if limiter is self._reading and is_damage(exc):
                 self._damage = str(exc)  # the next write sets the file aside
             raise StoreFailed(f"{self._path}: {exc}") from None
         except Exception as exc:  # noqa: BLE001 - a row of any kind costs a failure that is told, and no task
-            raise StoreFailed(f"{self._path}: {_words(exc)}") from None
+            raise StoreFailed(self._words(exc)) from None
 
     def _write(self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int) -> None:
         if self._damage:
             raise self._anew(self._damage)
         try:
             self._transact(pages, outlets, gone, cut)
-        except sqlite3.OperationalError:
-            raise
         except sqlite3.DatabaseError as exc:
+            if not is_damage(exc):
+                raise
             raise self._anew(str(exc)) from None
 
     def _transact(
@@ -258,7 +258,7 @@ class EventStore:
         event_left.forget(self._path)
         try:
             outlets = tuple(read_all(writer))
-        except (ValueError, TypeError):
+        except ValueError:
             raise Unusable("a row of janus_subscriber is damaged") from None
         end = max([self._last, *(state.position for state in outlets)])
         return StoreContents(end, epoch, outlets)
@@ -278,7 +278,7 @@ class EventStore:
             self._is_aside = False
         except (sqlite3.Error, OSError, Unusable) as exc:
             self._damage = reason
-            return StoreFailed(f"{self._path}: {_words(exc)}")
+            return StoreFailed(self._words(exc))
         return StoreAnew(f"{self._path}: {reason}; it was set aside")
 
     def _set_aside(self, reason: str) -> None:
@@ -287,6 +287,8 @@ class EventStore:
         self._writer = self._reader = None  # somebody may be reading: whoever lets go of it last, closes it
         event_file.set_aside(self._path, reason)
 
-
-def _words(exc: BaseException) -> str:
-    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+    def _words(self, exc: BaseException) -> str:
+        """Of the file that is named, where it is another one."""
+        if not isinstance(exc, OSError):
+            return f"{self._path}: {exc}"
+        return f"{exc.filename2 or exc.filename or self._path}: {exc.strerror or exc}"

@@ -38,12 +38,17 @@ async def test_the_next_start_has_it_and_no_other(tmp_path: Path) -> None:
 
 async def test_a_damaged_one_is_told_and_costs_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, file = tmp_path / "events.db", tmp_path / "events.db.left"
-    for content in (b"x", b"[1]", b"\xff", b'[["a", "x", "[]", null]]'):
+    odd = [
+        b'[["a", %s, "[]", null, null, "[]"]]' % number
+        for number in (b"9" * 5000, b"1e999", b"-1", b'"1"', b"%d" % 2**70)
+    ]
+    for content in (b"x", b"[1]", b"\xff", b'[["a", "x", "[]", null]]', b"[" * 100_000, b"null", *odd):
         spoil(file, content)
         store = EventStore(path, full=False)
         assert store.open().outlets == ()
         store.close()
-        assert "subscribers that lost events at the last stop are not told" in caplog.messages[-1]
+        rest = "subscribers that lost events at the last stop are not told"
+        assert caplog.messages[-1] == f"{file} cannot be read: it is damaged; {rest}"
         assert mode(file) is None
 
 
@@ -51,3 +56,16 @@ async def test_what_cannot_be_left_is_a_failure_of_the_store(tmp_path: Path) -> 
     folder = tmp_path / "gone"
     with pytest.raises(StoreFailed, match="No such file or directory"):
         await EventStore(folder / "events.db", full=False).leave([])
+
+
+async def test_what_is_no_file_there_costs_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "events.db.left"
+    file.mkdir()
+    store = EventStore(tmp_path / "events.db", full=False)
+    store.open()
+    await store.write(pages(record(1)), (), (), 0)
+    store.close()
+    assert [line.removeprefix(f"{file} ").split(": ")[0] for line in caplog.messages] == [
+        "cannot be read",
+        "cannot be removed",
+    ]

@@ -144,22 +144,6 @@ async def test_a_clock_that_is_wrong_for_a_while_cuts_nothing_and_keeps_nothing(
     made.close()
 
 
-@pytest.mark.parametrize(
-    "damage", ["at = 9e999", "at = 'x'", "events = '[]'", "events = replace(events, '0.0', '\"x\"')"]
-)
-async def test_a_newest_page_without_a_time_is_damage(
-    path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    made = store(path)
-    made.open()
-    await write(made, record(1, at=0.0))
-    made.close()
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute(f"UPDATE janus_page SET {damage}")
-    assert contents(path) == StoreContents()
-    assert ASIDE in caplog.text
-
-
 async def test_a_gateway_s_events_from_a_number_on(path: Path) -> None:
     made = store(path)
     made.open()
