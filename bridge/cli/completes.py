@@ -13,8 +13,8 @@ from bridge.cli.usage import Usage
 from bridge.config import kinds
 from bridge.config.row import Setting
 from bridge.config.settings import NAMED, SECTIONS, TABLE
+from bridge.protocol.cluster import BETWEEN_BRIDGES
 
-BETWEEN_BRIDGES = frozenset(f"janus_cluster_{name}" for name in ("alive", "find", "released", "send", "take", "taken"))
 _RESULT = "result-"
 
 

@@ -4,6 +4,7 @@ Owns the comparison of two configurations. Must not know how anything is applied
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from bridge.config.row import Setting
@@ -48,11 +49,11 @@ def reloaded(old: Config, new: Config) -> Config:
     return dataclasses.replace(new, **sections)
 
 
-def _changed(rows: Any, old: Any, new: Any) -> list[Setting]:
+def _changed(rows: Iterable[Setting], old: Any, new: Any) -> list[Setting]:
     return [setting for setting in rows if getattr(old, setting.key) != getattr(new, setting.key)]
 
 
-def _merged(rows: Any, old: Any, new: Any) -> Any:
+def _merged(rows: Iterable[Setting], old: Any, new: Any) -> Any:
     kept = {setting.key: getattr(old, setting.key) for setting in rows if not setting.reloadable}
     return dataclasses.replace(new, **kept)
 

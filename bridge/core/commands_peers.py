@@ -26,7 +26,7 @@ from bridge.core.whereabouts import Wanted
 from bridge.errors import LinkDown, TakeOverPending, UnknownJanusId
 from bridge.protocol import codec
 from bridge.protocol.caller import Role
-from bridge.protocol.cluster import Life
+from bridge.protocol.cluster import FIND, SEND, TAKE, TAKEN, Life
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import read_command
 from bridge.protocol.janus import member_id
@@ -54,9 +54,8 @@ def peer_commands(
 
     def command(name: str, recipe: Recipe, handler: Callable[[MiRequest], Any], words: str) -> Command:
         text = f"For the other bridges of the cluster: {words}"
-        return Command(
-            f"janus_cluster_{name}", f"janus_cluster:{name}", (recipe,), handler, text, "janus", Role.EVERYTHING
-        )
+        alias = name.replace("janus_cluster_", "janus_cluster:")
+        return Command(name, alias, (recipe,), handler, text, "janus", Role.EVERYTHING)
 
     ids = (PeerParameter("session_id", default=""), PeerParameter("handle_id", default=""))
     order = (PeerParameter("number", default=""), PeerParameter("after", default=""))
@@ -69,15 +68,15 @@ def peer_commands(
         PeerParameter("sessions", "any"),
     )
     return (
-        command("find", (janus_id, *ids), methods.find, "whether this one has a session or handle."),
+        command(FIND, (janus_id, *ids), methods.find, "whether this one has a session or handle."),
         command(
-            "send",
+            SEND,
             (janus_id, *sent, PeerParameter("notification", "int", 0)),
             methods.send,
             "executes a command here, and nowhere else.",
         ),
-        command("take", given, methods.take, "claims the sessions that one of them hands over."),
-        command("taken", (node, janus_id), methods.taken, "raises the events of these sessions from now on."),
+        command(TAKE, given, methods.take, "claims the sessions that one of them hands over."),
+        command(TAKEN, (node, janus_id), methods.taken, "raises the events of these sessions from now on."),
     )
 
 

@@ -19,7 +19,7 @@ from bridge.core.mi import MiRequest
 from bridge.core.pending import AwaitedAnswer
 from bridge.core.whereabouts import NOWHERE, Residence, Wanted, Whereabouts
 from bridge.errors import BridgeError, LinkDown, PeerSilent, TakeOverPending, TransactionTimeout
-from bridge.protocol.cluster import Node
+from bridge.protocol.cluster import SEND, Node
 from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.janus import Success, classify
@@ -197,7 +197,7 @@ class Errands:
             limit = max(1, round((errand.rest - MARGIN) * 1000))
             notification = int(errand.notification)
             params = [errand.wanted.janus_id, errand.value, limit, *order, notification]
-            errand.succeed(await self._ask(node.url, "janus_cluster_send", params, errand.rest))
+            errand.succeed(await self._ask(node.url, SEND, params, errand.rest))
         except RpcError as exc:
             if exc.code != MISDIRECTED:
                 raise

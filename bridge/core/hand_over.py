@@ -22,6 +22,7 @@ from bridge.core.link import JanusLink
 from bridge.core.offers import Offers, of_worth
 from bridge.core.registry import LinkRegistry
 from bridge.errors import BridgeError
+from bridge.protocol.cluster import TAKEN
 from bridge.protocol.humanize import plural
 
 log = logging.getLogger("bridge.cluster")
@@ -126,7 +127,7 @@ class HandOver:
             await _read_out(link)
             await self._delivered()
         try:
-            await self._ask(node.url, "janus_cluster_taken", [self._node_id, janus_id], TOLD)
+            await self._ask(node.url, TAKEN, [self._node_id, janus_id], TOLD)
         except BridgeError as exc:
             log.warning("%s: node %d was not told that all events are delivered: %s", janus_id, node.node_id, exc)
 

@@ -20,7 +20,7 @@ from bridge.core.environment import LinkCluster
 from bridge.core.link import JanusLink
 from bridge.core.whereabouts import Residence, Wanted, Whereabouts
 from bridge.errors import BridgeError, PeerNotReached, PeerRefused, PeerSilent
-from bridge.protocol.cluster import ALIVE, Life, Node, NodeState
+from bridge.protocol.cluster import ALIVE, FIND, TAKE, Life, Node, NodeState
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.session import JanusSession
 
@@ -193,13 +193,13 @@ class Offers:
         """An answer that was lost with its connection is asked for once more."""
         until = trio.current_time() + PATIENCE
         try:
-            return await self._ask(node.url, "janus_cluster_take", params, PATIENCE)
+            return await self._ask(node.url, TAKE, params, PATIENCE)
         except PeerSilent as exc:
             left = until - trio.current_time()
             if left <= 0:  # it has had its time, and hangs
                 raise
             try:
-                return await self._ask(node.url, "janus_cluster_take", params, left)
+                return await self._ask(node.url, TAKE, params, left)
             except PeerNotReached:
                 raise exc from None
 
@@ -222,7 +222,7 @@ class Offers:
             return False
         params = [link.gateway.janus_id, str(offered[0].session_id), ""]
         try:
-            answer = await self._ask(node.url, "janus_cluster_find", params, QUICK)
+            answer = await self._ask(node.url, FIND, params, QUICK)
         except BridgeError:
             return False
         self._pulses[node.node_id, node.epoch].said("")

@@ -13,7 +13,7 @@ import trio
 from bridge.core.cluster_faces import AskPeer, ClusterPeers
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, TakeOverPending
-from bridge.protocol.cluster import Node
+from bridge.protocol.cluster import FIND, Node
 from bridge.protocol.janus import Ack, classify
 from bridge.protocol.session import JanusSession, SessionState
 
@@ -167,7 +167,7 @@ class Whereabouts:
     ) -> None:
         params = [wanted.janus_id, _text(wanted.session_id), _text(wanted.handle_id)]
         try:
-            answer = await self._ask(node.url, "janus_cluster_find", params, PATIENCE)
+            answer = await self._ask(node.url, FIND, params, PATIENCE)
         except BridgeError as exc:
             if exc.code != 404:  # it has no such gateway: that is an answer, too
                 doubts.append(_unasked(node.node_id, exc.data or exc.message))

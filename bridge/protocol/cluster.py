@@ -7,8 +7,15 @@ those of OpenSIPS's clusterer.
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
-ALIVE: Final = "janus_cluster_alive"  # the MI method by which bridges ask each other whether a life goes on
-RELEASED: Final = "janus_cluster_released"  # the MI method by which peers are told that a process is over
+# The MI methods that bridges call at each other: whether a life goes on, that a process is over; where a session lives,
+# a command for it, and its way from one bridge to another.
+ALIVE: Final = "janus_cluster_alive"
+RELEASED: Final = "janus_cluster_released"
+FIND: Final = "janus_cluster_find"
+SEND: Final = "janus_cluster_send"
+TAKE: Final = "janus_cluster_take"
+TAKEN: Final = "janus_cluster_taken"
+BETWEEN_BRIDGES: Final = frozenset({ALIVE, RELEASED, FIND, SEND, TAKE, TAKEN})
 
 MOST_NODES = 1000  # node_ids are below it
 

@@ -15,7 +15,7 @@ from bridge.errors import BridgeError
 from bridge.protocol.event_payload import Event
 from bridge.protocol.reply_socket import ReplySocket
 
-# reason -> what it says; the only place where these names are written down. A label of the metrics.
+# reason -> what it says; there are no others. A label of the metrics.
 DROP_REASONS: dict[str, str] = {
     "full": "its queue was full",
     "age": "older than max_age before it could be delivered",

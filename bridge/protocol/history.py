@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 LENGTH: Final = 256  # entries of a gateway; a thousand busy gateways keep some 50 MiB
 MAX_NAMED: Final = 1000  # handles of a lost session that are remembered by their ids
 
-# What may happen -> what it means. The only place where these names are written down.
+# What may happen -> what it means; there is nothing else.
 HAPPENINGS: Final = {
     "connected": "the gateway is ready",
     "disconnected": "the gateway is not ready; `reason` says why",

@@ -6,7 +6,6 @@ bridge had, is *former*: its handles work, nothing new is made in it.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from bridge.errors import Draining, InvalidCommand, LinkDown
 from bridge.protocol.command import JanusCommand
@@ -136,7 +135,7 @@ class KnownSessions:
     def _issued(self, session_id: int | None) -> bool:
         return session_id in self._client_sessions or session_id in self._ended or session_id in self._former
 
-    def _refuse_managed(self, session_id: Any, what: str) -> None:
+    def _refuse_managed(self, session_id: int | None, what: str) -> None:
         if session_id in self._managed_ids or (session_id is not None and session_id == self.managed.session_id):
             raise InvalidCommand(f"{what} names a session that the bridge manages")
 

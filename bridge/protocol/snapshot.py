@@ -16,8 +16,8 @@ STATES: Final[Sequence[str]] = get_args(Visible)  # of a gateway
 
 NODE_STATES: Final = ("active", "draining", "silent", "over", "taken")  # of a bridge of a cluster
 
-# outcome -> what it says; the only place where these names are written down. A label of the metrics, and the end of
-# the name of a statistic. Every command that reached a gateway has exactly one.
+# outcome -> what it says; there are no others. A label of the metrics, and the end of the name of a statistic. Every
+# command that reached a gateway has exactly one.
 OUTCOMES: Final[Mapping[str, str]] = {
     "answered": "Janus answered",
     "error": "Janus answered with an error",

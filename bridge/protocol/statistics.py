@@ -6,7 +6,7 @@ counter that no row there shows). Must not know who counts or asks.
 
 from bridge.protocol.snapshot import OUTCOMES
 
-# name -> help text; the only place where a counter's name is written down. Incremental ones can be reset by MI.
+# name -> help text; there are no others. Incremental ones can be reset by MI.
 COUNTERS: dict[str, str] = {
     "commands": "commands accepted",
     **{f"commands_{outcome}": f"commands: {words}" for outcome, words in OUTCOMES.items()},

@@ -13,6 +13,7 @@ from bridge.cli.completes import KINDS, every
 from bridge.cli.usage import usage_of
 from bridge.config import SETTINGS, load
 from bridge.daemon.parts import build
+from bridge.protocol.cluster import BETWEEN_BRIDGES
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.pty_screen import PtyScreen
 from tools import names
@@ -85,7 +86,7 @@ def test_every_argument_has_something_to_be_completed_with_or_nothing() -> None:
 def test_methods_and_settings_are_those_of_the_program(tmp_path: Path) -> None:
     parts = build(load(None, [f'state.dir="{tmp_path}"', *names.IN_A_CLUSTER], {}))
     known = {name for name in parts.mi.which() if ":" not in name}
-    assert known - set(completes.methods()) == completes.BETWEEN_BRIDGES
+    assert known - set(completes.methods()) == BETWEEN_BRIDGES
     assert set(completes.methods()) <= known
     keys = {key.name for key in completes.settings()}
     for before, named in completes.named_settings().items():
