@@ -81,3 +81,12 @@ def test_reset_begins_anew() -> None:
     assert backoff.failed(1000.0, refused=False) == 0.5
     assert backoff.failed(1059.0, refused=True) == 0.5
     assert backoff.failures == 2
+
+
+def test_after_real_service_the_next_failure_is_the_first() -> None:
+    backoff = Backoff(0.5, 15.0, longest)
+    for _ in range(5):
+        backoff.failed(0.0, refused=False)
+    assert backoff.served() == 0.5
+    assert backoff.failures == 0
+    assert backoff.failed(1000.0, refused=False) == 0.5

@@ -64,3 +64,12 @@ def test_what_lives_behind_another_url_is_misplaced() -> None:
     assert carriers.misplaced(HERE, [session]) == []
     carriers.remove(session)
     assert not carriers.carries(1)
+
+
+def test_a_session_may_live_somewhere_while_a_connection_that_may_have_it_is_open() -> None:
+    carriers, session, other = Carriers(), saved(7), saved(8)
+    carriers.opened(2, THERE)
+    carriers.inherited(HERE, {1: 5}, [session])
+    assert (carriers.somewhere(session), carriers.somewhere(other)) == (True, False)
+    carriers.cut(1)
+    assert not carriers.somewhere(session)

@@ -458,3 +458,15 @@ def test_nobody_is_taken_over_who_may_still_claim(
             site.members[1].over()
             if site.table[1].running:
                 site.table[1] = site.table[1]._replace(state=OVER)
+
+
+def test_one_that_was_taken_before_we_read_is_searched_once_it_stands_still_for_long() -> None:
+    me, taken = member(), node(2, state=TAKEN)
+    now = watch(me, 5.0, taken)
+    me.counted(now)
+    assert me.unsearched(now) == []
+    now = watch(me, 10.0, taken, start=now)
+    me.counted(now)
+    assert me.unsearched(now) == [taken]
+    me.searched(taken)
+    assert me.unsearched(now) == []

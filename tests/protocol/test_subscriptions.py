@@ -2,6 +2,7 @@
 
 import pytest
 
+from bridge.protocol.event_filter import EventFilter
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import DEFAULT_EXPIRE, MAX_SUBSCRIPTIONS, SubscriptionTable
 
@@ -154,3 +155,11 @@ def test_a_configured_socket_keeps_its_password_whatever_mi_says_of_it(table: Su
         table.subscribe(event, theirs, 600, NOW)
         assert [socket.password for socket in active(table, NOW, event)] == ["ours"]
     assert [socket.password for socket in table.sockets()] == ["ours"]
+
+
+def test_what_mi_has_subscribed_ends_at_a_second(table: SubscriptionTable) -> None:
+    wanted = EventFilter(janus_ids=frozenset({"gw1"}))
+    table.subscribe("E_ONE", A, 60, NOW, wanted)
+    table.configure([("E_TWO", A)])
+    assert table.ends(A) == {"E_ONE": (NOW + 60, wanted)}
+    assert table.ends(B) == {}

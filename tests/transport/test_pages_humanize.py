@@ -19,8 +19,10 @@ def test_duration(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "–"), (0, "0.00 ms"), (0.00042, "0.42 ms"), (0.0123, "12 ms"), (1.26, "1.3 s")]
-)
+    ("seconds", "words"),
+    [(None, "–"), (0, "0.00 ms"), (0.00042, "0.42 ms"), (0.00999, "9.99 ms"), (0.01, "10 ms"), (0.999, "999 ms"),
+     (1, "1.0 s"), (1.26, "1.3 s")],
+)  # fmt: skip
 def test_short_time(seconds: float | None, words: str) -> None:
     assert short_time(seconds) == words
 
@@ -34,7 +36,8 @@ def test_rate(per_second: float, words: str) -> None:
 
 def test_counts_and_sizes() -> None:
     assert (count(1_234_567), plural(1, "handle"), plural(0, "handle")) == ("1,234,567", "1 handle", "0 handles")
-    assert [size(n) for n in (1, 1023, 4096, 64 << 20)] == ["1 byte", "1,023 bytes", "4 KiB", "64.0 MiB"]
+    assert [size(n) for n in (1, 1023, 1024, 4096)] == ["1 byte", "1,023 bytes", "1 KiB", "4 KiB"]
+    assert [size(n) for n in ((1 << 20) - 1, 1 << 20, 64 << 20)] == ["1,024 KiB", "1.0 MiB", "64.0 MiB"]
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:
