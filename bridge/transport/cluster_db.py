@@ -12,12 +12,10 @@ from typing import Any, Protocol, TypeVar
 import trio
 
 from bridge.errors import TableUnavailable
-from bridge.transport.db import Database
+from bridge.transport.db import MOST_THREADS, Database
 from bridge.transport.db_visit import Ending, ended_by
 
 T = TypeVar("T")
-
-MOST_THREADS = 4  # one, and three that hang
 
 
 class DatabaseLink(Protocol):
