@@ -96,3 +96,10 @@ def test_an_upgrade_keeps_what_was_edited_and_replaces_what_was_not(bare: Packag
     assert OLDER in bare.succeed("cat", f"{CONFIG}.dpkg-dist")
     assert service.stat(CONFIG) == "600 janus-bridge:root"
     assert service.show("ActiveState") == "active"
+
+    bare.run(
+        "dpkg", "--unpack", bare.package
+    )  # an upgrade that is broken off before it is configured, and then given up
+    bare.apt("purge", "janus-bridge")
+    assert service.show("ActiveState") == "inactive"
+    assert bare.run("sh", "-c", "ls -d /usr/lib/janus-bridge; getent passwd janus-bridge").stdout == ""
