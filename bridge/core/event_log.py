@@ -11,7 +11,7 @@ told to those who miss it.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import trio
@@ -141,9 +141,15 @@ class EventLog:
         """Those of before, by name, that nobody has asked for."""
         return {name: one.subscription for name, one in self._known.items() if one.subscription is not None}
 
-    async def place_of(self, epoch: int, n: int) -> int | None:
-        """Behind where an outlet begins that wants what is numbered so or later. Raises StoreFailed."""
-        return await self._store.place_of(epoch, n)
+    async def place_of(self, epoch: int, n: int) -> int:
+        """Behind where an outlet begins that wants what is numbered so or later: in memory, too, and at what comes next
+        where there is none. Raises StoreFailed.
+        """
+        unsaved, end = self._unsaved(), self.end  # as of now: what comes while the disk is asked is behind that
+        wanted = (one.position - 1 for one in unsaved if one.origin is not None and (one.epoch, one.n) >= (epoch, n))
+        in_memory = next(wanted, end)
+        on_disk = await self._store.place_of(epoch, n)
+        return in_memory if on_disk is None else on_disk
 
     def forget(self, name: str) -> None:
         """Nobody will come back for that one."""
@@ -246,13 +252,17 @@ class EventLog:
 
     def left(self, reason: str) -> list[OutletState]:
         """The bridge stops, and the disk has not got all: what each outlet loses by that, and is to be told."""
-        saved, end = self._tail.saved, self._tail.end
-        after = saved
+        saved, lost = self._tail.saved, list(self._unsaved())
+        for cursor in self.outlets.values():
+            cursor.leave(lost, reason, saved)
+        return [cursor.state() for cursor in self.outlets.values()]
+
+    def _unsaved(self) -> Iterator[EventRecord]:
+        """What the disk has not got."""
+        after, end = self._tail.saved, self._tail.end
         while after < end:
             records, after = self._tail.read(after, end)
-            for cursor in self.outlets.values():
-                cursor.leave(records, reason, saved)
-        return [cursor.state() for cursor in self.outlets.values()]
+            yield from records
 
     def _make_room(self) -> None:
         while (gone := self._tail.let_go()) is not None:

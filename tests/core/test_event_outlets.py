@@ -88,6 +88,18 @@ async def test_what_is_narrowed_gets_what_it_was_owed_over_a_restart_too(tmp_pat
     assert life.sender(OTHER).bodies() == [1, 2, 4]
 
 
+async def test_a_new_one_begins_with_what_the_disk_has_not_got_yet(tmp_path: Path) -> None:
+    life = opened(tmp_path / "events.db")
+    life.janus(1, 2, 3)
+    assert [await life.log.place_of(*seq) for seq in ((0, 0), (7, 1), (7, 3), (7, 4), (8, 1))] == [0, 0, 2, 3, 3]
+    async with living(life):
+        await life.stored()
+        life.janus(4, 5)
+        await life.evi.subscribe_as("audit", E_JANUS_EVENT, MI, 600, start=(7, 5))
+        await life.settled()
+        assert life.sender(MI).bodies() == [5]
+
+
 async def test_a_new_one_begins_where_it_says_and_a_renewal_changes_nothing(tmp_path: Path) -> None:
     async with living(opened(tmp_path / "events.db")) as life:
         life.janus(*range(1, 600))
