@@ -12,6 +12,7 @@ the view ``janus_event``, a row an event.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from math import isfinite, nan
+from types import NoneType
 from typing import Final
 
 from bridge.protocol import codec
@@ -33,6 +34,9 @@ CREATE VIEW janus_event AS SELECT p.first + e.key AS seq, json_extract(e.value, 
     json_extract(e.value, '$[6]') AS body, p.last AS page FROM janus_page AS p, json_each(p.events) AS e;
 """
 _CUT_AT_ONCE: Final = 5000  # events
+# Of the columns of a row: at, name, origin, epoch, n, url, body
+_TYPES: Final[Sequence[set[type]]] = ({float, int}, {str}, {str, NoneType}, {int}, {int}, {str, NoneType}, {str})
+_LAST_TIME: Final = 253_402_300_800  # unix seconds: the year 10000, which no calendar here has
 
 # Texts come as bytes, so that no copy of them is made here. A page has ROW parameters, of which an SQLite before 3.32
 # takes 999 at most.
@@ -201,8 +205,11 @@ def _one(connection: sqlite3.Connection, last: int) -> LogPage:
 def _page(first: int, text: bytes) -> LogPage:
     try:
         rows = codec.parse_own(text)
-        return LogPage(
-            first, [(at, name, origin, epoch, n, url, body) for at, name, origin, epoch, n, url, body in rows]
-        )
+        columns = list(zip(*rows, strict=True))
+        if not all(types.issuperset(map(type, column)) for types, column in zip(_TYPES, columns, strict=True)):
+            raise ValueError
+        if not 0 <= min(columns[0]) <= max(columns[0]) < _LAST_TIME:
+            raise ValueError
+        return LogPage(first, list(map(tuple, rows)))
     except (ValueError, TypeError):
         raise sqlite3.DatabaseError(f"the page of event {first} is damaged") from None

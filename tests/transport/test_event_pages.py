@@ -66,7 +66,15 @@ def test_what_is_cut_is_not_found(log: sqlite3.Connection) -> None:
     assert by_hand(log, "SELECT * FROM janus_number") == []
 
 
-@pytest.mark.parametrize("text", [b"", b"[[1]]", b"[1]", b'[[1,"a","g",7,1,"u",5]]', b'{"a":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"[]", b"[[1]]", b"[1]", b'[[1,"a","g",7,1,"u",5]]', b'{"a":1}', b"\xff"),
+        *(b'[[1e300,"a","g",7,1,"u","b"]]', b'[[-1,"a","g",7,1,"u","b"]]', b'[[1,"a","g",7.5,1,"u","b"]]'),
+        b'[[1,"a","g",7,1,"u","b"],[1,"a","g",7,2,"u"]]',
+        *(b'[[1,"a",{},7,1,"u","b"]]', b'[["x","a","g",7,1,"u","b"]]', b'[[1,"a","g",7,true,"u","b"]]'),
+    ],
+)
 def test_a_damaged_page_is_damage_of_the_file(log: sqlite3.Connection, text: bytes) -> None:
     event_pages.insert(log, pages(record(1)), AT)
     log.execute("UPDATE janus_page SET events = CAST(? AS TEXT)", (text,))
