@@ -97,7 +97,7 @@ soak: $(VENV)/.dev ## half load with random faults for MINUTES=30, against a mod
 lint: $(VENV)/.dev ## what needs no server
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p bridge -p tests -p tools -p bench
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## what is measured, both builds beside what they are compared with; ONLY=opensips,commands: parts of it

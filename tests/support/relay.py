@@ -58,14 +58,12 @@ class Relay:
     def __init__(self, nursery: trio.Nursery, target: int, receive_buffer: int | None) -> None:
         self.port = 0
         self.delay = 0.0  # seconds that every chunk waits before it goes on, in both directions
-        self.accepted = 0  # connections since the start
         self._nursery = nursery
         self._target = target
         self._receive_buffer = receive_buffer
         self._listening: trio.CancelScope | None = None
         self._closed = trio.Event()
         self._connections: set[_Connection] = set()
-        self._counted = trio.Condition()
         self._up, self._down = _Gate(), _Gate()
         self._kept: list[trio.SocketStream] = []
 
@@ -83,12 +81,6 @@ class Relay:
     def retarget(self, port: int) -> None:
         """Connections from now on lead to another server; those that are open stay where they are."""
         self._target = port
-
-    async def wait_accepted(self, count: int) -> None:
-        """Until so many connections were accepted since the start."""
-        async with self._counted:
-            while self.accepted < count:
-                await self._counted.wait()
 
     def black_hole(self, *, up: bool = True, down: bool = True) -> None:
         """Forward nothing more, to the server (up) or from it (down), on old and new connections; keep all open.
@@ -161,9 +153,6 @@ class Relay:
         self._connections.add(connection)
         server: trio.SocketStream | None = None
         try:
-            async with self._counted:
-                self.accepted += 1
-                self._counted.notify_all()
             with connection.scope:
                 server = await trio.open_tcp_stream("127.0.0.1", self._target)
                 async with trio.open_nursery() as pumps:
