@@ -53,9 +53,9 @@ def test_what_is_wrong_is_said_as_of_any_setting(tmp_path: Path, name: str, reas
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where an unprivileged user may get to; the test is one, where it can be. As it was, afterwards."""
+    """Where any user may get to; the test is an unprivileged one, where it can be. As it was, afterwards."""
     uid = os.geteuid()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         os.chmod(name, 0o755)
         try:
             if uid == 0:
@@ -108,7 +108,7 @@ def test_another_users_lock_or_folder_above_is_said_to_be_his(folder: Path) -> N
 
 
 def test_a_mode_that_a_start_sets_is_no_fault(folder: Path) -> None:
-    mine = folder if os.geteuid() != 65534 else _given_to_nobody(folder)
+    mine = own(folder)
     (mine / "state").mkdir(0o000)
     assert both_say(mine / "state") is None
     (mine / "closed").mkdir(0o500)
@@ -117,7 +117,7 @@ def test_a_mode_that_a_start_sets_is_no_fault(folder: Path) -> None:
 
 
 def test_what_is_no_folder_is_said_alike(folder: Path) -> None:
-    mine = folder if os.geteuid() != 65534 else _given_to_nobody(folder)
+    mine = own(folder)
     (mine / "file").touch()
     (mine / "dangling").symlink_to(mine / "none")
     (mine / "loop").symlink_to(mine / "loop")
@@ -128,8 +128,10 @@ def test_what_is_no_folder_is_said_alike(folder: Path) -> None:
     assert both_say(mine / ("x" * 300)) == "File name too long"
 
 
-def _given_to_nobody(folder: Path) -> Path:
+def own(folder: Path) -> Path:
     """A folder of the user's that the test is."""
+    if os.getuid() != 0:
+        return folder
     os.seteuid(0)
     (folder / "mine").mkdir()
     os.chown(folder / "mine", 65534, -1)
