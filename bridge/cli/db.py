@@ -8,7 +8,9 @@ bridge runs. Every answer names the table: there may be several.
 import argparse
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli import text
@@ -17,6 +19,7 @@ from bridge.cli.output import complain, put, waiting
 from bridge.cli.service import UNIT, as_owner
 from bridge.config import Config
 from bridge.errors import ConfigError, TableRefused, TableUnavailable
+from bridge.protocol.db_url import SqliteUrl
 from bridge.protocol.gateway import MAX_JANUS_ID, TableRow
 from bridge.protocol.janus_url import JanusUrl, shown
 from bridge.protocol.printable import printable
@@ -71,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         config, found = chosen_config(args)
         if found is not None and config.uses_default_table:
             found.admit(config.state.dir)
-            found.prepare(config.state.dir)
+        url = config.janus.janus_db_url
+        if found is not None and isinstance(url, SqliteUrl) and os.geteuid() == 0:
+            found.prepare(Path(url.path).parent)
         table = database_of(config)
         with as_owner(config), waiting(lambda: table.name):
             outcome = trio.run(_visit, args.act, table, args, config)

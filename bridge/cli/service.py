@@ -64,9 +64,11 @@ class InstalledService:
         with _acting_as(user.pw_uid, [*gids, *os.getgrouplist(user.pw_name, user.pw_gid)]):
             return os.access(path, os.R_OK, effective_ids=True)
 
-    def prepare(self, state_dir: Path) -> None:
-        """Make its state directory, as systemd does at its first start. For root. Raises ConfigError."""
-        if state_dir.is_dir():
+    def prepare(self, folder: Path) -> None:
+        """Make the folder of its table for it, as systemd its state directory at its first start. For root. Raises
+        ConfigError.
+        """
+        if folder.is_dir():
             return
         try:
             user = pwd.getpwnam(self.user)
@@ -76,12 +78,12 @@ class InstalledService:
                 "systemd-sysusers -` makes it"
             ) from None
         try:
-            state_dir.mkdir(mode=0o700, parents=True)
-            os.chown(state_dir, user.pw_uid, user.pw_gid)
+            folder.mkdir(mode=0o700, parents=True)
+            os.chown(folder, user.pw_uid, user.pw_gid)
         except FileExistsError:
             pass
         except OSError as exc:
-            raise ConfigError(f"{state_dir}: {exc.strerror}") from None
+            raise ConfigError(f"{folder}: {exc.strerror}") from None
 
 
 def find() -> InstalledService | None:

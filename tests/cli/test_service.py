@@ -95,6 +95,19 @@ def test_root_fills_the_table_of_a_service_that_never_ran(
 
 
 @as_root
+def test_the_folder_of_a_table_elsewhere_is_the_services_too(
+    machine: Path, install: Install, ran: Callable[..., Ran]
+) -> None:
+    """As of several bridges on one machine."""
+    table = machine / "lib/site/site.db"
+    (machine / "janus-bridge.toml").write_text(f'[janus]\njanus_db_url = "sqlite://{table}"\n')
+    install(MainPID="0", User="nobody", ExecStart="{ path=/x ; argv[]=/x run ; }")
+    assert ran("db", "init")[0] == 0
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert [path.stat().st_uid for path in (table.parent, table)] == [nobody, nobody]
+
+
+@as_root
 def test_what_root_made_before_is_given_to_the_service(
     machine: Path, install: Install, ran: Callable[..., Ran]
 ) -> None:
