@@ -158,14 +158,17 @@ def gateways(connection: sqlite3.Connection) -> list[GatewayEvents]:
     return found
 
 
-def older_than(connection: sqlite3.Connection, at: float) -> int:
-    """The end of the last page of which all is older, of the first few; 0: there is none. Raises sqlite3.Error."""
+def older_than(connection: sqlite3.Connection, at: float, now: float) -> int:
+    """The end of the last page of which all is older, of the first few; 0: there is none. A page from after ``now``, by
+    a clock that was wrong, is as old as the next one. Raises sqlite3.Error.
+    """
     cut = events = 0
     for last, first, newest in connection.execute("SELECT last, first, at FROM janus_page ORDER BY last"):
-        if newest >= at or events >= _CUT_AT_ONCE:
+        if at <= newest <= now or events >= _CUT_AT_ONCE:
             break
-        cut = last
-        events += last - first + 1
+        if newest < at:
+            cut = last
+            events += last - first + 1
     return cut
 
 

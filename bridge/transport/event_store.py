@@ -234,7 +234,8 @@ class EventStore:
 
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
         self._weigh(connection)
-        cut = event_pages.older_than(connection, self._now() - age)
+        now = self._now()
+        cut = event_pages.older_than(connection, now - age, now)
         if cut:
             return cut, "store_age"
         if self._bytes <= size or not self._last:  # subscribers' rows may take all of it

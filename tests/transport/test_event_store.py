@@ -144,6 +144,24 @@ async def test_a_clock_that_is_wrong_for_a_while_cuts_nothing_and_keeps_nothing(
     made.close()
 
 
+async def test_a_page_from_the_future_is_as_old_as_the_next_one(path: Path) -> None:
+    """As an earlier program kept it, by the wall clock."""
+    now = 1_800_000_000.0
+    made = store(path, clock=lambda: now)
+    made.open()
+    for n in range(1, 6):
+        await write(made, record(n, at=now))
+        now += 10.0
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE janus_page SET at = at + 31536000 WHERE last IN (1, 3)")
+    found = []
+    for seconds in (35.0, 20.0, 10.0, 0.0):  # the ages that are kept
+        overdue = await made.overdue(seconds, 1 << 40)
+        found.append(overdue and overdue[0])
+    assert found == [2, 2, 4, 5]
+    made.close()
+
+
 async def test_a_gateway_s_events_from_a_number_on(path: Path) -> None:
     made = store(path)
     made.open()
