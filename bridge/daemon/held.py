@@ -82,7 +82,8 @@ class HeldSockets:
             base = _base(gateway)
             self._bases[gateway.janus_id] = before.get(gateway.janus_id, set()) | {base}
         self._store.expect(len(self._bases))
-        self._await(self._awaited & set[str]().union(*self._bases.values()))
+        self._awaited &= set[str]().union(*self._bases.values())
+        self._look()
         gone = {held.base for held in self._store.held}.difference(*self._bases.values())
         for base in gone:
             self._store.end(base)
@@ -96,7 +97,8 @@ class HeldSockets:
         bases = self._bases.get(gateway.janus_id, set()) | {base}
         if gateway.janus_id in self._bases:
             self._bases[gateway.janus_id] = {base}
-        self._await(self._awaited - bases)
+        self._awaited -= bases  # in place: there may be ten thousand
+        self._look()
         unread = sum(map(self._store.end, bases))
         if unread:
             log.warning("%s: Janus sent %s meanwhile, which nobody read", gateway.janus_id, plural(unread, "byte"))
@@ -104,12 +106,11 @@ class HeldSockets:
 
     async def settled(self) -> None:
         """Wait until no gateway of the last process is still to be ready again."""
-        self._await(self._awaited)
+        self._look()
         await self._settled.wait()
 
-    def _await(self, bases: set[str]) -> None:
-        self._awaited = bases
-        if not bases:
+    def _look(self) -> None:
+        if not self._awaited:
             self._settled.set()
 
 

@@ -1,6 +1,8 @@
 """No single turn of the loop grows with what there is to show: counted in calls of our functions, not in seconds."""
 
+import os
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,10 +14,14 @@ import trio
 import bridge
 from bridge.core.commands_janus import janus_commands
 from bridge.core.mi import Registry
+from bridge.daemon.held import HeldSockets
+from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import UNKNOWN
 from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.session import SavedSession
+from bridge.transport.fd_store import FdStore, base_of
 from bridge.transport.pages import pages
+from bridge.transport.systemd import Notifier
 from tests.support.callers import OPERATOR, ask
 from tests.support.linkbed import LinkBed, running
 from tests.support.metrics_bed import MetricsBed
@@ -94,3 +100,24 @@ async def test_ten_thousand_sessions_of_one_gateway() -> None:
 async def test_a_thousand_gateways() -> None:
     async with running(LinkBed(), {f"gw{n}": "http://h/" for n in range(1000)}) as bed:
         assert await ask_everything(bed, MetricsBed(bed)) < LIMIT
+
+
+def test_one_gateway_that_is_ready_looks_at_no_other() -> None:
+    """Of a thousand that are held: else a restart takes as many looks as their square."""
+    store = FdStore(Notifier({}), {})
+    gateways = [Gateway(number, f"gw{number}", "ws://a/janus", None) for number in range(300)]
+    with open(os.devnull, "rb") as null:
+        for gateway in gateways:
+            store.hold(f"{base_of(gateway.janus_id, gateway.janus_url)}.1", null.fileno())
+    held = HeldSockets(store, lambda *_: None, list, lambda _: (), lambda _: None)
+    held.table(gateways)
+    tracemalloc.start()
+    try:
+        held.ready(gateways[0])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        for gateway in gateways[1:]:
+            held.ready(gateway)
+    assert most < 8192  # bytes; a set of 300 has 16,000
+    assert store.held == []
