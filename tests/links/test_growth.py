@@ -102,6 +102,7 @@ async def test_a_thousand_gateways() -> None:
         assert await ask_everything(bed, MetricsBed(bed)) < LIMIT
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage and debuggers take memory of their own")
 def test_one_gateway_that_is_ready_looks_at_no_other() -> None:
     """Of a thousand that are held: else a restart takes as many looks as their square."""
     store = FdStore(Notifier({}), {})
@@ -111,13 +112,14 @@ def test_one_gateway_that_is_ready_looks_at_no_other() -> None:
             store.hold(f"{base_of(gateway.janus_id, gateway.janus_url)}.1", null.fileno())
     held = HeldSockets(store, lambda *_: None, list, lambda _: (), lambda _: None)
     held.table(gateways)
+    held.ready(gateways.pop())  # the first of everything takes more
     tracemalloc.start()
     try:
-        held.ready(gateways[0])
+        held.ready(gateways.pop())
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        for gateway in gateways[1:]:
+        for gateway in gateways:
             held.ready(gateway)
     assert most < 8192  # bytes; a set of 300 has 16,000
     assert store.held == []
