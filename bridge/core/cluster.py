@@ -64,6 +64,7 @@ class Cluster:
             if self.life.membership.epoch is None:
                 await self.life.again()
             await self._heirs.settle(nursery)
+            await self._heirs.take_back(nursery)
             self._away_since = None
         except TableUnavailable:
             self._away_since = self._away_since or self._clock()
@@ -161,7 +162,7 @@ class Cluster:
     def silent(self) -> list[Node]:
         """See ClusterPeers."""
         silent = {node.node_id: node for node in self.life.membership.silent()}
-        return list((silent | self._heirs.adopting).values())
+        return list((silent | self._heirs.orphaned() | self._heirs.adopting).values())
 
     def idle(self) -> list[Node]:
         """See ClusterPeers."""

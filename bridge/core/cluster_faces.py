@@ -45,8 +45,8 @@ class ClusterSessions(Protocol):
         """A session that came by another way, or its end; its handles are not kept here."""
         ...
 
-    def let_go(self, gateway: Gateway, session_id: int) -> None:
-        """A peer has it, and makes the row its own."""
+    def let_go(self, gateway: Gateway, session_id: int, taker: Life | None = None) -> None:
+        """A peer has it, and makes the row its own; that of ``taker`` may end before it has."""
         ...
 
 

@@ -13,7 +13,7 @@ from bridge.core.cluster_faces import NodeStore
 from bridge.core.cluster_life import NodeLife
 from bridge.core.stats import Stats
 from bridge.errors import TableUnavailable
-from bridge.protocol.cluster import Node, NodeSession, NodeState, Word
+from bridge.protocol.cluster import Life, Node, NodeSession, NodeState, Word
 from bridge.throttle import Throttle
 
 log = logging.getLogger("bridge.cluster")
@@ -131,6 +131,24 @@ class Heirs:
                 await self._life.links.adopt(node.node_id, sessions, self._clock() - silent_since)
         finally:
             self.adopting.pop(node.node_id, None)  # another one of it may be under way
+
+    def orphaned(self) -> dict[int, Node]:
+        """The nodes whose life is over that was given sessions of ours: it may not have written them."""
+        peers, takers = self._life.membership.peers, self._life.sessions.takers
+        return {one.node_id: peers[one.node_id].node for one in takers if self._is_over(one)}
+
+    def _is_over(self, life: Life) -> bool:
+        peer = self._life.membership.peers.get(life.node_id)
+        return peer is not None and peer.node.epoch > life.epoch
+
+    async def take_back(self, nursery: trio.Nursery) -> None:
+        """What the table has as ours of it; else nobody would have it. Raises TableUnavailable."""
+        for life in [one for one in self._life.sessions.takers if self._is_over(one)]:
+            left = await self._life.sessions.left_by(life)
+            if left:
+                node = self.adopting[life.node_id] = self._life.membership.peers[life.node_id].node
+                silent_since = self._life.membership.silent_since(life.node_id)
+                nursery.start_soon(self._adopt, node, left, silent_since)
 
     async def settle(self, nursery: trio.Nursery) -> None:
         """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.

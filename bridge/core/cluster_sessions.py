@@ -52,6 +52,7 @@ class SessionKeeper:
         self._table = table
         self._fence = fence
         self._sessions: dict[_Key, NodeSession] = {_key(session): session for session in restored}
+        self._given: dict[_Key, Life] = {}  # to whom; the table may have it as ours still
         self._unwritten: dict[_Key, _Note] = {}  # ended where it is not in _sessions
         self.lost: Callable[[list[NodeSession]], None] = _nobody  # told of those that turn out to be another node's
         self._written = trio.Event()  # what was unwritten when the writer looked last
@@ -85,20 +86,40 @@ class SessionKeeper:
         elif self._sessions.pop(_key(one), None) is not None:
             self._note(one)
 
-    def let_go(self, gateway: Gateway, session_id: int) -> None:
+    def let_go(self, gateway: Gateway, session_id: int, taker: Life | None = None) -> None:
         """See ClusterSessions."""
         key = gateway.janus_id, session_id
         self._sessions.pop(key, None)
         self._unwritten.pop(key, None)
+        if taker is not None:
+            self._given[key] = taker
+
+    @property
+    def takers(self) -> set[Life]:
+        """The lives that were given sessions."""
+        return set(self._given.values())
+
+    async def left_by(self, taker: Life) -> list[NodeSession]:
+        """What that life was given, and had not written when it was over: it is ours in the table, and known again.
+        Raises TableUnavailable.
+        """
+        there = await self._table.ours() if taker in self.takers else []
+        left = [one for one in there if self._given.get(_key(one)) == taker]
+        self._given = {key: life for key, life in self._given.items() if life != taker}
+        self.know(left)
+        return left
 
     def know(self, sessions: Iterable[NodeSession]) -> None:
         """These are ours in the table already."""
-        self._sessions.update((_key(session), session) for session in sessions)
+        for session in sessions:
+            self._sessions[_key(session)] = session
+            self._given.pop(_key(session), None)
 
     def forget(self) -> None:
         """A peer has them all."""
         self._sessions.clear()
         self._unwritten.clear()
+        self._given.clear()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -114,7 +135,8 @@ class SessionKeeper:
         for start in range(0, len(missing), MOST):
             if (epoch := self.epoch()) is not None:
                 self._lose(await self._table.write(missing[start : start + MOST], epoch))
-        news = [session for key, session in there.items() if key not in self._sessions and key not in self._unwritten]
+        at_hand = self._sessions.keys() | self._unwritten.keys() | self._given.keys()
+        news = [session for key, session in there.items() if key not in at_hand]
         self.know(news)
         return news
 
@@ -136,7 +158,7 @@ class SessionKeeper:
                     pass
 
     def _keep(self, session: NodeSession, right: Right) -> None:
-        self._sessions[_key(session)] = session
+        self.know([session])
         self._note(session, right)
 
     def _note(self, session: NodeSession, right: Right = OWN) -> None:

@@ -153,10 +153,11 @@ class Offers:
             raise
         if not (isinstance(answer, dict) and answer.get("claiming")):
             transfer.claimer = None
+        taker = Life(node.node_id, node.epoch)
         for session in sessions:
             for handle_id in (*session.handles, None):
                 self._whereabouts.remember(Wanted(gateway.janus_id, session.session_id, handle_id), Residence(node))
-            self._cluster.sessions.let_go(gateway, session.session_id or 0)
+            self._cluster.sessions.let_go(gateway, session.session_id or 0, taker)
         link.give_up(sessions, f"handed over to node {node.node_id}", renew=not self.stopping)
 
     async def _write_again(self, link: JanusLink, sessions: list[JanusSession], node: Node) -> None:

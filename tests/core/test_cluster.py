@@ -9,7 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bridge.errors import AnotherNode, TableRefused
-from bridge.protocol.cluster import Node, NodeSession, NodeState, Word
+from bridge.protocol.cluster import Life, Node, NodeSession, NodeState, Word
+from bridge.protocol.gateway import Gateway
 from tests.support.memory_cluster import PING, TIMEOUT, MemorySite
 
 ACTIVE, DRAINING, OVER, TAKEN = NodeState.ACTIVE, NodeState.DRAINING, NodeState.OVER, NodeState.TAKEN
@@ -675,6 +676,35 @@ async def test_a_row_that_was_deleted_brings_back_nothing_that_a_peer_has(
         del site.table[1]
         one.table.away = False
         await until(lambda: one.links.given_up)
+
+
+async def test_what_a_peer_was_given_and_had_not_written_when_it_died_is_ours_again(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """The table says so; nobody else would have it. As long as the peer lives, nothing is taken back."""
+    async with site.running(1, 2, 3) as (one, two, three):
+        site.sessions[SESSION] = 1
+        one.sessions.know([SESSION])
+        gateway = Gateway(1, SESSION.janus_id, SESSION.janus_url, None)
+        one.sessions.let_go(gateway, SESSION.session_id, Life(2, site.table[2].epoch))
+        one.links.claiming = 3 * PING
+        assert await one.cluster.reconcile()
+        await trio.sleep(2 * PING)
+        assert not one.links.adopted
+        two.kill()
+        await until(lambda: site.table[2].state is TAKEN)
+        while not [adopted for adopted in one.links.adopted if adopted[1]]:
+            assert [node.node_id for node in one.cluster.silent()] == [2]
+            await trio.sleep(PING / 10)
+        await trio.sleep(PING)
+        assert [node.node_id for node in one.cluster.silent()] == [2]
+        await trio.sleep(2 * TIMEOUT)
+        [(node_id, sessions, silent_for)] = [adopted for adopted in one.links.adopted if adopted[1]]
+        assert (node_id, sessions) == (2, [SESSION])
+        assert silent_for >= TIMEOUT - PING
+        assert not [adopted for adopted in three.links.adopted if adopted[1]]
+        assert site.sessions == {SESSION: 1}
+        assert not one.cluster.silent()
 
 
 async def test_without_the_database_the_last_life_goes_on(site: MemorySite, autojump_clock: MockClock) -> None:

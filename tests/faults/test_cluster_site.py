@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.faults.test_cluster import running
 from tests.faults.test_kept_events import index_of, on_disk
 from tests.support.bridge import Bridge, BridgeFailed
 from tests.support.bridge_cluster import (
@@ -156,6 +157,30 @@ async def test_a_peer_hangs_with_a_claim_under_way(
             )
             assert [node for (node,) in rows] == [owner.options["cluster.my_node_id"]]
         nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_dies_before_it_wrote_what_it_was_given(
+    tmp_path: Path,
+    own_mariadb: MariaDb,
+    janus_factory: Callable[..., Janus],
+    events: Receiver,
+    listener: Listener,
+) -> None:
+    """The database was away meanwhile: the one that gave it has it again, as the table says."""
+    janus = janus_factory(reclaim_session_timeout=120)
+    url = mariadb_table(own_mariadb, {"gw1": janus.url})
+    with ClusterBed(tmp_path, url, 2, events, QUICK) as bed, running(own_mariadb):
+        first, second, handle = await handle_at_the_first(bed)
+        assert await lives(second, handle)
+        for bridge in bed.bridges:
+            await written(bridge, own_mariadb)
+        own_mariadb.kill()
+        assert (await first.ami("janus_cluster_drain"))["kept"] == []
+        assert await lives(first, handle)  # one hop
+        second.kill()
+        await trio.to_thread.run_sync(own_mariadb.start)
+        await caught_up(first, handle, HANG_SECONDS)
+        assert not listener.told("session_lost")
 
 
 async def test_gateways_with_tls(

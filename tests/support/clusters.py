@@ -34,7 +34,7 @@ class KeptSessions:
         else:
             self.kept[session.session_id] = session.managed
 
-    def let_go(self, gateway: Gateway, session_id: int) -> None:
+    def let_go(self, gateway: Gateway, session_id: int, taker: Life | None = None) -> None:
         self.told.append(("let go", session_id))
         self.kept.pop(session_id, None)
 

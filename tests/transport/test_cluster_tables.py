@@ -75,6 +75,22 @@ async def test_a_row_that_is_gone_is_put_back_where_there_is_none(db: ClusterDb)
     assert await one.beat(epoch, beat + 1, ACTIVE)
 
 
+async def test_columns_that_a_later_release_adds_harm_nobody(db: ClusterDb) -> None:
+    def add(link: DatabaseLink) -> None:
+        for name in ("janus_node", "janus_session"):
+            link.change(f"ALTER TABLE {name} ADD COLUMN later INT DEFAULT 7 NOT NULL")
+
+    await db.visit(add)
+    one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
+    await one.check()
+    (epoch, beat), second = await entered(one), await entered(two)
+    assert await one.beat(epoch, beat, ACTIVE)
+    await SessionTable(db, CLUSTER, 1).write([session(1), session(2)], epoch)
+    await db.visit(lambda link: link.change("UPDATE janus_session SET later = 8"))
+    assert sorted(await two.take(await found(two, 1), *second) or []) == [session(1), session(2)]
+    assert await db.visit(lambda link: link.rows("SELECT later, node_id FROM janus_session")) == [(8, 2), (8, 2)]
+
+
 async def test_who_takes_over_has_all_sessions_and_nobody_else(db: ClusterDb) -> None:
     one, two = NodeTable(db, CLUSTER, 1), NodeTable(db, CLUSTER, 2)
     first, (epoch, beat) = await entered(one), await entered(two)
