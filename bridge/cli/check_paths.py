@@ -20,7 +20,7 @@ from bridge.protocol.mi_address import UnixAddress, parse_datagram_address
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.state_dir import StateDir
 from bridge.transport.tls import client_context
-from bridge.transport.unix_path import gid_of
+from bridge.transport.unix_path import gid_of, require_member
 
 _OF_THE_UNIT = "/run/janus-bridge"  # systemd makes it when it starts the unit, and removes it afterwards
 
@@ -57,6 +57,7 @@ def refusals(config: Config) -> Iterator[str]:
         yield from _group(config.mi)
     for key, path in paths:
         yield from _folder(key, path)
+        yield from _membership(config.mi, key, path)
     state = StateDir(config.state.dir)
     try:
         state.look()
@@ -125,6 +126,13 @@ def _folder(key: str, path: str) -> Iterator[str]:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         yield f"[mi] {key} {path}: there is no folder {folder}"
+
+
+def _membership(mi: MiSettings, key: str, path: str) -> Iterator[str]:
+    try:
+        require_member(path, mi.unix_group)
+    except ConfigError as exc:
+        yield f"[mi] {key} {exc}"
 
 
 def _roles(mi: MiSettings) -> Iterator[str]:

@@ -63,7 +63,10 @@ class Trial:
         try:
             self._name(path, fifo=fifo)
         except OSError as exc:
-            raise ConfigError(f"{path}: {path_fault(exc, path)}") from None
+            raise self._fault(exc, path) from None
+
+    def _fault(self, exc: OSError, path: str) -> ConfigError:
+        return ConfigError(f"{path}: {path_fault(exc, path)}")
 
     def _name(self, path: str, *, fifo: bool) -> None:
         self._lock(path)
@@ -91,7 +94,9 @@ class Trial:
             if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
                 read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
                 number = errno.EROFS if read_only else errno.EACCES
-                raise OSError(number, os.strerror(number)) from None
+                raise self._fault(OSError(number, os.strerror(number)), lock) from None
+        except OSError as exc:
+            raise self._fault(exc, lock) from None
         for process in with_file(lock):
             if process not in self._own:
                 raise ConfigError(f"{lock}: {process} holds it; {WAY_OUT}")

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from bridge.errors import ConfigError
 from bridge.protocol.numbers import read_decimal
 
+_LOCK = ".lock"
+
 
 class OwnedPath:
     """A name in the file system that belongs to this process while the object is open."""
@@ -108,7 +110,7 @@ def bind_datagram(
             owned.leave()
         owned.close()
         if isinstance(exc, OSError):
-            raise ConfigError(f"unix:{path}: {path_fault(exc, path)}") from None
+            raise ConfigError(f"{path}: {path_fault(exc, path)}") from None
         raise
     return sock, owned
 
@@ -176,13 +178,15 @@ def make_fifo(owned: OwnedPath, mode: int, group: str | None = None, found: int 
 
 def lock_of(path: str) -> str:
     """The file beside a name whose lock says which bridge it belongs to."""
-    return f"{path}.lock"
+    return path + _LOCK
 
 
 def _lock(path: str) -> int:
     while True:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{path.removesuffix(_LOCK)}: there is no folder {os.path.dirname(path)}") from None
         except OSError as exc:
             raise ConfigError(f"{path}: {path_fault(exc, path)}") from None
         try:
@@ -217,11 +221,25 @@ def _give(file: str | int, has: int, gid: int | None) -> None:
     except OSError as exc:
         if exc.errno not in (errno.EPERM, errno.EINVAL):  # EINVAL: one that PrivateUsers= hides
             raise
-        raise OSError(
-            exc.errno,
-            f"group {gid} can only be given by one of its members; under systemd make the service one by "
-            "SupplementaryGroups= (systemctl edit janus-bridge)",
-        ) from None
+        raise _stranger(gid) from None
+
+
+def require_member(path: str, group: str | None) -> None:
+    """Of what is to be made there: whoever is not root gives it to his own groups alone, or to that of a set-group-id
+    folder. Raises ConfigError.
+    """
+    gid, folder = gid_of(group), os.stat(os.path.dirname(path))
+    own = {os.getegid(), *os.getgroups(), *([folder.st_gid] if folder.st_mode & stat.S_ISGID else [])}
+    if gid is not None and os.geteuid() != 0 and gid not in own:
+        raise ConfigError(f"{path}: {_stranger(gid).strerror}")
+
+
+def _stranger(gid: int) -> OSError:
+    return OSError(
+        errno.EPERM,
+        f"group {gid} can only be given by one of its members; under systemd make the service one by "
+        "SupplementaryGroups= (systemctl edit janus-bridge)",
+    )
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ import os
 import socket
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -34,6 +35,39 @@ def version_7(tmp_path: Path) -> str:
     with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
         database.execute("UPDATE version SET table_version = 7")
     return url
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another user's")
+@pytest.mark.parametrize(
+    "option",
+    [
+        *('mi.datagram=["unix:{folder}/closed/mi.sock"]', 'mi.fifo="{folder}/closed/fifo"'),
+        *('mi.fifo="{folder}/fifo"', 'mi.datagram=["unix:{folder}/NAME"]', 'mi.datagram=["unix:{folder}/taken"]'),
+        *('mi.datagram=["unix:{folder}/none/mi.sock"]', 'mi.fifo="{folder}/file/fifo"'),
+    ],
+)
+def test_a_start_says_of_a_name_what_the_check_says(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an unprivileged user."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        os.chown(folder, 65534, -1)
+        (folder / "closed").mkdir(0o755)
+        (folder / "file").touch()
+        (folder / "fifo.lock").symlink_to("/dev/null")
+        (folder / "taken.lock").mkdir()
+        option = option.replace("{folder}", name).replace("NAME", "x" * 110)
+        given = [f'state.dir="{folder}/state"', "mi.http=[]", f'mi.datagram=["unix:{folder}/mi.sock"]', option]
+        options = [word for one in given for word in ("-o", one)]
+        said = []
+        try:
+            os.seteuid(65534)
+            for words in (["run", "--check"], ["run"]):
+                assert main([*words, *options]) == 2
+                said.append(capsys.readouterr().err)
+        finally:
+            os.seteuid(0)
+    (checked,), (started,) = map(str.splitlines, said)
+    assert started.endswith(f"CRITICAL:bridge: {checked.removeprefix('janus-bridge: ')}; the bridge does not start")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_sockets_and_fifo_get_a_group_of_the_service(service: Service, group: st
 
 def test_another_group_is_refused_with_the_way_out(service: Service) -> None:
     assert not service.start(f'{README_MI}unix_group = "www-data"\n')
-    line = f"[mi] datagram unix:{SOCKET}: group 33 can only be given by one of its members; under systemd make the "
+    line = f"[mi] datagram {SOCKET}: group 33 can only be given by one of its members; under systemd make the "
     assert line + "service one by SupplementaryGroups= (systemctl edit janus-bridge)" in service.journal
 
 

@@ -185,7 +185,7 @@ def test_what_stands_in_the_file_system(lock: Path, tmp_path: Path) -> None:
     long = f"unix:{tmp_path}/{'x' * 120}"
     assert "too long" in trio.run(attempt, Trial(lock), long)
     (tmp_path / "linked.lock").symlink_to(tmp_path / "file")
-    assert "linked: Too many levels of symbolic links" in trio.run(attempt, Trial(lock), f"{tmp_path}/linked")
+    assert "linked.lock: Too many levels of symbolic links" in trio.run(attempt, Trial(lock), f"{tmp_path}/linked")
     owned = OwnedPath(f"{tmp_path}/held")  # another bridge, which has no socket there
     assert f"(process {os.getpid()}) holds it" in trio.run(attempt, Trial(lock), f"unix:{tmp_path}/held")
     owned.close()
@@ -215,7 +215,7 @@ def test_what_another_user_may_not_do() -> None:
         os.chmod(f"{sticky}/stale", 0o666)
         os.seteuid(65534)
         try:
-            assert "new: Permission denied" in trio.run(attempt, Trial(folder / "lock"), f"unix:{folder}/new")
+            assert "new.lock: Permission denied" in trio.run(attempt, Trial(folder / "lock"), f"unix:{folder}/new")
             assert "another user's" in trio.run(attempt, Trial(folder / "lock"), f"unix:{sticky}/stale")
             assert trio.run(attempt, Trial(folder / "lock"), f"unix:{sticky}/new") == ""
         finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigError
-from bridge.transport.unix_path import OwnedPath, bind_datagram, make_fifo
+from bridge.transport.unix_path import OwnedPath, bind_datagram, make_fifo, require_member
 
 
 @pytest.fixture
@@ -111,14 +111,14 @@ def test_only_what_is_ours_is_removed(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "group", "reason"),
     [
-        ("no_dir/mi", None, "No such file or directory"),
+        ("no_dir/mi", None, "there is no folder FOLDER/no_dir"),
         ("x" * 120, None, "AF_UNIX path too long"),
         ("mi", "no_such_group", "there is no group 'no_such_group'"),
     ],
 )
 def test_reasons_are_one_line(path: Path, name: str, group: str | None, reason: str) -> None:
     text = fault(path.parent / name, group=group)
-    assert text.endswith(reason)
+    assert text.endswith(reason.replace("FOLDER", str(path.parent)))
     assert "\n" not in text
     assert list(path.parent.iterdir()) == []
 
@@ -196,3 +196,19 @@ def test_what_another_process_left_and_cannot_be_used_keeps_its_name(
         make_fifo(owned, 0o600, group, fd)
     owned.close()
     assert path.is_fifo()
+
+
+def test_a_group_of_others_is_told_before_anything_is_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may give to any; a set-group-id folder gives its own."""
+    group = max([os.getegid(), *os.getgroups()]) + 1
+    require_member(str(path), str(os.getgid()))
+    require_member(str(path), None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+    with pytest.raises(ConfigError, match=f"^{path}: group {group} can only be given by one of its members"):
+        require_member(str(path), str(group))
+    if os.getuid() == 0:
+        os.chown(path.parent, -1, group)
+        path.parent.chmod(0o2700)
+        require_member(str(path), str(group))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    require_member(str(path), str(group))
