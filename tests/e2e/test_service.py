@@ -212,7 +212,7 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, spawn: Callable
         _one_line(process, f"[mi] http {address}: Address already in use")
     process = spawn(mi__fifo="/nowhere/fifo")
     assert ended(process) == 2
-    _one_line(process, "[mi] fifo /nowhere/fifo.lock: No such file or directory")
+    _one_line(process, "[mi] fifo /nowhere/fifo: there is no folder /nowhere")
     process = spawn(mi__datagram=[f"unix:{tmp_path}/mi.sock"], mi__unix_group="no-such-group")
     assert ended(process) == 2
     _one_line(process, "[mi] datagram there is no group 'no-such-group'")
