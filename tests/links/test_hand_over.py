@@ -97,6 +97,27 @@ async def test_peer_that_cannot_take_them_leaves_everything_where_it_is(janus: J
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
 
 
+async def test_a_fence_that_shuts_in_the_middle_loses_nothing(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the bridge which hands over, while the peer claims: the peer has a beat, and that is enough."""
+    monkeypatch.setattr(hand_over, "DELIVERED", 0.02)  # the ping behind the last event is not sent any more
+    async with running_site(janus.url) as (one, two):
+        session = str((await one.send("create"))["data"]["id"])
+        handle = await one.attach(GEN, session_id=session)
+        reserve = two.sessions.reserve
+
+        async def shut(*args: Any, **kwargs: Any) -> bool:
+            one.fence.move(0)
+            return await reserve(*args, **kwargs)
+
+        two.sessions.reserve = shut  # type: ignore[method-assign]
+        assert (await one.call("janus_cluster_drain"))["kept"] == []
+        for bridge in (one, two):
+            assert (await bridge.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
+        assert int(session) in two.sessions.kept
+        assert int(session) not in one.sessions.kept
+        assert "session_lost" not in one.bed.names() + two.bed.names()
+
+
 async def test_peer_that_finds_too_late_that_it_cannot_leaves_their_rows_as_well(janus: Janus) -> None:
     """Else the table has them as a bridge's that does not know them: nobody would take them over, or they are lost."""
     async with running_site(janus.url) as (one, two):
