@@ -73,9 +73,8 @@ class Cluster:
         for node in self.life.words.due(self.living(), self._clock()):
             nursery.start_soon(self.life.words.check, node)
         epoch = self.life.membership.epoch
-        if (
-            epoch not in (None, self.life.reconciled) and self.life.trouble is None
-        ):  # once a life, and once its row was gone
+        # Once a life, and once its row was gone.
+        if epoch not in (None, self.life.reconciled) and self.life.trouble is None:
             await self.reconcile()
         news, self._news = self._news, []
         if news and self.life.links is not None:

@@ -143,12 +143,14 @@ class Heirs:
 
     async def take_back(self, nursery: trio.Nursery) -> None:
         """What the table has as ours of it; else nobody would have it. Raises TableUnavailable."""
-        for life in [one for one in self._life.sessions.takers if self._is_over(one)]:
-            left = await self._life.sessions.left_by(life)
-            if left:
-                node = self.adopting[life.node_id] = self._life.membership.peers[life.node_id].node
-                silent_since = self._life.membership.silent_since(life.node_id)
-                nursery.start_soon(self._adopt, node, left, silent_since)
+        membership, sessions = self._life.membership, self._life.sessions
+        for life in () if self._life.stopping else sessions.takers:
+            if self._is_over(life):
+                node, silent_since = membership.peers[life.node_id].node, membership.silent_since(life.node_id)
+                left = await sessions.left_by(life)
+                if left:
+                    self.adopting[life.node_id] = node
+                    nursery.start_soon(self._adopt, node, left, silent_since)
 
     async def settle(self, nursery: trio.Nursery) -> None:
         """Whom we may have taken over we have, if somebody has, and the table has sessions of ours that are news.

@@ -135,8 +135,8 @@ class SessionKeeper:
         for start in range(0, len(missing), MOST):
             if (epoch := self.epoch()) is not None:
                 self._lose(await self._table.write(missing[start : start + MOST], epoch))
-        at_hand = self._sessions.keys() | self._unwritten.keys() | self._given.keys()
-        news = [session for key, session in there.items() if key not in at_hand]
+        at_hand = self._sessions, self._unwritten, self._given
+        news = [session for key, session in there.items() if not any(key in some for some in at_hand)]
         self.know(news)
         return news
 

@@ -50,11 +50,8 @@ def cluster_commands(view: ClusterView | None) -> tuple[Command, ...]:
 
     def alive(call: MiRequest) -> Any:
         cluster = ours()
-        word = Word.UNSURE
-        if call.arguments["asked"] in (
-            None,
-            cluster.node_id,
-        ):  # else by a URL that was copied: no word of ours is wanted
+        word = Word.UNSURE  # whoever asks another one asks by a URL that was copied: no word of ours is wanted
+        if call.arguments["asked"] in (None, cluster.node_id):
             word = cluster.alive(call.arguments["node_id"], call.arguments["epoch"])
         whose = {"node_id": cluster.node_id, "cluster_id": cluster.cluster_id, "node_timeout": cluster.node_timeout}
         return {"word": word.name.lower(), **whose}
