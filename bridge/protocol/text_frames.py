@@ -5,7 +5,8 @@ left to the protocol engine, judgement included. An engine that knows everything
 these. Authority: RFC 6455 sections 5.2 to 5.5; Janus sends unmasked frames of at most 2,800 bytes.
 """
 
-from typing import Final
+import struct
+from typing import Final, TypeAlias
 
 _WHOLE_TEXT: Final = 0x81  # FIN, no reserved bit, opcode text
 _FIRST_TEXT: Final = 0x01  # of a message in fragments
@@ -21,6 +22,13 @@ _CONTINUED: Final = frozenset({_MIDDLE, _LAST})
 _CONTROL: Final = frozenset({0x88, 0x89, 0x8A})  # close, ping, pong: never in fragments, but between those of a message
 
 ILLEGAL: Final = -1
+
+# Four bytes that nobody can predict, new for each frame; and they as a number.
+MaskKey: TypeAlias = tuple[bytes, int]
+
+_HEAD: Final = (_WHOLE_TEXT << 8 | _MASKED | _TWO_BYTES) << 16  # of a client's message, for two bytes of length
+_KEPT: Final = 1024  # words of a pattern that is kept: 2 MiB, once there was a message of each length
+_patterns: Final[dict[int, int]] = {}  # a 1 in each word, by their number: times a key, it is the mask
 
 
 def only_frame(data: bytes) -> bytes | None:
@@ -125,16 +133,31 @@ def text_fragments(data: bytes, at: int, end: int) -> list[bytes]:
     return payloads
 
 
-def text_frame(payload: bytes, key: bytes) -> bytes:
-    """A message of a client in one frame. ``key``: four bytes that nobody can predict, new for each frame."""
+def mask_keys(pool: bytes) -> list[MaskKey]:
+    """The keys that these random bytes are, a multiple of four."""
+    count = len(pool) // 4
+    return list(zip(struct.unpack("4s" * count, pool), struct.unpack(f"<{count}I", pool), strict=True))
+
+
+def text_frame(payload: bytes, mask_key: MaskKey) -> bytes:
+    """A message of a client in one frame."""
     size = len(payload)
     if size <= _SHORT:
         head = bytes((_WHOLE_TEXT, _MASKED | size))
     elif size <= 0xFFFF:
-        head = bytes((_WHOLE_TEXT, _MASKED | _TWO_BYTES, size >> 8, size & 0xFF))
+        head = (_HEAD | size).to_bytes(4, "big")
     else:
         head = bytes((_WHOLE_TEXT, _MASKED | _EIGHT_BYTES)) + size.to_bytes(8, "big")
-    mask = (key * (size // 4 + 1))[:size]
+    key, number = mask_key
+    words = size + 3 >> 2
+    mask = (_patterns.get(words) or _pattern(words)) * number
     # As two numbers: the one way in Python to combine all their bytes at once.
-    masked = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
-    return head + key + masked
+    masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(words * 4, "little")
+    return head + key + masked[:size]
+
+
+def _pattern(words: int) -> int:
+    pattern = int.from_bytes(b"\1\0\0\0" * words, "little")
+    if words <= _KEPT:
+        _patterns[words] = pattern
+    return pattern

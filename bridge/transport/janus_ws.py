@@ -25,7 +25,15 @@ from wsproto.utilities import LocalProtocolError
 
 from bridge.protocol.budget import Holding
 from bridge.protocol.fragments import DiscardedMessage, Fragments
-from bridge.protocol.text_frames import ILLEGAL, message_end, only_frame, text_fragments, text_frames
+from bridge.protocol.text_frames import (
+    ILLEGAL,
+    MaskKey,
+    mask_keys,
+    message_end,
+    only_frame,
+    text_fragments,
+    text_frames,
+)
 from bridge.transport.websocket_options import WebSocketOptions
 
 READ_SIZE: Final = 65_536
@@ -57,12 +65,8 @@ class End(NamedTuple):
 Heard: TypeAlias = str | DiscardedMessage | bytes | End
 
 
-def _draw(size: int) -> list[bytes]:
-    pool = os.urandom(size)
-    return [pool[at : at + 4] for at in range(0, size, 4)]
-
-
-MASK_KEYS: Final[Iterator[bytes]] = chain.from_iterable(map(_draw, repeat(_DRAWN)))  # for the frames of all connections
+# For the frames of all connections.
+MASK_KEYS: Final[Iterator[MaskKey]] = chain.from_iterable(map(mask_keys, map(os.urandom, repeat(_DRAWN))))
 
 
 def _is_last(item: Heard) -> bool:

@@ -6,7 +6,15 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from bridge.protocol.text_frames import ILLEGAL, message_end, only_frame, text_fragments, text_frame, text_frames
+from bridge.protocol.text_frames import (
+    ILLEGAL,
+    mask_keys,
+    message_end,
+    only_frame,
+    text_fragments,
+    text_frame,
+    text_frames,
+)
 
 
 def engine(data: bytes, side: ConnectionType = ConnectionType.CLIENT) -> list[str]:
@@ -173,14 +181,21 @@ def test_what_is_not_legal_the_engine_refuses_too(head: bytes, fragmented: bool)
 
 @given(texts, st.binary(min_size=4, max_size=4))
 def test_what_is_made_the_engine_reads(messages: list[str], key: bytes) -> None:
-    wire = b"".join(text_frame(text.encode(), key) for text in messages)
+    wire = b"".join(text_frame(text.encode(), *mask_keys(key)) for text in messages)
     assert engine(wire, ConnectionType.SERVER) == messages
 
 
-@given(st.integers(0, 300).map(lambda n: "x" * n), st.binary(min_size=4, max_size=4))
+@given((st.integers(0, 300) | st.integers(4090, 4100)).map(lambda n: "x" * n), st.binary(min_size=4, max_size=4))
 def test_a_frame_is_masked_with_its_key(text: str, key: bytes) -> None:
     """RFC 6455 5.3: octet i is combined with octet i mod 4 of the key."""
-    frame, payload = text_frame(text.encode(), key), text.encode()
+    frame, payload = text_frame(text.encode(), *mask_keys(key)), text.encode()
     start = len(frame) - len(payload)
     assert frame[start - 4 : start] == key
     assert frame[start:] == bytes(octet ^ key[i % 4] for i, octet in enumerate(payload))
+
+
+@given(st.binary(max_size=40).map(lambda pool: pool[: len(pool) // 4 * 4]))
+def test_a_pool_of_random_bytes_is_used_up_key_by_key(pool: bytes) -> None:
+    keys = mask_keys(pool)
+    assert b"".join(key for key, _ in keys) == pool
+    assert [number.to_bytes(4, "little") for _, number in keys] == [key for key, _ in keys]
