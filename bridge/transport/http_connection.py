@@ -105,8 +105,7 @@ class HttpConnection:
         if not requests:
             self._go_on(False)
             return len(data)
-        requests.reverse()
-        self._queue = requests
+        self._queue = requests[::-1]
         return len(data) + self.go_on()
 
     def go_on(self) -> int:

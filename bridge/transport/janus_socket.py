@@ -165,8 +165,7 @@ class JanusSocket(Member):
             self._nursery.start_soon(self._wait_for_rest)
         if self._freezing is not None:
             self._settle()
-        work = self._websocket.frames * PIECE
-        return work if work > used else used
+        return max(self._websocket.frames * PIECE, used)
 
     async def _read_long(self) -> None:
         while True:
