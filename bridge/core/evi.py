@@ -41,9 +41,7 @@ from bridge.protocol.reply_socket import ReplySocket
 from bridge.protocol.subscriptions import MAX_SUBSCRIPTIONS, NO_FILTERS, Filters, Subscription, SubscriptionTable
 
 log = logging.getLogger("bridge.evi")
-
 OpenSender: TypeAlias = Callable[[ReplySocket], Sender]
-
 DEFAULT_LIMITS = QueueLimits()
 HOUSEKEEPING = 10.0  # seconds between looks for lapsed subscriptions and drops to be logged
 
