@@ -49,9 +49,9 @@ class LinkEnvironment:
 
     ``raise_event(gateway, body, members)`` and ``raise_status(gateway, status, reason, detail)`` lead to the Event
     Interface; ``wanted()`` says whether anybody subscribed to E_JANUS_EVENT. ``save(gateway, session)`` keeps a session
-    for the next bridge process; ``news`` is set where a gateway's state may look different from outside;
-    ``sockets(gateway)`` are the numbers of those that the last one left open and that go
-    on, the oldest first; ``ready(gateway)`` is told when all else that it left of its sessions is settled.
+    for the next bridge process; ``sockets(gateway)`` are the numbers of those that the last one left open and that go
+    on, the oldest first; ``ready(gateway)`` is told when all else that it left of its sessions is settled. ``news`` is
+    set where a gateway may look different from outside.
     """
 
     start: str
