@@ -36,6 +36,5 @@ async def listener(events: Receiver, nursery: trio.Nursery) -> AsyncIterator[Lis
 @pytest.fixture(scope="package")
 def own_mariadb() -> Iterator[MariaDb]:
     """A MariaDB that may be frozen and killed. Leave it running."""
-    with MariaDb() as server:
-        server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")  # what is committed has to outlive a kill
+    with MariaDb(durable=True) as server:
         yield server

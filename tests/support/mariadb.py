@@ -58,11 +58,16 @@ class MariaDb(ServerProcess):
     host = "127.0.0.1"
     _environ: Mapping[str, str] | None = None  # this process's own
 
-    def __init__(self, certificates: "Certificates | None" = None, *, charset: str = "utf8mb4") -> None:
-        """With certificates it offers TLS. ``charset`` is the one of databases that do not name theirs."""
+    def __init__(
+        self, certificates: "Certificates | None" = None, *, charset: str = "utf8mb4", durable: bool = False
+    ) -> None:
+        """With certificates it offers TLS. ``charset`` is the one of databases that do not name theirs.
+        ``durable``: what is committed outlives a kill.
+        """
         super().__init__()
         self._certificates = certificates
         self._charset = charset
+        self._durable = durable
         self.port = 0
 
     def __repr__(self) -> str:
@@ -165,6 +170,7 @@ class MariaDb(ServerProcess):
     def _command(self, folder: Path) -> list[str]:
         command = [_program("mariadbd"), "--no-defaults", *_folders(folder), *_user(), *_SMALL]
         command += [f"--bind-address={self.host}", f"--port={self.port}", f"--socket={folder / 's.sock'}"]
+        command += ["--innodb-flush-log-at-trx-commit=1"] if self._durable else []
         command += [f"--pid-file={folder / 'pid'}", "--skip-name-resolve", f"--character-set-server={self._charset}"]
         if self._certificates is not None:
             made = self._certificates
