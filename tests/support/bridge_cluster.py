@@ -166,9 +166,12 @@ async def attach(bridge: Bridge, janus_id: str = "gw1") -> str:
 
 
 async def handle_at_the_first(bed: ClusterBed) -> tuple[Bridge, Bridge, str]:
-    """The first bridge, with this new handle, and the second, which is ready to take it over."""
+    """The first bridge, with this new handle, and the second, which it knows, and which is ready to take it over."""
     first, second = bed.bridges
     await ready(second)
+    with trio.fail_after(HANG_SECONDS):
+        while len((await first.ami("janus_cluster_list"))["Nodes"]) < 2:  # noqa: ASYNC110 - asked now and then
+            await trio.sleep(_POLL_SECONDS)
     return first, second, await attach(first)
 
 
