@@ -18,7 +18,7 @@ from tests.support.bridge import Bridge
 from tests.support.deadlines import HANG_SECONDS, in_time
 from tests.support.janus import Janus
 from tests.support.opensips_mi import OpenSipsMi
-from tests.support.rabbitmq import RabbitMq
+from tests.support.rabbitmq import RabbitMq, RabbitMqFailed
 
 Factory = Callable[..., Janus]
 LONG = pytest.mark.galera  # whoever has time for one has time for these
@@ -143,8 +143,7 @@ async def test_broker_killed_twice_under_load(
         await until_they_go_on(bridge)
         rabbitmq.kill()
         await until_all(bridge, "janus_status", lambda one: one["trouble"] is not None)
-        rabbitmq.spawn()
-        await trio.to_thread.run_sync(rabbitmq.await_ready)
+        await trio.to_thread.run_sync(start_again, rabbitmq, queues)
     await until_they_go_on(bridge)
     await bridge.send("gw1", {"janus": "detach", "handle_id": handle})
     await until_all(bridge, "event_store_list", lambda one: one["behind"] == 0)
@@ -158,6 +157,19 @@ async def test_broker_killed_twice_under_load(
         assert ids == kept
         assert [last[id] for id in ids] == list(range(len(kept)))
     assert await statistic(bridge, "event_drops") == 0
+
+
+def start_again(rabbitmq: RabbitMq, queues: list[str]) -> None:
+    """Until each queue takes messages. Seen once: after a SIGKILL one of them took none for two minutes, on whatever
+    connection. Where that is so for everybody, it is the broker's fault, and it gets another start.
+    """
+    rabbitmq.start()
+    for _ in range(3):
+        if all(map(rabbitmq.confirms, queues)):
+            return
+        rabbitmq.kill()
+        rabbitmq.start()
+    raise RabbitMqFailed("it confirms nothing, however often it is started")
 
 
 async def until_they_go_on(bridge: Bridge) -> None:

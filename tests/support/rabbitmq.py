@@ -34,6 +34,7 @@ from tests.support.process import ChildProcess, ServerProcess
 
 _PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one in the PATH becomes another user first
 _POLL_SECONDS = 0.05
+_CONFIRM_SECONDS = 10
 _ADMIN = "guest"
 USER, PASSWORD = "bridge", "r4bbit-p4ss/w@rd"
 LOCKED_OUT = "nobody"  # a user without rights, with the same password
@@ -150,6 +151,17 @@ class RabbitMq(ServerProcess):
         """Delete a queue, with what it has."""
         with self.channel() as channel:
             channel.queue_delete(queue)
+
+    def confirms(self, queue: str) -> bool:
+        """Whether it takes from anybody what goes to this queue: a message without an event is in it then."""
+        with self.channel() as channel:
+            channel.confirm_delivery()
+            channel.connection.call_later(_CONFIRM_SECONDS, channel.connection.close)
+            try:
+                channel.basic_publish("", queue, b'{"params": {"janus_body": "{}"}}')
+            except pika.exceptions.AMQPError:
+                return False
+            return True
 
     def take(self, queue: str, vhost: str = "/") -> list[Message]:
         """What is in a queue at this moment, in order; it has none of that any more."""
