@@ -42,6 +42,7 @@ async def test_queued_command_whose_caller_left_is_never_sent() -> None:
         link = await bed.ready()
         held = fake.hold("message")
         await leave(bed, message(7, "first"))
+        await fake.wait_request("message")
         await leave(bed, message(7, "second"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bed.ask, message(7, "third"))

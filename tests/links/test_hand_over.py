@@ -364,8 +364,10 @@ async def test_commands_wait_no_longer_for_one_that_begins_to_hang_while_it_clai
             if method != "janus_cluster_take" or taken.is_set():
                 return await call(method, *params, mute=mute)
             one.site.hanging.add(2)
-            await call(method, *params)  # what has begun is done
-            taken.set()
+            try:
+                await call(method, *params)  # what has begun is done, whether this is waited for or not
+            finally:
+                taken.set()
             await trio.sleep_forever()
 
         two.call = hang  # type: ignore[method-assign]
@@ -373,7 +375,6 @@ async def test_commands_wait_no_longer_for_one_that_begins_to_hang_while_it_clai
         link = one.bed.registry.find("gw")
         assert link.transfer.in_doubt
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
-        await taken.wait()
         one.site.hanging.clear()
         await one.bed.until(lambda: link.transfer.given_to)
         assert int(handle) in two.bed.registry.find("gw").book.inherited[0].handles

@@ -279,6 +279,7 @@ async def test_lives_that_end_soon_leave_no_more_than_a_few_sockets(
         handle = await first.attach()
     [carries] = systemd.names
     for bed in others:
+        bed.look_every = 0.0  # each turn, so that it ends before its claims are answered
         async with running(bed, {"gw": server.url}):
             link = bed.registry.find("gw")
             await bed.until(lambda link=link: 1 in link.connections and link.connections[1].opened)  # type: ignore[misc]

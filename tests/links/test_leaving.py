@@ -185,10 +185,12 @@ async def test_old_connection_that_ends_while_claims_are_out_is_a_lost_connectio
             await bed.until(lambda: link.requests.in_flight == 1)
             bed.reconcile({"gw": new.url})
             await bed.until(lambda: phase(link) is Phase.REJOINING)
+            new.black_hole()
             nursery.start_soon(ask, {"do": "mute"})
             await bed.until(lambda: link.requests.in_flight == 2)
             await old.cut()
             new.delay = 0
+            new.resume()
         assert [type(exc).__name__ for exc in errors] == ["TransactionLost"] * 2
         await bed.ready()
         await bed.echo(handle)
@@ -215,6 +217,7 @@ async def test_event_of_an_acknowledged_command_arrives_on_the_new_connection(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
             await bed.until(lambda: link.requests.in_flight == 1)
+            await bed.echo(handle)  # is sent once the other was acknowledged
             link.reconnect()
             await old.ended.wait()
             assert answers == []

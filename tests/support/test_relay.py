@@ -43,6 +43,7 @@ async def relayed() -> AsyncIterator[tuple[Server, Relay, trio.SocketStream]]:
                 await client.send_all(b"a")
                 assert await client.receive_some() == b"A"
                 yield server, relay, client
+        await server.changed.wait()
         nursery.cancel_scope.cancel()
 
 
