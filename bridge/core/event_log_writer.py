@@ -10,7 +10,7 @@ from typing import NamedTuple
 import trio
 
 from bridge.core.event_log import BATCH, EventLog
-from bridge.protocol.event_record import Store, StoreAnew, StoreFailed
+from bridge.protocol.event_record import PAGE, Store, StoreAnew, StoreFailed
 from bridge.protocol.humanize import plural
 from bridge.protocol.snapshot import StoreSnapshot
 from bridge.throttle import Throttle
@@ -94,10 +94,18 @@ class LogWriter:
                 fault = str(exc)
         log.error("the next start cannot tell which events are lost: %s", fault)
 
-    async def _write(self, most: int = BATCH) -> bool:
-        """One write of what there is; whether that worked."""
+    async def _write(self, most: int | None = None) -> bool:
+        """Write what there is, ``most`` events and a page; whether that worked. What is to be cut goes first, and
+        apart: on a full disk that makes room. There a few events may find some where many do not.
+        """
+        if self._cut and not await self._write_some(0, self._cut):
+            return False
+        return await self._write_some(most or (BATCH if self.events.trouble is None else PAGE), 0)
+
+    async def _write_some(self, most: int, cut: int) -> bool:
+        """In one write: so many events, cursors, and a cut."""
         events = self.events
-        pages, moved, gone, cut = events.take(most), events.dirty(), list(events.gone), self._cut
+        pages, moved, gone = events.take(most), events.dirty(), list(events.gone)
         if not (pages or moved or gone or cut or events.doubtful or events.waiting):
             return True
         self._began = began = trio.current_time()
@@ -121,7 +129,8 @@ class LogWriter:
             if cut:
                 self._cut = 0
                 self._was_cut.set()
-            self._over()
+            if not (cut and events.waiting):
+                self._over()
             events.written(pages)
         return written
 

@@ -75,6 +75,13 @@ def set_aside(path: Path, reason: str) -> None:
     log.error("%s cannot be used: %s; it is set aside as %s, and the log of events begins anew", path, reason, aside)
 
 
+def words_of(path: Path, exc: BaseException) -> str:
+    """What is wrong, and with which file: that of the fault, where it is another one."""
+    if not isinstance(exc, OSError):
+        return f"{path}: {exc}"
+    return f"{exc.filename2 or exc.filename or path}: {exc.strerror or exc}"
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
 

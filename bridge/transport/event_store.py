@@ -31,6 +31,7 @@ from bridge.throttle import Throttle
 from bridge.transport import event_file, event_left, event_pages
 from bridge.transport.event_file import BUSY, Unusable, is_damage
 from bridge.transport.event_rows import SubscriberRows, read_all
+from bridge.transport.event_spare import Spare, is_full
 from bridge.transport.steady_clock import SteadyClock
 
 log = logging.getLogger("bridge.evi")
@@ -59,6 +60,7 @@ class EventStore:
         self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
         self._damage, self._is_aside = "", False  # what a reader found, and whether only its successor is missing
         self._rows = SubscriberRows()
+        self._spare = Spare(path)
         self._lines = Throttle(60.0)
         self._first = self._last = self._bytes = self._wal = 0
 
@@ -70,13 +72,14 @@ class EventStore:
             except Unusable as exc:
                 self._set_aside(str(exc))
             except sqlite3.DatabaseError as exc:
-                if not is_damage(exc):
+                if is_damage(exc):
+                    self._set_aside(str(exc))
+                elif not (is_full(exc) and self._spare.give()):
                     raise
-                self._set_aside(str(exc))
             return self._open()
         except (sqlite3.Error, OSError, Unusable) as exc:
             self.close()
-            raise StoreFailed(self._words(exc)) from None
+            raise StoreFailed(event_file.words_of(self._path, exc)) from None
 
     async def write(
         self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int
@@ -146,7 +149,7 @@ class EventStore:
                 self._damage = str(exc)  # the next write sets the file aside
             raise StoreFailed(f"{self._path}: {exc}") from None
         except Exception as exc:  # noqa: BLE001 - a row of any kind costs a failure that is told, and no task
-            raise StoreFailed(self._words(exc)) from None
+            raise StoreFailed(event_file.words_of(self._path, exc)) from None
 
     def _write(self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int) -> None:
         if self._damage:
@@ -154,9 +157,11 @@ class EventStore:
         try:
             self._transact(pages, outlets, gone, cut)
         except sqlite3.DatabaseError as exc:
-            if not is_damage(exc):
+            if is_damage(exc):
+                raise self._anew(str(exc)) from None
+            if not (cut and is_full(exc) and self._spare.give()):
                 raise
-            raise self._anew(str(exc)) from None
+            self._transact(pages, outlets, gone, cut)
 
     def _transact(
         self, pages: Sequence[LogPage], outlets: Iterable[OutletState], gone: Iterable[str], cut: int
@@ -164,6 +169,7 @@ class EventStore:
         writer = self._connected(self._writer)
         if self._wal > LONG_WAL:
             self._shorten_wal(writer)
+        self._spare.require_room(writer, pages)
         if pages and not (outlets or gone or cut or len(pages) > event_pages.AT_ONCE):
             event_pages.insert(writer, pages, self._now())  # a transaction of its own
         else:
@@ -171,6 +177,8 @@ class EventStore:
         if pages:
             self._first, self._last = self._first or pages[0].first, pages[-1].last
         if cut:
+            if self._spare.given:  # what was freed is to take what comes, and the WAL to begin again
+                writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._first, self._last = event_pages.bounds(writer)
             self._weigh(writer)
 
@@ -234,6 +242,7 @@ class EventStore:
 
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
         self._weigh(connection)
+        self._spare.take()
         now = self._now()
         cut = event_pages.older_than(connection, now - age, now)
         if cut:
@@ -279,7 +288,7 @@ class EventStore:
             self._is_aside = False
         except (sqlite3.Error, OSError, Unusable) as exc:
             self._damage = reason
-            return StoreFailed(self._words(exc))
+            return StoreFailed(event_file.words_of(self._path, exc))
         return StoreAnew(f"{self._path}: {reason}; it was set aside")
 
     def _set_aside(self, reason: str) -> None:
@@ -287,9 +296,3 @@ class EventStore:
             self._writer.close()
         self._writer = self._reader = None  # somebody may be reading: whoever lets go of it last, closes it
         event_file.set_aside(self._path, reason)
-
-    def _words(self, exc: BaseException) -> str:
-        """Of the file that is named, where it is another one."""
-        if not isinstance(exc, OSError):
-            return f"{self._path}: {exc}"
-        return f"{exc.filename2 or exc.filename or self._path}: {exc.strerror or exc}"

@@ -1,15 +1,17 @@
 """When the log of events is cut or ended: what a cut means, or a last write, that does not come to its end."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from bridge.core.event_log import LogLimits
 from bridge.core.event_log_writer import LAST_WRITE, StoreLimits
 from bridge.protocol.event_payload import E_JANUS_EVENT, E_JANUS_STATUS
-from bridge.protocol.event_record import EventRecord, StoreContents, StoreFailed
+from bridge.protocol.event_record import PAGE, EventRecord, LogPage, OutletState, StoreContents, StoreFailed
 from bridge.protocol.reply_socket import ReplySocket
 from tests.support.event_logs import Life, MemoryStore, living
 
@@ -41,6 +43,33 @@ async def test_a_cut_that_comes_to_nothing_costs_nobody_an_event(nursery: trio.N
     await life.settled()
     assert life.sender(MI).bodies() == list(range(1, 11))
     nursery.cancel_scope.cancel()
+
+
+async def test_a_disk_that_takes_no_more_is_cut_all_the_same(nursery: trio.Nursery) -> None:
+    """And is told to be full until it has what waits, a few at a time."""
+    store = MemoryStore()
+    life = Life(store, StoreContents(), 7, LogLimits(), StoreLimits())
+    life.janus(*range(10))
+    await life.writer._write()
+    room, write = 0, store.write
+
+    async def full(pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int) -> None:
+        if sum(len(page.rows) for page in pages) > room:
+            raise StoreFailed("disk is full")
+        await write(pages, outlets, gone, cut)
+
+    store.write = full  # type: ignore[method-assign]
+    life.janus(*range(5000))
+    nursery.start_soon(life.writer._cut_to, 8, "store_age")
+    await trio.testing.wait_all_tasks_blocked()
+    assert not await life.writer._write()
+    assert (sorted(store.records), life.log.trouble) == ([9, 10], "disk is full")
+    room = PAGE
+    while life.log.waiting:
+        assert await life.writer._write()
+        assert life.log.trouble is None
+        life.log.trouble = "disk is full"  # as after an attempt at more
+    assert len(store.records) == 5002
 
 
 def life_of(store: MemoryStore) -> Life:
