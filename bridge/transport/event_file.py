@@ -20,11 +20,14 @@ from bridge.transport.event_rows import APPLICATION, VERSION
 log = logging.getLogger("bridge.evi")
 
 BUSY: Final = 5  # seconds to wait for another program's write
+DAMAGED: Final = "it is damaged"
 SCHEMA: Final = event_rows.SCHEMA + event_pages.SCHEMA
+# Where a value that nobody wrote like that may lead: also a text that is no UTF-8, and SQLite's words that show it.
+NOT_AS_WRITTEN: Final = (ValueError, TypeError, LookupError, AttributeError)
 _PARTS: Final = frozenset(re.findall(r"CREATE (\w+) (\w+)", SCHEMA))  # kinds and names
 
 
-class Unusable(Exception):
+class Unusable(sqlite3.DatabaseError):
     """Not a log that this program can go on with; the text says why."""
 
 
@@ -44,9 +47,19 @@ def open_own(path: Path, *, full: bool) -> sqlite3.Connection:
     return connection
 
 
-def is_damage(exc: sqlite3.DatabaseError) -> bool:
-    """Whether the file is at fault, and not the disk below it or who else uses it: something in it is missing, too."""
-    return not isinstance(exc, sqlite3.OperationalError) or str(exc).startswith("no such ")
+def damage_of(exc: Exception) -> str | None:
+    """What is wrong with the file; None: nothing, but with the disk below it, or with who else uses it. ``exc`` came of
+    reading it, or is SQLite's.
+    """
+    if isinstance(exc, sqlite3.OperationalError):
+        # Our statements are right: where SQLite can make nothing of one, what the file should have is missing, or is
+        # something else. Without a code it is Python's error, or ours.
+        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            return str(exc)
+        return DAMAGED if str(exc).startswith("Could not decode") else None
+    if isinstance(exc, sqlite3.DatabaseError):
+        return str(exc)
+    return DAMAGED if isinstance(exc, NOT_AS_WRITTEN) else None
 
 
 def open_another(path: Path, *, full: bool) -> sqlite3.Connection:

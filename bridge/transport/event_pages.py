@@ -11,7 +11,7 @@ the view ``janus_event``, a row an event.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from math import isfinite, nan
+from math import isfinite
 from types import NoneType
 from typing import Final
 
@@ -43,7 +43,7 @@ _LAST_TIME: Final = 253_402_300_800  # unix seconds: the year 10000, which no ca
 _INSERT: Final = "INSERT OR REPLACE INTO janus_page VALUES "
 _ROW: Final = "(?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
 AT_ONCE: Final = 192  # pages
-_COLUMNS: Final = "first, CAST(events AS BLOB)"
+_COLUMNS: Final = "last, first, CAST(events AS BLOB)"
 
 
 def insert(connection: sqlite3.Connection, pages: Sequence[LogPage], at: float) -> None:
@@ -87,13 +87,10 @@ def ahead(connection: sqlite3.Connection, now: float) -> float:
     row = connection.execute(f"SELECT at, {_COLUMNS} FROM janus_page ORDER BY last DESC LIMIT 1").fetchone()
     if row is None:
         return 0.0
-    at, first, events = row
-    try:
-        found = float(at) + max(0.0, now - float(_page(first, events).rows[-1][0])) - now
-    except (TypeError, ValueError, IndexError):
-        found = nan
+    at, *columns = row
+    found = float(at) + max(0.0, now - _page(*columns).rows[-1][0]) - now
     if not isfinite(found):
-        raise sqlite3.DatabaseError(f"the page of event {first} is damaged")
+        raise sqlite3.DatabaseError(f"the time of page {columns[0]} is damaged")
     return found
 
 
@@ -110,10 +107,10 @@ def read(connection: sqlite3.Connection, after: int, upto: int) -> tuple[list[Ev
     """
     found: list[EventRecord] = []
     size = 0
-    for first, text in connection.execute(f"SELECT {_COLUMNS} FROM janus_page WHERE last > ? ORDER BY last", (after,)):
-        if first > upto:
+    for columns in connection.execute(f"SELECT {_COLUMNS} FROM janus_page WHERE last > ? ORDER BY last", (after,)):
+        page = _page(*columns)
+        if page.first > upto:
             break
-        page = _page(first, text)
         found += page.records(after, upto)
         size += page.size
         if found and (len(found) >= PAGE or size >= PAGE_BYTES):
@@ -185,7 +182,9 @@ def _gateways(connection: sqlite3.Connection) -> Iterator[str]:
     janus_id = ""
     of_next = "SELECT min(janus_id) FROM janus_number WHERE janus_id > ?"
     while (row := connection.execute(of_next, (janus_id,)).fetchone())[0] is not None:
-        janus_id = str(row[0])
+        janus_id = row[0]
+        if not isinstance(janus_id, str):  # SQLite has any bytes behind any text: there would be no end
+            raise sqlite3.DatabaseError("the name of a gateway is damaged")
         yield janus_id
 
 
@@ -205,9 +204,11 @@ def _one(connection: sqlite3.Connection, last: int) -> LogPage:
     return _page(*row)
 
 
-def _page(first: int, text: bytes) -> LogPage:
+def _page(last: int, first: int, text: bytes) -> LogPage:
     try:
         rows = codec.parse_own(text)
+        if len(rows) != last - first + 1:
+            raise ValueError
         columns = list(zip(*rows, strict=True))
         if not all(types.issuperset(map(type, column)) for types, column in zip(_TYPES, columns, strict=True)):
             raise ValueError

@@ -78,7 +78,7 @@ class Spare:
             return None
 
 
-def is_full(exc: sqlite3.Error) -> bool:
+def is_full(exc: Exception) -> bool:
     """Whether the disk has no room for it, be it for what is shared beside the WAL."""
     code = getattr(exc, "sqlite_errorcode", 0)  # what we raise has none
     return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE

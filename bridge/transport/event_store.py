@@ -29,7 +29,7 @@ from bridge.protocol.event_record import (
 )
 from bridge.throttle import Throttle
 from bridge.transport import event_file, event_left, event_pages
-from bridge.transport.event_file import BUSY, Unusable, is_damage
+from bridge.transport.event_file import BUSY, NOT_AS_WRITTEN, Unusable, damage_of
 from bridge.transport.event_rows import SubscriberRows, read_all
 from bridge.transport.event_spare import Spare, is_full
 from bridge.transport.steady_clock import SteadyClock
@@ -69,15 +69,13 @@ class EventStore:
         try:
             try:
                 return self._open()
-            except Unusable as exc:
-                self._set_aside(str(exc))
-            except sqlite3.DatabaseError as exc:
-                if is_damage(exc):
-                    self._set_aside(str(exc))
+            except (sqlite3.Error, *NOT_AS_WRITTEN) as exc:
+                if (damage := damage_of(exc)) is not None:
+                    self._set_aside(damage)
                 elif not (is_full(exc) and self._spare.give()):
                     raise
             return self._open()
-        except (sqlite3.Error, OSError, Unusable) as exc:
+        except (sqlite3.Error, OSError) as exc:
             self.close()
             raise StoreFailed(event_file.words_of(self._path, exc)) from None
 
@@ -144,11 +142,9 @@ class EventStore:
             return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
         except StoreFailed:
             raise
-        except sqlite3.DatabaseError as exc:
-            if limiter is self._reading and is_damage(exc):
-                self._damage = str(exc)  # the next write sets the file aside
-            raise StoreFailed(f"{self._path}: {exc}") from None
         except Exception as exc:  # noqa: BLE001 - a row of any kind costs a failure that is told, and no task
+            if limiter is self._reading and (damage := damage_of(exc)) is not None:
+                self._damage = damage  # the next write sets the file aside
             raise StoreFailed(event_file.words_of(self._path, exc)) from None
 
     def _write(self, pages: Sequence[LogPage], outlets: Sequence[OutletState], gone: Sequence[str], cut: int) -> None:
@@ -156,9 +152,9 @@ class EventStore:
             raise self._anew(self._damage)
         try:
             self._transact(pages, outlets, gone, cut)
-        except sqlite3.DatabaseError as exc:
-            if is_damage(exc):
-                raise self._anew(str(exc)) from None
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
+            if (damage := damage_of(exc)) is not None:
+                raise self._anew(damage) from None
             if not (cut and is_full(exc) and self._spare.give()):
                 raise
             self._transact(pages, outlets, gone, cut)
@@ -286,7 +282,7 @@ class EventStore:
             self._is_aside = True  # what is there from now on is begun anew, and replaces no file with events
             self._open()
             self._is_aside = False
-        except (sqlite3.Error, OSError, Unusable) as exc:
+        except (sqlite3.Error, OSError) as exc:
             self._damage = reason
             return StoreFailed(event_file.words_of(self._path, exc))
         return StoreAnew(f"{self._path}: {reason}; it was set aside")

@@ -2,13 +2,16 @@
 
 import os
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
 from bridge.protocol.event_record import OutletState, StoreAnew, StoreContents, StoreFailed
 from bridge.transport.event_store import EventStore
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.event_logs import pages, record
 
 
@@ -40,6 +43,7 @@ def change(path: Path, sql: str) -> None:
         *(f"UPDATE janus_subscriber SET seq = {seq}" for seq in ("'x'", 2**63 - 1, -1, 1.5)),
         *(f"UPDATE janus_subscriber SET lost = {lost}" for lost in ("'x'", "'[[1, 2, 3, null, 5, 6]]'")),
         f"UPDATE janus_subscriber SET lost = '{'[' * 50_000}'",
+        *("UPDATE janus_subscriber SET lost = CAST(x'5bff5d' AS TEXT)", "UPDATE janus_number SET epoch = 'x'"),
         *(f"UPDATE janus_subscription SET subscription = '{text}'" for text in ("{}", '["a", [["E", 1, 5]]]')),
     ],
 )
@@ -59,6 +63,61 @@ async def test_what_is_missing_is_damage_while_it_runs_as_well(path: Path, table
     with pytest.raises(StoreAnew, match=f"no such table: main.{table}|no such table: {table}"):
         await made.write(pages(record(2)), [OutletState("a", 1)], (), 0)
     await made.write(pages(record(2)), [OutletState("a", 1)], (), 0)
+    made.close()
+
+
+def spoil(path: Path, before: bytes, after: bytes) -> None:
+    content = path.read_bytes()
+    assert content.count(before) == 1
+    path.write_bytes(content.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        *((b"TABLE janus_page", b"T\xffBLE janus_page"), (b"tablejanus_page", b"tablejan\xffs_page")),
+        (b"\4" + bytes(11) + b"\1", b"\7" + bytes(11) + b"\1"),  # its format, and the encoding of its texts
+    ],
+)
+async def test_a_byte_that_sqlite_has_no_words_for_is_damage_as_well(
+    path: Path, before: bytes, after: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(path, before, after)
+    made = EventStore(path, full=False)
+    assert made.open() == StoreContents()
+    made.close()
+    assert f"it is set aside as {path}.aside" in caplog.text
+
+
+async def test_a_statement_that_turns_out_damaged_is_damage_for_whoever_writes(path: Path) -> None:
+    spoil(path, b"INTO janus_number", b"INTO jan\xffs_number")
+    made = EventStore(path, full=False)
+    made.open()
+    with pytest.raises(StoreAnew, match="it is damaged; it was set aside"):
+        await made.write(pages(record(2)), (), (), 0)
+    await made.write(pages(record(2)), (), (), 0)
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "read"),
+    [
+        ("UPDATE janus_number SET janus_id = CAST(janus_id AS BLOB)", lambda made: made.place_of(0, 1)),
+        ("UPDATE janus_page SET first = 0", lambda made: made.read(0, 1)),
+        ("UPDATE janus_page SET at = 'x'", lambda made: made.overdue(1.0, 1)),
+        ("UPDATE janus_number SET page = 'x'", lambda made: made.place_of(0, 1)),
+    ],
+)
+async def test_a_value_that_nobody_wrote_is_damage_for_whoever_reads(
+    path: Path, damage: str, read: Callable[[EventStore], Awaitable[object]]
+) -> None:
+    made = EventStore(path, full=False)
+    made.open()
+    change(path, damage)
+    with trio.fail_after(HANG_SECONDS), pytest.raises(StoreFailed):
+        await read(made)
+    with pytest.raises(StoreAnew):
+        await made.write(pages(record(2)), (), (), 0)
     made.close()
 
 
