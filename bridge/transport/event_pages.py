@@ -79,19 +79,18 @@ def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
     return begin, last
 
 
-def ahead(connection: sqlite3.Connection, now: float) -> float:
-    """How far the log's own time is before ``now``, the clock's. It goes on from the newest page by the time since its
-    last event was raised, and never back: where a clock was wrong for a while, no page is older or younger for that.
-    Raises sqlite3.Error.
+def newest(connection: sqlite3.Connection) -> tuple[int, float, float] | None:
+    """The end of the newest page, its place in the log's own time, and when its last event was raised by the wall
+    clock, in unix seconds; None: there is no page. Raises sqlite3.Error.
     """
     row = connection.execute(f"SELECT at, {_COLUMNS} FROM janus_page ORDER BY last DESC LIMIT 1").fetchone()
     if row is None:
-        return 0.0
+        return None
     at, *columns = row
-    found = float(at) + max(0.0, now - _page(*columns).rows[-1][0]) - now
+    last, found, raised = columns[0], float(at), float(_page(*columns).rows[-1][0])
     if not isfinite(found):
-        raise sqlite3.DatabaseError(f"the time of page {columns[0]} is damaged")
-    return found
+        raise sqlite3.DatabaseError(f"the time of page {last} is damaged")
+    return last, found, raised
 
 
 def newest_epoch(connection: sqlite3.Connection) -> int:

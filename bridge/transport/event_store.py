@@ -32,6 +32,7 @@ from bridge.transport import event_file, event_left, event_pages
 from bridge.transport.event_file import BUSY, NOT_AS_WRITTEN, Unusable, damage_of
 from bridge.transport.event_rows import SubscriberRows, read_all
 from bridge.transport.event_spare import Spare, is_full
+from bridge.transport.log_time import LogTime
 from bridge.transport.steady_clock import SteadyClock
 
 log = logging.getLogger("bridge.evi")
@@ -43,17 +44,22 @@ LONG_WAL = 64 << 20  # bytes: longer than it ever gets while nobody keeps an old
 
 
 class EventStore:
-    """``open`` first. ``path`` is the database; ``clock`` gives unix seconds, without steps; ``most_wal``: bytes that
-    its WAL may take.
+    """``open`` first. ``path`` is the database; ``clock`` gives unix seconds without steps, ``wall`` as they are
+    set now; ``most_wal``: bytes that its WAL may take.
     """
 
     def __init__(
-        self, path: Path, *, full: bool, clock: Callable[[], float] | None = None, most_wal: int = 1 << 30
+        self,
+        path: Path,
+        *,
+        full: bool,
+        clock: Callable[[], float] | None = None,
+        wall: Callable[[], float] = time.time,
+        most_wal: int = 1 << 30,
     ) -> None:
         self._path = path
         self._full = full
-        self._clock = clock or SteadyClock()
-        self._ahead = 0.0  # of the clock: the log's own time
+        self._time = LogTime(clock or SteadyClock(), wall)
         self._most_wal = max(most_wal, LONG_WAL)
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -167,7 +173,7 @@ class EventStore:
             self._shorten_wal(writer)
         self._spare.require_room(writer, pages)
         if pages and not (outlets or gone or cut or len(pages) > event_pages.AT_ONCE):
-            event_pages.insert(writer, pages, self._now())  # a transaction of its own
+            event_pages.insert(writer, pages, self._time.now())  # a transaction of its own
         else:
             self._transact_all(writer, pages, outlets, gone, cut)
         if pages:
@@ -188,7 +194,7 @@ class EventStore:
     ) -> None:
         writer.execute("BEGIN IMMEDIATE")
         try:
-            event_pages.insert(writer, pages, self._now())
+            event_pages.insert(writer, pages, self._time.now())
             for state in outlets:
                 self._keep(writer, state)
             self._rows.delete(writer, gone)
@@ -208,9 +214,6 @@ class EventStore:
         except (ValueError, TypeError, OverflowError) as exc:
             if self._lines.due(f"{state.name}: {exc}", time.monotonic()):
                 log.error("%s: the place of the subscriber %r cannot be kept: %s", self._path, state.name, exc)
-
-    def _now(self) -> float:
-        return self._clock() + self._ahead
 
     def _weigh(self, connection: sqlite3.Connection) -> None:
         pages, free, size = (
@@ -239,9 +242,7 @@ class EventStore:
     def _overdue(self, connection: sqlite3.Connection, age: float, size: int) -> tuple[int, str] | None:
         self._weigh(connection)
         self._spare.take()
-        now = self._now()
-        cut = event_pages.older_than(connection, now - age, now)
-        if cut:
+        if cut := self._time.overdue(connection, age):
             return cut, "store_age"
         if self._bytes <= size or not self._last:  # subscribers' rows may take all of it
             return None
@@ -257,7 +258,7 @@ class EventStore:
         self._rows.rolled_back()
         self._first, self._last = event_pages.bounds(writer)
         self._weigh(writer)
-        self._ahead = event_pages.ahead(writer, self._clock())
+        self._time.begin(writer)
         epoch = event_pages.newest_epoch(writer)
         for state in event_left.left(self._path):
             self._keep(writer, state)

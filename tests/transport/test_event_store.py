@@ -24,6 +24,7 @@ from bridge.protocol.event_record import (
 from bridge.transport import event_file, event_pages
 from bridge.transport.event_rows import APPLICATION, VERSION
 from bridge.transport.event_store import EventStore
+from bridge.transport.log_time import SURE
 from tests.support.deadlines import HANG_SECONDS
 from tests.support.event_logs import pages, record
 
@@ -36,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def store(path: Path, *, full: bool = False, clock: Callable[[], float] = float) -> EventStore:
-    return EventStore(path, full=full, clock=clock)
+    return EventStore(path, full=full, clock=clock, wall=clock)
 
 
 def content(path: Path) -> bytes:
@@ -119,13 +120,14 @@ async def test_a_clock_that_is_wrong_for_a_while_cuts_nothing_and_keeps_nothing(
     at = 0
 
     async def live(*raised: float) -> tuple[int, str] | None:
-        """A life with an event at each of these times, as the wall clock has them."""
-        nonlocal at
+        """A life of an hour with an event at each of these times, as the wall clock has them."""
+        nonlocal at, now
         made = store(path, clock=lambda: now)
         made.open()
         for wall in raised:
             at += 1
             await write(made, record(at, at=wall))
+        now += SURE
         overdue = await made.overdue(age, 1 << 40)
         made.close()
         return overdue
@@ -135,11 +137,13 @@ async def test_a_clock_that_is_wrong_for_a_while_cuts_nothing_and_keeps_nothing(
     assert await live(now - year, now + year) is None  # behind, then ahead to the end
     now += 60.0
     assert await live(now) is None
-    now += age - 150.0  # the bridge was away
+    now += age - 4 * SURE - 150.0  # the bridge was away
     assert await live(now) is None
     now += age
     made = store(path, clock=lambda: now)
     made.open()
+    assert await made.overdue(age - 1.0, 1 << 40) is None
+    now += SURE
     assert await made.overdue(age - 1.0, 1 << 40) == (at, "store_age")
     made.close()
 
