@@ -81,6 +81,9 @@ class Reports(Protocol):
 Connect = Callable[[Gateway, Reports, Callable[[WebSocket], None], int], Awaitable[str]]
 
 
+_NONE: Final = object()  # which no transaction of Janus is
+
+
 class Reader(Protocol):
     """Who reads what Janus says."""
 
@@ -122,7 +125,8 @@ class JanusConnection:
         self._owner = owner
         self._fence = fence
         self._ws: WebSocket | None = None
-        self._keepalive, self._keepalive_at = "", 0.0  # the last that went out: its transaction, and when
+        self._keepalive: object = _NONE  # the transaction of the last that went out, until it is answered
+        self._keepalive_at = 0.0
 
     async def run(self, connect: Connect) -> str:
         """Open and run to its end; returns why it ended. Raises ConnectFailed where it could not be opened."""
@@ -197,9 +201,12 @@ class JanusConnection:
         self._keepalive, self._keepalive_at = transaction, now
 
     def keepalive_answered(self, transaction: object) -> bool:
-        """Janus acknowledged this: whether it is the last keepalive that went out."""
+        """Janus acknowledged this: whether it is the last keepalive that went out. Once: a second answer to it says
+        nothing of the time that it took.
+        """
         if transaction != self._keepalive:
             return False
+        self._keepalive = _NONE
         self.record.served = True
         self.rtt = trio.current_time() - self._keepalive_at
         return True

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import trio
 
 from bridge.core.connection import JanusConnection
 from bridge.protocol.credentials import Credentials
@@ -104,3 +105,19 @@ def test_a_stall_is_noted_before_it_is_told(bed: Bed) -> None:
 def test_what_makes_no_sense_is_told_as_lost_and_left_alone(bed: Bed) -> None:
     bed.connection.on_out_of_step("Reserved bit set")
     assert (bed.record.stalled, bed.reports) == (True, ["Reserved bit set", Input.STALLED])
+
+
+async def test_a_keepalive_is_answered_once_and_by_its_own_answer(bed: Bed) -> None:
+    connection, now = bed.connection, trio.current_time()
+    for before in ("", None, "t1"):
+        assert not connection.keepalive_answered(before)
+    assert (connection.rtt, bed.record.served) == (None, False)
+    connection.keepalive_sent("t1", now - 2)
+    connection.keepalive_sent("t2", now - 1)
+    assert not connection.keepalive_answered("t1")
+    assert connection.keepalive_answered("t2")
+    measured = connection.rtt
+    assert measured is not None
+    assert (measured >= 1, bed.record.served) == (True, True)
+    assert not connection.keepalive_answered("t2")
+    assert connection.rtt == measured
