@@ -22,6 +22,10 @@ class MiError(Exception):
         self.data: str | None = error.get("data")
 
 
+class Unserved(MiError):
+    """HTTP refused the request, as a bridge that stops does (503): nothing was done. The message is its page."""
+
+
 def request(method: str, params: Any = None) -> bytes:
     """The bytes of one JSON-RPC request, with the id "1"."""
     body = {"jsonrpc": "2.0", "id": "1", "method": method}
@@ -49,9 +53,10 @@ def call(url: str, method: str, params: Any = None) -> Any:
 
 
 async def acall(url: str, method: str, params: Any = None) -> Any:
-    """As call(), in trio."""
+    """As call(), in trio; raises Unserved, too."""
     status, _, body = await post(url, request(method, params))
-    assert status == 200, body
+    if status != 200:
+        raise Unserved({"code": status, "message": body.decode()})
     return result(body)
 
 
