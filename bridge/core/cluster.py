@@ -18,6 +18,9 @@ from bridge.errors import TableUnavailable
 from bridge.protocol.cluster import Life, Node, NodeSession, Word
 from bridge.protocol.snapshot import ClusterSnapshot, NodeSnapshot
 
+MEND = 60.0  # seconds between two looks at whether the table has what it should
+MEND_SHARE = 100  # of the time, at most, that such a look takes
+
 
 class Cluster:
     """ClusterPeers, too. ``clock`` gives CLOCK_BOOTTIME in seconds; ``life`` has entered."""
@@ -50,6 +53,7 @@ class Cluster:
         await self._begun.wait()
         self.life.links = links
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._mend)
             while True:
                 began = self._clock()
                 await self._round(nursery)
@@ -79,6 +83,17 @@ class Cluster:
         news, self._news = self._news, []
         if news and self.life.links is not None:
             nursery.start_soon(self.life.links.adopt, self.life.settings.node_id, news, 0.0)
+
+    async def _mend(self) -> None:
+        """Operators, and the tools of databases, delete and alter rows at any time."""
+        life, took = self.life, 0.0
+        while True:
+            await trio.sleep(max(MEND, MEND_SHARE * took))
+            began, epoch = self._clock(), life.membership.epoch
+            if epoch is not None and epoch == life.reconciled and life.fence.valid():
+                with suppress(TableUnavailable):
+                    await life.sessions.mend()
+            took = self._clock() - began
 
     async def reconcile(self) -> bool:
         """See ClusterPeers. What the table has of us, and we do not know, is of an earlier life."""

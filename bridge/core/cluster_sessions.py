@@ -7,7 +7,7 @@ not know SQL, or what sessions are for. Authority: contract 11.
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -130,15 +130,39 @@ class SessionKeeper:
         """
         known = dict(self._sessions)
         there = {_key(session): session for session in await self._table.ours()}
-        missing = [one for key, one in known.items() if key not in there and self._sessions.get(key) is one]
-        missing = [one for one in missing if _key(one) not in self._unwritten]
-        for start in range(0, len(missing), MOST):
-            if (epoch := self.epoch()) is not None:
-                self._lose(await self._table.write(missing[start : start + MOST], epoch))
+        async for _, others in self._written_again(one for key, one in known.items() if key not in there):
+            self._lose(others)
         at_hand = self._sessions, self._unwritten, self._given
         news = [session for key, session in there.items() if not any(key in some for some in at_hand)]
         self.know(news)
         return news
+
+    async def mend(self) -> None:
+        """Enter again what somebody has deleted from the table, or altered there; what it has as another node's stays
+        so. Raises TableUnavailable.
+        """
+        known = list(self._sessions.values())
+        there = set(await self._table.ours())
+        entered = 0
+        async for some, others in self._written_again(one for one in known if one not in there):
+            entered += len(some) - len(others)
+        if entered:
+            log.error("janus_session: somebody deleted or altered rows of this bridge: entered again (%d)", entered)
+
+    async def _written_again(
+        self, missing: Iterable[NodeSession]
+    ) -> AsyncIterator[tuple[Sequence[NodeSession], Sequence[NodeSession]]]:
+        """What was written of these, a visit at a time, and what of that stays another node's."""
+        wanted = [one for one in missing if self._sessions.get(_key(one)) is one and _key(one) not in self._unwritten]
+        for start in range(0, len(wanted), MOST):
+            some, epoch = wanted[start : start + MOST], self.epoch()
+            if epoch is None:
+                return
+            others = await self._table.write(some, epoch)
+            for one in some:
+                if _key(one) not in self._sessions and _key(one) not in self._given:
+                    self._note(one)  # it has ended meanwhile, and its row may have come behind that
+            yield some, others
 
     async def run(self) -> None:
         """Write until cancelled; what is still unwritten then is tried once more. Without a valid beat nothing is

@@ -8,12 +8,14 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from bridge.core.cluster import MEND
 from bridge.errors import AnotherNode, TableRefused
 from bridge.protocol.cluster import Life, Node, NodeSession, NodeState, Word
 from bridge.protocol.gateway import Gateway
 from tests.support.memory_cluster import PING, TIMEOUT, MemorySite
 
 ACTIVE, DRAINING, OVER, TAKEN = NodeState.ACTIVE, NodeState.DRAINING, NodeState.OVER, NodeState.TAKEN
+GATEWAY = Gateway(1, "gw1", "janusws://h", None)
 SESSION = NodeSession("gw1", "janusws://h", 42, True)
 
 
@@ -42,6 +44,25 @@ async def test_a_beat_an_interval_and_nothing_more(site: MemorySite, autojump_cl
         assert one.stats.counts["beats_late"] == 0
         assert not one.links.adopted
         assert not one.links.given_up
+
+
+async def test_rows_of_its_sessions_that_somebody_deletes_are_entered_again_each_time(
+    site: MemorySite, autojump_clock: MockClock
+) -> None:
+    """By a live beat alone."""
+    async with site.running(1, 2) as (one, two):
+        await one.sessions.reserve(GATEWAY, 42, managed=True)
+        for _ in range(2):
+            del site.sessions[SESSION]
+            assert await until(lambda: SESSION in site.sessions) <= MEND + PING
+        one.table.away = one.mi = False
+        one.table.unsure = ("beat",)
+        await trio.sleep(TIMEOUT)
+        del site.sessions[SESSION]
+        await trio.sleep(2 * MEND)
+        assert site.sessions == {}
+        assert not one.links.lost
+        assert not two.links.lost
 
 
 async def test_a_machine_that_dies_is_taken_over_by_exactly_one_peer(

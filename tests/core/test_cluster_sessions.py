@@ -1,12 +1,14 @@
 """The sessions of a node in the cluster's table: there before they are used, where the table answers at all."""
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from bridge.core.cluster_sessions import RESERVE, SessionKeeper
 from bridge.core.fence import FOREVER, Fence
-from bridge.protocol.cluster import Life, Node, NodeSession, NodeState
+from bridge.protocol.cluster import OWN, Life, Node, NodeSession, NodeState, Right
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.session import SavedSession
 from tests.support.memory_cluster import LONGEST, MemoryNodes, MemorySite
@@ -162,6 +164,43 @@ async def test_what_the_table_and_we_know_of_each_other(
         assert len(keeper) == 0
         await trio.sleep(1)
         assert len(site.sessions) == 4
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_deleted_or_altered_is_entered_again_each_time(
+    site: MemorySite, table: MemoryNodes, fence: Fence, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = keeper_of(table, fence, [session(number) for number in range(1, 6)])
+    keeper.lost = lambda _sessions: pytest.fail("nothing is lost by that")
+    ours = {session(number): 1 for number in range(1, 5)}
+    for _ in range(2):
+        site.sessions = {session(1): 1, session(2, managed=True): 1, session(4): 1, session(5): 2, session(6): 1}
+        await keeper.mend()
+        del site.sessions[session(2, managed=True)]
+        assert site.sessions == {**ours, session(5): 2, session(6): 1}
+    await keeper.mend()
+    text = "janus_session: somebody deleted or altered rows of this bridge: entered again (2)"
+    assert caplog.messages == [text, text]
+
+
+async def test_what_ends_while_it_is_entered_again_leaves_no_row(
+    site: MemorySite, table: MemoryNodes, fence: Fence, autojump_clock: MockClock
+) -> None:
+    keeper = keeper_of(table, fence, [session(1), session(2)])
+    write = table.write
+
+    async def slow(sessions: Sequence[NodeSession], epoch: int, right: Right = OWN) -> list[NodeSession]:
+        await trio.sleep(1)  # in which the end of the session gets to the table first
+        return await write(sessions, epoch, right)
+
+    table.write = slow  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        nursery.start_soon(keeper.mend)
+        await trio.sleep(0.5)
+        keeper.save(GW, SavedSession(1, False, ended=True))
+        await trio.sleep(5)
+        assert site.sessions == {session(2): 1}
         nursery.cancel_scope.cancel()
 
 
