@@ -82,6 +82,8 @@ class SqliteEngine:
             yield
         except sqlite3.Error as exc:
             raise self._translated(exc, mode) from None
+        except UnicodeDecodeError as exc:  # of SQLite's words, which show what is damaged in the file
+            raise TableRefused(one_line(exc.object.decode(errors="replace"))) from None
 
     def _translated(self, exc: sqlite3.Error, mode: Mode) -> TableUnavailable:
         text = one_line(str(exc))

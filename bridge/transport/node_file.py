@@ -43,7 +43,7 @@ class NodeFile:
             pass
         except OSError as exc:
             log.warning("%s: %s; the row of this node is watched until it stands still", self._path, exc.strerror)
-        except (ValueError, TypeError, LookupError, RecursionError):
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
             log.warning("%s: the file is damaged; the row of this node is watched until it stands still", self._path)
 
     async def keep(self, epochs: Sequence[int], nodes: Sequence[Node]) -> None:

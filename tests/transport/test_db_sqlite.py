@@ -31,6 +31,12 @@ def change(path: Path, *statements: str, values: Sequence[Any] = ()) -> None:
             connection.execute(statement, values)
 
 
+def spoil(path: Path, before: bytes, after: bytes) -> None:
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after))
+
+
 async def test_rows_come_by_id(file: Path) -> None:
     change(file, "INSERT INTO janus VALUES (5, 'b', 'janusws://b'), (2, 'gw-日本', 'janusws://a/x?y=%20')")
     assert await JanusTable(SqliteUrl(str(file))).rows() == [
@@ -113,6 +119,13 @@ async def test_no_database(tmp_path: Path) -> None:
     path.write_text("no database, but long enough to be looked at " * 10)
     with pytest.raises(TableRefused, match="file is not a database"):
         await JanusTable(SqliteUrl(str(path))).rows()
+
+
+async def test_a_damaged_database_is_refused_in_one_line(file: Path) -> None:
+    spoil(file, b"CREATE TABLE", b"CR\xffATE TABLE")
+    for visit in (JanusTable.rows, JanusTable.create):
+        with pytest.raises(TableRefused, match=f"^sqlite://{file}: malformed database schema "):
+            await visit(JanusTable(SqliteUrl(str(file))))
 
 
 async def test_a_folder_is_no_database(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ async def test_another_node_s_file_says_nothing(tmp_path: Path) -> None:
         b"[" * 100_000,
         b'{"node": [7, 1]}',
         b'{"node": [7, 1], "epochs": 5, "nodes": []}',
+        b'{"node": [7, 1], "epochs": [1e999], "nodes": []}',
     ],
 )
 def test_a_damaged_file_is_told_and_left_alone(
