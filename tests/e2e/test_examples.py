@@ -25,10 +25,11 @@ async def test_the_consumer_prints_what_janus_says(
             await bridge.ami("event_subscribe", [event, f"udp:127.0.0.1:{port}"])
         await ready(bridge)
         handle = await attach(bridge)
-        while not consumer.output:  # until it has bound its socket, events go nowhere
+        said = f"gw1 event from handle {handle}\n"
+        while said not in consumer.output:  # until it has bound its socket, events go nowhere
+            assert consumer.exit_code is None, consumer.output
             await bridge.send("gw1", message(handle, {"do": "say", "json": {"n": 1}}))
             await trio.sleep(0.02)
-        assert consumer.output.splitlines()[0] == f"gw1 event from handle {handle}"
         janus.kill()
         while "gw1 is disconnected " not in consumer.output:
             assert consumer.exit_code is None, consumer.output
