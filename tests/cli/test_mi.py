@@ -18,6 +18,7 @@ from bridge.transport.mi_datagram import open_udp, open_unix, serve_mi_datagram
 from tests.cli.conftest import Cli, Http
 from tests.support.callers import OPERATOR
 from tests.support.mi_pairs import core_registry
+from tests.support.ports import free_port
 
 USAGE = "Usage: help mi_cmd - returns information about 'mi_cmd'\n"
 
@@ -155,9 +156,9 @@ async def test_nothing_answered_is_exit_code_3(cli: Cli, tmp_path: Path) -> None
         url = f"udp:127.0.0.1:{silent.getsockname()[1]}"
         expected = (3, "", f"janus-bridge mi: {url}: no answer within 0.05 s\n")
         assert await cli("mi", "which", "--url", url, "--timeout", "0.05") == expected
-    assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: Connection refused\n")
-    url = url.replace("udp:", "http://")
-    assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: Connection refused\n")
+    for scheme in ("udp:", "http://"):
+        url = f"{scheme}127.0.0.1:{free_port()}"  # which nobody else takes meanwhile
+        assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: Connection refused\n")
     url = f"unix:{tmp_path}/none"
     assert await cli("mi", "which", "--url", url) == (3, "", f"janus-bridge mi: {url}: No such file or directory\n")
     assert (await cli("mi", "which", "--url", "http://no..such/mi"))[0] == 3
