@@ -46,9 +46,14 @@ class Carriers:
                         self.on(number).add(session)
 
     def confirmed(self, number: int) -> None:
-        """Its Janus answers on that connection, and nobody has asked yet whether it knows them: what is there lives."""
-        for session in self.on(number):
-            if session.carrier == number:
+        """Its Janus answers on that connection, and nobody has asked yet whether it knows them: what is saved as living
+        there lives. Anything else that is there is still to be claimed: a claim may have been refused.
+        """
+        carrier = self.find(number)
+        if carrier is None:
+            return
+        for session in carrier.sessions:
+            if session.carrier == number and session.socket == carrier.socket:
                 session.step(SessionStep.GRANT)
 
     def disown(self, number: int) -> None:

@@ -49,6 +49,9 @@ REFUSED_AFTER_ALL: Script = [
     ("refuse claims", 5.001, []),
 ]
 
+# A claim is refused, and the next life adopts that connection, which has no session, and hears its first answer late.
+REFUSED_BEFORE: Script = [("cut", 0, []), ("refuse claims", 0.3, []), ("freeze", 0, []), ("fail", 30, [])]
+
 
 class Trial:
     """One life of a link, with callers that send numbered messages."""
@@ -212,6 +215,15 @@ def steps(faults: Iterable[str]) -> st.SearchStrategy[Script]:
     commands = st.lists(st.tuples(st.integers(1, HANDLES), st.booleans()), max_size=3)
     pauses = st.sampled_from([0, 0.0005, 0.0015, 0.0025, 0.0045, 0.3, 1, 4, 5.001, 11, 30])
     return st.lists(st.tuples(st.sampled_from(sorted(faults)), pauses, commands), min_size=1, max_size=14)
+
+
+def test_what_was_refused_is_claimed_by_the_next_life() -> None:
+    """Else Janus would keep its calls, and send their events to nobody."""
+
+    async def main() -> None:
+        await Trial(reclaim=True).play(REFUSED_BEFORE, harmless=True)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 @pytest.mark.parametrize("reclaim", [False, True], ids=["no reclaim", "reclaim"])

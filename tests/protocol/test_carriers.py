@@ -35,6 +35,14 @@ def test_each_of_several_carries_its_own_and_the_newest_the_rest() -> None:
     assert carriers.on(3) == {one, two, three, other, gone}
 
 
+def test_what_was_not_saved_as_living_there_is_to_be_claimed() -> None:
+    """Its socket ended, and a claim on this one may have been refused: Janus would send its events to nobody."""
+    carriers, here, elsewhere = Carriers(), saved(7, 5), saved(8, 4)
+    carriers.inherited(HERE, {1: 5}, [here, elsewhere])
+    carriers.confirmed(1)
+    assert (here.live, elsewhere.live, elsewhere.carrier) == (True, False, 1)
+
+
 def test_what_is_disowned_may_live_there_still_and_anybody_may_say_that_it_is_over() -> None:
     carriers, session = Carriers(), saved(7)
     carriers.opened(2, HERE)
