@@ -9,6 +9,7 @@ integers beyond 64 bits), refuses (lone surrogates), or has to say what is wrong
 
 import json
 import math
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -280,11 +281,14 @@ def integer(value: Any) -> int | None:
     """The integer that a value stands for: itself, or a canonical decimal string within 64 bits; else None."""
     if type(value) is not str:
         return value if type(value) is int else None
-    if len(value) > LONGEST_INT:
-        return None
+    return None if len(value) > LONGEST_INT else _decimal(value)
+
+
+@lru_cache(4096)  # callers name the same handles again and again
+def _decimal(text: str) -> int | None:
     try:
-        number = int(value)
+        number = int(text)
     except ValueError:
         return None
     # int() takes blanks, underscores, zeros in front and other scripts' digits.
-    return number if str(number) == value and INT64_MIN <= number <= INT64_MAX else None
+    return number if str(number) == text and INT64_MIN <= number <= INT64_MAX else None

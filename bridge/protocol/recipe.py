@@ -89,10 +89,9 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
             value = params[name]
             arguments[name] = value if type(value) in parameter.as_is else _coerce(name, parameter.kind, value)
     elif params is not None:
-        for at, parameter in enumerate(fitting):
-            value = params[at]
-            as_it_is = type(value) in parameter.as_is
-            arguments[parameter.name] = value if as_it_is else _coerce(parameter.name, parameter.kind, value)
+        for parameter, value in zip(fitting, params, strict=False):  # as many
+            name = parameter.name
+            arguments[name] = value if type(value) in parameter.as_is else _coerce(name, parameter.kind, value)
     return arguments
 
 
