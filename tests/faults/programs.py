@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -33,6 +34,16 @@ async def until_logged(bridge: Bridge, text: str, seconds: float = HANG_SECONDS)
     """Wait for a line of the log."""
     with in_time(seconds):
         while text not in bridge.log:  # noqa: ASYNC110 - a file
+            await trio.sleep(0.01)
+
+
+async def saved(bridge: Bridge) -> None:
+    """Wait until the disk has the sessions of a bridge that is to be killed: a thread writes them, behind answers."""
+    rows = (await bridge.ami("janus_list"))["Gateways"]
+    lines = [f'"session_id":{one["session"].removesuffix("...")}' for row in rows for one in row["sessions"]]
+    journal = Path(bridge.options["state.dir"]) / "sessions.jsonl"
+    with in_time(HANG_SECONDS):
+        while not all(line in journal.read_text() for line in lines):  # noqa: ASYNC110 - a file
             await trio.sleep(0.01)
 
 

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from tests.e2e.conftest import BridgeFactory
-from tests.faults.programs import PING, attach, limited, message, normal, until_logged
+from tests.faults.programs import PING, attach, limited, message, normal, saved, until_logged
 from tests.support import mi_client
 from tests.support.bridge import Bridge
 from tests.support.fake_systemd import FakeSystemd
@@ -81,6 +81,7 @@ async def test_killed(
     bridge = bridge_factory({"gw1": janus.url}, systemd=systemd, **told(events))
     await normal(bridge)
     handle = await attach(bridge)
+    await saved(bridge)
     await bridge.send("gw1", message(handle, {"do": "tick", "ms": 5, "k": 16, "n": 4000, "size": SIZE}))
     bridge.process.freeze()
     while systemd.unread < BACKLOG:  # noqa: ASYNC110 - the kernel tells nobody
@@ -132,6 +133,7 @@ async def test_store_too_small(bridge_factory: BridgeFactory, janus: Janus, even
         await normal(bridge, janus_id="gw2")
         kept = systemd.names
         handles = {janus_id: await attach(bridge, janus_id) for janus_id in ("gw1", "gw2")}
+        await saved(bridge)
         bridge.kill()
         bridge.start()
         await normal(bridge)

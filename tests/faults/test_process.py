@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tests.e2e.conftest import BridgeFactory
-from tests.faults.programs import attach, message, normal, statistic, until_logged
+from tests.faults.programs import attach, message, normal, saved, statistic, until_logged
 from tests.support import mi_client
 from tests.support.bridge import Bridge
 from tests.support.deadlines import HANG_SECONDS, in_time
@@ -49,6 +49,8 @@ async def test_bridge_killed(
 
         nursery.start_soon(ask)
         await in_flight(bridge, 1)
+        await bridge.send("gw1", message(handle, {"n": 1}))  # behind it: Janus has it
+        await saved(bridge)
         bridge.kill()
     bridge.start()
     await normal(bridge, within)

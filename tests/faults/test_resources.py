@@ -85,6 +85,9 @@ async def test_disk_full_for_the_sessions(bridge_factory: BridgeFactory, janus_f
         await until_logged(bridge, "sessions.jsonl cannot be written: File too large")
     sessions.append(await create())
     await until_logged(bridge, "sessions.jsonl can be written again")
+    with in_time(HANG_SECONDS):
+        while sessions[-1] not in (Path(bridge.options["state.dir"]) / "sessions.jsonl").read_text():  # noqa: ASYNC110
+            await trio.sleep(0.01)
     bridge.kill()
     bridge.start()
     await normal(bridge)
