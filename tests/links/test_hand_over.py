@@ -267,7 +267,7 @@ async def test_gateways_that_hang_keep_no_other_one_and_no_stop(
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drain)
-            well = [one.bed.registry.find(name) for name in names[1]]
+            well = [one.bed.registry.find(name) for name in ("gw", *names[1])]
             await one.bed.until(lambda: all(link.transfer.given_to for link in well))
             assert outcomes == []
             with in_time(2):
