@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,9 +40,16 @@ def test_the_running_bridge_has_it_when_the_command_ends(tmp_path: Path, janus: 
 def test_a_gateway_that_does_not_get_ready_is_said_with_its_reason(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_now, "PATIENCE", 0.3)
-    url = sqlite_table(tmp_path / "t.db", {"GW1": "janusws://127.0.0.1:1/janus"})
+    url, passed = sqlite_table(tmp_path / "t.db", {"GW1": "janusws://127.0.0.1:1/janus"}), [0.0]
     with Bridge(tmp_path, {"janus.janus_db_url": url}) as bridge:
+
+        def sleep(_: float) -> None:
+            """Until the bridge has tried, and for longer than the command waits."""
+            while not bridge.mi("janus_list", ["gw2"])["Gateways"][0]["last_error"]:
+                pass
+            passed[0] += db_now.PATIENCE + 1
+
+        monkeypatch.setattr(db_now, "time", SimpleNamespace(monotonic=lambda: passed[0], sleep=sleep))
         assert main(["db", "add", "--now", "gw2", "janusws://127.0.0.1:1/janus", *options(bridge, url)]) == 1
         out, err = capsys.readouterr()
         assert out == f"added gw2 (id 2): {url} janus\n"
