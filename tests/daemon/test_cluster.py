@@ -105,6 +105,7 @@ async def test_a_restart_goes_on_with_what_is_its_own(tmp_path: Path, janus_fact
             after[one["status"]] = one
         assert after.keys() <= {"connected", "events_lost", "taken_over"}  # the last: what its journal had not yet
         assert after["connected"]["janus_seq"].partition("-")[0] == node["epoch"]
+        assert await trio.to_thread.run_sync(bridge.logged, "node 1 of cluster 1, epoch ")
         assert bridge.log.count("node 1 of cluster 1, epoch ") == 1  # a life a process
 
 
