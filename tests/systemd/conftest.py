@@ -1,10 +1,12 @@
 """A booted Debian with the program installed, and what a test does with its service."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.deadlines import HANG_SECONDS
 from tests.systemd.debians import CHECKOUTS, PACKAGES, Debian, debian_of
 
 CONFIG = "/etc/janus-bridge/janus-bridge.toml"
@@ -45,6 +47,14 @@ class Service:
         self.debian.succeed("journalctl", "--sync")
         since = [f"--after-cursor={self._cursor}"] if self._cursor else []
         return self.debian.succeed("journalctl", "-u", "janus-bridge", "-o", "cat", *since)
+
+    def logged(self, text: str) -> bool:
+        """Whether the journal has it, or gets it: a thread of the service writes it, maybe behind an answer."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while text not in self.journal:
+            if time.monotonic() > deadline:
+                return False
+        return True
 
     def entries(self) -> list[dict[str, str]]:
         """What the journal has of the unit's processes since the last start, with all fields."""
