@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.core.cluster_faces import AskPeer
 from bridge.errors import PeerNotReached, PeerRefused, PeerSilent
-from bridge.protocol.cluster import ALIVE, Node, Word
+from bridge.protocol.cluster import ALIVE, NO_BRIDGE, Node, Word
 from bridge.protocol.jsonrpc import RpcError
 from bridge.throttle import Throttle
 
@@ -72,7 +72,7 @@ class PeerWords:
             word = Word[str(answer["word"]).upper()]
         except (PeerRefused, RpcError, KeyError, TypeError) as exc:  # whoever that is, he lives
             known = isinstance(exc, PeerRefused | RpcError)
-            why = str(exc).removeprefix(f"{node.url}: ") if known else "its answer is not that of a bridge"
+            why = str(exc).removeprefix(f"{node.url}: ") if known else NO_BRIDGE
             if trouble.due(why):
                 log.error(
                     "node %d at %s does not answer as a peer: %s; it can neither vouch for this bridge nor be taken "

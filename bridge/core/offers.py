@@ -20,7 +20,7 @@ from bridge.core.environment import LinkCluster
 from bridge.core.link import JanusLink
 from bridge.core.whereabouts import Residence, Wanted, Whereabouts
 from bridge.errors import BridgeError, PeerNotReached, PeerRefused, PeerSilent
-from bridge.protocol.cluster import ALIVE, FIND, TAKE, Life, Node, NodeState
+from bridge.protocol.cluster import ALIVE, FIND, NO_BRIDGE, TAKE, Life, Node, NodeState
 from bridge.protocol.jsonrpc import RpcError
 from bridge.protocol.session import JanusSession
 
@@ -151,7 +151,9 @@ class Offers:
             else:
                 transfer.claimer = before
             raise
-        if not (isinstance(answer, dict) and answer.get("claiming")):
+        if not isinstance(answer, dict) or "sessions" not in answer:
+            raise PeerSilent(NO_BRIDGE)  # whoever that is may have them
+        if not answer.get("claiming"):
             transfer.claimer = None
         taker = Life(node.node_id, node.epoch)
         for session in sessions:
@@ -226,11 +228,13 @@ class Offers:
             answer = await self._ask(node.url, FIND, params, QUICK)
         except BridgeError:
             return False
+        here = answer.get("here") if isinstance(answer, dict) else None
+        if not isinstance(here, bool):
+            return False
         self._pulses[node.node_id, node.epoch].said("")
-        if isinstance(answer, dict) and answer.get("here") is True:
-            return True
-        _take_back(link)
-        return False
+        if not here:
+            _take_back(link)
+        return here
 
 
 def _take_back(link: JanusLink) -> None:

@@ -13,7 +13,7 @@ import trio
 from bridge.core.cluster_faces import AskPeer, ClusterPeers
 from bridge.core.link import JanusLink
 from bridge.errors import BridgeError, TakeOverPending
-from bridge.protocol.cluster import FIND, Node
+from bridge.protocol.cluster import FIND, NO_BRIDGE, Node
 from bridge.protocol.janus import Ack, classify
 from bridge.protocol.session import JanusSession, SessionState
 
@@ -172,9 +172,11 @@ class Whereabouts:
             if exc.code != 404:  # it has no such gateway: that is an answer, too
                 doubts.append(_unasked(node.node_id, exc.data or exc.message))
             return
-        if not isinstance(answer, dict):
+        here = answer.get("here") if isinstance(answer, dict) else None
+        if not isinstance(here, bool):
+            doubts.append(_unasked(node.node_id, NO_BRIDGE))
             return
-        if answer.get("here") is True:
+        if here:
             places.append(Residence(node))  # whatever its beat does: it lives
         else:
             places += [Residence(one) for one in self._peers.living() if one.node_id == answer.get("node_id")]

@@ -16,6 +16,7 @@ SEND: Final = "janus_cluster_send"
 TAKE: Final = "janus_cluster_take"
 TAKEN: Final = "janus_cluster_taken"
 BETWEEN_BRIDGES: Final = frozenset({ALIVE, RELEASED, FIND, SEND, TAKE, TAKEN})
+NO_BRIDGE: Final = "its answer is not that of a bridge"  # of whoever answers at the URL of one
 
 MOST_NODES = 1000  # node_ids are below it
 

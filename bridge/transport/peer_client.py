@@ -214,9 +214,9 @@ def _result(url: str, answer: tuple[int, str, bytes]) -> Any:
         raise _failure(url, f"its answer is {status} {reason}", sent=True)
     value = _value(body)
     error = value.get("error") if isinstance(value, dict) else None
-    if isinstance(error, dict):
+    if isinstance(error, dict) and type(code := error.get("code")) is int:
         data = error.get("data")
-        raise RpcError(error.get("code", 0), str(error.get("message")), None if data is None else str(data))
+        raise RpcError(code, str(error.get("message")), None if data is None else str(data))
     if not isinstance(value, dict) or "result" not in value:
         raise PeerSilent(f"{url}: its answer is not that of an MI")
     return value["result"]

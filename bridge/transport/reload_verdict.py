@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.files import read_file
 from bridge.transport.private_file import replace_file
 
 log = logging.getLogger("bridge")
+
+_FILE_MAX = 16 << 20  # bytes
 
 
 class Verdict(NamedTuple):
@@ -41,9 +44,9 @@ def write_verdict(began: float, faults: Sequence[str]) -> None:
 
 
 def read_verdict(path: Path) -> Verdict | None:
-    """The latest; None where there is none yet."""
+    """The latest; None where there is none yet, or what nobody wrote like that: the next one replaces it."""
     try:
-        found = json.loads(path.read_bytes())
-    except OSError:
+        found = json.loads(read_file(path, _FILE_MAX))
+        return Verdict(float(found["began"]), [str(fault) for fault in found["faults"]])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
-    return Verdict(found["began"], found["faults"])

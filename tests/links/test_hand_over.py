@@ -12,7 +12,7 @@ import trio.testing
 from bridge.core import hand_over, offers, withheld_events
 from bridge.core.link import JanusLink
 from bridge.errors import PeerSilent
-from bridge.protocol.cluster import ALIVE, Node, NodeSession
+from bridge.protocol.cluster import ALIVE, FIND, TAKE, Node, NodeSession
 from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, running_bridge, running_site
 from tests.support.deadlines import HANG_SECONDS, in_time
@@ -564,6 +564,23 @@ async def test_after_a_lost_answer_the_peer_is_asked_again_until_it_is_known_who
         assert (await one.send("message", handle_id=handle, body={"n": 1}))["janus"] == "success"
         assert (2, "janus_cluster_send") in one.site.asked
         assert two.bed.names().count("taken_over") == 1
+
+
+async def test_after_an_answer_that_is_no_bridge_s_the_peer_is_asked_until_one_comes(janus: Janus) -> None:
+    async with running_site(janus.url) as (one, _two):
+        handle = await one.attach(GEN)
+        link = one.bed.registry.find("gw")
+        answers: tuple[Any, ...] = ("OK", {})
+        for junk in answers:
+            one.site.junk = {TAKE: junk, FIND: junk}
+            assert (await one.call("janus_cluster_drain"))["kept"] == ["gw"]
+            assert link.transfer.in_doubt
+            assert not await one.side._hand_over._offers.has_them(link)
+            assert link.transfer.in_doubt
+        one.site.junk.clear()
+        await one.side._hand_over._offers.has_them(link)
+        assert not link.transfer.in_doubt
+        await one.send("message", handle_id=handle, body={"n": 1})
 
 
 async def test_after_a_lost_question_they_are_here_as_before(janus: Janus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import trio.testing
 from bridge.core import whereabouts
 from bridge.core.whereabouts import Wanted
 from bridge.protocol import codec
+from bridge.protocol.cluster import FIND
 from bridge.protocol.jsonrpc import RpcError, render_request
 from tests.support.cluster_bridges import Bridge, Site, running_bridge, running_site
 from tests.support.deadlines import HANG_SECONDS
@@ -60,6 +61,20 @@ async def test_what_nobody_has_gets_the_answer_of_janus(janus: Janus) -> None:
         assert strange["session_id"] == str(two.bed.registry.find("gw").book.managed.session_id)
         with pytest.raises(RpcError, match="destroy of a session"):
             await one.send("destroy", session_id="4711")
+
+
+async def test_an_answer_that_is_no_bridge_s_is_none(janus: Janus) -> None:
+    """So nobody knows whether the handle lives there: 459 would be final."""
+    async with running_site(janus.url) as (one, two):
+        handle = await one.attach(GEN)
+        answers: tuple[Any, ...] = ("OK", None, [], {}, {"here": "no"})
+        for junk in answers:
+            two.site.junk[FIND] = junk
+            with pytest.raises(RpcError, match="its answer is not that of a bridge") as caught:
+                await two.send("message", handle_id=handle, body={})
+            assert caught.value.code == 503
+        two.site.junk.clear()
+        await echo(two, handle)
 
 
 async def test_bridge_that_has_just_begun_is_asked_before_an_answer_is_final(janus: Janus) -> None:

@@ -243,9 +243,19 @@ async def test_tls_is_verified(tmp_path: Path, clients: Clients) -> None:
 
 
 async def test_what_is_no_mi_is_no_answer(clients: Clients) -> None:
-    async with answering(b"hello") as (url, _closed):
-        with pytest.raises(PeerSilent, match="not that of an MI"):
-            await clients()(url, "x_echo", [{}], HANG_SECONDS)
+    for body in (
+        b"hello",
+        b"[]",
+        b"{}",
+        b'{"error": {"code": "x"}}',
+        b'{"error": {}}',
+        b'{"error": 1}',
+        b"\xff",
+        b"[" * 9999,
+    ):
+        async with answering(body) as (url, _closed):
+            with pytest.raises(PeerSilent, match="not that of an MI"):
+                await clients()(url, "x_echo", [{}], HANG_SECONDS)
 
 
 @asynccontextmanager

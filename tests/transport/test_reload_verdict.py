@@ -16,6 +16,15 @@ def test_it_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.Monkey
         assert read_verdict(path) == verdict
 
 
+@pytest.mark.parametrize(
+    "junk", [b"", b"hello", b"\xff", b"[]", b"1", b"{}", b'{"began": [], "faults": []}', b"[" * 9999]
+)
+def test_what_nobody_wrote_like_that_is_none_yet(tmp_path: Path, junk: bytes) -> None:
+    path = tmp_path / "reload.json"
+    path.write_bytes(junk)
+    assert read_verdict(path) is None
+
+
 def test_without_systemd_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.chdir(tmp_path)
