@@ -30,7 +30,7 @@ from bridge.transport.mi_ask import Reception
 from bridge.transport.mi_datagram import MiSocket, open_datagram, serve_mi_datagram, try_datagram
 from bridge.transport.mi_fifo import MiFifo, serve_mi_fifo
 from bridge.transport.mi_http import Page, serve_mi_http
-from bridge.transport.trial import Trial
+from bridge.transport.trial import Once
 
 if TYPE_CHECKING:
     from bridge.transport.http_server import HttpServer
@@ -51,8 +51,10 @@ class Door(Protocol):
     def addresses(self) -> Iterable[str]:
         """As configured: under these texts its sockets are held. What is held for none of any door is let go."""
 
-    async def look(self, trial: Trial) -> None:
-        """Raise ConfigError where ``bind`` would in place of the bridge that runs now; nothing is left or changed."""
+    async def look(self, trial: Once) -> None:
+        """Raise ConfigError where ``bind`` would in place of the bridge that runs now, as far as ``trial`` looks;
+        nothing is left or changed.
+        """
 
     async def bind(self, held: HeldDoors, tls: ssl.SSLContext | None) -> None:
         """``held`` has what another process has bound. Raises ConfigError that names the address at fault; what is
@@ -93,7 +95,7 @@ class HttpDoor:
     def addresses(self) -> Iterable[str]:
         return self._mi.http
 
-    async def look(self, trial: Trial) -> None:
+    async def look(self, trial: Once) -> None:
         for address in self._mi.http:
             await try_listeners(address, trial)
 
@@ -152,7 +154,7 @@ class DatagramDoor:
     def addresses(self) -> Iterable[str]:
         return (self._address,)
 
-    async def look(self, trial: Trial) -> None:
+    async def look(self, trial: Once) -> None:
         try_datagram(self._address, trial)
 
     async def bind(self, held: HeldDoors, _tls: ssl.SSLContext | None) -> None:
@@ -199,7 +201,7 @@ class FifoDoor:
     def addresses(self) -> Iterable[str]:
         return (self._path,)
 
-    async def look(self, trial: Trial) -> None:
+    async def look(self, trial: Once) -> None:
         trial.name(self._path, fifo=True)
 
     async def bind(self, held: HeldDoors, _tls: ssl.SSLContext | None) -> None:

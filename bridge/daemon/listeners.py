@@ -26,7 +26,7 @@ from bridge.transport.mi_http import Page
 from bridge.transport.peer_roles import Grant, PeerRoles
 from bridge.transport.state_dir import StateDir
 from bridge.transport.tls import PEM_MAX, load_chain, pem_text
-from bridge.transport.trial import Trial
+from bridge.transport.trial import Once, Trial
 
 log = logging.getLogger("bridge.mi")
 
@@ -75,10 +75,14 @@ class Listeners:
         self._held.holds = mi.hold_listeners
         doors = list(_doors(mi))
         await self._held.only(address for _, door in doors for address in door.addresses())
-        for key, door in doors:
-            with _blamed(key):
-                self._doors.append(door)
-                await door.bind(self._held, self._tls)
+        try:
+            for key, door in doors:
+                with _blamed(key):
+                    self._doors.append(door)
+                    await door.bind(self._held, self._tls)
+        except ConfigError:
+            await _look(mi, Once())  # what is in its own way is named so, and not as another program
+            raise
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Answer from now on."""
@@ -155,8 +159,11 @@ class Listeners:
 
 async def look(config: Config) -> None:
     """Raise ConfigError, as ``bind`` does, where it could not bind what the running bridge has not; nothing changes."""
-    trial = Trial(StateDir(config.state.dir).lock)
-    for key, door in _doors(config.mi):
+    await _look(config.mi, Trial(StateDir(config.state.dir).lock))
+
+
+async def _look(mi: MiSettings, trial: Once) -> None:
+    for key, door in _doors(mi):
         with _blamed(key):
             await door.look(trial)
 

@@ -16,7 +16,7 @@ import trio
 from bridge.errors import ConfigError
 from bridge.protocol.host_port import bracketed, read_host_port
 from bridge.transport.port_holder import Endpoint, Sockaddr, bind_fault, endpoint
-from bridge.transport.trial import Trial
+from bridge.transport.trial import Once
 
 # A host name may have addresses that this machine has not: "localhost" without IPv6.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -69,7 +69,7 @@ async def open_listeners(address: str, tls: ssl.SSLContext | None = None) -> Seq
     return opened
 
 
-async def try_listeners(address: str, trial: Trial) -> None:
+async def try_listeners(address: str, trial: Once) -> None:
     """Raise ConfigError where a start could not listen there."""
     await _at_each(address, trial.port)
 

@@ -24,7 +24,7 @@ from bridge.protocol.mi_address import UdpAddress, UnixAddress, parse_datagram_a
 from bridge.transport.mi_ask import Reception, ask
 from bridge.transport.peer_roles import CREDENTIALS_SPACE, PeerRoles
 from bridge.transport.port_holder import Endpoint, Sockaddr, bind_fault, endpoint
-from bridge.transport.trial import Trial
+from bridge.transport.trial import Once
 from bridge.transport.unix_path import OwnedPath, bind_datagram, leads_to
 
 log = logging.getLogger("bridge.mi")
@@ -155,7 +155,7 @@ def open_datagram(
         raise ConfigError(str(exc)) from None
 
 
-def try_datagram(address: str, trial: Trial) -> None:
+def try_datagram(address: str, trial: Once) -> None:
     """Raise ConfigError where a start could not bind that."""
     try:
         match parse_datagram_address(address):

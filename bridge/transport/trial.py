@@ -26,22 +26,41 @@ from bridge.transport.port_holder import (
 from bridge.transport.unix_path import fifo_is_live, lock_of, path_fault, socket_is_live
 
 
-class Trial:
-    """One of all addresses of a configuration: two of them must not be in each other's way either."""
+class Once:
+    """All addresses of a configuration, of which no two may be in each other's way."""
 
-    def __init__(self, state_lock: Path) -> None:
-        """``state_lock`` is the lock of the state directory (transport/state_dir.py), which need not be there."""
-        self._own = set(with_file(state_lock))
-        self._sockets = set[str]().union(*(links_of(process) for process in self._own))
+    def __init__(self) -> None:
         self._ports: list[Endpoint] = []
         self._paths: set[str] = set()
 
-    def port(self, wanted: Endpoint, bind: Callable[[], socket.socket]) -> None:
-        """Raises OSError as ``bind`` does, or with the words that say who is in the way."""
+    def port(self, wanted: Endpoint, _bind: Callable[[], socket.socket]) -> None:
+        """Raises OSError with the words for it."""
         if wanted.port:
             if any(map(wanted.overlaps, self._ports)):
                 raise OSError(errno.EBUSY, f"{wanted} is given twice; remove one of them")
             self._ports.append(wanted)
+
+    def name(self, path: str, *, fifo: bool) -> None:
+        """Raises ConfigError, without the key."""
+        folder, name = os.path.split(path)
+        place = os.path.join(os.path.realpath(folder), name)
+        if place in self._paths:
+            raise ConfigError(f"{path} is given twice; remove one of them")
+        self._paths.add(place)
+
+
+class Trial(Once):
+    """Whether each could be had, too."""
+
+    def __init__(self, state_lock: Path) -> None:
+        """``state_lock`` is the lock of the state directory (transport/state_dir.py), which need not be there."""
+        super().__init__()
+        self._own = set(with_file(state_lock))
+        self._sockets = set[str]().union(*(links_of(process) for process in self._own))
+
+    def port(self, wanted: Endpoint, bind: Callable[[], socket.socket]) -> None:
+        """Raises OSError as ``bind`` does, or with the words that say who is in the way."""
+        super().port(wanted, bind)
         try:
             bind().close()
         except OSError as exc:
@@ -57,9 +76,7 @@ class Trial:
 
     def name(self, path: str, *, fifo: bool) -> None:
         """Raises ConfigError, without the key: a socket, or a FIFO, cannot be made there."""
-        if path in self._paths:
-            raise ConfigError(f"{path} is given twice; remove one of them")
-        self._paths.add(path)
+        super().name(path, fifo=fifo)
         try:
             self._name(path, fifo=fifo)
         except OSError as exc:

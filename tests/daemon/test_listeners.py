@@ -12,7 +12,7 @@ from bridge.config import Config, load
 from bridge.config.settings import TABLE
 from bridge.daemon.doors import DOORS
 from bridge.daemon.held_doors import HeldDoors
-from bridge.daemon.listeners import Listeners
+from bridge.daemon.listeners import Listeners, look
 from bridge.errors import ConfigError
 from bridge.protocol.budget import Budget
 from bridge.protocol.caller import Caller
@@ -92,6 +92,29 @@ async def test_what_cannot_be_bound_is_blamed_on_its_key(tmp_path: Path, batch: 
         await made.bind(config(tmp_path, **everything(tmp_path)))
     made.close()
     assert not (tmp_path / "mi.sock").exists()
+
+
+async def test_what_is_given_twice_is_said_alike_by_a_start_and_by_the_check_before_it(
+    tmp_path: Path, batch: Batch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        tcp, udp = (f"127.0.0.1:{sock.getsockname()[1]}" for sock in (one, other))
+    (tmp_path / "link").symlink_to(tmp_path)
+    path = f"{tmp_path}/a"
+    for settings, words in (
+        ({"http": [tcp, tcp]}, f"http {tcp}: tcp:{tcp} is"),
+        ({"datagram": [f"udp:{udp}", f"udp:{udp}"]}, f"datagram udp:{udp}: udp:{udp} is"),
+        ({"datagram": [f"unix:{path}", f"unix:{path}"]}, f"datagram {path} is"),
+        ({"datagram": [f"unix:{path}", f"unix:{tmp_path}/link/a"]}, f"datagram {tmp_path}/link/a is"),
+        ({"datagram": [f"unix:{path}"], "fifo": path}, f"fifo {path} is"),
+    ):
+        made, wanted = listeners(batch), config(tmp_path, **{"http": [], **settings})
+        for step in (look, made.bind):
+            with pytest.raises(ConfigError) as caught:
+                await step(wanted)
+            assert str(caught.value) == f"[mi] {words} given twice; remove one of them"
+        made.close()
 
 
 async def test_a_listener_that_fails_leaves_no_other_open(tmp_path: Path, batch: Batch) -> None:
