@@ -7,7 +7,7 @@ connections or callers. Authority: Janus manual, "Plain WebSockets interface" an
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from bridge.protocol.codec import INT64_MAX, JsonObject
 
@@ -32,7 +32,8 @@ LONGEST = 10**9  # seconds; what a Janus says beyond is no time
 Kind: TypeAlias = Literal["internal", "create", "claim", "attach", "detach", "destroy", "message", "other"]
 
 
-class Verb(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verb:
     """How Janus treats a request: ``server`` ones are refused with a session_id; ``ack_is_final``: no more comes.
 
     A plugin answers a `message` either at once (`success`) or by an `event` with the same transaction; the `ack` in

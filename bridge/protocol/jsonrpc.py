@@ -52,6 +52,7 @@ MAX_DEPTH: Final = 400
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _SKIPPED: Final = bytes(range(0x01, 0x21))
 _PARAMS: Final = b'"params":'
+_RESULT: Final = b'{"jsonrpc":"2.0","result":'
 _CLOSING: Final = 0x7D  # }
 _HEADS: Final = 512  # that are known at once; then all are forgotten, which costs each its reading once more
 _LONGEST_HEAD: Final = 1024
@@ -176,7 +177,7 @@ def render_request(method: str, params: list[Any] | dict[str, Any] | None, id: I
 
 def render_result(result: Any, envelope: Envelope) -> bytes:
     """The answer to a call. ``result`` is any JSON value; TypeError if it is not."""
-    return b'{"jsonrpc":"2.0","result":%b%b' % (codec.render_bytes(result), envelope.end)
+    return _RESULT + codec.render_bytes(result) + envelope.end
 
 
 def render_error(error: BridgeError, id: Id) -> bytes:
