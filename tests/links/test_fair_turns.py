@@ -17,6 +17,8 @@ from bridge.protocol import codec
 from bridge.protocol.codec import MAX_ELEMENTS
 from bridge.protocol.gateway import Gateway
 from bridge.protocol.plugin_types import UNKNOWN
+from bridge.transport.http_ends import HttpLimits
+from tests.support.deadlines import HANG_SECONDS
 from tests.support.fake_janus import open_fake_janus
 from tests.support.frames import TEXT, frame
 from tests.support.http_peer import Client, post, serve
@@ -106,7 +108,7 @@ async def test_bodies_of_small_elements_delay_no_other_client(work: LoopWork) ->
         await bed.ready("good")
         registry = Registry(bed.stats)
         registry.add(*janus_commands(bed.registry, _no_reload, 5.0, lambda _: UNKNOWN))
-        served = await serve(nursery, registry.dispatch)
+        served = await serve(nursery, registry.dispatch, limits=HttpLimits(head=HANG_SECONDS))
         good, refused = await served.connect(), []
 
         async def end(client: Client) -> None:
