@@ -21,15 +21,12 @@ class ClusterLinks(Protocol):
         and ``events_lost``; ``silent_for``: seconds since its last sign of life. For our own ``node_id``: sessions of
         an earlier life.
         """
-        ...
 
     def give_up(self, reason: str) -> None:
         """All sessions are a peer's now: forget them without a word to Janus that ends them, and make new ones."""
-        ...
 
     def lose(self, sessions: Sequence[NodeSession]) -> None:
         """As ``give_up``, of these alone: the table has them as another one's."""
-        ...
 
 
 class ClusterSessions(Protocol):
@@ -39,15 +36,12 @@ class ClusterSessions(Protocol):
         """Before Janus hears of this id, or before it is claimed from ``giver``: in the database, or after a moment
         still on its way there. False: the database has it as another one's. Never raises.
         """
-        ...
 
     def save(self, gateway: Gateway, session: SavedSession) -> None:
         """A session that came by another way, or its end; its handles are not kept here."""
-        ...
 
     def let_go(self, gateway: Gateway, session_id: int, taker: Life | None = None) -> None:
         """A peer has it, and makes the row its own; that of ``taker`` may end before it has."""
-        ...
 
 
 class ClusterPeers(Protocol):
@@ -55,34 +49,27 @@ class ClusterPeers(Protocol):
 
     def living(self) -> list[Node]:
         """Those whose beat goes on."""
-        ...
 
     def silent(self) -> list[Node]:
         """Those whose beat stands still and whose sessions nobody has taken yet."""
-        ...
 
     def idle(self) -> list[Node]:
         """Those that neither live nor are silent, as far as is known: one may have begun anew where nobody reads it."""
-        ...
 
     def all_known(self) -> bool:
         """Whether, although the table cannot be read, nobody lives who is in neither list: it was away for long enough
         that whoever began right before would have asked for our word.
         """
-        ...
 
     async def look(self) -> bool:
         """Know those too that have begun since the last look; False where the database is away, so that nobody can."""
-        ...
 
     @property
     def life_of_ours(self) -> Life | None:
         """None while there is none."""
-        ...
 
     async def reconcile(self) -> bool:
         """Have what the table has of ours, and lose what it has of others; False where the database is away."""
-        ...
 
 
 class AskPeer(Protocol):
@@ -92,7 +79,6 @@ class AskPeer(Protocol):
         """Its result. ``patience`` in seconds for everything. Raises PeerNotReached (nothing was sent; PeerRefused: it
         answers, and refuses), PeerSilent (it was sent, the outcome is unknown), RpcError (its answer).
         """
-        ...
 
 
 class NodeStore(Protocol):
@@ -104,35 +90,28 @@ class NodeStore(Protocol):
 
     async def nodes(self, *, as_of_now: bool = False) -> list[Node]:
         """All, ourselves too; ``as_of_now``: also what was committed at another host of the database a moment ago."""
-        ...
 
     async def enter(self, url: str, epoch: int, seen: Node | None) -> int | None:
         """Begin a life; its beat, or None where it is otherwise than ``seen``."""
-        ...
 
     async def beat(self, epoch: int, beat: int, state: NodeState) -> bool:
         """Make ours one more; False where it is otherwise."""
-        ...
 
     async def enter_again(self, url: str, epoch: int, beat: int, state: NodeState) -> bool:
         """As ``beat``, of a life whose row is gone; False where there is one."""
-        ...
 
     async def take(self, node: Node, epoch: int, beat: int) -> list[NodeSession] | None:
         """Take over another one, by our epoch and beat, which is one more then; None where it is otherwise. A page of
         its sessions: ``rest`` has more.
         """
-        ...
 
     async def rest(self, node: Node, epoch: int) -> list[NodeSession]:
         """A page of what one has still that was taken over, also what was written late, ours now in the life of this
         epoch; empty where there is nothing more.
         """
-        ...
 
     async def release(self, epoch: int, state: NodeState) -> bool:
         """End our life."""
-        ...
 
 
 class SessionStore(Protocol):
@@ -144,15 +123,12 @@ class SessionStore(Protocol):
         """These are ours, as far as that is right, and as long as our life has this epoch; those that stay another
         one's.
         """
-        ...
 
     async def end(self, sessions: Sequence[NodeSession]) -> None:
         """These are over, as far as they are ours."""
-        ...
 
     async def ours(self) -> list[NodeSession]:
         """All that we have."""
-        ...
 
 
 class NodeMemory(Protocol):
@@ -165,7 +141,6 @@ class NodeMemory(Protocol):
 
     async def keep(self, epochs: Sequence[int], nodes: Sequence[Node]) -> None:
         """On the disk once this returns; a failure is logged."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ order in which it came. Must not know where something lives (``whereabouts``). A
 """
 
 import itertools
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVarTuple
 
 import trio
 
@@ -27,6 +28,8 @@ from bridge.protocol.jsonrpc import MISDIRECTED, RpcError
 
 DETOURS: Final = 3  # bridges that did not have it, though somebody said so
 MARGIN: Final = 0.02  # seconds by which the time limit at a peer is shorter than the caller's
+
+_Ts = TypeVarTuple("_Ts")
 
 
 class Errands:
@@ -274,17 +277,18 @@ class Errands:
 
     # Tasks
 
-    def _host(self, task: Any, *args: Any) -> None:
+    def _host(self, task: Callable[[*_Ts], Awaitable[None]], *args: *_Ts) -> None:
         assert self._nursery is not None, "run() hosts errands"
         self._nursery.start_soon(task, *args)
 
-    def _start_task(self, errand: Errand, task: Any, *args: Any) -> None:
-        errand.end = trio.CancelScope()
-        self._host(self._in_scope, errand, errand.end, task, *args)
+    def _start_task(self, errand: Errand, task: Callable[[Errand, *_Ts], Awaitable[None]], *args: *_Ts) -> None:
+        errand.end = scope = trio.CancelScope()
 
-    async def _in_scope(self, errand: Errand, scope: trio.CancelScope, task: Any, *args: Any) -> None:
-        with scope, errand.told():
-            await task(errand, *args)
+        async def in_scope() -> None:
+            with scope, errand.told():
+                await task(errand, *args)
+
+        self._host(in_scope)
 
 
 async def _answer_of(errand: Errand, command: JanusCommand) -> JsonObject:
