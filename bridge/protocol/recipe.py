@@ -7,10 +7,11 @@ Authority: OpenSIPS mi/mi.c (get_cmd_recipe) and mi/item.c (get_mi_*_param), as 
 import math
 from typing import Any, Final, Literal, TypeAlias
 
+from bridge.protocol.codec import INT64_MAX, INT64_MIN
 from bridge.protocol.jsonrpc import INVALID_PARAMS, RpcError
 
 # string  a string; a number is taken as its integer's digits
-# int     a number, truncated, or a decimal string
+# int     a number, truncated, or a decimal string; 64 bits, as databases and clocks take no more
 # array   a list that is not empty, of strings and numbers -> list[str]
 # json    an object, or a string; handed over untouched
 # any     whatever it is; handed over untouched
@@ -152,6 +153,11 @@ def _string(value: Any) -> str | None:
 
 
 def _int(value: Any) -> int | None:
+    number = _whole(value)
+    return number if number is not None and INT64_MIN <= number <= INT64_MAX else None
+
+
+def _whole(value: Any) -> int | None:
     if not isinstance(value, str):
         return _number(value)
     digits = value[1:] if value[:1] in ("-", "+") else value

@@ -89,6 +89,8 @@ def test_between_bridges_the_rest_is_as_strict_as_ever() -> None:
         ("int", "-3", -3),
         ("int", "+3", 3),
         ("int", "007", 7),
+        ("int", 2**63 - 1, 2**63 - 1),
+        ("int", str(-(2**63)), -(2**63)),
         ("array", ["a", 5, 1.5], ["a", "5", "1"]),
         ("json", {"a": [1.5, None]}, {"a": [1.5, None]}),
         ("json", "{", "{"),
@@ -106,6 +108,7 @@ def test_coercion(kind: ParameterType, value: Any, bound: Any) -> None:
     [
         ("string", [True, None, [], {}, float("nan"), float("inf")]),
         ("int", [True, None, [], {}, float("nan"), "", "x", "5x", " 5", "1_0", "٥", "1.5", "0x5", "-", "9" * 20]),
+        ("int", [2**63, -(2**63) - 1, 1e19, 1e300, "9" * 19]),
         ("array", ["a", 5, None, {}]),
         ("json", [5, None, True, []]),
     ],
