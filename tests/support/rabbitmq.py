@@ -34,7 +34,6 @@ from tests.support.process import ChildProcess, ServerProcess
 
 _PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one in the PATH becomes another user first
 _POLL_SECONDS = 0.05
-_CONFIRM_SECONDS = 10
 _ADMIN = "guest"
 USER, PASSWORD = "bridge", "r4bbit-p4ss/w@rd"
 LOCKED_OUT = "nobody"  # a user without rights, with the same password
@@ -115,6 +114,13 @@ class RabbitMq(ServerProcess):
             time.sleep(_POLL_SECONDS)
         raise RabbitMqFailed(f"it was not ready within {HANG_SECONDS:g} s:\n{process.output[-2000:]}")
 
+    def restart(self) -> None:
+        """As an administrator does. What is declared is on the disk then: a broker that is killed within a second never
+        finds the log of a quorum queue again, whose name is written that late, and the queue takes nothing any more.
+        """
+        self.stop()
+        self.start()
+
     def close(self) -> None:
         """As any other, without waiting for what its data would be worth."""
         self.kill()
@@ -151,17 +157,6 @@ class RabbitMq(ServerProcess):
         """Delete a queue, with what it has."""
         with self.channel() as channel:
             channel.queue_delete(queue)
-
-    def confirms(self, queue: str) -> bool:
-        """Whether it takes from anybody what goes to this queue: a message without an event is in it then."""
-        with self.channel() as channel:
-            channel.confirm_delivery()
-            channel.connection.call_later(_CONFIRM_SECONDS, channel.connection.close)
-            try:
-                channel.basic_publish("", queue, b'{"params": {"janus_body": "{}"}}')
-            except pika.exceptions.AMQPError:
-                return False
-            return True
 
     def take(self, queue: str, vhost: str = "/") -> list[Message]:
         """What is in a queue at this moment, in order; it has none of that any more."""
