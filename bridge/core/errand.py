@@ -11,9 +11,11 @@ import trio
 
 from bridge.core.link import JanusLink
 from bridge.core.mi import MiRequest
+from bridge.core.pending import AwaitedAnswer
 from bridge.core.timers import Timer, Timers
 from bridge.core.whereabouts import Wanted
 from bridge.errors import BridgeError, TransactionLost, TransactionTimeout
+from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand
 
 
@@ -85,6 +87,16 @@ class Errand:
             self.over = True
             if self.end is not None:
                 self.end.cancel()
+
+    async def answer_to(self, command: JanusCommand) -> JsonObject:
+        """Janus's answer. Raises the error that the command ends in; to be cancelled is to leave."""
+        answer = AwaitedAnswer(command.name)
+        pending = self.link.request(command, self.rest, answer)
+        try:
+            await answer.wait()
+        finally:
+            pending.abandon()
+        return answer.result()
 
     @contextmanager
     def told(self) -> Iterator[None]:

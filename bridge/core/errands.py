@@ -17,11 +17,9 @@ from bridge.core.environment import LinkCluster, LinkEnvironment
 from bridge.core.errand import Errand, Order
 from bridge.core.link import JanusLink
 from bridge.core.mi import MiRequest
-from bridge.core.pending import AwaitedAnswer
 from bridge.core.whereabouts import NOWHERE, Residence, Wanted, Whereabouts
 from bridge.errors import BridgeError, LinkDown, PeerSilent, TakeOverPending, TransactionTimeout
 from bridge.protocol.cluster import SEND, Node
-from bridge.protocol.codec import JsonObject
 from bridge.protocol.command import JanusCommand, read_command
 from bridge.protocol.janus import Success, classify
 from bridge.protocol.jsonrpc import MISDIRECTED, RpcError
@@ -173,7 +171,7 @@ class Errands:
                     errand.link.post(command, errand.rest, errand.call)
                     errand.succeed("OK")
                     return
-                answer = await _answer_of(errand, command)
+                answer = await errand.answer_to(command)
                 choice.judge(answer)
             if not choice.conflict:
                 break
@@ -186,7 +184,7 @@ class Errands:
         if errand.notification:
             self._send_here(errand, NOWHERE)
             return
-        answer = await _answer_of(errand, read_command(errand.value))
+        answer = await errand.answer_to(read_command(errand.value))
         if isinstance(classify(answer), Success):
             await self._cluster.sessions.reserve(errand.link.gateway, session_id, managed=False)
         errand.succeed(answer)
@@ -289,14 +287,3 @@ class Errands:
                 await task(errand, *args)
 
         self._host(in_scope)
-
-
-async def _answer_of(errand: Errand, command: JanusCommand) -> JsonObject:
-    """Janus's answer. Raises the error that the command ends in; to be cancelled is to leave."""
-    answer = AwaitedAnswer(command.name)
-    pending = errand.link.request(command, errand.rest, answer)
-    try:
-        await answer.wait()
-    finally:
-        pending.abandon()
-    return answer.result()

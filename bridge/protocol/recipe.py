@@ -90,7 +90,7 @@ def bind(recipes: tuple[Recipe, ...], params: list[Any] | dict[str, Any] | None)
             value = params[name]
             arguments[name] = value if type(value) in parameter.as_is else _coerce(name, parameter.kind, value)
     elif params is not None:
-        for parameter, value in zip(fitting, params, strict=False):  # as many
+        for parameter, value in zip(fitting, params, strict=True):
             name = parameter.name
             arguments[name] = value if type(value) in parameter.as_is else _coerce(name, parameter.kind, value)
     return arguments

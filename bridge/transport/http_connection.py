@@ -198,7 +198,7 @@ class HttpConnection:
         if body is None or request.old or not request.keep_alive or (self._last and self._is_last()):
             self.reply(ACCEPTED if body is None else ACCEPTED._replace(status=200, body=body))
         else:
-            self._hand_over(ANSWER % (date(time.time() // 1), len(body), body), True)
+            self._hand_over(ANSWER % (date(int(time.time())), len(body), body), True)
 
     def reply(self, reply: Reply) -> None:
         """The request that is being answered gets this."""

@@ -92,7 +92,7 @@ def render(reply: Reply, request: HttpRequest, keep_alive: bool) -> bytes:
         connection = b""
     return b"HTTP/1.1 %b\r\nDate: %b\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
         _STATUS[reply.status],
-        date(time.time() // 1),
+        date(int(time.time())),
         connection,
         reply.content_type,
         len(reply.body),
@@ -102,6 +102,6 @@ def render(reply: Reply, request: HttpRequest, keep_alive: bool) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def date(second: float) -> bytes:
-    """Of a whole second since the epoch, as HTTP writes it."""
+def date(second: int) -> bytes:
+    """Of a second since the epoch, as HTTP writes it."""
     return formatdate(second, usegmt=True).encode()

@@ -151,10 +151,9 @@ class JanusSocket(Member):
         self._seen = size - used
         if used:
             self._taken += self._sock.recv_into(_TAKEN, used, socket.MSG_TRUNC)
-        on_text = self._reports.on_text
         for item in heard:
             if type(item) is str and len(item) <= LONG:
-                on_text(item)
+                self._reports.on_text(item)
             else:
                 self._handle(item)
         self._reports.on_frames()

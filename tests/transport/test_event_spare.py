@@ -1,27 +1,25 @@
 """The spare room of the log of events: on a disk that others have filled it is cut, again and again, and goes on."""
 
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bridge.transport import event_spare
 from bridge.transport.event_spare import Spare, is_full
+from tests.support.own_mounts import run_with_own_mounts
 
 ON_A_FULL_DISK = """
-import os, subprocess, sys, trio
+import os, sys, trio
 from pathlib import Path
 from bridge.protocol.event_record import StoreFailed
 from bridge.transport.event_spare import FREE
 from bridge.transport.event_store import EventStore
 from tests.support.event_logs import pages, record
+from tests.support.own_mounts import mount
 
 folder = Path(sys.argv[1])
-mount = ["mount", "-t", "tmpfs", "-o", f"size={FREE + (4 << 20)}", "tmpfs", folder]
-if subprocess.run(mount, capture_output=True).returncode:
-    sys.exit(77)
+mount("-t", "tmpfs", "-o", f"size={FREE + (4 << 20)}", "tmpfs", str(folder))
 now, end = 0.0, 0
 
 def fill():
@@ -91,10 +89,7 @@ trio.run(main)
 
 @pytest.mark.program
 def test_a_disk_that_others_filled_takes_cuts_and_then_events(tmp_path: Path) -> None:
-    words = ["unshare", "-rm", sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip("no file system can be mounted here")
+    done = run_with_own_mounts(ON_A_FULL_DISK, tmp_path)
     within = "the disk is full, and so is the room that the log has"
     full = ["database or disk is full"] * 2
     again = ["True", f"True {within}"] * 3

@@ -3,8 +3,6 @@
 import os
 import pwd
 import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.transport.state_dir import StateDir
+from tests.support.own_mounts import run_with_own_mounts
 
 
 def fault(path: Path) -> str:
@@ -154,14 +153,11 @@ def test_a_limit_that_leaves_no_room_is_told(tmp_path: Path) -> None:
 
 
 ON_ODD_DISKS = """
-import subprocess, sys
+import sys
 from pathlib import Path
 from bridge.errors import ConfigError
 from bridge.transport.state_dir import StateDir
-
-def mount(*words):
-    if subprocess.run(["mount", *words], capture_output=True).returncode:
-        sys.exit(77)
+from tests.support.own_mounts import mount
 
 def said(step, *args):
     try:
@@ -170,9 +166,9 @@ def said(step, *args):
         print(exc)
 
 folder = Path(sys.argv[1])
-mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", folder)
+mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder))
 said(StateDir(folder).require_room, 128 << 10)
-mount("-o", "remount,ro", folder)
+mount("-o", "remount,ro", str(folder))
 for path in (folder, folder / "below"):
     said(StateDir(path).look)
     said(StateDir(path).take)
@@ -181,10 +177,7 @@ for path in (folder, folder / "below"):
 
 @pytest.mark.program
 def test_a_full_disk_and_a_read_only_one_are_told_alike(tmp_path: Path) -> None:
-    words = ["unshare", "-rm", sys.executable, "-c", ON_ODD_DISKS, str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip("no file system can be mounted here")
+    done = run_with_own_mounts(ON_ODD_DISKS, tmp_path)
     full, *read_only = done.stdout.splitlines()
     assert full == f"[state] dir {tmp_path}: No space left on device", done.stderr
     assert len(read_only) == 4
